@@ -1,0 +1,41 @@
+# How every target of attune is built: flags, include paths, and the two ways to link LLVM.
+include_guard()
+
+include_directories(${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+include_directories(SYSTEM ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
+separate_arguments(attune_llvm_definitions NATIVE_COMMAND "${LLVM_DEFINITIONS}")
+add_definitions(${attune_llvm_definitions})
+add_compile_options(-Wall -Wextra -Werror -Wno-unused-parameter -ffunction-sections -fdata-sections)
+if(ATTUNE_SANITIZE)
+  string(REPLACE ";" "," attune_sanitizers "${ATTUNE_SANITIZE}")
+  add_compile_options(-fsanitize=${attune_sanitizers} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${attune_sanitizers})
+endif()
+if(ATTUNE_RELEASE)
+  include(AttuneStaticLLVM)
+else()
+  # Only the two dylibs: naming an MLIR component would pull its static archive into a process that
+  # already has libMLIR.so, and two copies of one type id do not mix.
+  add_library(attune_llvm INTERFACE)
+  target_link_libraries(attune_llvm INTERFACE MLIR LLVM)
+endif()
+
+# attune_library(NAME SOURCES... [MLIR] [LINK targets...]): one static library of the project. MLIR adds
+# the precompiled header of the MLIR headers, without which each source file takes six times as long.
+function(attune_library name)
+  cmake_parse_arguments(arg "MLIR" "" "LINK" ${ARGN})
+  add_library(${name} STATIC ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PUBLIC ${arg_LINK} fmt::fmt)
+  if(arg_MLIR)
+    target_link_libraries(${name} PUBLIC attune_llvm)
+    target_precompile_headers(${name} PRIVATE ${CMAKE_SOURCE_DIR}/compiler/MlirPrecompiled.h)
+  endif()
+endfunction()
+
+# attune_unit_test(NAME SOURCES... [LINK targets...]): one doctest executable, run by ctest.
+function(attune_unit_test name)
+  cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
+  add_executable(${name} ${arg_UNPARSED_ARGUMENTS} ${CMAKE_SOURCE_DIR}/tests/unit/Main.cpp)
+  target_link_libraries(${name} PRIVATE ${arg_LINK} doctest::doctest fmt::fmt)
+  add_test(NAME ${name} COMMAND ${name})
+endfunction()

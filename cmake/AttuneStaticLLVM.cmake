@@ -1,0 +1,1 @@
+message(FATAL_ERROR "release builds are not set up yet")

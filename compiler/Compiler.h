@@ -1,0 +1,63 @@
+//===- Compiler.h - from a spec to kernel text ------------------*- C++ -*-===//
+//
+// The compiler's whole interface. It includes no LLVM header and knows nothing of devices.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_COMPILER_COMPILER_H
+#define ATTUNE_COMPILER_COMPILER_H
+
+#include "compiler/spec/Spec.h"
+#include "compiler/support/Arch.h"
+
+#include <string>
+#include <vector>
+
+namespace attune {
+
+/// The two forms of kernel text.
+enum class Target { PTX, CUDA };
+
+/// The stages at which a kernel can be seen, edited and fed back, in order. `Text` is what the target
+/// prints: PTX or CUDA C++.
+enum class Stage { Attn, Tile, Thread, LLVM, Text };
+
+/// A schedule with nothing left open.
+struct Schedule {
+  int blockQ, blockKv, stages, warps;
+};
+
+struct CompileOptions {
+  Arch arch;
+  Target target = Target::PTX;
+  Stage emit = Stage::Text; ///< where to stop
+  std::string dumpDir;      ///< if set, every stage and pass writes a numbered file there
+};
+
+/// Text of a kernel, or of the stage asked for, and what is known about it without assembling it.
+struct KernelText {
+  std::string name; ///< the entry point
+  Target target;
+  Arch arch;
+  Stage stage;
+  std::string text;
+  Schedule schedule;
+  int threads;         ///< of a CTA
+  int sharedBytes;     ///< dynamic shared memory to launch with
+  int minBlocksPerSm;  ///< occupancy that the schedule is planned for; also a launch bound
+  std::string why;     ///< where the schedule came from, for people
+  std::string tileText; ///< the tile program whose lines the text's `.loc`s point at (target PTX)
+};
+
+/// Lowers `spec`. `specText` and `specFile` say where it came from, for messages; may be empty.
+Result<KernelText> compile(const AttentionSpec &spec, const CompileOptions &options);
+
+/// Goes on from the text of a stage (`--from`). `file` names it in messages.
+Result<KernelText> compileFrom(Stage stage, const std::string &text, const std::string &file,
+                               const CompileOptions &options);
+
+/// The schedule that `compile` would use, or why there is none, with the numbers and the nearest that fits.
+Result<Schedule> chooseSchedule(const AttentionSpec &spec, const Arch &arch);
+
+} // namespace attune
+
+#endif // ATTUNE_COMPILER_COMPILER_H
