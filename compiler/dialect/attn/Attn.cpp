@@ -1,0 +1,127 @@
+#include "compiler/dialect/attn/Attn.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+#include "compiler/dialect/attn/AttnDialect.cpp.inc"
+#include "compiler/dialect/attn/AttnEnums.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "compiler/dialect/attn/AttnAttrs.cpp.inc"
+#define GET_OP_CLASSES
+#include "compiler/dialect/attn/Attn.cpp.inc"
+
+using namespace mlir;
+
+namespace attune::attn {
+
+void AttnDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "compiler/dialect/attn/AttnAttrs.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "compiler/dialect/attn/Attn.cpp.inc"
+      >();
+}
+
+//===----------------------------------------------------------------------===//
+// attn.forward
+//===----------------------------------------------------------------------===//
+
+static ParseResult parseRegion(OpAsmParser &parser, StringRef keyword, Region &region) {
+  SmallVector<OpAsmParser::Argument> arguments;
+  return failure(parser.parseKeyword(keyword) ||
+                 parser.parseArgumentList(arguments, OpAsmParser::Delimiter::Paren, /*allowType=*/true) ||
+                 parser.parseRegion(region, arguments));
+}
+
+ParseResult ForwardOp::parse(OpAsmParser &parser, OperationState &result) {
+  Builder &b = parser.getBuilder();
+  StringAttr name;
+  Type dtype;
+  int64_t qk, v;
+  double scale;
+  if (parser.parseSymbolName(name, SymbolTable::getSymbolAttrName(), result.attributes) || parser.parseColon() ||
+      parser.parseType(dtype) || parser.parseComma() || parser.parseKeyword("qk") || parser.parseEqual() ||
+      parser.parseInteger(qk) || parser.parseComma() || parser.parseKeyword("v") || parser.parseEqual() ||
+      parser.parseInteger(v) || parser.parseComma() || parser.parseKeyword("scale") || parser.parseEqual() ||
+      parser.parseFloat(scale))
+    return failure();
+  result.addAttribute(getDtypeAttrName(result.name), TypeAttr::get(dtype));
+  result.addAttribute(getHeadDimQkAttrName(result.name), b.getI64IntegerAttr(qk));
+  result.addAttribute(getHeadDimVAttrName(result.name), b.getI64IntegerAttr(v));
+  result.addAttribute(getScaleAttrName(result.name), b.getF64FloatAttr(scale));
+  while (succeeded(parser.parseOptionalComma())) {
+    if (succeeded(parser.parseOptionalKeyword("lse"))) {
+      result.addAttribute(getLseAttrName(result.name), b.getUnitAttr());
+      continue;
+    }
+    DictionaryAttr schedule;
+    if (parser.parseKeyword("schedule", ": expected 'lse' or 'schedule'") || parser.parseAttribute(schedule))
+      return failure();
+    result.addAttribute(getScheduleAttrName(result.name), schedule);
+  }
+  if (parseRegion(parser, "score", *result.addRegion()) || parseRegion(parser, "mask", *result.addRegion()))
+    return failure();
+  return parser.parseOptionalAttrDictWithKeyword(result.attributes);
+}
+
+void ForwardOp::print(OpAsmPrinter &p) {
+  p << ' ';
+  p.printSymbolName(getSymName());
+  p << " : " << getDtype() << ", qk = " << getHeadDimQk() << ", v = " << getHeadDimV() << ", scale = ";
+  p.printFloat(getScale());
+  if (getLse())
+    p << ", lse";
+  if (auto schedule = getScheduleAttr())
+    p << ", schedule " << schedule;
+  auto printRegion = [&](StringRef keyword, Region &region) {
+    p.printNewline();
+    p << "  " << keyword << " (";
+    llvm::interleaveComma(region.getArguments(), p, [&](BlockArgument arg) { p.printRegionArgument(arg); });
+    p << ") ";
+    p.printRegion(region, /*printEntryBlockArgs=*/false);
+  };
+  printRegion("score", getScore());
+  printRegion("mask", getMask());
+  p.printOptionalAttrDictWithKeyword((*this)->getAttrs(),
+                                     {getSymNameAttrName(), getDtypeAttrName(), getHeadDimQkAttrName(),
+                                      getHeadDimVAttrName(), getScaleAttrName(), getLseAttrName(),
+                                      getScheduleAttrName()});
+}
+
+LogicalResult ForwardOp::verify() {
+  if (!getDtype().isF16() && !getDtype().isBF16())
+    return emitOpError("expected dtype f16 or bf16, got ") << getDtype();
+  for (auto [what, dim] : {std::pair("qk", getHeadDimQk()), std::pair("v", getHeadDimV())})
+    if (dim < 8 || dim > 256 || dim % 8 != 0)
+      return emitOpError("expected head dim ") << what << " to be a multiple of 8 in 8..256, got " << dim;
+  if (!getScale().isFinite())
+    return emitOpError("expected a finite scale, got ") << getScale().convertToDouble();
+
+  MLIRContext *context = getContext();
+  Type index = IndexType::get(context), f32 = Float32Type::get(context), i1 = IntegerType::get(context, 1);
+  auto checkRegion = [&](StringRef name, Region &region, ArrayRef<Type> arguments, Type result) -> LogicalResult {
+    if (!llvm::equal(region.getArgumentTypes(), arguments))
+      return emitOpError("expected the ") << name << " region to take (" << arguments << "), got ("
+                                          << region.getArgumentTypes() << ")";
+    auto yield = dyn_cast<YieldOp>(region.front().getTerminator());
+    if (!yield || yield.getValue().getType() != result)
+      return region.front().getTerminator()->emitOpError("expected the ")
+             << name << " region to yield " << result << ", got "
+             << (yield ? yield.getValue().getType() : Type(NoneType::get(context)));
+    for (Operation &op : region.front().without_terminator()) {
+      StringRef dialect = op.getName().getDialectNamespace();
+      if (dialect != "arith" && dialect != "math" && !isa<LengthOp>(op))
+        return op.emitOpError("expected only arith, math and attn.length in the ") << name << " region";
+    }
+    return success();
+  };
+  if (failed(checkRegion("score", getScore(), {f32, index, index, index, index}, f32)))
+    return failure();
+  return checkRegion("mask", getMask(), {index, index, index, index}, i1);
+}
+
+} // namespace attune::attn

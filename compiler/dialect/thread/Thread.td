@@ -1,0 +1,140 @@
+// The thread dialect: the program of one thread. Fragments are vectors, shared memory is byte offsets.
+#ifndef ATTUNE_DIALECT_THREAD_TD
+#define ATTUNE_DIALECT_THREAD_TD
+
+include "compiler/dialect/tile/TileBase.td"
+
+def Thread_Dialect : Dialect {
+  let name = "thread";
+  let cppNamespace = "::attune::thread";
+  let summary = "What one thread does: fragments as vectors, tiles of shared memory as byte offsets";
+  let dependentDialects = ["::attune::tile::TileDialect", "::mlir::vector::VectorDialect"];
+}
+
+class Thread_Op<string mnemonic, list<Trait> traits = []> : Op<Thread_Dialect, mnemonic, traits>;
+
+// A fragment of an M x N accumulator of W warps is a vector of M * N / (32 * W) values: for each 16-row slab of the
+// warp, for each 8 columns, the four values of mma.m16n8 (row g, columns 2t and 2t+1; row g + 8, the same columns;
+// g = lane / 4, t = lane mod 4). A row fragment has two values for each slab: rows g and g + 8. The A operand has eight
+// 16-bit values for each slab and 16 columns, in the register order of mma.m16n8k16.
+
+def Thread_KernelOp : Thread_Op<"kernel", [Symbol, IsolatedFromAbove, SingleBlock, NoTerminator]> {
+  let summary = "What each of the 32 * warps threads of a CTA runs";
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$arch, I64Attr:$warps, I64Attr:$min_blocks, I64Attr:$smem,
+                   OptionalAttr<DictionaryAttr>:$schedule);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $sym_name `arch` `(` $arch `)` `warps` `(` $warps `)` `min_blocks` `(` $min_blocks `)` `smem` `(` $smem `)`
+    (`schedule` $schedule^)? attr-dict-with-keyword $body
+  }];
+}
+
+def Thread_AsyncCopyOp : Thread_Op<"async_copy"> {
+  let summary = "This thread's 16-byte pieces of a rows x cols copy into the tile at byte `offset` (cp.async)";
+  let arguments = (ins Tile_ViewType:$view, I32:$row, I32:$offset, I64Attr:$rows, I64Attr:$cols, UnitAttr:$bounded,
+                   Optional<I1>:$condition);
+  let assemblyFormat = [{
+    $view `[` $row `]` `to` $offset `tile` `(` $rows `x` $cols `)` (`bounded` $bounded^)? (`if` $condition^)? attr-dict
+    `:` type($view)
+  }];
+}
+
+def Thread_LoadOperandOp : Thread_Op<"load_operand", [Pure]> {
+  let summary = "This thread's part of the A operand in the tile at byte `offset` (ldmatrix)";
+  let arguments = (ins I32:$offset, I64Attr:$rows, I64Attr:$cols);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = "$offset `tile` `(` $rows `x` $cols `)` attr-dict `:` type($result)";
+}
+
+def Thread_DotOp : Thread_Op<"dot", [Pure]> {
+  let summary = "a b + c on tensor cores (ldmatrix for what lies in shared memory, mma.m16n8k16), k ascending";
+  let description = [{
+    `a` is a fragment, or the byte offset of an m x k tile of type `type`; `b` is the byte offset of a k x n tile, or of
+    an n x k tile with `transposed`.
+  }];
+  let arguments = (ins AnyTypeOf<[I32, AnyVectorOfNonZeroRank]>:$a, I32:$b, UnitAttr:$transposed,
+                   Optional<AnyVectorOfNonZeroRank>:$c, I64Attr:$m, I64Attr:$n, I64Attr:$k, TypeAttr:$type);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = [{
+    $a `,` $b (`transposed` $transposed^)? (`plus` $c^ `:` type($c) `,`)? `tile` `(` $m `x` $n `x` $k `,` $type `)` attr-dict
+    `:` type($a) `->` type($result)
+  }];
+}
+
+def Thread_RowReduceOp : Thread_Op<"row_reduce", [Pure, AllTypesMatch<["init", "result"]>]> {
+  let summary = "Combines the values of each row that this thread holds, columns ascending, starting from `init`";
+  let arguments = (ins Tile_ReductionAttr:$kind, AnyVectorOfNonZeroRank:$value, AnyVectorOfNonZeroRank:$init);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = "$kind $value `,` $init attr-dict `:` type($value) `->` type($result)";
+}
+
+def Thread_RowCombineOp : Thread_Op<"row_combine", [Pure, SameOperandsAndResultType]> {
+  let summary = "Combines row values across the four threads of a row (shfl.sync.bfly 1, then 2)";
+  let arguments = (ins Tile_ReductionAttr:$kind, AnyVectorOfNonZeroRank:$value);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = "$kind $value attr-dict `:` type($result)";
+}
+
+def Thread_RowBroadcastOp : Thread_Op<"row_broadcast", [Pure]> {
+  let summary = "Each row's value for every value of a fragment";
+  let arguments = (ins AnyVectorOfNonZeroRank:$value);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = "$value attr-dict `:` type($value) `->` type($result)";
+}
+
+def Thread_RowIndexOp : Thread_Op<"row_index", [Pure]> {
+  let summary = "The rows of the tile that this thread's row fragment stands for";
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = "attr-dict `:` type($result)";
+}
+
+def Thread_ColumnIndexOp : Thread_Op<"column_index", [Pure]> {
+  let summary = "The columns of the m x n tile that this thread's fragment stands for";
+  let arguments = (ins I64Attr:$m, I64Attr:$n);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = "`tile` `(` $m `x` $n `)` attr-dict `:` type($result)";
+}
+
+def Thread_KeepColumnsOp : Thread_Op<"keep_columns", [Pure, AttrSizedOperandSegments, AllTypesMatch<["value", "result"]>]> {
+  let summary = "-inf outside the columns from `first` to `last` of each row, inclusive";
+  let arguments = (ins AnyVectorOfNonZeroRank:$value, Optional<AnyVectorOfNonZeroRank>:$first,
+                   Optional<AnyVectorOfNonZeroRank>:$last, I64Attr:$m, I64Attr:$n);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = [{
+    $value (`from` $first^ `:` type($first))? (`to` $last^ `:` type($last))? `tile` `(` $m `x` $n `)` attr-dict
+    `in` type($value)
+  }];
+}
+
+def Thread_ToAOpOp : Thread_Op<"to_a_op", [Pure]> {
+  let summary = "Rounds an accumulator fragment to 16 bits, re-packed as an A operand (cvt.rn.x2)";
+  let arguments = (ins AnyVectorOfNonZeroRank:$value, I64Attr:$m, I64Attr:$n);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = "$value `tile` `(` $m `x` $n `)` attr-dict `:` type($value) `->` type($result)";
+}
+
+def Thread_WarpAnyOp : Thread_Op<"warp_any", [Pure]> {
+  let summary = "Whether any value of any thread of the warp is true (vote.sync.any)";
+  let arguments = (ins AnyVectorOfNonZeroRank:$condition);
+  let results = (outs I1:$result);
+  let assemblyFormat = "$condition attr-dict `:` type($condition)";
+}
+
+def Thread_StoreOp : Thread_Op<"store"> {
+  let summary = "Stores an accumulator, rounded to the view's type, through the staging tile at byte `staging`";
+  let description = [{
+    Threads write their values as pairs, the CTA synchronises, then stores the view's rows and columns 16 bytes at a time.
+  }];
+  let arguments = (ins AnyVectorOfNonZeroRank:$value, Tile_ViewType:$view, I32:$row, I32:$staging, I64Attr:$m, I64Attr:$n);
+  let assemblyFormat = [{
+    $value `to` $view `[` $row `]` `through` $staging `tile` `(` $m `x` $n `)` attr-dict `:` type($value) `,` type($view)
+  }];
+}
+
+def Thread_StoreRowsOp : Thread_Op<"store_rows"> {
+  let summary = "Stores one value a row; the first thread of each row writes";
+  let arguments = (ins AnyVectorOfNonZeroRank:$value, Tile_ViewType:$view, I32:$row);
+  let assemblyFormat = "$value `to` $view `[` $row `]` attr-dict `:` type($value) `,` type($view)";
+}
+
+#endif

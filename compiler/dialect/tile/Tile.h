@@ -1,0 +1,36 @@
+//===- Tile.h - the tile dialect: an explicit program for a CTA -*- C++ -*-===//
+#ifndef ATTUNE_COMPILER_DIALECT_TILE_TILE_H
+#define ATTUNE_COMPILER_DIALECT_TILE_TILE_H
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "compiler/dialect/tile/TileDialect.h.inc"
+#include "compiler/dialect/tile/TileEnums.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "compiler/dialect/tile/TileAttrs.h.inc"
+#define GET_TYPEDEF_CLASSES
+#include "compiler/dialect/tile/TileTypes.h.inc"
+#define GET_OP_CLASSES
+#include "compiler/dialect/tile/Tile.h.inc"
+
+namespace attune::tile {
+
+/// Bytes of a tile in shared memory.
+int64_t tileBytes(mlir::RankedTensorType type);
+
+} // namespace attune::tile
+
+#endif // ATTUNE_COMPILER_DIALECT_TILE_TILE_H

@@ -1,0 +1,245 @@
+// The tile dialect: an explicit program for one CTA. Everything that costs something is an op.
+#ifndef ATTUNE_DIALECT_TILE_TD
+#define ATTUNE_DIALECT_TILE_TD
+
+include "compiler/dialect/tile/TileBase.td"
+
+class Tile_Op<string mnemonic, list<Trait> traits = []> : Op<Tile_Dialect, mnemonic, traits>;
+
+//===----------------------------------------------------------------------===//
+// Structure
+//===----------------------------------------------------------------------===//
+
+def Tile_KernelOp : Tile_Op<"kernel", [Symbol, IsolatedFromAbove, SingleBlock, NoTerminator]> {
+  let summary = "The program that every CTA of the grid (query blocks, query heads, batch) runs";
+  let description = [{
+    `smem` (bytes of dynamic shared memory) is there once tile-allocate-smem has run.
+
+    Example:
+    ```mlir
+    tile.kernel @llama3 arch("sm_80") warps(4) min_blocks(2) {
+    }
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$arch, I64Attr:$warps, I64Attr:$min_blocks,
+                   OptionalAttr<I64Attr>:$smem, OptionalAttr<DictionaryAttr>:$schedule);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $sym_name `arch` `(` $arch `)` `warps` `(` $warps `)` `min_blocks` `(` $min_blocks `)`
+    (`smem` `(` $smem^ `)`)? (`schedule` $schedule^)? attr-dict-with-keyword $body
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_ParamOp : Tile_Op<"param", [Pure]> {
+  let summary = "A number that the kernel is launched with";
+  let arguments = (ins Tile_ParamAttr:$which);
+  let results = (outs I32:$result);
+  let assemblyFormat = "$which attr-dict";
+}
+
+def Tile_ViewOp : Tile_Op<"view", [Pure]> {
+  let summary = "The matrix of one (batch, head) of an operand, with `rows` rows";
+  let description = [{
+    Example: `%k = tile.view k[%batch, %kv_head] rows(%n) : !tile.view<128, bf16>`
+  }];
+  let arguments = (ins Tile_OperandAttr:$operand, I32:$batch, I32:$head, I32:$rows);
+  let results = (outs Tile_ViewType:$result);
+  let assemblyFormat = "$operand `[` $batch `,` $head `]` `rows` `(` $rows `)` attr-dict `:` type($result)";
+}
+
+//===----------------------------------------------------------------------===//
+// Memory: rings, and what they are lowered to
+//===----------------------------------------------------------------------===//
+
+def Tile_RingOp : Tile_Op<"ring", [MemoryEffects<[MemAlloc]>]> {
+  let summary = "Slots in shared memory; slot i mod depth holds the i-th tile";
+  let description = [{
+    `offset` (bytes from the start of dynamic shared memory) is there once tile-allocate-smem has run.
+    For each i: `acquire` waits until the slot is free, asynchronous copies fill it, `commit` says that all
+    of them are issued, `wait` makes the tile visible to the CTA, `release` says that this warp is done with it.
+
+    Example: `%ks = tile.ring : !tile.ring<2 x tensor<64x128xbf16, #tile.smem>>`
+  }];
+  let arguments = (ins OptionalAttr<I64Attr>:$offset);
+  let results = (outs Tile_RingType:$result);
+  let assemblyFormat = "(`offset` `(` $offset^ `)`)? attr-dict `:` type($result)";
+}
+
+class Tile_RingTileOp<string mnemonic> : Tile_Op<mnemonic, [
+    TypesMatchWith<"the tile has the type of the ring's slots", "ring", "tile",
+                   "::llvm::cast<::attune::tile::RingType>($_self).getSlot()">]> {
+  let arguments = (ins Tile_RingType:$ring, I32:$index);
+  let results = (outs Tile_Smem:$tile);
+  let assemblyFormat = "$ring `[` $index `]` attr-dict `:` type($ring)";
+}
+def Tile_AcquireOp : Tile_RingTileOp<"acquire"> {
+  let summary = "The slot for tile `index`, once every warp has released what was in it";
+}
+def Tile_WaitOp : Tile_RingTileOp<"wait"> {
+  let summary = "Tile `index`, once all of its bytes have landed and every warp sees them";
+}
+
+class Tile_RingMarkOp<string mnemonic> : Tile_Op<mnemonic> {
+  let arguments = (ins Tile_RingType:$ring, I32:$index);
+  let assemblyFormat = "$ring `[` $index `]` attr-dict `:` type($ring)";
+}
+def Tile_CommitOp : Tile_RingMarkOp<"commit"> {
+  let summary = "Every copy into tile `index` has been issued";
+}
+def Tile_ReleaseOp : Tile_RingMarkOp<"release"> {
+  let summary = "This warp reads tile `index` no more";
+}
+
+def Tile_AsyncCopyOp : Tile_Op<"async_copy"> {
+  let summary = "Starts copying rows `row`... of a view into shared memory (cp.async, 16 bytes a thread)";
+  let description = [{
+    With `bounded`, rows outside the view become zeros; without it the caller knows that all rows exist.
+    Columns that the tile has beyond the view's become zeros. With `if`, nothing is copied when it is false.
+
+    Example: `tile.async_copy %k[%row] to %slot bounded if %more : !tile.view<128, bf16>, tensor<64x128xbf16, #tile.smem>`
+  }];
+  let arguments = (ins Tile_ViewType:$view, I32:$row, Tile_Smem:$tile, UnitAttr:$bounded, Optional<I1>:$condition);
+  let assemblyFormat = [{
+    $view `[` $row `]` `to` $tile (`bounded` $bounded^)? (`if` $condition^)? attr-dict `:` type($view) `,` type($tile)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_ReuseSmemOp : Tile_Op<"reuse_smem"> {
+  let summary = "The start of shared memory as one tile, once every warp is done with every ring";
+  let results = (outs Tile_Smem:$tile);
+  let assemblyFormat = "attr-dict `:` type($tile)";
+}
+
+def Tile_SmemTileOp : Tile_Op<"smem_tile", [Pure]> {
+  let summary = "The tile at a byte offset of shared memory (what acquire and wait become)";
+  let arguments = (ins I32:$offset);
+  let results = (outs Tile_Smem:$tile);
+  let assemblyFormat = "$offset attr-dict `:` type($tile)";
+}
+
+def Tile_CommitGroupOp : Tile_Op<"commit_group"> {
+  let summary = "Closes a group of asynchronous copies (cp.async.commit_group)";
+  let assemblyFormat = "attr-dict";
+}
+
+def Tile_WaitGroupOp : Tile_Op<"wait_group"> {
+  let summary = "Waits until at most `pending` of this thread's newest groups are in flight (cp.async.wait_group)";
+  let arguments = (ins I64Attr:$pending);
+  let assemblyFormat = "$pending attr-dict";
+}
+
+def Tile_LoadOperandOp : Tile_Op<"load_operand", [Pure]> {
+  let summary = "A tile of shared memory as the register A operand (ldmatrix)";
+  let arguments = (ins Tile_Smem:$tile);
+  let results = (outs Tile_AOp:$result);
+  let assemblyFormat = "$tile attr-dict `:` type($tile) `->` type($result)";
+}
+
+def Tile_StoreOp : Tile_Op<"store"> {
+  let summary = "Rounds an accumulator to the view's type and stores the rows that the view has, through shared memory";
+  let description = [{
+    Example: `tile.store %o to %view[%row] through %staging : tensor<128x128xf32, #tile.acc>, !tile.view<128, bf16>, tensor<128x128xbf16, #tile.smem>`
+  }];
+  let arguments = (ins Tile_Acc:$value, Tile_ViewType:$view, I32:$row, Tile_Smem:$staging);
+  let assemblyFormat = [{
+    $value `to` $view `[` $row `]` `through` $staging attr-dict `:` type($value) `,` type($view) `,` type($staging)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_StoreRowsOp : Tile_Op<"store_rows"> {
+  let summary = "Stores one value a row into the rows that the view has";
+  let arguments = (ins Tile_Row:$value, Tile_ViewType:$view, I32:$row);
+  let assemblyFormat = "$value `to` $view `[` $row `]` attr-dict `:` type($value) `,` type($view)";
+}
+
+//===----------------------------------------------------------------------===//
+// Compute
+//===----------------------------------------------------------------------===//
+
+def Tile_DotOp : Tile_Op<"dot", [Pure]> {
+  let summary = "a b + c, or a b^T + c with `transposed`; c is zero where it is absent";
+  let description = [{
+    `a` is in registers, or in shared memory and loaded on the way. The k steps of 16 run in ascending order.
+
+    Example: `%s = tile.dot %q, %k transposed : tensor<128x128xbf16, #tile.a_op>, tensor<64x128xbf16, #tile.smem> -> tensor<128x64xf32, #tile.acc>`
+  }];
+  let arguments = (ins AnyTypeOf<[Tile_AOp, Tile_Smem]>:$a, Tile_Smem:$b, UnitAttr:$transposed, Optional<Tile_Acc>:$c);
+  let results = (outs Tile_Acc:$result);
+  let assemblyFormat = [{
+    $a `,` $b (`transposed` $transposed^)? (`plus` $c^ `:` type($c) `,`)? attr-dict `:` type($a) `,` type($b) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_RowReduceOp : Tile_Op<"row_reduce", [Pure, AllTypesMatch<["init", "result"]>]> {
+  let summary = "Combines each row of an accumulator with `init`, in ascending column order inside a thread";
+  let description = [{
+    With `partial`, every thread keeps the part of the row that it owns; row_combine makes the whole of it.
+
+    Example: `%m = tile.row_reduce max %s, %m0 : tensor<128x64xf32, #tile.acc> -> tensor<128xf32, #tile.row>`
+  }];
+  let arguments = (ins Tile_ReductionAttr:$kind, Tile_Acc:$value, Tile_Row:$init, UnitAttr:$partial);
+  let results = (outs Tile_Row:$result);
+  let assemblyFormat = "$kind $value `,` $init (`partial` $partial^)? attr-dict `:` type($value) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_RowCombineOp : Tile_Op<"row_combine", [Pure, SameOperandsAndResultType]> {
+  let summary = "The whole of each row from the parts that the threads of a row hold";
+  let arguments = (ins Tile_ReductionAttr:$kind, Tile_Row:$value);
+  let results = (outs Tile_Row:$result);
+  let assemblyFormat = "$kind $value attr-dict `:` type($result)";
+}
+
+def Tile_RowBroadcastOp : Tile_Op<"row_broadcast", [Pure]> {
+  let summary = "Each row's value in every column";
+  let arguments = (ins Tile_Row:$value);
+  let results = (outs Tile_Acc:$result);
+  let assemblyFormat = "$value attr-dict `:` type($value) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_RowIndexOp : Tile_Op<"row_index", [Pure]> {
+  let summary = "The index of each row inside the tile";
+  let results = (outs Tile_Row:$result);
+  let assemblyFormat = "attr-dict `:` type($result)";
+}
+
+def Tile_ColumnIndexOp : Tile_Op<"column_index", [Pure]> {
+  let summary = "The index of each column inside the tile";
+  let results = (outs Tile_Acc:$result);
+  let assemblyFormat = "attr-dict `:` type($result)";
+}
+
+def Tile_KeepColumnsOp : Tile_Op<"keep_columns", [Pure, AttrSizedOperandSegments, AllTypesMatch<["value", "result"]>]> {
+  let summary = "-inf in each row outside the columns from `first` to `last`, inclusive";
+  let description = [{
+    Example: `%kept = tile.keep_columns %s to %last : tensor<128x64xf32, #tile.acc>, tensor<128xi32, #tile.row>`
+  }];
+  let arguments = (ins Tile_Acc:$value, Optional<Tile_Row>:$first, Optional<Tile_Row>:$last);
+  let results = (outs Tile_Acc:$result);
+  let assemblyFormat = [{
+    $value (`from` $first^ `:` type($first))? (`to` $last^ `:` type($last))? attr-dict `in` type($value)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_ToAOpOp : Tile_Op<"to_a_op", [Pure]> {
+  let summary = "Rounds an accumulator to 16 bits as the A operand of a dot: a re-packing inside each thread";
+  let arguments = (ins Tile_Acc:$value);
+  let results = (outs Tile_AOp:$result);
+  let assemblyFormat = "$value attr-dict `:` type($value) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_WarpAnyOp : Tile_Op<"warp_any", [Pure]> {
+  let summary = "Whether the condition holds for any row of this warp: the same for all of its threads (vote)";
+  let arguments = (ins Tile_Row:$condition);
+  let results = (outs I1:$result);
+  let assemblyFormat = "$condition attr-dict `:` type($condition)";
+}
+
+#endif
