@@ -1,0 +1,122 @@
+//===- File.cpp - whole files, read and written safely --------------------===//
+#include "runtime/File.h"
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace attune {
+
+std::string errorText(int number) { return std::generic_category().message(number); }
+
+InputFile::InputFile(std::string path, int descriptor, size_t bytes)
+    : path(std::move(path)), descriptor(descriptor), bytes(bytes) {}
+
+InputFile::InputFile(InputFile &&other) noexcept
+    : path(std::move(other.path)), descriptor(other.descriptor), bytes(other.bytes) {
+  other.descriptor = -1;
+}
+
+InputFile::~InputFile() {
+  if (descriptor >= 0)
+    ::close(descriptor);
+}
+
+Result<InputFile> InputFile::open(const std::string &path) {
+  // Without O_NONBLOCK a pipe without a writer would hang before it is refused.
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0)
+    return badInput(fmt::format("{}: cannot open: {}", path, errorText(errno)));
+  struct stat status{};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(descriptor);
+    return badInput(fmt::format("{}: expected a regular file", path));
+  }
+  return InputFile(path, descriptor, size_t(status.st_size));
+}
+
+Status InputFile::read(void *to, size_t count) {
+  char *next = static_cast<char *>(to);
+  while (count > 0) {
+    ssize_t got = ::read(descriptor, next, count);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return badInput(fmt::format("{}: cannot read: {}", path, errorText(errno)));
+    if (got == 0)
+      return badInput(fmt::format("{}: the file ends {} bytes early", path, count));
+    next += got;
+    count -= size_t(got);
+  }
+  return success();
+}
+
+Status InputFile::read(std::string &to, size_t count) {
+  size_t before = to.size();
+  to.resize(before + count);
+  return read(to.data() + before, count);
+}
+
+Result<std::string> readFile(const std::string &path) {
+  Result<InputFile> file = InputFile::open(path);
+  if (!file)
+    return file.error();
+  std::string text;
+  if (Status read = file->read(text, file->size()); !read)
+    return read.error();
+  return text;
+}
+
+Status writeFileAtomically(const std::string &path, const std::vector<std::string_view> &parts, int mode) {
+  static std::atomic<unsigned> serial = 0;
+  std::string temporary = fmt::format("{}.tmp-{}-{}", path, ::getpid(), serial++);
+  int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  if (descriptor < 0)
+    return badInput(fmt::format("{}: cannot create: {}", path, errorText(errno)));
+  int failed = 0;
+  for (std::string_view part : parts) {
+    while (!part.empty() && !failed) {
+      ssize_t written = ::write(descriptor, part.data(), part.size());
+      if (written < 0 && errno != EINTR)
+        failed = errno;
+      else if (written > 0)
+        part.remove_prefix(size_t(written));
+    }
+  }
+  // Network file systems report a full disk only here.
+  if (::close(descriptor) != 0 && !failed)
+    failed = errno;
+  if (!failed && ::rename(temporary.c_str(), path.c_str()) != 0)
+    failed = errno;
+  if (!failed)
+    return success();
+  ::unlink(temporary.c_str());
+  return badInput(fmt::format("{}: cannot write: {}", path, errorText(failed)));
+}
+
+Result<TempDir> TempDir::make() {
+  const char *base = std::getenv("TMPDIR");
+  std::string pattern = fmt::format("{}/attune-XXXXXX", base && *base ? base : "/tmp");
+  // mkdtemp makes it with mode 0700.
+  if (!::mkdtemp(pattern.data()))
+    return missing(
+        fmt::format("{}: cannot make a temporary folder: {}; set TMPDIR to one that can be written", pattern,
+                    errorText(errno)));
+  return TempDir(pattern);
+}
+
+TempDir::~TempDir() {
+  std::error_code ignored;
+  if (!folder.empty())
+    std::filesystem::remove_all(folder, ignored);
+}
+
+} // namespace attune

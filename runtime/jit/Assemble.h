@@ -1,0 +1,62 @@
+//===- Assemble.h - kernel text to machine code -----------------*- C++ -*-===//
+//
+// CUDA C++ to PTX and cubin by NVRTC, PTX to cubin by ptxas, and what the assembler says about it. No GPU
+// and no driver is needed.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_RUNTIME_JIT_ASSEMBLE_H
+#define ATTUNE_RUNTIME_JIT_ASSEMBLE_H
+
+#include "compiler/support/Arch.h"
+#include "runtime/jit/Toolchain.h"
+
+#include <string>
+#include <vector>
+
+namespace attune {
+
+/// What the assembler reports of one kernel. Bytes are of a thread, shared memory is of a block.
+struct Resources {
+  int registers = 0;
+  int stackBytes = 0;
+  int spillStores = 0; ///< bytes
+  int spillLoads = 0;  ///< bytes
+  int staticShared = 0;
+  int barriers = 0;
+};
+
+/// A header that `#include "name"` finds.
+struct NamedText {
+  std::string name;
+  std::string text;
+};
+
+struct Assembled {
+  std::string ptx; ///< NVRTC only
+  std::string cubin;
+  Resources resources;
+  std::string log; ///< what the tool said; may be empty
+};
+
+/// CUDA C++ by NVRTC with -std=c++17 -fmad=false -lineinfo. `sourceName` names the source in messages and
+/// line tables, `entry` is the kernel to report on. Fails with the compiler's own messages.
+Result<Assembled> compileCuda(const Toolchain &tools, const std::string &source,
+                              const std::string &sourceName, const std::vector<NamedText> &headers,
+                              const Arch &arch, const std::string &entry);
+
+/// PTX by ptxas. `entry` is the kernel to report on.
+Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, const Arch &arch,
+                              const std::string &entry);
+
+/// The numbers of `entry` in the assembler's verbose log, or an error: no such entry, or a message C75xx,
+/// which means that the assembler had to serialise or ignore what the kernel asked for.
+Result<Resources> parseAssemblerLog(const std::string &log, const std::string &entry);
+
+/// The ISA version that PTX text declares, 10 * major + minor; 0 if it declares none.
+int ptxIsaOf(std::string_view ptx);
+/// The newest PTX ISA that attune prints or passes on: what a driver of CUDA 13.0 reads.
+inline constexpr int newestPtxIsa = 90;
+
+} // namespace attune
+
+#endif // ATTUNE_RUNTIME_JIT_ASSEMBLE_H

@@ -1,0 +1,233 @@
+#include "runtime/File.h"
+#include "runtime/jit/Assemble.h"
+#include "runtime/jit/Slots.h"
+#include "runtime/jit/Subprocess.h"
+#include "runtime/jit/Toolchain.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+using namespace attune;
+namespace fs = std::filesystem;
+
+namespace {
+
+bool has(const std::string &text, const std::string &part) { return text.find(part) != std::string::npos; }
+
+/// Sets environment variables for a scope.
+class Variables {
+public:
+  void set(const std::string &name, const std::string &value) {
+    const char *old = std::getenv(name.c_str());
+    saved.try_emplace(name, old ? std::optional<std::string>(old) : std::nullopt);
+    ::setenv(name.c_str(), value.c_str(), 1);
+  }
+  ~Variables() {
+    for (auto &[name, value] : saved)
+      value ? ::setenv(name.c_str(), value->c_str(), 1) : ::unsetenv(name.c_str());
+  }
+
+private:
+  std::map<std::string, std::optional<std::string>> saved;
+};
+
+void makeTool(const fs::path &path, const std::string &text) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path) << "#!/bin/sh\n" << text;
+  fs::permissions(path, fs::perms::owner_all);
+}
+
+const char *saxpy =
+    "#include \"factor.cuh\"\n"
+    "extern \"C\" __global__ void scale(float *p) { p[threadIdx.x] = p[threadIdx.x] * FACTOR + 1; }\n";
+
+} // namespace
+
+TEST_CASE("subprocess: outputs, exit status, signals, no such program") {
+  Result<ProcessOutput> run = runProcess({"/bin/sh", "-c", "echo out; echo err >&2; exit 3"});
+  REQUIRE(run);
+  CHECK(run->status == 3);
+  CHECK(run->out == "out\n");
+  CHECK(run->err == "err\n");
+  CHECK(runProcess({"/bin/sh", "-c", "kill -9 $$"})->status == 128 + 9);
+  CHECK(runProcess({"/bin/cat"})->out == ""); // its input is empty, not ours
+  // More than a pipe holds, on both at once.
+  Result<ProcessOutput> large =
+      runProcess({"/bin/sh", "-c", "head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero"});
+  REQUIRE(large);
+  CHECK(large->out.size() == 300000);
+  CHECK(large->err.size() == 300000);
+  Result<ProcessOutput> absent = runProcess({"/nowhere/tool"});
+  REQUIRE(!absent);
+  CHECK(absent.error().kind == ErrorKind::Missing);
+  CHECK(has(absent.error().message, "cannot run /nowhere/tool: No such file"));
+}
+
+TEST_CASE("temporary folders are their owner's alone and go with their contents") {
+  std::string path;
+  {
+    Result<TempDir> folder = TempDir::make();
+    REQUIRE(folder);
+    path = folder->path();
+    struct stat status{};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    CHECK((status.st_mode & 0777) == 0700);
+    std::ofstream(path + "/file") << "x";
+  }
+  CHECK(!fs::exists(path));
+  Variables variables;
+  variables.set("TMPDIR", "/nowhere");
+  Result<TempDir> folder = TempDir::make();
+  REQUIRE(!folder);
+  CHECK(has(folder.error().message, "set TMPDIR"));
+}
+
+TEST_CASE("toolchain: the order of search, and what is said when nothing is there") {
+  Result<TempDir> folder = TempDir::make();
+  REQUIRE(folder);
+  std::string root = folder->path();
+  Variables variables;
+  variables.set("ATTUNE_TOOLS_DIR", root + "/wheels");
+  variables.set("CUDA_HOME", root + "/home");
+  variables.set("PATH", root + "/path");
+  makeTool(root + "/path/nvdisasm", "exit 1");
+  makeTool(root + "/home/bin/nvdisasm", "echo 'Cuda compilation tools, release 12.4, V12.4.99'");
+  makeTool(root + "/wheels/nvidia/cu13/bin/ptxas", "echo 'Cuda compilation tools, release 13.0, V13.0.88'");
+  Toolchain tools = Toolchain::find();
+  REQUIRE(tools.tool(Tool::Ptxas));
+  CHECK(tools.tool(Tool::Ptxas)->path == root + "/wheels/nvidia/cu13/bin/ptxas");
+  CHECK(tools.tool(Tool::Ptxas)->origin == "ATTUNE_TOOLS_DIR");
+  CHECK(*tools.version(Tool::Ptxas) == "13.0.88");
+  REQUIRE(tools.tool(Tool::Nvdisasm));
+  CHECK(tools.tool(Tool::Nvdisasm)->origin == "CUDA_HOME");
+  CHECK(*tools.version(Tool::Nvdisasm) == "12.4.99");
+  CHECK(tools.searched(Tool::Nvdisasm).size() >= 2);
+  std::string before = tools.fingerprint(Tool::Ptxas);
+  CHECK(!before.empty());
+  makeTool(root + "/wheels/nvidia/cu13/bin/ptxas", "echo nothing to see");
+  CHECK(tools.fingerprint(Tool::Ptxas) != before);
+  Result<std::string> version = tools.version(Tool::Ptxas);
+  REQUIRE(!version);
+  CHECK(has(version.error().message, "expected a version"));
+
+  Result<std::string> absent = Toolchain().need(Tool::NVRTC);
+  REQUIRE(!absent);
+  CHECK(absent.error().kind == ErrorKind::Missing);
+  CHECK(has(absent.error().message, "pip install"));
+  CHECK(has(absent.error().message, "ATTUNE_TOOLS_DIR"));
+}
+
+TEST_CASE("toolchain: wheels of the Pythons on PATH, and folders that are no tools") {
+  Result<TempDir> folder = TempDir::make();
+  REQUIRE(folder);
+  std::string root = folder->path();
+  Variables variables;
+  for (const char *name : {"ATTUNE_TOOLS_DIR", "CUDA_HOME", "CUDA_PATH"})
+    variables.set(name, "");
+  variables.set("PATH", root + "/venv/bin");
+  makeTool(root + "/venv/bin/python3", "exit 1"); // never run
+  fs::create_directories(root + "/venv/bin/nvdisasm");
+  makeTool(root + "/venv/lib/python3.11/site-packages/nvidia/cuda_nvdisasm/bin/nvdisasm", "exit 0");
+  Toolchain tools = Toolchain::find();
+  REQUIRE(tools.tool(Tool::Nvdisasm));
+  if (tools.tool(Tool::Nvdisasm)->origin != "usual prefix") {
+    CHECK(tools.tool(Tool::Nvdisasm)->origin == "Python's nvidia wheels");
+    CHECK(has(tools.tool(Tool::Nvdisasm)->path, "cuda_nvdisasm/bin/nvdisasm"));
+  }
+}
+
+TEST_CASE("assembler log: numbers of the entry asked for, spills, and messages that are errors") {
+  std::string log = "ptxas info    : 0 bytes gmem\n"
+                    "ptxas info    : Compiling entry function 'other' for 'sm_80'\n"
+                    "ptxas info    : Function properties for other\n"
+                    "    8 bytes stack frame, 4 bytes spill stores, 4 bytes spill loads\n"
+                    "ptxas info    : Used 10 registers, used 1 barriers, 380 bytes cmem[0]\n"
+                    "ptxas info    : Compiling entry function 'kernel' for 'sm_80'\n"
+                    "ptxas info    : Function properties for kernel\n"
+                    "    24 bytes stack frame, 20 bytes spill stores, 16 bytes spill loads\n"
+                    "ptxas info    : Used 255 registers, used 2 barriers, 24 bytes cumulative stack size, "
+                    "1024 bytes smem, 528 bytes cmem[0]\n";
+  Result<Resources> resources = parseAssemblerLog(log, "kernel");
+  REQUIRE(resources);
+  CHECK(resources->registers == 255);
+  CHECK(resources->stackBytes == 24);
+  CHECK(resources->spillStores == 20);
+  CHECK(resources->spillLoads == 16);
+  CHECK(resources->staticShared == 1024);
+  CHECK(resources->barriers == 2);
+  CHECK(!parseAssemblerLog(log, "absent"));
+  Result<Resources> serialised = parseAssemblerLog(
+      log +
+          "ptxas info    : (C7512) Potential Performance Loss: wgmma.mma_async instructions are serialized\n",
+      "kernel");
+  REQUIRE(!serialised);
+  CHECK(serialised.error().kind == ErrorKind::Verification);
+  CHECK(has(serialised.error().message, "C7512"));
+}
+
+TEST_CASE("PTX versions are read from the text") {
+  CHECK(ptxIsaOf("//\n// x\n.version 9.0\n.target sm_90a\n") == 90);
+  CHECK(ptxIsaOf(".version 8.7\n") == 87);
+  CHECK(ptxIsaOf("nothing") == 0);
+  CHECK(ptxIsaOf("") == 0);
+}
+
+TEST_CASE("NVRTC: PTX and cubin with line information, headers by name, the compiler's own messages") {
+  Toolchain tools = Toolchain::find();
+  if (!tools.tool(Tool::NVRTC)) {
+    MESSAGE("skipped: no NVRTC");
+    return;
+  }
+  Arch arch = *findArch("sm_90a");
+  Result<Assembled> built =
+      compileCuda(tools, saxpy, "scale.cu", {{"factor.cuh", "#define FACTOR 3.0f\n"}}, arch, "scale");
+  REQUIRE_MESSAGE(built, (built ? "" : built.error().message));
+  CHECK(has(built->ptx, ".target sm_90a"));
+  CHECK(has(built->ptx, "mul.rn.f32")); // not contracted
+  CHECK(!has(built->ptx, "fma.rn.f32"));
+  CHECK(has(built->ptx, ".loc"));
+  CHECK(built->cubin.starts_with("\x7f"
+                                 "ELF"));
+  CHECK(built->resources.registers > 0);
+  CHECK(built->resources.spillStores == 0);
+  CHECK(ptxIsaOf(built->ptx) >= 80);
+
+  Result<Assembled> broken = compileCuda(tools, "__global__ void k() { return 1 }", "k.cu", {}, arch, "k");
+  REQUIRE(!broken);
+  CHECK(has(broken.error().message, "k.cu(1): error"));
+  Result<Assembled> absent =
+      compileCuda(tools, saxpy, "scale.cu", {{"factor.cuh", "#define FACTOR 1\n"}}, arch, "other");
+  CHECK(!absent);
+}
+
+TEST_CASE("ptxas: cubin and resources, errors without the temporary folder, nothing left behind") {
+  Toolchain tools = Toolchain::find();
+  if (!tools.tool(Tool::Ptxas)) {
+    MESSAGE("skipped: no ptxas");
+    return;
+  }
+  Result<TempDir> folder = TempDir::make();
+  REQUIRE(folder);
+  Variables variables;
+  variables.set("TMPDIR", folder->path());
+  std::string head = ".version 8.0\n.target sm_80\n.address_size 64\n";
+  std::string body =
+      ".visible .entry k(.param .u64 p)\n{\n .reg .b64 %a;\n .reg .b32 %x;\n ld.param.u64 %a, [p];\n"
+      " mov.u32 %x, 7;\n st.global.u32 [%a], %x;\n ret;\n}\n";
+  Arch arch = *findArch("sm_80");
+  Result<Assembled> built = assemblePtx(tools, head + body, arch, "k");
+  REQUIRE_MESSAGE(built, (built ? "" : built.error().message));
+  CHECK(built->cubin.starts_with("\x7f"
+                                 "ELF"));
+  CHECK(built->resources.registers > 0);
+  Result<Assembled> broken = assemblePtx(tools, head + "nonsense;\n", arch, "k");
+  REQUIRE(!broken);
+  CHECK(has(broken.error().message, "k.ptx, line 4"));
+  CHECK(!has(broken.error().message, folder->path()));
+  CHECK(fs::is_empty(folder->path()));
+}
