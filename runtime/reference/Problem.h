@@ -1,0 +1,62 @@
+//===- Problem.h - one attention problem and its arrays ---------*- C++ -*-===//
+//
+// What the reference computations run on: a spec's run-time shape, where elements lie, and which keys a
+// row keeps. Written from the spec's definition; it shares nothing with the compiler's masks.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_RUNTIME_REFERENCE_PROBLEM_H
+#define ATTUNE_RUNTIME_REFERENCE_PROBLEM_H
+
+#include "compiler/spec/Spec.h"
+
+#include <cstdint>
+
+namespace attune::reference {
+
+/// Distances between neighbours of an array (batch, head, row, dim), in elements; dim is adjacent.
+struct Strides {
+  int64_t batch = 0, head = 0, row = 0;
+
+  int64_t at(int64_t b, int64_t h, int64_t r) const { return b * batch + h * head + r * row; }
+};
+
+/// The run-time shape. headsQ is a multiple of headsKv: query head h reads KV head h / (headsQ / headsKv).
+struct Problem {
+  int batch = 1, headsQ = 1, headsKv = 1, lengthQ = 1, lengthKv = 1;
+  Strides q, k, v, o;
+  Strides lse; ///< rows are adjacent: lse.row is 1
+};
+
+/// `spec`'s arrays, dense, in the layout that the spec names (K and V with headsKv heads). LSE is
+/// (batch, headsQ, lengthQ) in either layout.
+Problem denseProblem(const AttentionSpec &spec, int batch, int headsQ, int headsKv, int lengthQ,
+                     int lengthKv);
+
+/// Strides of a dense (batch, heads, length, dim) array whose order of batch, heads and length is `layout`.
+Strides denseStrides(Layout layout, int heads, int length, int dim);
+
+/// Elements of the arrays of a dense problem.
+struct ElementCounts {
+  int64_t q, k, v, o, lse;
+};
+ElementCounts elementCounts(const AttentionSpec &spec, const Problem &problem);
+
+/// The inputs' 16-bit elements, element (0, 0, 0, 0) first.
+struct Inputs {
+  const uint16_t *q, *k, *v;
+};
+
+/// The keys that a row keeps: [begin, end), empty when begin >= end.
+struct Interval {
+  int64_t begin, end;
+
+  bool empty() const { return begin >= end; }
+  bool contains(int64_t kv) const { return kv >= begin && kv < end; }
+};
+
+/// What row `q` (which may lie beyond lengthQ, as a tile's padding does) keeps of lengthKv keys.
+Interval keptKeys(const AttentionSpec &spec, int64_t q, int64_t lengthQ, int64_t lengthKv);
+
+} // namespace attune::reference
+
+#endif // ATTUNE_RUNTIME_REFERENCE_PROBLEM_H
