@@ -1,0 +1,235 @@
+#include "runtime/reference/Golden.h"
+
+#include "runtime/reference/Float16.h"
+#include "runtime/reference/Parallel.h"
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+namespace attune::reference {
+
+// Every f32 operation below is one rounding of its own, as the kernels' .rn operations are. The library is
+// also compiled with -ffp-contract=off.
+#pragma STDC FP_CONTRACT OFF
+
+namespace {
+
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr double log2e = 1.4426950408889634074;
+constexpr double ln2 = 0.69314718055994530942;
+
+int64_t roundUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+/// max.f32: the operand that is not NaN.
+float maxF32(float a, float b) {
+  if (std::isnan(a) || std::isnan(b))
+    return std::isnan(a) ? b : a;
+  return a > b ? a : b;
+}
+
+/// How scores become exponents.
+class ScoreFunction {
+public:
+  explicit ScoreFunction(const AttentionSpec &spec) {
+    double factor = spec.scale.value_or(1.0 / std::sqrt(double(spec.headDimQk)));
+    identity = !spec.softcap && factor > 0;
+    scale = float(factor);
+    toLog2 = float(identity ? factor * log2e : log2e);
+    hasCap = spec.softcap.has_value();
+    cap = float(spec.softcap.value_or(0));
+    inverseCap = float(1.0 / spec.softcap.value_or(1));
+  }
+
+  float operator()(float dot) const {
+    if (identity)
+      return dot;
+    float x = dot * scale;
+    if (!hasCap)
+      return x;
+    float e = ex2((x * inverseCap) * float(2 * log2e));
+    float t = std::fma(-2.0f, rcp(e + 1.0f), 1.0f);
+    return cap * t;
+  }
+
+  float toLog2; ///< c
+
+private:
+  bool identity, hasCap;
+  float scale, cap, inverseCap;
+};
+
+/// The rows of one warp, and what it keeps in registers for each.
+struct Warp {
+  std::vector<int64_t> rows; ///< in the block
+  std::vector<float> maximum;
+  std::vector<std::array<float, 4>> sum; ///< by the lane of the quad: lane t holds keys 8 n + 2 t and + 1
+  std::vector<float> output;             ///< rows x padded dims
+};
+
+/// One CTA: block_q rows of one query head.
+class Block {
+public:
+  Block(const AttentionSpec &spec, const Problem &problem, const Inputs &inputs, const GoldenOptions &options)
+      : spec(spec), problem(problem), inputs(inputs), options(options), score(spec),
+        paddedQk(roundUp(spec.headDimQk, 16)), paddedV(roundUp(spec.headDimV, 16)),
+        query(spec.dtype, options.blockQ, paddedQk), keys(spec.dtype, paddedQk, options.blockKv),
+        values(spec.dtype, options.blockKv, paddedV), probabilities(spec.dtype, 1, options.blockKv),
+        scores(options.blockQ / options.warps * options.blockKv) {}
+
+  void compute(int batch, int head, int64_t firstRow, uint16_t *o, float *lse) {
+    batchIndex = batch;
+    headIndex = head;
+    first = firstRow;
+    loadQuery();
+    startWarps();
+    // The keys that the block visits, and those that each of its rows keeps: limits only grow with the row.
+    int64_t last = first + options.blockQ - 1;
+    Interval bounds[2] = {keptOf(first), keptOf(last)};
+    Interval visited{std::max<int64_t>(0, bounds[0].begin),
+                     std::min<int64_t>(problem.lengthKv, bounds[1].end)};
+    Interval whole{bounds[1].begin, bounds[0].end};
+    if (!visited.empty())
+      for (int64_t j = (visited.end - 1) / options.blockKv; j >= visited.begin / options.blockKv; --j) {
+        int64_t begin = j * options.blockKv, end = begin + options.blockKv;
+        loadKeys(begin);
+        for (Warp &warp : warps)
+          step(warp, begin, begin < whole.begin || end > whole.end);
+      }
+    for (const Warp &warp : warps)
+      finish(warp, o, lse);
+  }
+
+private:
+  Interval keptOf(int64_t row) const { return keptKeys(spec, row, problem.lengthQ, problem.lengthKv); }
+  bool exists(int64_t blockRow) const { return first + blockRow < problem.lengthQ; }
+
+  /// Rows beyond the length and dims beyond the head's are zeros.
+  void loadQuery() {
+    query.clear();
+    for (int64_t r = 0; r < options.blockQ && exists(r); ++r)
+      for (int d = 0; d < spec.headDimQk; ++d)
+        query.set(r, d, inputs.q[problem.q.at(batchIndex, headIndex, first + r) + d]);
+  }
+
+  void loadKeys(int64_t begin) {
+    int kvHead = headIndex / (problem.headsQ / problem.headsKv);
+    keys.clear();
+    values.clear();
+    for (int64_t n = 0; n < options.blockKv && begin + n < problem.lengthKv; ++n) {
+      const uint16_t *k = inputs.k + problem.k.at(batchIndex, kvHead, begin + n);
+      const uint16_t *v = inputs.v + problem.v.at(batchIndex, kvHead, begin + n);
+      for (int d = 0; d < spec.headDimQk; ++d)
+        keys.set(d, n, k[d]);
+      for (int d = 0; d < spec.headDimV; ++d)
+        values.set(n, d, v[d]);
+    }
+  }
+
+  void startWarps() {
+    warps.assign(options.warps, {});
+    for (int w = 0; w < options.warps; ++w) {
+      Warp &warp = warps[w];
+      for (int64_t tile = 16 * w; tile < options.blockQ; tile += 16 * options.warps)
+        for (int r = 0; r < 16; ++r)
+          warp.rows.push_back(tile + r);
+      warp.maximum.assign(warp.rows.size(), -infinity);
+      warp.sum.assign(warp.rows.size(), {});
+      warp.output.assign(warp.rows.size() * paddedV, 0.0f);
+    }
+  }
+
+  void step(Warp &warp, int64_t begin, bool masked) {
+    float c = score.toLog2;
+    std::vector<float> newMaximum(warp.rows.size());
+    bool anyNeeds = false;
+    for (size_t i = 0; i < warp.rows.size(); ++i) {
+      float *x = scores.data() + i * options.blockKv;
+      std::fill_n(x, options.blockKv, 0.0f);
+      // A row of zeros gives zeros, unless there is a NaN or an infinity for it to meet.
+      if (exists(warp.rows[i]) || !keys.finite())
+        exactMatmulRow(query, warp.rows[i], keys, paddedQk, x, options.blockKv, options.rule);
+      Interval kept = keptOf(first + warp.rows[i]);
+      newMaximum[i] = warp.maximum[i];
+      for (int n = 0; n < options.blockKv; ++n) {
+        x[n] = masked && !kept.contains(begin + n) ? -infinity : score(x[n]);
+        newMaximum[i] = maxF32(newMaximum[i], x[n]);
+      }
+      anyNeeds |= (newMaximum[i] - warp.maximum[i]) * c > 8.0f;
+    }
+    if (anyNeeds)
+      for (size_t i = 0; i < warp.rows.size(); ++i) {
+        float safe = newMaximum[i] == -infinity ? 0.0f : newMaximum[i];
+        float alpha = ex2((warp.maximum[i] - safe) * c);
+        for (float &partial : warp.sum[i])
+          partial *= alpha;
+        for (int64_t d = 0; d < paddedV; ++d)
+          warp.output[i * paddedV + d] *= alpha;
+        warp.maximum[i] = newMaximum[i];
+      }
+    for (size_t i = 0; i < warp.rows.size(); ++i) {
+      float base = (warp.maximum[i] == -infinity ? 0.0f : warp.maximum[i]) * c;
+      probabilities.clear();
+      for (int n = 0; n < options.blockKv; ++n) {
+        float p = ex2(std::fma(scores[i * options.blockKv + n], c, -base));
+        warp.sum[i][n % 8 / 2] += p;
+        probabilities.set(0, n, fromFloat(spec.dtype, p));
+      }
+      if (exists(warp.rows[i]))
+        exactMatmulRow(probabilities, 0, values, options.blockKv, warp.output.data() + i * paddedV, paddedV,
+                       options.rule);
+    }
+  }
+
+  void finish(const Warp &warp, uint16_t *o, float *lse) const {
+    for (size_t i = 0; i < warp.rows.size(); ++i) {
+      if (!exists(warp.rows[i]))
+        continue;
+      int64_t row = first + warp.rows[i];
+      const std::array<float, 4> &partial = warp.sum[i];
+      float sum = (partial[0] + partial[1]) + (partial[2] + partial[3]);
+      float inverse = rcp(sum);
+      uint16_t *out = o + problem.o.at(batchIndex, headIndex, row);
+      for (int d = 0; d < spec.headDimV; ++d)
+        out[d] = fromFloat(spec.dtype, sum == 0 ? 0.0f : warp.output[i * paddedV + d] * inverse);
+      if (!lse)
+        continue;
+      float value = std::fma(warp.maximum[i], score.toLog2, lg2(sum)) * float(ln2);
+      if (std::isnan(value))
+        value = std::bit_cast<float>(0x7fffffff);
+      lse[problem.lse.at(batchIndex, headIndex, row)] = sum == 0 ? -infinity : value;
+    }
+  }
+
+  const AttentionSpec &spec;
+  const Problem &problem;
+  const Inputs &inputs;
+  const GoldenOptions &options;
+  ScoreFunction score;
+  int64_t paddedQk, paddedV;
+  DecodedMatrix query;         ///< rows x dims
+  DecodedMatrix keys;          ///< dims x keys
+  DecodedMatrix values;        ///< keys x dims
+  DecodedMatrix probabilities; ///< of one row
+  std::vector<float> scores;   ///< of one warp: rows x keys
+  std::vector<Warp> warps;
+  int batchIndex = 0, headIndex = 0;
+  int64_t first = 0;
+};
+
+} // namespace
+
+void goldenAttention(const AttentionSpec &spec, const Problem &problem, const Inputs &inputs,
+                     const GoldenOptions &options, uint16_t *o, float *lse) {
+  int64_t blocks = (problem.lengthQ + options.blockQ - 1) / options.blockQ;
+  int64_t heads = int64_t(problem.batch) * problem.headsQ;
+  parallelFor(heads * blocks, [&](int64_t index) {
+    int64_t head = index / blocks;
+    Block block(spec, problem, inputs, options);
+    block.compute(int(head / problem.headsQ), int(head % problem.headsQ), index % blocks * options.blockQ, o,
+                  lse);
+  });
+}
+
+} // namespace attune::reference

@@ -1,0 +1,123 @@
+#include "runtime/reference/Golden.h"
+#include "runtime/reference/Compare.h"
+#include "runtime/reference/Float16.h"
+#include "runtime/reference/RandomArray.h"
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+using namespace attune;
+using namespace attune::reference;
+
+namespace {
+struct Arrays {
+  std::vector<uint16_t> q, k, v, o;
+  std::vector<float> lse;
+
+  Arrays(const AttentionSpec &spec, const Problem &problem, uint64_t seed, double deviation = 1) {
+    ElementCounts counts = elementCounts(spec, problem);
+    q = normalArray(counts.q, spec.dtype, seed, 0, deviation);
+    k = normalArray(counts.k, spec.dtype, seed, 1, deviation);
+    v = normalArray(counts.v, spec.dtype, seed, 2);
+    o.assign(counts.o, unwritten16);
+    lse.assign(counts.lse, std::bit_cast<float>(unwritten32));
+  }
+  Inputs inputs() const { return {q.data(), k.data(), v.data()}; }
+  Outputs outputs() const { return {o.data(), lse.data()}; }
+};
+
+template <typename T> T pick(RandomBits &random, std::initializer_list<T> choices) {
+  return choices.begin()[random.below(choices.size())];
+}
+
+MaskTerm randomTerm(RandomBits &random) {
+  MaskTerm term;
+  if (random.below(2))
+    term.left = int64_t(random.below(pick(random, {1, 5, 200}) + 1));
+  if (!term.left || random.below(2))
+    term.right = int64_t(random.below(3) ? 0 : random.below(100));
+  term.align = random.below(2) ? MaskAlign::BottomRight : MaskAlign::TopLeft;
+  return term;
+}
+} // namespace
+
+TEST_CASE("golden model: within twice the plain algorithm's error on random specs") {
+  RandomBits random(2024, 0);
+  for (int trial = 0; trial < 150; ++trial) {
+    AttentionSpec spec;
+    spec.dtype = pick(random, {DType::F16, DType::BF16});
+    spec.layout = pick(random, {Layout::BSHD, Layout::BHSD});
+    spec.headDimQk = pick(random, {8, 32, 40, 64, 72, 128});
+    spec.headDimV = random.below(3) ? spec.headDimQk : pick(random, {8, 24, 64, 128});
+    for (uint64_t terms = random.below(3); terms > 0; --terms)
+      spec.mask.push_back(randomTerm(random));
+    if (random.below(4) == 0)
+      spec.softcap = pick(random, {0.5, 5.0, 30.0});
+    if (random.below(4) == 0)
+      spec.scale = pick(random, {-0.1, 0.02, 0.5, 1.0});
+    int headsKv = pick(random, {1, 2}), headsQ = headsKv * pick(random, {1, 1, 3});
+    auto length = [&] { return pick(random, {1, 2, 15, 17, 63, 64, 65, 127, 250}); };
+    Problem problem = denseProblem(spec, pick(random, {1, 1, 2}), headsQ, headsKv, length(), length());
+    int warps = pick(random, {1, 2, 4, 8});
+    GoldenOptions options{16 * warps * pick(random, {1, 1, 2}), pick(random, {16, 32, 64, 96, 128}), warps,
+                          tensorCoreRule(pick(random, {80, 89, 90, 120}))};
+    Arrays arrays(spec, problem, trial);
+    goldenAttention(spec, problem, arrays.inputs(), options, arrays.o.data(), arrays.lse.data());
+    Report report = verify(spec, problem, arrays.inputs(), arrays.outputs());
+    CHECK_MESSAGE(report.passed,
+                  fmt::format("trial {}: dims {}/{} lengths {}/{} block {}x{} warps {} masks {}: {}", trial,
+                              spec.headDimQk, spec.headDimV, problem.lengthQ, problem.lengthKv,
+                              options.blockQ, options.blockKv, warps, spec.mask.size(), report.why));
+  }
+}
+
+TEST_CASE("golden model: large scores, which rescale again and again") {
+  for (DType dtype : {DType::F16, DType::BF16}) {
+    AttentionSpec spec;
+    spec.dtype = dtype;
+    spec.headDimQk = spec.headDimV = 64;
+    Problem problem = denseProblem(spec, 1, 2, 2, 100, 500);
+    Arrays arrays(spec, problem, 3, 4.0);
+    goldenAttention(spec, problem, arrays.inputs(), {64, 32, 4, tensorCoreRule(80)}, arrays.o.data(),
+                    arrays.lse.data());
+    Report report = verify(spec, problem, arrays.inputs(), arrays.outputs());
+    CHECK_MESSAGE(report.passed, report.why);
+  }
+}
+
+TEST_CASE("golden model: empty rows are 0 and -inf, one key is copied") {
+  AttentionSpec spec;
+  spec.headDimQk = spec.headDimV = 40;
+  spec.mask = {{0, 0, MaskAlign::BottomRight}}; // the diagonal
+  Problem problem = denseProblem(spec, 1, 1, 1, 70, 50);
+  Arrays arrays(spec, problem, 4);
+  goldenAttention(spec, problem, arrays.inputs(), {64, 32, 4, tensorCoreRule(80)}, arrays.o.data(),
+                  arrays.lse.data());
+  for (int q = 0; q < 70; ++q) {
+    CHECK(std::isinf(arrays.lse[q]) == (q < 20));
+    for (int d = 0; d < 40; ++d)
+      CHECK(arrays.o[q * 40 + d] == (q < 20 ? 0 : arrays.v[(q - 20) * 40 + d]));
+  }
+}
+
+TEST_CASE("golden model: what a schedule may not change, and what it may") {
+  AttentionSpec spec;
+  spec.headDimQk = spec.headDimV = 64;
+  Problem problem = denseProblem(spec, 1, 1, 1, 128, 128);
+  auto run = [&](GoldenOptions options) {
+    Arrays arrays(spec, problem, 5);
+    goldenAttention(spec, problem, arrays.inputs(), options, arrays.o.data(), arrays.lse.data());
+    return arrays.o;
+  };
+  GoldenOptions base{64, 64, 4, tensorCoreRule(80)};
+  std::vector<uint16_t> result = run(base);
+  CHECK(run(base) == result);
+  CHECK(run({128, 64, 8, tensorCoreRule(80)}) ==
+        result); // a warp still has 16 rows, and sees the same blocks
+  CHECK(run({64, 64, 4, tensorCoreRule(89)}) == result);
+  CHECK(run({64, 64, 4, tensorCoreRule(90)}) != result); // another tensor core
+}
