@@ -1,9 +1,149 @@
+//===- Spec.cpp - the attention spec: text forms and the code key ---------===//
 #include "compiler/spec/Spec.h"
+#include "compiler/spec/Json.h"
+#include "compiler/spec/SpecReader.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include <fmt/format.h>
 
 namespace attune {
 
+namespace {
+
+/// The shortest text that reads back to the same number.
+std::string number(double value) { return fmt::format("{}", value); }
+
+const char *nameOf(MaskAlign align) { return align == MaskAlign::TopLeft ? "top_left" : "bottom_right"; }
+
+bool isCausal(const MaskTerm &term) { return !term.left && term.right == 0; }
+
+std::string termJson(const MaskTerm &term) {
+  std::string result = isCausal(term) ? R"({"kind":"causal")" : R"({"kind":"window")";
+  if (!isCausal(term)) {
+    if (term.left)
+      result += fmt::format(R"(,"left":{})", *term.left);
+    if (term.right)
+      result += fmt::format(R"(,"right":{})", *term.right);
+  }
+  return result + fmt::format(R"(,"align":"{}"}})", nameOf(term.align));
+}
+
+std::string maskJson(const std::vector<MaskTerm> &mask) {
+  std::string result = "[";
+  for (const MaskTerm &term : mask)
+    result += (result.size() > 1 ? "," : "") + termJson(term);
+  return result + "]";
+}
+
+std::string scheduleJson(const ScheduleRequest &schedule) {
+  std::string result;
+  auto part = [&](const char *key, const std::optional<int> &value) {
+    if (value)
+      result += fmt::format(R"({}"{}":{})", result.empty() ? "" : ",", key, *value);
+  };
+  part("block_q", schedule.blockQ);
+  part("block_kv", schedule.blockKv);
+  part("stages", schedule.stages);
+  part("warps", schedule.warps);
+  return "{" + result + "}";
+}
+
+} // namespace
+
+const char *nameOf(DType dtype) { return dtype == DType::F16 ? "fp16" : "bf16"; }
+const char *nameOf(Layout layout) { return layout == Layout::BSHD ? "bshd" : "bhsd"; }
+
 double AttentionSpec::effectiveScale() const { return scale.value_or(1.0 / std::sqrt(double(headDimQk))); }
+
+std::string toJson(const AttentionSpec &spec) {
+  std::string result = fmt::format(
+      R"({{"op":"forward","name":{},"dtype":"{}","head_dim_qk":{},"head_dim_v":{},"layout":"{}")",
+      json::quote(spec.name), nameOf(spec.dtype), spec.headDimQk, spec.headDimV, nameOf(spec.layout));
+  if (spec.scale)
+    result += R"(,"scale":)" + number(*spec.scale);
+  result += R"(,"mask":)" + maskJson(spec.mask);
+  if (spec.softcap)
+    result += R"(,"softcap":)" + number(*spec.softcap);
+  result += fmt::format(R"(,"lse":{},"schedule":{}}})", spec.lse, scheduleJson(spec.schedule));
+  return result;
+}
+
+std::vector<std::string> toFlags(const AttentionSpec &spec) {
+  std::vector<std::string> flags = {
+      "--op",     "forward",           "--name",        spec.name,
+      "--dtype",  nameOf(spec.dtype),  "--head-dim-qk", std::to_string(spec.headDimQk),
+      "--layout", nameOf(spec.layout), "--head-dim-v",  std::to_string(spec.headDimV)};
+  auto add = [&](const char *flag, std::string value) {
+    flags.push_back(flag);
+    flags.push_back(std::move(value));
+  };
+  auto bound = [](const std::optional<int64_t> &value) { return value ? std::to_string(*value) : ""; };
+  if (spec.scale)
+    add("--scale", number(*spec.scale));
+  for (const MaskTerm &term : spec.mask)
+    add("--mask", isCausal(term) ? fmt::format("causal:{}", nameOf(term.align))
+                                 : fmt::format("window:{}:{}:{}", bound(term.left), bound(term.right),
+                                               nameOf(term.align)));
+  if (spec.mask.empty())
+    add("--mask", "none");
+  if (spec.softcap)
+    add("--softcap", number(*spec.softcap));
+  flags.push_back(spec.lse ? "--lse" : "--no-lse");
+  auto part = [&](const char *flag, const std::optional<int> &value) {
+    if (value)
+      add(flag, std::to_string(*value));
+  };
+  part("--block-q", spec.schedule.blockQ);
+  part("--block-kv", spec.schedule.blockKv);
+  part("--stages", spec.schedule.stages);
+  part("--warps", spec.schedule.warps);
+  return flags;
+}
+
+std::vector<MaskTerm> normalizedMask(const AttentionSpec &spec) {
+  // Terms of one alignment bound the same quantity, so their conjunction is the tighter of each bound.
+  auto tighten = [](std::optional<int64_t> &bound, const std::optional<int64_t> &other) {
+    if (other)
+      bound = bound ? std::min(*bound, *other) : *other;
+  };
+  std::vector<MaskTerm> result;
+  for (MaskAlign align : {MaskAlign::TopLeft, MaskAlign::BottomRight}) {
+    MaskTerm merged{{}, {}, align};
+    for (const MaskTerm &term : spec.mask) {
+      if (term.align != align)
+        continue;
+      tighten(merged.left, term.left);
+      tighten(merged.right, term.right);
+    }
+    if (merged.left || merged.right)
+      result.push_back(merged);
+  }
+  return result;
+}
+
+std::string codeKey(const AttentionSpec &spec) {
+  // Scale and softcap enter the code through double precision, so their doubles are what counts.
+  std::string result =
+      fmt::format(R"({{"op":"forward","name":{},"dtype":"{}","head_dim_qk":{},"head_dim_v":{})",
+                  json::quote(spec.name), nameOf(spec.dtype), spec.headDimQk, spec.headDimV);
+  result +=
+      fmt::format(R"(,"scale":{},"mask":{})", number(spec.effectiveScale()), maskJson(normalizedMask(spec)));
+  if (spec.softcap)
+    result += R"(,"softcap":)" + number(*spec.softcap);
+  return result + fmt::format(R"(,"lse":{},"schedule":{}}})", spec.lse, scheduleJson(spec.schedule));
+}
+
+Status validate(const AttentionSpec &spec) {
+  // Non-finite numbers have no JSON text; everything else is checked by the one reader that there is.
+  for (auto [key, value] : {std::pair("scale", spec.scale), std::pair("softcap", spec.softcap)})
+    if (value && !std::isfinite(*value))
+      return badInput(fmt::format("spec: error: expected a finite {}, got {}", key, *value));
+  Result<AttentionSpec> read = readSpec(toJson(spec), "spec");
+  if (!read)
+    return read.error();
+  return success();
+}
 
 } // namespace attune

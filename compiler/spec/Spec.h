@@ -7,6 +7,8 @@
 #ifndef ATTUNE_COMPILER_SPEC_SPEC_H
 #define ATTUNE_COMPILER_SPEC_SPEC_H
 
+#include "compiler/support/Result.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -32,6 +34,8 @@ struct MaskTerm {
   std::optional<int64_t> left;  ///< how many earlier keys are kept, >= 0
   std::optional<int64_t> right; ///< how many later keys are kept, >= 0
   MaskAlign align = MaskAlign::TopLeft;
+
+  bool operator==(const MaskTerm &) const = default;
 };
 
 /// Parts of a schedule that the user fixes; what is absent is chosen.
@@ -40,6 +44,17 @@ struct ScheduleRequest {
   std::optional<int> blockKv; ///< keys of a step: a multiple of 16
   std::optional<int> stages;  ///< slots of the K and V rings, >= 1
   std::optional<int> warps;   ///< warps of a CTA: 1, 2, 4, 8
+
+  bool operator==(const ScheduleRequest &) const = default;
+};
+
+/// Where a spec was written, for messages: "llama3.json:9:3", "command line: --block-q"; empty for specs
+/// made in C++. It is no part of a spec's value: all origins compare equal.
+struct SpecOrigin {
+  std::string spec;
+  std::string schedule; ///< where the schedule was asked for; empty if it was not
+
+  bool operator==(const SpecOrigin &) const { return true; }
 };
 
 /// Forward attention: O = softmax(scale * Q K^T, masked) V, per (batch, query head).
@@ -54,10 +69,43 @@ struct AttentionSpec {
   std::optional<double> softcap;  ///< c: scores become c * tanh(score / c), after scaling; > 0
   bool lse = false;               ///< also write the natural logarithm of the softmax's denominator
   ScheduleRequest schedule;
+  SpecOrigin origin;
 
   /// The scale that is used.
   double effectiveScale() const;
+
+  bool operator==(const AttentionSpec &) const = default;
 };
+
+/// The limits that JSON, flags and C++ share.
+namespace limits {
+constexpr int headDimStep = 8, maxHeadDim = 256;
+constexpr int blockStep = 16, maxBlock = 512;
+constexpr int maxStages = 8;
+constexpr int64_t maxWindow = 2147483647; ///< lengths are 32-bit
+constexpr size_t maxMaskTerms = 16;
+constexpr size_t maxName = 64;
+} // namespace limits
+
+/// Checks a spec that was made in C++ by the rules of the JSON reader; the message has a line an error.
+Status validate(const AttentionSpec &spec);
+
+/// `spec` as JSON that reads back to an equal spec: one line, keys in a fixed order, what is absent left out.
+std::string toJson(const AttentionSpec &spec);
+
+/// The command-line flags that give `spec`, for example {"--head-dim", "128", "--lse"}.
+std::vector<std::string> toFlags(const AttentionSpec &spec);
+
+/// The mask with at most one term an alignment: the same keys kept, the same code.
+std::vector<MaskTerm> normalizedMask(const AttentionSpec &spec);
+
+/// Canonical bytes of everything in `spec` that decides the generated code; specs of equal keys give
+/// the same kernel. The scale is resolved and the mask normalised. The name is part of it (it is the entry
+/// point's symbol); the layout is not (kernels take any strides), nor are the origin and the default.
+std::string codeKey(const AttentionSpec &spec);
+
+const char *nameOf(DType dtype);   ///< "fp16", "bf16"
+const char *nameOf(Layout layout); ///< "bshd", "bhsd"
 
 } // namespace attune
 

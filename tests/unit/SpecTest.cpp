@@ -1,0 +1,180 @@
+// JSON, flags and the C++ struct always agree.
+#include "compiler/spec/SpecReader.h"
+
+#include <cmath>
+#include <random>
+
+#include <doctest/doctest.h>
+
+using namespace attune;
+
+namespace {
+
+AttentionSpec read(std::string_view text, const std::vector<FlagValue> &flags = {}) {
+  Result<AttentionSpec> spec = readSpec(text, "spec.json", flags);
+  REQUIRE_MESSAGE(bool(spec), (spec ? "" : spec.error().message));
+  return *spec;
+}
+
+std::vector<FlagValue> pairFlags(const std::vector<std::string> &arguments) {
+  std::vector<FlagValue> flags;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    bool alone = arguments[i] == "--lse" || arguments[i] == "--no-lse";
+    flags.push_back({arguments[i], alone ? "" : arguments[i + 1]});
+    i += !alone;
+  }
+  return flags;
+}
+
+AttentionSpec randomSpec(std::mt19937 &random) {
+  auto upTo = [&](int n) { return static_cast<int>(random() % n); };
+  AttentionSpec spec;
+  spec.name = "kernel_" + std::to_string(random());
+  spec.dtype = upTo(2) ? DType::F16 : DType::BF16;
+  spec.headDimQk = 8 * (1 + upTo(32));
+  spec.headDimV = 8 * (1 + upTo(32));
+  spec.layout = upTo(2) ? Layout::BSHD : Layout::BHSD;
+  if (upTo(2))
+    spec.scale = std::ldexp(static_cast<double>(random()) - 2e9, -upTo(80));
+  for (int terms = upTo(4); terms > 0; --terms) {
+    MaskTerm term;
+    if (upTo(2))
+      term.left = upTo(5000);
+    if (!term.left || upTo(2))
+      term.right = upTo(3);
+    term.align = upTo(2) ? MaskAlign::TopLeft : MaskAlign::BottomRight;
+    spec.mask.push_back(term);
+  }
+  if (upTo(2))
+    spec.softcap = 1.0 + random() / 7.0;
+  spec.lse = upTo(2);
+  if (upTo(2))
+    spec.schedule = {256, 16 * (1 + upTo(8)), 1 + upTo(4), 1 << upTo(4)};
+  return spec;
+}
+
+} // namespace
+
+TEST_CASE("an empty object, no file, and a new struct are the same spec") {
+  CHECK(read("{}") == AttentionSpec{});
+  CHECK(*readSpec("", "") == AttentionSpec{});
+  CHECK(bool(validate(AttentionSpec{})));
+}
+
+TEST_CASE("every key is read") {
+  AttentionSpec spec = read(R"({
+    "op": "forward", "name": "llama3", "dtype": "float16", "head_dim_qk": 192, "head_dim_v": 128, "layout": "bhsd",
+    "scale": 0.125, "mask": ["causal", {"kind": "window", "left": 4096, "right": 0, "align": "bottom_right"}],
+    "softcap": 50, "lse": true, "schedule": {"block_q": 128, "block_kv": 64, "stages": 2, "warps": 4}})");
+  AttentionSpec expected;
+  expected.name = "llama3";
+  expected.dtype = DType::F16;
+  expected.headDimQk = 192;
+  expected.headDimV = 128;
+  expected.layout = Layout::BHSD;
+  expected.scale = 0.125;
+  expected.mask = {{{}, 0, MaskAlign::TopLeft}, {4096, 0, MaskAlign::BottomRight}};
+  expected.softcap = 50.0;
+  expected.lse = true;
+  expected.schedule = {128, 64, 2, 4};
+  CHECK(spec == expected);
+}
+
+TEST_CASE("spellings: dtypes, numbers, masks") {
+  CHECK(read(R"({"dtype": "f16"})").dtype == DType::F16);
+  CHECK(read(R"({"dtype": "bfloat16"})").dtype == DType::BF16);
+  CHECK(read(R"({"head_dim": 6.4e1})").headDimV == 64);
+  CHECK(read(R"({"mask": "none"})").mask.empty());
+  CHECK(read(R"({"mask": []})").mask.empty());
+  CHECK(read(R"({"mask": "causal:bottom_right"})").mask ==
+        std::vector<MaskTerm>{{{}, 0, MaskAlign::BottomRight}});
+  CHECK(read(R"({"mask": "window:5:"})").mask == std::vector<MaskTerm>{{5, {}, MaskAlign::TopLeft}});
+  CHECK(read("\xef\xbb\xbf{\"na\\u006de\": \"a\\u0062c\"}").name == "abc");
+}
+
+TEST_CASE("what one form says the others say: struct -> JSON, flags -> struct") {
+  std::mt19937 random(3);
+  for (int i = 0; i < 2000; ++i) {
+    AttentionSpec spec = randomSpec(random);
+    CAPTURE(toJson(spec));
+    REQUIRE(bool(validate(spec)));
+    CHECK(read(toJson(spec)) == spec);
+    CHECK(*readSpec("", "", pairFlags(toFlags(spec))) == spec);
+    AttentionSpec other = randomSpec(random);
+    // Flags win over every field of a file; only what a flag cannot take back stays.
+    AttentionSpec both = *readSpec(toJson(other), "other.json", pairFlags(toFlags(spec)));
+    if (!spec.scale)
+      both.scale.reset();
+    if (!spec.softcap)
+      both.softcap.reset();
+    if (!spec.schedule.blockQ)
+      both.schedule = {};
+    CHECK(both == spec);
+  }
+}
+
+TEST_CASE("flags win") {
+  AttentionSpec spec = read(R"({"head_dim": 128, "mask": "causal", "lse": true})",
+                            {{"--head-dim-v", "64"}, {"--mask", "window:8:8"}, {"--no-lse", ""}});
+  CHECK(spec.headDimQk == 128);
+  CHECK(spec.headDimV == 64);
+  CHECK(spec.mask == std::vector<MaskTerm>{{8, 8, MaskAlign::TopLeft}});
+  CHECK(!spec.lse);
+}
+
+TEST_CASE("origins say where a spec and its schedule were written, and are no part of its value") {
+  AttentionSpec spec = read("{\n  \"schedule\": {\"warps\": 4}}");
+  CHECK(spec.origin.spec == "spec.json:1:1");
+  CHECK(spec.origin.schedule == "spec.json:2:15");
+  AttentionSpec flags = *readSpec("", "", {{"--warps", "4"}, {"--block-q", "64"}});
+  CHECK(flags.origin.schedule == "command line: --block-q, --warps");
+  flags.schedule.blockQ.reset();
+  CHECK(flags == spec);
+}
+
+TEST_CASE("the code key: same kernel, same key") {
+  AttentionSpec a, b;
+  CHECK(codeKey(a) == codeKey(b));
+  b.scale = 1.0 / std::sqrt(128.0);
+  CHECK(codeKey(a) == codeKey(b)); // the default, said aloud
+  b.layout = Layout::BHSD;
+  CHECK(codeKey(a) == codeKey(b)); // kernels take any strides
+  a.mask = {{{}, 0, MaskAlign::TopLeft}, {9, {}, MaskAlign::TopLeft}, {{}, 3, MaskAlign::BottomRight}};
+  b.mask = {{{}, 3, MaskAlign::BottomRight}, {9, 0, MaskAlign::TopLeft}, {12, 5, MaskAlign::TopLeft}};
+  CHECK(codeKey(a) == codeKey(b));
+  b.mask[0].right = 4;
+  CHECK(codeKey(a) != codeKey(b));
+}
+
+TEST_CASE("each field that changes the code changes the key") {
+  std::string key = codeKey(AttentionSpec{});
+  for (auto change : std::vector<void (*)(AttentionSpec &)>{
+           [](AttentionSpec &s) { s.name = "other"; }, [](AttentionSpec &s) { s.dtype = DType::F16; },
+           [](AttentionSpec &s) { s.headDimQk = 64; }, [](AttentionSpec &s) { s.headDimV = 64; },
+           [](AttentionSpec &s) { s.scale = 1; },
+           [](AttentionSpec &s) { s.mask = {{{}, 0, MaskAlign::TopLeft}}; },
+           [](AttentionSpec &s) { s.softcap = 30; }, [](AttentionSpec &s) { s.lse = true; },
+           [](AttentionSpec &s) { s.schedule.stages = 2; }}) {
+    AttentionSpec spec;
+    change(spec);
+    CHECK(codeKey(spec) != key);
+  }
+}
+
+TEST_CASE("a struct is checked by the rules of the file") {
+  auto messageOf = [](auto change) {
+    AttentionSpec spec;
+    change(spec);
+    Status status = validate(spec);
+    return status ? std::string() : status.error().message;
+  };
+  CHECK(messageOf([](auto &s) {
+          s.headDimV = 100;
+        }).find("expected a multiple of 8 from 8 to 256, got 100") != std::string::npos);
+  CHECK(messageOf([](auto &s) { s.scale = NAN; }) == "spec: error: expected a finite scale, got nan");
+  CHECK(messageOf([](auto &s) { s.softcap = INFINITY; }) ==
+        "spec: error: expected a finite softcap, got inf");
+  CHECK(messageOf([](auto &s) { s.name = "a\"b"; }).find("(nearest: \"a_b\")") != std::string::npos);
+  CHECK(messageOf([](auto &s) { s.mask.resize(1); }).find("got neither") != std::string::npos);
+  CHECK(messageOf([](auto &s) { s.schedule.warps = 3; }).find("(nearest: 4)") != std::string::npos);
+}
