@@ -557,7 +557,9 @@ const std::vector<SpecFlag> &specFlags() {
     for (const Field &field : fields())
       if (field.flag)
         result.push_back({field.flag, field.valueName, field.help, std::string_view(field.key) == "mask"});
-    result.push_back({"--no-lse", "", "do not, whatever the file says"});
+    auto lse =
+        std::find_if(result.begin(), result.end(), [](const SpecFlag &f) { return f.flag == "--lse"; });
+    result.insert(lse + 1, {"--no-lse", "", "do not, whatever the file says"});
     return result;
   }();
   return flags;

@@ -1,0 +1,161 @@
+//===- CommandLine.cpp - what all subcommands share -----------------------===//
+#include "cli/CommandLine.h"
+#include "compiler/spec/Diagnostics.h"
+#include "compiler/spec/Json.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+namespace attune::cli {
+
+void CommandLine::option(const std::string &name, const std::string &valueName, const std::string &help,
+                         const std::string &group) {
+  auto store = std::make_shared<std::vector<std::string>>();
+  values[name] = store;
+  CLI::Option *option = app.add_option(name, *store, help);
+  // One value an occurrence, any number of occurrences: repetition is told in our own words.
+  option->type_size(1)
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  option->type_name(valueName)->group(group);
+}
+
+void CommandLine::flag(const std::string &name, const std::string &help, const std::string &group) {
+  auto store = std::make_shared<std::vector<std::string>>();
+  values[name] = store;
+  app.add_flag_function(
+         name, [store](int64_t count) { store->assign(count > 0 ? 1 : 0, ""); }, help)
+      ->group(group);
+}
+
+void CommandLine::spec() {
+  option("SPEC", "", "a JSON file, or - for standard input; may be left out when flags say it all");
+  for (const SpecFlag &flag : attune::specFlags()) {
+    if (flag.valueName.empty()) {
+      auto given = [this, flag](int64_t count) {
+        for (int64_t i = 0; i < count; ++i)
+          specFlags.push_back({flag.flag, ""});
+      };
+      app.add_flag_function(flag.flag, given, flag.help)->group("The spec (a flag wins over the file)");
+      continue;
+    }
+    auto given = [this, flag](const std::vector<std::string> &texts) {
+      for (const std::string &text : texts)
+        specFlags.push_back({flag.flag, text});
+    };
+    CLI::Option *option = app.add_option_function<std::vector<std::string>>(flag.flag, given, flag.help);
+    option->type_size(1)
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->allow_extra_args(false);
+    option->type_name(flag.valueName)->group("The spec (a flag wins over the file)");
+  }
+}
+
+bool CommandLine::has(const std::string &name) const { return !values.at(name)->empty(); }
+
+std::string CommandLine::text(const std::string &name, const std::string &otherwise) {
+  const std::vector<std::string> &given = *values.at(name);
+  if (given.size() > 1)
+    problem(name, fmt::format("expected it once, got it {} times", given.size()));
+  if (!given.empty() && given[0].empty())
+    problem(name, "expected a value, got an empty one");
+  return given.empty() ? otherwise : given[0];
+}
+
+int64_t CommandLine::whole(const std::string &name, int64_t otherwise, int64_t least, int64_t most) {
+  if (!has(name))
+    return otherwise;
+  std::string given = text(name);
+  double number = 0;
+  bool isNumber = json::parseNumber(given, number);
+  if (isNumber && number >= double(least) && number <= double(most) && number == std::floor(number))
+    return static_cast<int64_t>(number);
+  std::string nearest =
+      isNumber
+          ? fmt::format(" (nearest: {})",
+                        static_cast<int64_t>(std::round(std::clamp(number, double(least), double(most)))))
+          : "";
+  problem(name, fmt::format("expected a whole number from {} to {}, got {}{}", least, most,
+                            json::quote(given), nearest));
+  return otherwise;
+}
+
+size_t CommandLine::choice(const std::string &name, const std::vector<std::string> &words, size_t otherwise) {
+  if (!has(name))
+    return otherwise;
+  std::string given = text(name);
+  auto found = std::find(words.begin(), words.end(), given);
+  if (found != words.end())
+    return found - words.begin();
+  std::string nearest = nearestWord(given, words);
+  problem(name, fmt::format("expected {}, got {}{}", oneOf(words), json::quote(given),
+                            nearest.empty() ? "" : fmt::format(" (nearest: {})", nearest)));
+  return otherwise;
+}
+
+Arch CommandLine::arch(const std::string &name, const std::string &otherwise) {
+  Result<Arch> arch = findArch(text(name, otherwise));
+  if (arch)
+    return *arch;
+  problem(name, arch.error().message);
+  return allArchs().front();
+}
+
+AttentionSpec CommandLine::readSpec() {
+  Result<AttentionSpec> spec = loadSpec(text("SPEC"), specFlags);
+  if (spec)
+    return *spec;
+  problem(spec.error());
+  return {};
+}
+
+void CommandLine::problem(const std::string &name, const std::string &message) {
+  problem(badInput(fmt::format("command line: {}: error: {}", name, message)));
+}
+
+void CommandLine::problem(Error error) {
+  auto same = [&](const Error &other) { return other.message == error.message; };
+  if (std::none_of(errors.begin(), errors.end(), same))
+    errors.push_back(std::move(error));
+}
+
+Status CommandLine::problems() {
+  std::vector<std::string> known;
+  for (const CLI::Option *option : app.get_options())
+    for (const std::string &name : option->get_lnames())
+      known.push_back("--" + name);
+  // What an unknown flag was meant to take looks like an argument too many: the flag is the mistake.
+  std::vector<Error> found = std::exchange(errors, {});
+  auto isFlag = [](const std::string &text) { return text.size() > 1 && text[0] == '-'; };
+  const std::vector<std::string> extras = app.remaining();
+  bool anyFlag = std::any_of(extras.begin(), extras.end(), isFlag);
+  for (const std::string &extra : extras) {
+    std::string flag = extra.substr(0, extra.find('='));
+    std::string nearest = isFlag(extra) ? nearestWord(flag, known) : "";
+    if (isFlag(extra))
+      problem(flag,
+              fmt::format("expected a flag of attune {0}{1}; attune {0} --help lists them", app.get_name(),
+                          nearest.empty() ? "" : fmt::format(" (nearest: {})", nearest)));
+    else if (!anyFlag)
+      problem(extra, "expected no further argument");
+  }
+  errors.insert(errors.end(), found.begin(), found.end());
+  if (errors.empty())
+    return success();
+  Error all = errors.front();
+  for (size_t i = 1; i < errors.size(); ++i) {
+    all.message += "\n" + errors[i].message;
+    // Bad usage outweighs a missing tool: it must be put right first.
+    if (errors[i].kind == ErrorKind::BadInput)
+      all.kind = ErrorKind::BadInput;
+  }
+  return all;
+}
+
+} // namespace attune::cli

@@ -1,0 +1,77 @@
+//===- CommandLine.h - what all subcommands share ---------------*- C++ -*-===//
+//
+// Options are taken as text and read here, so that every mistake of a command line is told at once and
+// in the words of the spec's errors: `command line: --flag: error: expected ..., got ...`.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_CLI_COMMANDLINE_H
+#define ATTUNE_CLI_COMMANDLINE_H
+
+#include "compiler/spec/SpecReader.h"
+#include "compiler/support/Arch.h"
+#include "compiler/support/Result.h"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace attune::cli {
+
+/// One subcommand's options and what was given of them.
+class CommandLine {
+public:
+  explicit CommandLine(CLI::App &app) : app(app) {}
+
+  // Declaring: before parsing.
+
+  /// `--flag VALUE`, or a positional argument if `name` has no dashes.
+  void option(const std::string &name, const std::string &valueName, const std::string &help,
+              const std::string &group = "Options");
+  /// `--flag` without a value.
+  void flag(const std::string &name, const std::string &help, const std::string &group = "Options");
+  /// SPEC and every flag that sets a field of it.
+  void spec();
+
+  // Reading: after parsing. Mistakes are collected; `problems` gives them all.
+
+  bool has(const std::string &name) const;
+  std::string text(const std::string &name, const std::string &otherwise = "");
+  int64_t whole(const std::string &name, int64_t otherwise, int64_t least, int64_t most);
+  /// The index of the value in `words`; `otherwise` is an index too.
+  size_t choice(const std::string &name, const std::vector<std::string> &words, size_t otherwise);
+  Arch arch(const std::string &name, const std::string &otherwise);
+  AttentionSpec readSpec();
+  /// A mistake that only the command itself can see.
+  void problem(const std::string &name, const std::string &message);
+  void problem(Error error);
+
+  /// Every mistake so far, unknown and repeated options among them, as one error.
+  Status problems();
+
+private:
+  CLI::App &app;
+  std::map<std::string, std::shared_ptr<std::vector<std::string>>> values;
+  std::vector<FlagValue> specFlags; ///< as given, in order
+  std::vector<Error> errors;
+};
+
+/// A subcommand: its options are declared when it is made, `run` is called after parsing.
+using Run = std::function<int()>;
+
+/// Each adds its subcommand to `app` and gives what runs it.
+Run addCompile(CLI::App &app);
+Run addRun(CLI::App &app);
+Run addDevices(CLI::App &app);
+Run addDoctor(CLI::App &app);
+
+} // namespace attune::cli
+
+#endif // ATTUNE_CLI_COMMANDLINE_H
