@@ -59,7 +59,7 @@ public:
 private:
   CLI::App &app;
   std::map<std::string, std::shared_ptr<std::vector<std::string>>> values;
-  std::vector<FlagValue> specFlags; ///< as given, in order
+  std::vector<FlagValue> specFlags; ///< in the order of their declaration
   std::vector<Error> errors;
 };
 
