@@ -137,8 +137,9 @@ public:
   /// simulation took, which says nothing about a GPU.
   virtual Result<double> elapsedMs(Event start, Event stop) = 0;
 
-  /// Counters of the last launch; nothing on a GPU.
+  /// Counters of the last launch, and what the simulator stood in for; nothing on a GPU.
   virtual std::optional<LaunchCounters> lastCounters() const { return std::nullopt; }
+  virtual std::vector<std::string> lastNotes() const { return {}; }
 };
 
 /// Device memory that frees itself.

@@ -1,0 +1,67 @@
+//===- Device.cpp - what kernels run on -----------------------------------===//
+#include "runtime/device/Device.h"
+
+#include "runtime/device/SimDevice.h"
+#include "runtime/device/cuda/CudaDevice.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace attune {
+Device::~Device() = default;
+
+Result<DeviceBuffer> DeviceBuffer::make(Device &device, size_t bytes) {
+  Result<DeviceAddress> address = device.allocate(std::max<size_t>(bytes, 1));
+  if (!address)
+    return address.error();
+  DeviceBuffer buffer;
+  buffer.device = &device;
+  buffer.where = *address;
+  buffer.bytes = bytes;
+  return buffer;
+}
+
+DeviceBuffer::~DeviceBuffer() {
+  // An error here can only repeat one that an earlier call has reported.
+  if (device)
+    (void)bool(device->free(where));
+}
+
+Result<std::unique_ptr<Device>> openDevice(const DeviceOptions &options) {
+  const std::string &which = options.which;
+  if (which == "sim")
+    return openSimDevice(options.arch, options.sim, "asked for");
+  if (which == "cuda" || which.starts_with("cuda:")) {
+    int ordinal = 0;
+    if (which.size() > 4) {
+      const char *first = which.data() + 5, *last = which.data() + which.size();
+      auto [end, failed] = std::from_chars(first, last, ordinal);
+      if (failed != std::errc() || end != last || ordinal < 0)
+        return badInput(fmt::format("expected cuda:N with the number of a GPU, got '{}'", which));
+    }
+    return openCudaDevice(options.cudaDriver, ordinal, options.arch, "asked for");
+  }
+  if (which != "auto")
+    return badInput(fmt::format("expected a device among auto, cuda, cuda:N, sim, got '{}'", which));
+
+  Result<std::vector<DeviceInfo>> gpus = listCudaDevices(options.cudaDriver);
+  if (gpus)
+    return openCudaDevice(options.cudaDriver, gpus->front().ordinal, options.arch, "the first GPU");
+  return openSimDevice(options.arch, options.sim, fmt::format("simulated: {}", gpus.error().message));
+}
+
+DeviceList listDevices(const std::string &cudaDriver) {
+  DeviceList list;
+  Result<std::vector<DeviceInfo>> gpus = listCudaDevices(cudaDriver);
+  if (gpus)
+    list.devices = *gpus;
+  else
+    list.note = gpus.error().message;
+  Result<Arch> arch = findArch("sm_80");
+  list.devices.push_back(describeSimDevice(*arch));
+  return list;
+}
+
+} // namespace attune

@@ -1,0 +1,262 @@
+//===- SimDevice.cpp - the simulated GPU as a device ----------------------===//
+//
+// Streams and events exist, but every call is complete when it returns.
+//
+//===----------------------------------------------------------------------===//
+#include "runtime/device/SimDevice.h"
+
+#include "runtime/device/sim/Simulator.h"
+
+#include <chrono>
+#include <map>
+#include <mutex>
+
+#include <fmt/format.h>
+
+namespace attune {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct LoadedModule {
+  std::shared_ptr<const sim::Module> module;
+  std::string tileText;
+};
+
+struct LoadedKernel {
+  std::shared_ptr<LoadedModule> owner;
+  std::string entry;
+};
+
+/// Line `number` (from 1) of `text`, without its indentation.
+std::string_view lineOf(std::string_view text, uint32_t number) {
+  for (uint32_t i = 1; i < number; ++i) {
+    size_t end = text.find('\n');
+    if (end == std::string_view::npos)
+      return "";
+    text.remove_prefix(end + 1);
+  }
+  text = text.substr(0, text.find('\n'));
+  text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
+  return text;
+}
+
+/// The findings as one message: each names the PTX line, and the tile op where the PTX knows it.
+std::string describe(const std::vector<sim::Finding> &findings, const std::string &tileText) {
+  constexpr size_t most = 10;
+  std::string text = fmt::format("the simulator found {} fault{} in the kernel:", findings.size(),
+                                 findings.size() == 1 ? "" : "s");
+  for (size_t i = 0; i < findings.size() && i < most; ++i) {
+    text += "\n" + findings[i].text();
+    std::string_view op = lineOf(tileText, findings[i].site.sourceLine);
+    if (findings[i].site.sourceLine > 0 && !op.empty())
+      text += fmt::format("\n  tile op: {}", op);
+  }
+  if (findings.size() > most)
+    text += fmt::format("\n... and {} more", findings.size() - most);
+  return text;
+}
+
+class SimDevice final : public Device {
+public:
+  SimDevice(DeviceInfo info, const SimOptions &options) : about(std::move(info)), options(options) {}
+
+  const DeviceInfo &info() const override { return about; }
+  bool takes(ImageKind kind) const override { return kind == ImageKind::PTX; }
+
+  Result<DeviceAddress> allocate(size_t bytes) override {
+    std::lock_guard guard(lock);
+    return memory.allocate(bytes, fmt::format("buffer {}", ++buffers));
+  }
+  Status free(DeviceAddress address) override {
+    std::lock_guard guard(lock);
+    return memory.free(address);
+  }
+  Status copyIn(DeviceAddress to, const void *from, size_t bytes, Stream) override {
+    std::lock_guard guard(lock);
+    return memory.write(to, from, bytes);
+  }
+  Status copyOut(void *to, DeviceAddress from, size_t bytes, Stream) override {
+    std::lock_guard guard(lock);
+    return memory.read(to, from, bytes);
+  }
+  Status fill(DeviceAddress to, uint8_t byte, size_t bytes, Stream) override {
+    std::lock_guard guard(lock);
+    return memory.fill(to, byte, bytes);
+  }
+
+  Result<Module> loadModule(const ModuleImage &image) override {
+    if (image.kind != ImageKind::PTX)
+      return badInput(fmt::format("{}: the simulated GPU executes PTX, got a cubin", image.name));
+    Result<std::shared_ptr<const sim::Module>> parsed = sim::parseModule(image.bytes, image.name);
+    if (!parsed)
+      return parsed.error();
+    std::lock_guard guard(lock);
+    uint64_t handle = ++handles;
+    modules[handle] = std::make_shared<LoadedModule>(LoadedModule{*parsed, std::string(image.tileText)});
+    return Module{handle};
+  }
+  Status unloadModule(Module module) override {
+    std::lock_guard guard(lock);
+    if (!modules.erase(module.handle))
+      return badInput("expected a module that is loaded");
+    return success();
+  }
+
+  Result<Kernel> kernel(Module module, const std::string &entry, uint32_t dynamicShared) override {
+    std::lock_guard guard(lock);
+    auto loaded = modules.find(module.handle);
+    if (loaded == modules.end())
+      return badInput("expected a module that is loaded");
+    Result<const sim::EntryInfo *> info = loaded->second->module->entry(entry);
+    if (!info)
+      return info.error();
+    if (int64_t(dynamicShared) + (*info)->staticSharedBytes > about.arch.sharedPerBlock)
+      return badInput(fmt::format("kernel '{}' needs {} bytes of shared memory, a block of {} has {}", entry,
+                                  dynamicShared + (*info)->staticSharedBytes, about.arch.name,
+                                  about.arch.sharedPerBlock));
+    Kernel kernel;
+    kernel.handle = ++handles;
+    kernel.localBytes = int((*info)->localBytes);
+    kernel.staticShared = int((*info)->staticSharedBytes);
+    kernel.dynamicShared = int(dynamicShared);
+    kernels[kernel.handle] = {loaded->second, entry};
+    return kernel;
+  }
+  std::optional<int> blocksPerSm(const Kernel &, int) override { return std::nullopt; }
+
+  Status launch(const Launch &launch, Stream) override {
+    // Held throughout: the memory is not for two launches at once.
+    std::lock_guard guard(lock);
+    auto found = kernels.find(launch.kernel.handle);
+    if (found == kernels.end())
+      return badInput("expected a kernel of a loaded module");
+    if (int64_t(launch.dynamicShared) > launch.kernel.dynamicShared)
+      return badInput(
+          fmt::format("expected at most {} bytes of dynamic shared memory for kernel '{}', got {}",
+                      launch.kernel.dynamicShared, found->second.entry, launch.dynamicShared));
+    sim::LaunchConfig config;
+    config.entry = found->second.entry;
+    config.grid = {launch.grid.x, launch.grid.y, launch.grid.z};
+    config.block = {launch.block.x, launch.block.y, launch.block.z};
+    config.dynamicShared = launch.dynamicShared;
+    config.params.assign(launch.params.begin(), launch.params.end());
+    config.mode = options.mode == SimOptions::Mode::Eager  ? sim::Mode::Eager
+                  : options.mode == SimOptions::Mode::Lazy ? sim::Mode::Lazy
+                                                           : sim::Mode::Random;
+    config.seed = options.seed;
+    config.threads = unsigned(options.threads);
+    config.checks = options.checks;
+    const LoadedModule &module = *found->second.owner;
+    Result<sim::LaunchResult> result = sim::launch(*module.module, memory, config);
+    if (!result)
+      return result.error();
+    const sim::Counters &c = result->counters;
+    counters = LaunchCounters{c.warpInstructions,
+                              {{"integer", c.integer},
+                               {"floating", c.floating},
+                               {"special", c.special},
+                               {"conversion", c.conversion},
+                               {"move", c.move},
+                               {"predicate", c.predicate},
+                               {"control", c.control},
+                               {"memory", c.memory},
+                               {"matrix", c.matrix},
+                               {"matrix load", c.matrixLoad},
+                               {"async copy", c.asyncCopy},
+                               {"shuffle", c.shuffle},
+                               {"barrier", c.barrier},
+                               {"multiply-adds", c.multiplyAdds},
+                               {"global load bytes", c.globalLoadBytes},
+                               {"global store bytes", c.globalStoreBytes},
+                               {"shared load bytes", c.sharedLoadBytes},
+                               {"shared store bytes", c.sharedStoreBytes},
+                               {"local bytes", c.localBytes},
+                               {"async bytes", c.asyncBytes},
+                               {"shared wavefronts", c.sharedWavefronts},
+                               {"bank conflicts", c.bankConflicts},
+                               {"divergent branches", c.divergentBranches},
+                               {"barrier waits", c.barrierWaits},
+                               {"blocks", c.blocks}}};
+    notes = result->notes;
+    if (!result->findings.empty())
+      return Error{ErrorKind::Verification, describe(result->findings, module.tileText)};
+    return success();
+  }
+  Status synchronize(Stream) override { return success(); }
+
+  Result<Stream> createStream() override {
+    std::lock_guard guard(lock);
+    return Stream{++handles};
+  }
+  Status destroyStream(Stream) override { return success(); }
+  Result<Event> createEvent() override {
+    std::lock_guard guard(lock);
+    events[++handles] = std::nullopt;
+    return Event{handles};
+  }
+  Status destroyEvent(Event event) override {
+    std::lock_guard guard(lock);
+    if (!events.erase(event.handle))
+      return badInput("expected an event that was created");
+    return success();
+  }
+  Status record(Event event, Stream) override {
+    std::lock_guard guard(lock);
+    auto known = events.find(event.handle);
+    if (known == events.end())
+      return badInput("expected an event that was created");
+    known->second = Clock::now();
+    return success();
+  }
+  Result<double> elapsedMs(Event start, Event stop) override {
+    std::lock_guard guard(lock);
+    auto from = events.find(start.handle), to = events.find(stop.handle);
+    if (from == events.end() || to == events.end() || !from->second || !to->second)
+      return badInput("expected two events that were recorded");
+    return std::chrono::duration<double, std::milli>(*to->second - *from->second).count();
+  }
+  std::optional<LaunchCounters> lastCounters() const override {
+    std::lock_guard guard(lock);
+    return counters;
+  }
+  std::vector<std::string> lastNotes() const override {
+    std::lock_guard guard(lock);
+    return notes;
+  }
+
+private:
+  DeviceInfo about;
+  SimOptions options;
+  mutable std::mutex lock;
+  sim::GlobalMemory memory;
+  uint64_t buffers = 0, handles = 0;
+  std::map<uint64_t, std::shared_ptr<LoadedModule>> modules;
+  std::map<uint64_t, LoadedKernel> kernels;
+  std::map<uint64_t, std::optional<Clock::time_point>> events;
+  std::optional<LaunchCounters> counters;
+  std::vector<std::string> notes;
+};
+
+} // namespace
+
+DeviceInfo describeSimDevice(const Arch &arch) {
+  DeviceInfo info;
+  info.kind = DeviceKind::Sim;
+  info.name = fmt::format("simulated {}", arch.name);
+  info.arch = arch;
+  info.computeCapability = arch.computeCapability;
+  return info;
+}
+
+Result<std::unique_ptr<Device>> openSimDevice(const std::string &archName, const SimOptions &options,
+                                              const std::string &why) {
+  Result<Arch> arch = findArch(archName.empty() ? "sm_80" : archName);
+  if (!arch)
+    return arch.error();
+  DeviceInfo info = describeSimDevice(*arch);
+  info.why = why;
+  return std::unique_ptr<Device>(std::make_unique<SimDevice>(std::move(info), options));
+}
+
+} // namespace attune
