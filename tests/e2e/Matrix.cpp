@@ -1,0 +1,201 @@
+#include "tests/e2e/Matrix.h"
+
+#include "runtime/reference/RandomArray.h"
+
+#include <algorithm>
+#include <set>
+
+namespace attune::e2e {
+namespace {
+
+using reference::RandomBits;
+
+MaskTerm causal(MaskAlign align) { return {{}, 0, align}; }
+MaskTerm window(int64_t left, int64_t right, MaskAlign align) { return {left, right, align}; }
+
+/// How scores are made and what is written beside O; a kernel has one of these.
+struct Variant {
+  std::optional<double> scale, softcap;
+  bool lse;
+};
+const Variant variants[] = {
+    {{}, {}, true}, {{}, {}, false}, {0.3, {}, true}, {{}, 20.0, true}, {-0.05, {}, true}, {0.2, 1.5, false},
+};
+
+ScheduleRequest request(int blockQ, int blockKv, int stages, int warps) {
+  return {blockQ, blockKv, stages, warps};
+}
+
+/// Schedules that are asked for by hand, small enough for every architecture; {} is the default.
+const ScheduleRequest schedules[] = {
+    {},
+    {},
+    request(64, 32, 1, 4),
+    {},
+    request(128, 64, 2, 4),
+    request(16, 16, 2, 1),
+    {},
+    request(128, 32, 3, 8),
+};
+
+/// Scores of a shape: what its time goes with.
+int64_t work(const Shape &shape) {
+  return int64_t(shape.batch) * shape.headsQ * shape.lengthQ * shape.lengthKv;
+}
+
+/// Gives a shape heads and batches, as many as keep its work within `most`.
+void widen(Shape &shape, std::pair<int, int> heads, int batch, int64_t most) {
+  shape.headsQ = heads.first;
+  shape.headsKv = heads.second;
+  shape.batch = batch;
+  if (work(shape) > most)
+    shape.batch = 1;
+  if (work(shape) > most && shape.headsKv > 1) {
+    shape.headsQ /= shape.headsKv;
+    shape.headsKv = 1;
+  }
+  if (work(shape) > most)
+    shape.headsQ = shape.headsKv = 1;
+}
+
+Placement placementOf(uint64_t number) {
+  constexpr Placement order[] = {Placement::BSHD, Placement::BHSD, Placement::Padded};
+  return order[number % 3];
+}
+
+/// Cases beyond the product: far offsets, sharp softmax, loops of one iteration.
+void addSpecialCases(std::vector<Case> &cases) {
+  for (DType dtype : axes().dtypes) {
+    Kernel kernel;
+    kernel.spec.dtype = dtype;
+    kernel.spec.headDimQk = kernel.spec.headDimV = 64;
+    kernel.spec.lse = true;
+    kernel.spec.mask = {causal(MaskAlign::BottomRight)};
+    Case far{kernel, {}};
+    for (Placement placement : {Placement::FarBatch, Placement::FarHead, Placement::FarRow})
+      far.shapes.push_back({2, 2, 2, 33, 70, placement, 11});
+    cases.push_back(far);
+
+    kernel.spec.mask.clear();
+    kernel.arch = dtype == DType::F16 ? "sm_90" : "sm_86";
+    Case sharp{kernel, {}};
+    for (double deviation : {0.01, 4.0, 12.0})
+      sharp.shapes.push_back({1, 2, 1, 100, 333, Placement::BSHD, 12, deviation});
+    cases.push_back(sharp);
+  }
+}
+
+} // namespace
+
+const Axes &axes() {
+  constexpr MaskAlign tl = MaskAlign::TopLeft, br = MaskAlign::BottomRight;
+  static const Axes all = {
+      {DType::BF16, DType::F16},
+      {{32, 32},
+       {64, 64},
+       {80, 80},
+       {96, 96},
+       {128, 128},
+       {192, 192},
+       {256, 256},
+       {8, 8},
+       {40, 40},
+       {72, 72},
+       {192, 128},
+       {64, 128},
+       {128, 64}},
+      {{},
+       {causal(tl)},
+       {causal(br)},
+       {window(17, 5, tl)},
+       {window(70, 30, br)},
+       {window(100, 0, br)},
+       {causal(br), window(64, 64, tl)},
+       {{{}, 9, tl}, {20, {}, br}}},
+      {"sm_80", "sm_86", "sm_89", "sm_90", "sm_120"},
+      {1, 2, 15, 17, 63, 64, 65, 127, 250, 1000},
+      {{1, 1}, {2, 2}, {4, 1}, {7, 1}, {8, 2}},
+  };
+  return all;
+}
+
+std::vector<Case> quickMatrix() {
+  const Axes &a = axes();
+  std::vector<Case> cases;
+  // Three kernels for each head dim, walking the other axes at strides that are prime to one another's sizes.
+  size_t number = 0;
+  for (size_t round = 0; round < 3; ++round)
+    for (size_t d = 0; d < a.dims.size(); ++d, ++number) {
+      Kernel kernel;
+      kernel.spec.headDimQk = a.dims[d].first;
+      kernel.spec.headDimV = a.dims[d].second;
+      kernel.spec.dtype = a.dtypes[(d + round) % 2];
+      kernel.spec.mask = a.masks[(number + round) % a.masks.size()];
+      const Variant &variant = variants[(number * 5 + round) % std::size(variants)];
+      kernel.spec.scale = variant.scale;
+      kernel.spec.softcap = variant.softcap;
+      kernel.spec.lse = variant.lse;
+      kernel.arch = a.archs[(number / a.masks.size() + number) % a.archs.size()];
+      bool large = a.dims[d].first > 128; // what is asked for by hand need not fit there
+      if (!large)
+        kernel.spec.schedule = schedules[(number + round * 3) % std::size(schedules)];
+      cases.push_back({kernel, {}});
+    }
+  // Every pair of lengths goes to one of the kernels; long ones with few heads.
+  number = 0;
+  for (size_t i = 0; i < a.lengths.size(); ++i)
+    for (size_t j = 0; j < a.lengths.size(); ++j, ++number) {
+      Shape shape;
+      shape.lengthQ = a.lengths[i];
+      shape.lengthKv = a.lengths[j];
+      shape.placement = placementOf(i + j);
+      shape.seed = number + 1;
+      widen(shape, a.heads[(number + i) % a.heads.size()], 1 + number % 2, 70000);
+      cases[number * 7 % cases.size()].shapes.push_back(shape);
+    }
+  addSpecialCases(cases);
+  return cases;
+}
+
+std::vector<Case> fullMatrix() {
+  const Axes &a = axes();
+  std::vector<Case> cases;
+  RandomBits random(3, 0);
+  size_t number = 0;
+  for (DType dtype : a.dtypes)
+    for (auto [dimQk, dimV] : a.dims)
+      for (const std::vector<MaskTerm> &mask : a.masks) {
+        Kernel kernel;
+        kernel.spec.dtype = dtype;
+        kernel.spec.headDimQk = dimQk;
+        kernel.spec.headDimV = dimV;
+        kernel.spec.mask = mask;
+        const Variant &variant = variants[number % std::size(variants)];
+        kernel.spec.scale = variant.scale;
+        kernel.spec.softcap = variant.softcap;
+        kernel.spec.lse = variant.lse;
+        kernel.arch = a.archs[number % a.archs.size()];
+        if (dimQk <= 128)
+          kernel.spec.schedule = schedules[number % std::size(schedules)];
+        Case one{kernel, {}};
+        // Each length once for Q and once for K and V, in an order of its own, and the square ones.
+        std::vector<int> lengthsKv = a.lengths;
+        for (size_t i = lengthsKv.size(); i > 1; --i)
+          std::swap(lengthsKv[i - 1], lengthsKv[random.below(i)]);
+        for (size_t i = 0; i < 2 * a.lengths.size(); ++i) {
+          Shape shape;
+          shape.lengthQ = a.lengths[i % a.lengths.size()];
+          shape.lengthKv = i < a.lengths.size() ? lengthsKv[i] : shape.lengthQ;
+          shape.placement = placementOf(random.next());
+          shape.seed = number * 100 + i;
+          widen(shape, a.heads[random.below(a.heads.size())], 1 + int(random.below(2)), 300000);
+          one.shapes.push_back(shape);
+        }
+        cases.push_back(one);
+        ++number;
+      }
+  addSpecialCases(cases);
+  return cases;
+}
+
+} // namespace attune::e2e
