@@ -84,8 +84,9 @@ public:
     first = firstRow;
     loadQuery();
     startWarps();
-    // The keys that the block visits, and those that each of its rows keeps: limits only grow with the row.
-    int64_t last = first + options.blockQ - 1;
+    // The keys that some row keeps, which are visited, and those that all rows keep: limits grow with the
+    // row, so the first and the last decide. Rows beyond the length do not count here, though they vote.
+    int64_t last = std::min<int64_t>(first + options.blockQ, problem.lengthQ) - 1;
     Interval bounds[2] = {keptOf(first), keptOf(last)};
     Interval visited{std::max<int64_t>(0, bounds[0].begin),
                      std::min<int64_t>(problem.lengthKv, bounds[1].end)};
@@ -95,6 +96,7 @@ public:
         int64_t begin = j * options.blockKv, end = begin + options.blockKv;
         loadKeys(begin);
         for (Warp &warp : warps)
+          // Only blocks that cross a limit evaluate the mask.
           step(warp, begin, begin < whole.begin || end > whole.end);
       }
     for (const Warp &warp : warps)
