@@ -1,0 +1,55 @@
+//===- params.cuh - what a kernel is launched with --------------*- CUDA -*-===//
+//
+// The one parameter of a forward kernel: the device's side of compiler/spec/KernelParams.h.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+#include "vec.cuh"
+
+namespace attune {
+
+// Where the matrix of one (batch, head) lies. Strides count elements; inside a row elements are adjacent. Rows
+// start at multiples of 16 bytes, and a row stride is below 2^30 elements.
+struct TensorParams {
+  uint64 base; // address of element (0, 0, 0, 0)
+  int64 batch_stride, head_stride, row_stride;
+};
+
+// The grid is (ceil(length_q / block_q), heads_q, batch).
+struct ForwardParams {
+  TensorParams q, k, v, o;
+  TensorParams lse; // f32, adjacent rows; its row_stride is unused
+  int length_q, length_kv;
+  int heads_per_kv_head; // query heads that share one KV head
+  int reserved;
+};
+static_assert(sizeof(TensorParams) == 32 && sizeof(ForwardParams) == 176, "the layout of KernelParams.h");
+
+// Which query rows, head and batch entry this block owns.
+struct Tile {
+  int first_row, head, kv_head, batch;
+};
+__device__ __forceinline__ Tile locate(const ForwardParams &p, int block_q) {
+  const int head = blockIdx.y;
+  return {int(blockIdx.x) * block_q, head, head / p.heads_per_kv_head, int(blockIdx.z)};
+}
+
+// mad.wide.s32: base + row * row_bytes, exact in 64 bits. Written as an instruction, because from 64-bit C++ arithmetic
+// the compiler makes three to five of them.
+__device__ __forceinline__ uint64 address_of_row(uint64 base, int row, int row_bytes) {
+  uint64 address;
+  asm("mad.wide.s32 %0, %1, %2, %3;" : "=l"(address) : "r"(row_bytes), "r"(row), "l"(base));
+  return address;
+}
+
+// One (batch, head) matrix in global memory.
+struct Matrix {
+  uint64 base;    // address of row 0
+  int row_bytes;  // between rows
+  int rows;       // that exist
+};
+__device__ __forceinline__ Matrix matrix(const TensorParams &t, int batch, int head, int rows) {
+  return {t.base + 2 * (uint64(batch) * uint64(t.batch_stride) + uint64(head) * uint64(t.head_stride)), int(t.row_stride) * 2, rows};
+}
+
+} // namespace attune
