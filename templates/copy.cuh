@@ -33,7 +33,7 @@ __device__ __forceinline__ void copy_tile(SmemTile<T, Rows, Cols> to, Matrix fro
   constexpr int kStep = Threads / P::kChunks;
   static_assert(Width % 8 == 0 && Width <= Cols && Cols - Width < 16);
   const int row = threadIdx.x / P::kChunks, chunk = threadIdx.x % P::kChunks;
-  const uint64 source = address_of_row(from.base + chunk * 16, first_row + row, from.row_bytes);
+  const uint64 source = address_of_row(from.base, first_row + row, from.row_bytes) + chunk * 16;
   const uint32 target = to.address + P::offset(row, chunk);
 #pragma unroll
   for (int r = 0; r < Rows; r += kStep) {

@@ -25,13 +25,22 @@ struct ForwardParams {
 };
 static_assert(sizeof(TensorParams) == 32 && sizeof(ForwardParams) == 176, "the layout of KernelParams.h");
 
-// Which query rows, head and batch entry this block owns.
 struct Tile {
   int first_row, head, kv_head, batch;
 };
+// redux.sync.max: what every thread knows to be the same for all, said so that the assembler knows it too and keeps
+// what follows from it in uniform registers. A quotient would else pin the addresses of K and V to four registers a
+// thread, which is what the largest tiles lack.
+__device__ __forceinline__ int uniform(int x) {
+  int y;
+  asm("redux.sync.max.s32 %0, %1, 0xffffffff;" : "=r"(y) : "r"(x));
+  return y;
+}
+
+// Which query rows, head and batch entry this block owns.
 __device__ __forceinline__ Tile locate(const ForwardParams &p, int block_q) {
   const int head = blockIdx.y;
-  return {int(blockIdx.x) * block_q, head, head / p.heads_per_kv_head, int(blockIdx.z)};
+  return {int(blockIdx.x) * block_q, head, uniform(head / p.heads_per_kv_head), int(blockIdx.z)};
 }
 
 // mad.wide.s32: base + row * row_bytes, exact in 64 bits. Written as an instruction, because from 64-bit C++ arithmetic
