@@ -75,12 +75,18 @@ struct Launch {
 
 enum class ImageKind { PTX, Cubin };
 
-/// What a module is loaded from. `source` maps the PTX's `.loc` lines back for messages; may be empty.
+/// A text that PTX `.loc` lines point at. An empty name stands for every file.
+struct SourceText {
+  std::string name;
+  std::string text;
+};
+
+/// What a module is loaded from.
 struct ModuleImage {
   ImageKind kind = ImageKind::PTX;
   std::string_view bytes;
-  std::string_view name;     ///< in messages
-  std::string_view tileText; ///< the tile program that PTX `.loc` lines point at
+  std::string_view name;           ///< in messages
+  std::vector<SourceText> sources; ///< to quote in messages; may be empty
 };
 
 /// What the simulator counted in a launch; every number is exact.

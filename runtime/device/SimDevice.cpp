@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 
 struct LoadedModule {
   std::shared_ptr<const sim::Module> module;
-  std::string tileText;
+  std::vector<SourceText> sources;
 };
 
 struct LoadedKernel {
@@ -41,16 +41,31 @@ std::string_view lineOf(std::string_view text, uint32_t number) {
   return text;
 }
 
-/// The findings as one message: each names the PTX line, and the tile op where the PTX knows it.
-std::string describe(const std::vector<sim::Finding> &findings, const std::string &tileText) {
+/// The line of the source that a place in the PTX came from, or nothing.
+std::string_view sourceLine(const sim::Site &site, const std::vector<SourceText> &sources) {
+  std::string_view file = site.sourceFile;
+  file.remove_prefix(file.rfind('/') + 1);
+  for (const SourceText &source : sources)
+    if (site.sourceLine > 0 && (source.name.empty() || source.name == file))
+      return lineOf(source.text, site.sourceLine);
+  return "";
+}
+
+/// The findings as one message: each names the PTX line, and the tile op or source line where the PTX knows
+/// it.
+std::string describe(const std::vector<sim::Finding> &findings, const std::vector<SourceText> &sources) {
   constexpr size_t most = 10;
   std::string text = fmt::format("the simulator found {} fault{} in the kernel:", findings.size(),
                                  findings.size() == 1 ? "" : "s");
   for (size_t i = 0; i < findings.size() && i < most; ++i) {
     text += "\n" + findings[i].text();
-    std::string_view op = lineOf(tileText, findings[i].site.sourceLine);
-    if (findings[i].site.sourceLine > 0 && !op.empty())
-      text += fmt::format("\n  tile op: {}", op);
+    while (text.ends_with('\n'))
+      text.pop_back();
+    if (std::string_view line = sourceLine(findings[i].site, sources); !line.empty())
+      text += fmt::format("\n  from: {}", line);
+    if (findings[i].hasOther)
+      if (std::string_view line = sourceLine(findings[i].other, sources); !line.empty())
+        text += fmt::format("\n  and: {}", line);
   }
   if (findings.size() > most)
     text += fmt::format("\n... and {} more", findings.size() - most);
@@ -93,7 +108,7 @@ public:
       return parsed.error();
     std::lock_guard guard(lock);
     uint64_t handle = ++handles;
-    modules[handle] = std::make_shared<LoadedModule>(LoadedModule{*parsed, std::string(image.tileText)});
+    modules[handle] = std::make_shared<LoadedModule>(LoadedModule{*parsed, image.sources});
     return Module{handle};
   }
   Status unloadModule(Module module) override {
@@ -180,7 +195,7 @@ public:
                                {"blocks", c.blocks}}};
     notes = result->notes;
     if (!result->findings.empty())
-      return Error{ErrorKind::Verification, describe(result->findings, module.tileText)};
+      return Error{ErrorKind::Verification, describe(result->findings, module.sources)};
     return success();
   }
   Status synchronize(Stream) override { return success(); }

@@ -8,22 +8,13 @@
 #define ATTUNE_RUNTIME_JIT_ASSEMBLE_H
 
 #include "compiler/support/Arch.h"
+#include "runtime/Kernel.h"
 #include "runtime/jit/Toolchain.h"
 
 #include <string>
 #include <vector>
 
 namespace attune {
-
-/// What the assembler reports of one kernel. Bytes are of a thread, shared memory is of a block.
-struct Resources {
-  int registers = 0;
-  int stackBytes = 0;
-  int spillStores = 0; ///< bytes
-  int spillLoads = 0;  ///< bytes
-  int staticShared = 0;
-  int barriers = 0;
-};
 
 /// A header that `#include "name"` finds.
 struct NamedText {

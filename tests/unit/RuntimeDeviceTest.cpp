@@ -128,7 +128,7 @@ TEST_CASE("cuda: memory, modules, launches, and the caller's context stays the c
 
   std::string image = "PTX text that is followed by something else";
   Result<Module> module =
-      device->loadModule({ImageKind::PTX, std::string_view(image).substr(0, 8), "k.ptx", ""});
+      device->loadModule({ImageKind::PTX, std::string_view(image).substr(0, 8), "k.ptx", {}});
   REQUIRE(module);
   CHECK(state.lastImage == "PTX text"); // ended by a NUL
   Result<Kernel> kernel = device->kernel(*module, "attention", 100000);
@@ -170,7 +170,7 @@ TEST_CASE("cuda: the driver's failures become errors that say what was attempted
   REQUIRE(!memory);
   CHECK(memory.error().kind == ErrorKind::Missing);
   CHECK(has(memory.error().message, "cannot allocate 12345 bytes on Fake GPU: CUDA_ERROR_FAKE: made up"));
-  Result<Module> module = device->loadModule({ImageKind::PTX, "x", "k.ptx", ""});
+  Result<Module> module = device->loadModule({ImageKind::PTX, "x", "k.ptx", {}});
   REQUIRE(!module);
   CHECK(has(module.error().message, "k.ptx: the driver (CUDA 13.0) does not load this PTX"));
   CHECK(has(module.error().message, "line 3; fatal"));
@@ -188,8 +188,8 @@ TEST_CASE("sim: PTX runs, faults name the PTX line, cubins are refused") {
   CHECK(device->info().arch.name == "sm_80");
   CHECK(device->info().why == "asked for");
   CHECK(!device->takes(ImageKind::Cubin));
-  CHECK(has(device->loadModule({ImageKind::Cubin, "x", "k.cubin", ""}).error().message, "got a cubin"));
-  Result<Module> module = device->loadModule({ImageKind::PTX, copyKernel, "copy.ptx", ""});
+  CHECK(has(device->loadModule({ImageKind::Cubin, "x", "k.cubin", {}}).error().message, "got a cubin"));
+  Result<Module> module = device->loadModule({ImageKind::PTX, copyKernel, "copy.ptx", {}});
   REQUIRE_MESSAGE(module, (module ? "" : module.error().message));
   CHECK(!device->kernel(*module, "absent", 0));
   CHECK(has(device->kernel(*module, "copy", 1 << 20).error().message, "bytes of shared memory"));

@@ -1,0 +1,77 @@
+//===- Runner.h - from a spec and arrays to outputs -------------*- C++ -*-===//
+//
+// What `attune run` does: compile, load, launch, read back, with the time of every stage and a plan that says
+// what ran, on what, and why.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_RUNTIME_RUNNER_H
+#define ATTUNE_RUNTIME_RUNNER_H
+
+#include "runtime/device/Device.h"
+#include "runtime/jit/KernelBuild.h"
+#include "runtime/reference/Problem.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace attune {
+
+/// What will run, decided before anything is launched.
+struct Plan {
+  BuiltKernel built;
+  DeviceInfo device;
+  ImageKind image = ImageKind::PTX; ///< what is loaded
+  std::string imageWhy;             ///< "cubin by ptxas 13.0.88", "PTX, assembled by the driver: no ptxas"
+  Dim3 grid, block;
+  int registers = -1;   ///< of a thread; -1: unknown
+  int blocksPerSm = -1; ///< occupancy; -1: unknown
+};
+
+/// One problem. Strides count elements; every array's element (0, 0, 0, 0) is its span's first.
+struct RunRequest {
+  AttentionSpec spec;
+  Target target = Target::PTX;
+  reference::Problem problem;
+  std::span<const uint16_t> q, k, v; ///< elements of the spec's dtype, as bits
+  std::string dumpDir;               ///< passed on to the compiler
+};
+
+/// What came out. Elements that the kernel did not write hold reference::unwritten16 or unwritten32.
+struct RunResult {
+  Plan plan;
+  std::vector<uint16_t> o;
+  std::vector<float> lse;                 ///< empty if the spec has none
+  StageTimes times;                       ///< the build's stages, then load, copy in, launch, copy out
+  std::optional<LaunchCounters> counters; ///< on the simulator
+  std::vector<std::string> notes;         ///< the build's, and the simulator's
+};
+
+/// Whether the kernels of `spec` can run `problem`: positive lengths and counts, heads_q a multiple of
+/// heads_kv, strides of multiples of 8 elements that are not negative, outputs that do not overlap, the
+/// grid's limits. One error with a line for each mistake.
+Status validateProblem(const AttentionSpec &spec, const reference::Problem &problem);
+
+/// Elements from the first to the last that the problem touches: how long each array's span must be.
+struct SpanLengths {
+  int64_t q, k, v, o, lse;
+};
+SpanLengths spanLengths(const AttentionSpec &spec, const reference::Problem &problem);
+
+/// Compiles for the device and decides what is loaded.
+Result<Plan> planKernel(Device &device, const Toolchain &tools, const Cache &cache, const AttentionSpec &spec,
+                        Target target, const reference::Problem &problem, const std::string &dumpDir = "");
+
+/// Plans and runs. On the simulator a fault of the kernel is an error of kind Verification that names the PTX
+/// line and the tile op.
+Result<RunResult> runAttention(Device &device, const Toolchain &tools, const Cache &cache,
+                               const RunRequest &request);
+
+/// For people: aligned lines of what runs, where and why, each ended by a newline.
+std::string describe(const Plan &plan);
+
+} // namespace attune
+
+#endif // ATTUNE_RUNTIME_RUNNER_H

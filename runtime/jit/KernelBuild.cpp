@@ -1,0 +1,155 @@
+//===- KernelBuild.cpp - from a spec to a kernel, through the cache -------===//
+#include "runtime/jit/KernelBuild.h"
+
+#include <optional>
+
+#include <fmt/format.h>
+
+namespace attune {
+namespace {
+
+/// The tool's version, asked for once a machine: running ptxas or opening NVRTC costs more than a hit.
+Result<std::string> versionOf(Tool tool, const Toolchain &tools, const Cache &cache) {
+  std::string question = fmt::format("version of {} {}", toolName(tool), tools.fingerprint(tool));
+  if (std::optional<std::string> known = cache.recall(question))
+    return *known;
+  Result<std::string> version = tools.version(tool);
+  if (version)
+    cache.remember(question, *version);
+  return version;
+}
+
+/// The tool that makes the cubin; nothing when none is wanted, or none is here and none is needed.
+Result<std::optional<Tool>> assemblerFor(Target target, CubinNeed need, const Toolchain &tools) {
+  Tool tool = target == Target::CUDA ? Tool::NVRTC : Tool::Ptxas;
+  if (target == Target::PTX &&
+      (need == CubinNeed::No || (need == CubinNeed::IfPossible && !tools.tool(tool))))
+    return std::optional<Tool>();
+  Result<std::string> path = tools.need(tool);
+  if (!path)
+    return path.error();
+  return std::optional<Tool>(tool);
+}
+
+Result<std::string> assemblerName(std::optional<Tool> tool, const Toolchain &tools, const Cache &cache) {
+  if (!tool)
+    return std::string();
+  Result<std::string> version = versionOf(*tool, tools, cache);
+  if (!version)
+    return version;
+  return fmt::format("{} {}", toolName(*tool), *version);
+}
+
+Result<CompiledKernel> assemble(const KernelText &text, std::optional<Tool> tool, const Toolchain &tools,
+                                const Cache &cache, StageTimes *times) {
+  CompiledKernel kernel;
+  kernel.text = text;
+  if (!tool) {
+    kernel.ptx = text.text;
+    return kernel;
+  }
+  Result<std::string> name = assemblerName(tool, tools, cache);
+  if (!name)
+    return name.error();
+  StageClock clock;
+  Result<Assembled> made = text.target == Target::CUDA ? compileCuda(tools, text.text, text.name + ".cu",
+                                                                     templateHeaders(), text.arch, text.name)
+                                                       : assemblePtx(tools, text.text, text.arch, text.name);
+  if (!made)
+    return made.error();
+  if (times)
+    times->emplace_back(toolName(*tool), clock.lap());
+  kernel.ptx = text.target == Target::CUDA ? std::move(made->ptx) : text.text;
+  kernel.cubin = std::move(made->cubin);
+  kernel.assembler = std::move(*name);
+  kernel.resources = made->resources;
+  kernel.log = std::move(made->log);
+  return kernel;
+}
+
+} // namespace
+
+double StageClock::lap() {
+  auto now = std::chrono::steady_clock::now();
+  double ms = std::chrono::duration<double, std::milli>(now - last).count();
+  last = now;
+  return ms;
+}
+
+Result<CacheKey> kernelKey(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
+                           const Toolchain &tools, const Cache &cache) {
+  Result<std::optional<Tool>> tool = assemblerFor(options.target, need, tools);
+  if (!tool)
+    return tool.error();
+  Result<std::string> assembler = assemblerName(*tool, tools, cache);
+  if (!assembler)
+    return assembler.error();
+  CacheKey key;
+  key.add("attune", ATTUNE_VERSION);
+  key.add("compiler", compilerBuildId());
+  // The schedule that the spec asks for is part of it; what it leaves open, the compiler's sources decide.
+  key.add("spec", codeKey(spec));
+  key.add("arch", options.arch.name);
+  key.add("target", nameOf(options.target));
+  key.add("assembler", *assembler);
+  return key;
+}
+
+Result<CompiledKernel> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,
+                                    StageTimes *times) {
+  Result<std::optional<Tool>> tool = assemblerFor(text.target, need, tools);
+  if (!tool)
+    return tool.error();
+  return assemble(text, *tool, tools, Cache(), times);
+}
+
+Result<BuiltKernel> buildKernel(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
+                                const Toolchain &tools, const Cache &cache) {
+  if (options.emit != Stage::Text)
+    return badInput("expected a build to go to the kernel's text, got an earlier stage");
+  BuiltKernel built;
+  StageClock clock;
+  Result<std::optional<Tool>> tool = assemblerFor(options.target, need, tools);
+  if (!tool)
+    return tool.error();
+  std::optional<CacheKey> key;
+  if (cache.enabled()) {
+    Result<CacheKey> made = kernelKey(spec, options, need, tools, cache);
+    if (!made)
+      return made.error();
+    key = *made;
+    built.cacheFile = cache.fileOf(*key);
+  }
+  if (key && options.dumpDir.empty()) {
+    CacheLookup found = cache.lookUp(*key);
+    if (!found.note.empty())
+      built.notes.push_back(found.note);
+    if (found.entry) {
+      Result<CompiledKernel> kernel = kernelFrom(*found.entry);
+      if (kernel) {
+        built.kernel = std::move(*kernel);
+        built.fromCache = true;
+        built.times.emplace_back("cache", clock.lap());
+        return built;
+      }
+      built.notes.push_back(
+          fmt::format("cache entry not used: {}: {}", built.cacheFile, kernel.error().message));
+    }
+  }
+
+  clock.lap();
+  Result<KernelText> text = compile(spec, options);
+  if (!text)
+    return text.error();
+  built.times.emplace_back("generate", clock.lap());
+  Result<CompiledKernel> kernel = assemble(*text, *tool, tools, cache, &built.times);
+  if (!kernel)
+    return kernel.error();
+  built.kernel = std::move(*kernel);
+  if (key)
+    if (Status stored = cache.store(*key, toEntry(built.kernel, *key)); !stored)
+      built.notes.push_back("not cached: " + stored.error().message);
+  return built;
+}
+
+} // namespace attune

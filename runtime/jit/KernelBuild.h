@@ -1,0 +1,69 @@
+//===- KernelBuild.h - from a spec to a kernel, through the cache -*- C++ -*-===//
+//
+// The only part of the runtime that calls the compiler.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_RUNTIME_JIT_KERNELBUILD_H
+#define ATTUNE_RUNTIME_JIT_KERNELBUILD_H
+
+#include "runtime/Kernel.h"
+#include "runtime/cache/Cache.h"
+#include "runtime/jit/Assemble.h"
+#include "runtime/jit/Toolchain.h"
+
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace attune {
+
+/// Whether a cubin is wanted. Target cuda always has one, for NVRTC makes it together with the PTX.
+enum class CubinNeed {
+  No,
+  IfPossible, ///< where ptxas is found; without it the kernel has PTX only
+  Yes,        ///< without ptxas: an error of kind Missing
+};
+
+/// Milliseconds of each stage that ran, in order: ("generate", 41.2), ("ptxas", 210.0).
+using StageTimes = std::vector<std::pair<std::string, double>>;
+
+/// Milliseconds since it was made or last asked.
+class StageClock {
+public:
+  double lap();
+
+private:
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+};
+
+struct BuiltKernel {
+  CompiledKernel kernel;
+  bool fromCache = false;
+  std::string cacheFile; ///< where the entry lies; empty with no cache
+  StageTimes times;
+  std::vector<std::string> notes; ///< what did not work and was gone without: unusable entry, full disk
+};
+
+/// Compiles `spec`, or takes the kernel from `cache`. With `options.dumpDir` set it always compiles.
+/// `options.emit` must be Stage::Text.
+Result<BuiltKernel> buildKernel(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
+                                const Toolchain &tools, const Cache &cache);
+
+/// Assembles kernel text that is there already (`--from`). Not cached. `times` gets the stages, if given.
+Result<CompiledKernel> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,
+                                    StageTimes *times = nullptr);
+
+/// Everything that determines the kernel that buildKernel would give.
+Result<CacheKey> kernelKey(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
+                           const Toolchain &tools, const Cache &cache);
+
+/// Changes with every source of the compiler and of the templates: part of each cache key.
+const char *compilerBuildId();
+
+/// The headers that emitted CUDA C++ includes, by the names it includes them by.
+const std::vector<NamedText> &templateHeaders();
+
+} // namespace attune
+
+#endif // ATTUNE_RUNTIME_JIT_KERNELBUILD_H
