@@ -48,7 +48,8 @@ int blocksPerSm(const Arch &arch, int threads, int registersPerThread, int share
   int shared = sharedBytes + arch.sharedReservedPerBlock;
   if (sharedBytes > arch.sharedPerBlock || threads > 1024 || registersPerThread > 255)
     return 0;
-  int blocks = std::min({arch.maxBlocksPerSm, arch.maxThreadsPerSm / (warps * 32), arch.sharedPerSm / shared});
+  int blocks =
+      std::min({arch.maxBlocksPerSm, arch.maxThreadsPerSm / (warps * 32), arch.sharedPerSm / shared});
   if (registersPerWarp > 0)
     blocks = std::min(blocks, arch.registersPerSm / (registersPerWarp * warps));
   return blocks;

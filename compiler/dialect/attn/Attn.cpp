@@ -43,11 +43,11 @@ ParseResult ForwardOp::parse(OpAsmParser &parser, OperationState &result) {
   Type dtype;
   int64_t qk, v;
   double scale;
-  if (parser.parseSymbolName(name, SymbolTable::getSymbolAttrName(), result.attributes) || parser.parseColon() ||
-      parser.parseType(dtype) || parser.parseComma() || parser.parseKeyword("qk") || parser.parseEqual() ||
-      parser.parseInteger(qk) || parser.parseComma() || parser.parseKeyword("v") || parser.parseEqual() ||
-      parser.parseInteger(v) || parser.parseComma() || parser.parseKeyword("scale") || parser.parseEqual() ||
-      parser.parseFloat(scale))
+  if (parser.parseSymbolName(name, SymbolTable::getSymbolAttrName(), result.attributes) ||
+      parser.parseColon() || parser.parseType(dtype) || parser.parseComma() || parser.parseKeyword("qk") ||
+      parser.parseEqual() || parser.parseInteger(qk) || parser.parseComma() || parser.parseKeyword("v") ||
+      parser.parseEqual() || parser.parseInteger(v) || parser.parseComma() || parser.parseKeyword("scale") ||
+      parser.parseEqual() || parser.parseFloat(scale))
     return failure();
   result.addAttribute(getDtypeAttrName(result.name), TypeAttr::get(dtype));
   result.addAttribute(getHeadDimQkAttrName(result.name), b.getI64IntegerAttr(qk));
@@ -103,10 +103,11 @@ LogicalResult ForwardOp::verify() {
 
   MLIRContext *context = getContext();
   Type index = IndexType::get(context), f32 = Float32Type::get(context), i1 = IntegerType::get(context, 1);
-  auto checkRegion = [&](StringRef name, Region &region, ArrayRef<Type> arguments, Type result) -> LogicalResult {
+  auto checkRegion = [&](StringRef name, Region &region, ArrayRef<Type> arguments,
+                         Type result) -> LogicalResult {
     if (!llvm::equal(region.getArgumentTypes(), arguments))
-      return emitOpError("expected the ") << name << " region to take (" << arguments << "), got ("
-                                          << region.getArgumentTypes() << ")";
+      return emitOpError("expected the ")
+             << name << " region to take (" << arguments << "), got (" << region.getArgumentTypes() << ")";
     auto yield = dyn_cast<YieldOp>(region.front().getTerminator());
     if (!yield || yield.getValue().getType() != result)
       return region.front().getTerminator()->emitOpError("expected the ")

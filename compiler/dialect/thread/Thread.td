@@ -96,12 +96,12 @@ def Thread_ColumnIndexOp : Thread_Op<"column_index", [Pure]> {
 }
 
 def Thread_KeepColumnsOp : Thread_Op<"keep_columns", [Pure, AttrSizedOperandSegments, AllTypesMatch<["value", "result"]>]> {
-  let summary = "-inf outside the columns from `first` to `last` of each row, inclusive";
-  let arguments = (ins AnyVectorOfNonZeroRank:$value, Optional<AnyVectorOfNonZeroRank>:$first,
+  let summary = "-inf outside the columns from `first` to `last` of each row, inclusive; column 0 of the tile is `start`";
+  let arguments = (ins AnyVectorOfNonZeroRank:$value, I32:$start, Optional<AnyVectorOfNonZeroRank>:$first,
                    Optional<AnyVectorOfNonZeroRank>:$last, I64Attr:$m, I64Attr:$n);
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = [{
-    $value (`from` $first^ `:` type($first))? (`to` $last^ `:` type($last))? `tile` `(` $m `x` $n `)` attr-dict
+    $value `at` $start (`from` $first^ `:` type($first))? (`to` $last^ `:` type($last))? `tile` `(` $m `x` $n `)` attr-dict
     `in` type($value)
   }];
 }

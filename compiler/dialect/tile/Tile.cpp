@@ -58,7 +58,8 @@ static std::string shapeText(ArrayRef<int64_t> shape) {
   return text;
 }
 
-LogicalResult RingType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t depth, RankedTensorType slot) {
+LogicalResult RingType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t depth,
+                               RankedTensorType slot) {
   if (depth < 1)
     return emitError() << "expected a ring of at least one slot, got " << depth;
   if (!isa_and_present<SmemAttr>(slot.getEncoding()) || slot.getRank() != 2)
@@ -82,8 +83,10 @@ LogicalResult KernelOp::verify() {
     if (isa_and_present<AccAttr, RowAttr, AOpAttr>(tensor.getEncoding()) && tensor.getDimSize(0) % slab != 0)
       return op->emitOpError("expected the rows of a fragment to be a multiple of 16 x warps = ")
              << slab << ", got " << tensor.getDimSize(0);
-    if (!isa_and_present<RowAttr>(tensor.getEncoding()) && tensor.getRank() == 2 && tensor.getDimSize(1) % 16 != 0)
-      return op->emitOpError("expected the columns of a tile to be a multiple of 16, got ") << tensor.getDimSize(1);
+    if (!isa_and_present<RowAttr>(tensor.getEncoding()) && tensor.getRank() == 2 &&
+        tensor.getDimSize(1) % 16 != 0)
+      return op->emitOpError("expected the columns of a tile to be a multiple of 16, got ")
+             << tensor.getDimSize(1);
     return mlir::success();
   };
   WalkResult result = getBody().walk([&](Operation *op) {
@@ -116,8 +119,8 @@ LogicalResult StoreOp::verify() {
     return emitOpError("expected staging of the view's element type ")
            << getView().getType().getElementType() << ", got " << staging.getElementType();
   if (getView().getType().getCols() > value.getDimSize(1))
-    return emitOpError("expected at most ") << value.getDimSize(1) << " columns in the view, got "
-                                            << getView().getType().getCols();
+    return emitOpError("expected at most ")
+           << value.getDimSize(1) << " columns in the view, got " << getView().getType().getCols();
   return success();
 }
 
@@ -125,14 +128,14 @@ LogicalResult DotOp::verify() {
   auto a = cast<RankedTensorType>(getA().getType());
   RankedTensorType b = getB().getType(), result = getResult().getType();
   if (a.getElementType() != b.getElementType())
-    return emitOpError("expected a and b of one element type, got ") << a.getElementType() << " and "
-                                                                     << b.getElementType();
+    return emitOpError("expected a and b of one element type, got ")
+           << a.getElementType() << " and " << b.getElementType();
   int64_t n = b.getDimSize(getTransposed() ? 0 : 1), k = b.getDimSize(getTransposed() ? 1 : 0);
   if (a.getDimSize(1) != k)
     return emitOpError("expected a and b to agree in k, got ") << a.getDimSize(1) << " and " << k;
   if (result.getDimSize(0) != a.getDimSize(0) || result.getDimSize(1) != n)
-    return emitOpError("expected a result of shape ") << shapeText({a.getDimSize(0), n}) << ", got "
-                                                      << shapeText(result.getShape());
+    return emitOpError("expected a result of shape ")
+           << shapeText({a.getDimSize(0), n}) << ", got " << shapeText(result.getShape());
   if (!result.getElementType().isF32())
     return emitOpError("expected a result of f32, got ") << result.getElementType();
   if (getC() && getC().getType() != result)
@@ -147,11 +150,11 @@ static LogicalResult verifyRows(Operation *op, RankedTensorType matrix, RankedTe
          << matrix.getDimSize(0) << " rows, got " << row.getDimSize(0);
 }
 
-LogicalResult RowReduceOp::verify() {
-  return verifyRows(*this, getValue().getType(), getResult().getType());
-}
+LogicalResult RowReduceOp::verify() { return verifyRows(*this, getValue().getType(), getResult().getType()); }
 
-LogicalResult RowBroadcastOp::verify() { return verifyRows(*this, getResult().getType(), getValue().getType()); }
+LogicalResult RowBroadcastOp::verify() {
+  return verifyRows(*this, getResult().getType(), getValue().getType());
+}
 
 LogicalResult KeepColumnsOp::verify() {
   if (!getFirst() && !getLast())
@@ -169,8 +172,8 @@ LogicalResult KeepColumnsOp::verify() {
 LogicalResult ToAOpOp::verify() {
   RankedTensorType from = getValue().getType(), to = getResult().getType();
   if (from.getShape() != to.getShape())
-    return emitOpError("expected a result of the value's shape ") << shapeText(from.getShape()) << ", got "
-                                                                  << shapeText(to.getShape());
+    return emitOpError("expected a result of the value's shape ")
+           << shapeText(from.getShape()) << ", got " << shapeText(to.getShape());
   if (!to.getElementType().isF16() && !to.getElementType().isBF16())
     return emitOpError("expected a 16-bit result, got ") << to.getElementType();
   return success();

@@ -215,14 +215,16 @@ def Tile_ColumnIndexOp : Tile_Op<"column_index", [Pure]> {
 }
 
 def Tile_KeepColumnsOp : Tile_Op<"keep_columns", [Pure, AttrSizedOperandSegments, AllTypesMatch<["value", "result"]>]> {
-  let summary = "-inf in each row outside the columns from `first` to `last`, inclusive";
+  let summary = "-inf in each row outside the columns from `first` to `last`, inclusive; the tile starts at column `start`";
   let description = [{
-    Example: `%kept = tile.keep_columns %s to %last : tensor<128x64xf32, #tile.acc>, tensor<128xi32, #tile.row>`
+    `start` is a multiple of 8.
+
+    Example: `%kept = tile.keep_columns %s at %key to %last : tensor<128xi32, #tile.row> in tensor<128x64xf32, #tile.acc>`
   }];
-  let arguments = (ins Tile_Acc:$value, Optional<Tile_Row>:$first, Optional<Tile_Row>:$last);
+  let arguments = (ins Tile_Acc:$value, I32:$start, Optional<Tile_Row>:$first, Optional<Tile_Row>:$last);
   let results = (outs Tile_Acc:$result);
   let assemblyFormat = [{
-    $value (`from` $first^ `:` type($first))? (`to` $last^ `:` type($last))? attr-dict `in` type($value)
+    $value `at` $start (`from` $first^ `:` type($first))? (`to` $last^ `:` type($last))? attr-dict `in` type($value)
   }];
   let hasVerifier = 1;
 }

@@ -1,0 +1,459 @@
+#include "compiler/schedule/AmpereForward.h"
+
+#include "compiler/schedule/Elementwise.h"
+#include "compiler/schedule/MaskBounds.h"
+#include "compiler/schedule/OnlineSoftmax.h"
+
+#include <numbers>
+
+using namespace mlir;
+
+namespace attune {
+
+namespace {
+/// Scalar i32 arithmetic that reads like arithmetic.
+class Scalars {
+public:
+  explicit Scalars(NamingBuilder &b) : b(b) {}
+  Value constant(int64_t value) { return b.make<arith::ConstantOp>("", b.getI32IntegerAttr(int32_t(value))); }
+  Value add(Value x, Value y, StringRef name = "") { return b.make<arith::AddIOp>(name, x, y); }
+  Value sub(Value x, Value y, StringRef name = "") { return b.make<arith::SubIOp>(name, x, y); }
+  Value mul(Value x, int64_t y, StringRef name = "") { return b.make<arith::MulIOp>(name, x, constant(y)); }
+  /// Floor division of a value that is not negative.
+  Value div(Value x, int64_t y, StringRef name = "") { return b.make<arith::DivUIOp>(name, x, constant(y)); }
+  Value min(Value x, Value y, StringRef name = "") { return b.make<arith::MinSIOp>(name, x, y); }
+  Value max(Value x, Value y, StringRef name = "") { return b.make<arith::MaxSIOp>(name, x, y); }
+  Value less(Value x, Value y, StringRef name = "") {
+    return b.make<arith::CmpIOp>(name, arith::CmpIPredicate::slt, x, y);
+  }
+
+private:
+  NamingBuilder &b;
+};
+
+/// Which kind of key block a loop walks over.
+struct BlockKind {
+  const char *name;
+  bool first; ///< may hold keys before the first that a row sees
+  bool last;  ///< may hold keys after the last that a row sees
+  const char *note;
+};
+
+class AmpereForwardBuilder {
+public:
+  AmpereForwardBuilder(OpBuilder &builder, attn::ForwardOp forward, const PortableSchedule &schedule,
+                       const Arch &arch)
+      : forward(forward), schedule(schedule), tiles(schedule.tiles), arch(arch),
+        context(builder.getContext()), headDimQk(forward.getHeadDimQk()), headDimV(forward.getHeadDimV()),
+        dtype(forward.getDtype()), bounds(analyseMask(forward.getMask())),
+        identityScore(isIdentityScore(forward.getScore())), scale(forward.getScale().convertToDouble()),
+        b(builder, forward.getLoc()) {}
+
+  FailureOr<tile::KernelOp> build();
+
+private:
+  RankedTensorType tensor(ArrayRef<int64_t> shape, Type element, Attribute layout) {
+    return RankedTensorType::get(shape, element, layout);
+  }
+  Attribute smem() { return tile::SmemAttr::get(context); }
+  Attribute acc() { return tile::AccAttr::get(context); }
+  Attribute row() { return tile::RowAttr::get(context); }
+
+  void locate();
+  void findBlocks();
+  void openRings();
+  void prologue();
+  void copyKv(NamingBuilder &at, StringRef name, Value ring, Value view, Value iteration, bool bounded,
+              Value condition);
+  FailureOr<SoftmaxState> loop(const BlockKind &kind, Value from, Value to, SoftmaxState state);
+  FailureOr<SoftmaxState> step(NamingBuilder &at, const BlockKind &kind, Value it, SoftmaxState state);
+  FailureOr<Value> maskScores(NamingBuilder &at, const BlockKind &kind, Value scores, Value firstKey);
+  FailureOr<Value> applyScore(NamingBuilder &at, Value scores, Value firstKey);
+  Value indexTile(NamingBuilder &at, RankedTensorType shape, Value argument, Value firstKey);
+  void epilogue(SoftmaxState state);
+
+  /// `bound` for query row `query`: a scalar i32, or each row's value as a #row tile.
+  Value evaluate(NamingBuilder &at, const LinearIndex &bound, Value query, bool asRows, StringRef name);
+  Value splatRow(NamingBuilder &at, Value scalar) {
+    return at.make<tensor::SplatOp>("", scalar, tensor({tiles.blockQ}, at.getI32Type(), row()));
+  }
+
+  bool scaleFolds() const { return identityScore && scale > 0; }
+
+  attn::ForwardOp forward;
+  const PortableSchedule &schedule;
+  const Schedule &tiles;
+  const Arch &arch;
+  MLIRContext *context;
+  int64_t headDimQk, headDimV;
+  Type dtype;
+  MaskBounds bounds;
+  bool identityScore;
+  double scale;
+  NamingBuilder b;
+
+  tile::KernelOp kernel;
+  Value lengthQ, lengthKv, batch, head, kvHead, firstQuery, queryRows;
+  Value qView, kView, vView;
+  Value qRing, kRing, vRing, q;
+  Value end, count, maskedRight,
+      wholeEnd;                // `end`: one past the last visible block; iterations count from there
+  Value firstOfRow, lastOfRow; // #row: the first and last key that each row sees
+};
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Which CTA this is, and which blocks of keys it visits
+//===----------------------------------------------------------------------===//
+
+Value AmpereForwardBuilder::evaluate(NamingBuilder &at, const LinearIndex &bound, Value query, bool asRows,
+                                     StringRef name) {
+  Scalars s(at);
+  Value offset = s.constant(bound.constant);
+  auto accumulate = [&](int64_t factor, Value value) {
+    if (factor == 1)
+      offset = s.add(offset, value);
+    else if (factor == -1)
+      offset = s.sub(offset, value);
+    else if (factor != 0)
+      offset = s.add(offset, s.mul(value, factor));
+  };
+  accumulate(bound.lengthKv, lengthKv);
+  accumulate(bound.lengthQ, lengthQ);
+  if (!asRows) {
+    accumulate(bound.q, query);
+    return offset;
+  }
+  Value rows = splatRow(at, offset);
+  if (bound.q == 0)
+    return rows;
+  if (bound.q != 1)
+    query = at.make<arith::MulIOp>("", query, splatRow(at, s.constant(bound.q)));
+  return at.make<arith::AddIOp>(name, query, rows);
+}
+
+void AmpereForwardBuilder::locate() {
+  Scalars s(b);
+  auto blockIndex = [&](gpu::Dimension dimension, StringRef name) -> Value {
+    Value index = b.make<gpu::BlockIdOp>("", dimension);
+    return b.make<arith::IndexCastOp>(name, b.getI32Type(), index);
+  };
+  lengthQ = b.make<tile::ParamOp>("length_q", b.getI32Type(), tile::Param::LengthQ);
+  lengthKv = b.make<tile::ParamOp>("length_kv", b.getI32Type(), tile::Param::LengthKv);
+  Value queryBlock = blockIndex(gpu::Dimension::x, "query_block");
+  head = blockIndex(gpu::Dimension::y, "head");
+  batch = blockIndex(gpu::Dimension::z, "batch");
+  if (llvm::any_of(bounds.last, [](const LinearIndex &bound) { return bound.q > 0; })) {
+    // Later queries see more keys: start with the longest work, so that the grid's tail is short.
+    Value grid = b.make<gpu::GridDimOp>("", gpu::Dimension::x);
+    Value blocks = b.make<arith::IndexCastOp>("query_blocks", b.getI32Type(), grid);
+    queryBlock = s.sub(s.sub(blocks, s.constant(1)), queryBlock, "query_block");
+  }
+  Value group = b.make<tile::ParamOp>("group", b.getI32Type(), tile::Param::HeadsPerKvHead);
+  kvHead = b.make<arith::DivUIOp>("kv_head", head, group);
+  firstQuery = s.mul(queryBlock, tiles.blockQ, "first_query");
+
+  auto view = [&](StringRef name, tile::Operand operand, Value ofHead, Value rows, int64_t cols) -> Value {
+    return b.make<tile::ViewOp>(name, tile::ViewType::get(context, cols, dtype), operand, batch, ofHead,
+                                rows);
+  };
+  qView = view("Q", tile::Operand::Q, head, lengthQ, headDimQk);
+  kView = view("K", tile::Operand::K, kvHead, lengthKv, headDimQk);
+  vView = view("V", tile::Operand::V, kvHead, lengthKv, headDimV);
+}
+
+void AmpereForwardBuilder::findBlocks() {
+  Scalars s(b);
+  Value zero = s.constant(0), one = s.constant(1);
+  Value lastQuery = s.sub(s.min(s.add(firstQuery, s.constant(tiles.blockQ)), lengthQ), one, "last_query");
+
+  // Both kinds of bound grow with the query row, so the corners of the tile decide. Keys [begin, stop) are
+  // seen by some row; keys [wholeBegin, wholeStop) by every row.
+  Value stop = lengthKv, wholeStop = lengthKv, begin = zero, wholeBegin = zero;
+  for (const LinearIndex &bound : bounds.last) {
+    stop = s.min(stop, s.add(evaluate(b, bound, lastQuery, false, ""), one));
+    wholeStop = s.min(wholeStop, s.add(evaluate(b, bound, firstQuery, false, ""), one));
+  }
+  for (const LinearIndex &bound : bounds.first) {
+    begin = s.max(begin, evaluate(b, bound, firstQuery, false, ""));
+    wholeBegin = s.max(wholeBegin, evaluate(b, bound, lastQuery, false, ""));
+  }
+  stop = s.max(stop, zero);
+  wholeStop = s.max(wholeStop, zero);
+  int64_t blockKv = tiles.blockKv;
+  end = s.div(s.add(stop, s.constant(blockKv - 1)), blockKv, "end");
+  Value beginBlock = bounds.first.empty() ? zero : s.min(s.div(begin, blockKv), end);
+  count = bounds.first.empty() ? end : s.sub(end, beginBlock, "count");
+
+  // Iterations run from the last visible block to the first: [0, maskedRight) cross a row's last key or the
+  // end, [maskedRight, wholeEnd) are seen whole, [wholeEnd, count) cross a row's first key.
+  Value wholeStopBlock = s.min(s.div(wholeStop, blockKv), end);
+  if (!bounds.first.empty())
+    wholeStopBlock = s.max(wholeStopBlock, beginBlock);
+  maskedRight = s.sub(end, wholeStopBlock, "masked_right");
+  if (bounds.first.empty()) {
+    wholeEnd = count;
+  } else {
+    Value wholeBeginBlock = s.div(s.add(wholeBegin, s.constant(blockKv - 1)), blockKv);
+    wholeEnd = s.max(maskedRight, s.sub(end, s.min(wholeBeginBlock, end)), "whole_end");
+    wholeEnd = s.min(wholeEnd, count, "whole_end");
+  }
+
+  RankedTensorType rows = tensor({tiles.blockQ}, b.getI32Type(), row());
+  if (llvm::any_of(llvm::concat<const LinearIndex>(bounds.first, bounds.last),
+                   [](const LinearIndex &bound) { return bound.q != 0; })) {
+    Value index = b.make<tile::RowIndexOp>("row", rows);
+    queryRows = b.make<arith::AddIOp>("query", index, splatRow(b, firstQuery));
+  }
+  lastOfRow = splatRow(b, s.sub(lengthKv, one));
+  for (const LinearIndex &bound : bounds.last)
+    lastOfRow = b.make<arith::MinSIOp>("last_key", lastOfRow, evaluate(b, bound, queryRows, true, ""));
+  for (const LinearIndex &bound : bounds.first) {
+    Value first = evaluate(b, bound, queryRows, true, "first_key");
+    firstOfRow = firstOfRow ? Value(b.make<arith::MaxSIOp>("first_key", firstOfRow, first)) : first;
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Copies
+//===----------------------------------------------------------------------===//
+
+void AmpereForwardBuilder::openRings() {
+  auto ring = [&](StringRef name, int64_t depth, int64_t rows, int64_t cols) -> Value {
+    RankedTensorType slot = tensor({rows, cols}, dtype, smem());
+    return b.make<tile::RingOp>(name, tile::RingType::get(context, depth, slot), IntegerAttr());
+  };
+  int64_t qk = paddedHeadDim(headDimQk), v = paddedHeadDim(headDimV);
+  qRing = ring("q_ring", 1, tiles.blockQ, qk);
+  kRing = ring("k_ring", tiles.stages, tiles.blockKv, qk);
+  vRing = ring("v_ring", tiles.stages, tiles.blockKv, v);
+}
+
+void AmpereForwardBuilder::copyKv(NamingBuilder &at, StringRef name, Value ring, Value view, Value iteration,
+                                  bool bounded, Value condition) {
+  Scalars s(at);
+  Value slot = at.make<tile::AcquireOp>((name + "_slot").str(),
+                                        cast<tile::RingType>(ring.getType()).getSlot(), ring, iteration);
+  Value block = s.sub(s.sub(end, s.constant(1)), iteration);
+  Value firstKey = s.mul(block, tiles.blockKv, (name + "_row").str());
+  at.make<tile::AsyncCopyOp>("", view, firstKey, slot, bounded, condition);
+}
+
+void AmpereForwardBuilder::prologue() {
+  Scalars s(b);
+  Value zero = s.constant(0);
+  Value slot =
+      b.make<tile::AcquireOp>("q_slot", cast<tile::RingType>(qRing.getType()).getSlot(), qRing, zero);
+  b.make<tile::AsyncCopyOp>("", qView, firstQuery, slot, /*bounded=*/true, Value());
+  b.make<tile::CommitOp>("", qRing, zero);
+  // Only the first block that is visited can reach past the last key.
+  if (tiles.stages == 1) {
+    copyKv(b, "k", kRing, kView, zero, /*bounded=*/true, s.less(zero, count));
+    b.make<tile::CommitOp>("", kRing, zero);
+  }
+  for (int stage = 0; stage + 1 < tiles.stages; ++stage) {
+    Value iteration = s.constant(stage), exists = s.less(iteration, count);
+    copyKv(b, "k", kRing, kView, iteration, stage == 0, exists);
+    b.make<tile::CommitOp>("", kRing, iteration);
+    copyKv(b, "v", vRing, vView, iteration, stage == 0, exists);
+    b.make<tile::CommitOp>("", vRing, iteration);
+  }
+  Value tile = b.make<tile::WaitOp>("q_tile", cast<tile::RingType>(qRing.getType()).getSlot(), qRing, zero);
+  q = tile;
+  if (schedule.qInRegisters) {
+    auto type = tensor({tiles.blockQ, paddedHeadDim(headDimQk)}, dtype, tile::AOpAttr::get(context));
+    q = b.make<tile::LoadOperandOp>("q", type, tile);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// The loop over blocks of keys
+//===----------------------------------------------------------------------===//
+
+/// The tile that stands for an argument of a score or mask region, or for a length.
+Value AmpereForwardBuilder::indexTile(NamingBuilder &at, RankedTensorType shape, Value argument,
+                                      Value firstKey) {
+  auto type = cast<RankedTensorType>(shape.clone(at.getI32Type()));
+  auto splat = [&](Value scalar) -> Value { return at.make<tensor::SplatOp>("", scalar, type); };
+  if (auto length = argument.getDefiningOp<attn::LengthOp>())
+    return splat(length.getAxis() == attn::Axis::Q ? lengthQ : lengthKv);
+  auto blockArgument = cast<BlockArgument>(argument);
+  bool inScore = blockArgument.getOwner()->getParent() == &forward.getScore();
+  switch (blockArgument.getArgNumber() - (inScore ? 1 : 0)) {
+  case 0:
+    return splat(batch);
+  case 1:
+    return splat(head);
+  case 2: {
+    Value index = at.make<tile::RowIndexOp>("", tensor({tiles.blockQ}, at.getI32Type(), row()));
+    Value rows = at.make<arith::AddIOp>("", index, splatRow(at, firstQuery));
+    return at.make<tile::RowBroadcastOp>("q_index", type, rows);
+  }
+  default:
+    return at.make<arith::AddIOp>("kv_index", at.make<tile::ColumnIndexOp>("", type), splat(firstKey));
+  }
+}
+
+FailureOr<Value> AmpereForwardBuilder::applyScore(NamingBuilder &at, Value scores, Value firstKey) {
+  if (scaleFolds())
+    return scores;
+  auto type = cast<RankedTensorType>(scores.getType());
+  Value scaled = at.make<arith::MulFOp>("scaled", scores, splatConstant(at, type, float(scale)));
+  Value result = cast<attn::YieldOp>(forward.getScore().front().getTerminator()).getValue();
+  auto tilesOrFailure = applyElementwise(at, type, result, [&](Value leaf) {
+    return leaf == forward.getScore().getArgument(0) ? scaled : indexTile(at, type, leaf, firstKey);
+  });
+  if (failed(tilesOrFailure))
+    return failure();
+  return tilesOrFailure->front();
+}
+
+FailureOr<Value> AmpereForwardBuilder::maskScores(NamingBuilder &at, const BlockKind &kind, Value scores,
+                                                  Value firstKey) {
+  Value first = kind.first ? firstOfRow : Value(), last = kind.last ? lastOfRow : Value();
+  if (first || last)
+    scores = at.make<tile::KeepColumnsOp>("kept", scores.getType(), scores, firstKey, first, last);
+  if (bounds.residual.empty())
+    return scores;
+  auto type = cast<RankedTensorType>(scores.getType());
+  auto keeps = applyElementwise(at, type, bounds.residual,
+                                [&](Value leaf) { return indexTile(at, type, leaf, firstKey); });
+  if (failed(keeps))
+    return failure();
+  Value minusInf = splatConstant(at, type, -std::numeric_limits<float>::infinity());
+  for (Value keep : *keeps)
+    scores = at.make<arith::SelectOp>("kept", keep, scores, minusInf);
+  return scores;
+}
+
+FailureOr<SoftmaxState> AmpereForwardBuilder::step(NamingBuilder &at, const BlockKind &kind, Value it,
+                                                   SoftmaxState state) {
+  Scalars s(at);
+  auto slotType = [&](Value ring) { return cast<tile::RingType>(ring.getType()).getSlot(); };
+  Value ahead = s.add(it, s.constant(std::max(1, tiles.stages - 1)), "ahead");
+  Value more = s.less(ahead, count, "more");
+  Value k, v;
+  if (tiles.stages == 1) {
+    // One slot each: V travels while the scores are computed, the next K while the output is.
+    k = at.make<tile::WaitOp>("k_tile", slotType(kRing), kRing, it);
+    copyKv(at, "v", vRing, vView, it, /*bounded=*/kind.last, Value());
+    at.make<tile::CommitOp>("", vRing, it);
+  } else {
+    // One wait and one barrier a step: the slot that the barrier frees is filled at once.
+    k = at.make<tile::WaitOp>("k_tile", slotType(kRing), kRing, it);
+    v = at.make<tile::WaitOp>("v_tile", slotType(vRing), vRing, it);
+    copyKv(at, "k", kRing, kView, ahead, /*bounded=*/false, more);
+    at.make<tile::CommitOp>("", kRing, ahead);
+    copyKv(at, "v", vRing, vView, ahead, /*bounded=*/false, more);
+    at.make<tile::CommitOp>("", vRing, ahead);
+  }
+
+  auto scoresType = tensor({tiles.blockQ, tiles.blockKv}, at.getF32Type(), acc());
+  Value scores = at.make<tile::DotOp>("scores", scoresType, q, k, /*transposed=*/true, Value());
+  at.make<tile::ReleaseOp>("", kRing, it);
+  if (tiles.stages == 1) {
+    v = at.make<tile::WaitOp>("v_tile", slotType(vRing), vRing, it);
+    copyKv(at, "k", kRing, kView, ahead, /*bounded=*/false, more);
+    at.make<tile::CommitOp>("", kRing, ahead);
+  }
+
+  Value block = s.sub(s.sub(end, s.constant(1)), it);
+  Value firstKey = s.mul(block, tiles.blockKv, "first_key");
+  FailureOr<Value> scored = applyScore(at, scores, firstKey);
+  FailureOr<Value> kept = failed(scored) ? scored : maskScores(at, kind, *scored, firstKey);
+  if (failed(kept))
+    return failure();
+
+  bool mayBeEmpty = kind.first || kind.last || !bounds.residual.empty();
+  float scoreToLog2 = float((scaleFolds() ? scale : 1.0) / std::numbers::ln2);
+  auto outType = cast<RankedTensorType>(state.out.getType());
+  Value p;
+  SoftmaxState next = OnlineSoftmax(outType, scoreToLog2).step(at, state, *kept, mayBeEmpty, p);
+  auto pType = tensor({tiles.blockQ, tiles.blockKv}, dtype, tile::AOpAttr::get(context));
+  Value pOperand = at.make<tile::ToAOpOp>("p_operand", pType, p);
+  next.out = at.make<tile::DotOp>("out", outType, pOperand, v, /*transposed=*/false, next.out);
+  at.make<tile::ReleaseOp>("", vRing, it);
+  return next;
+}
+
+FailureOr<SoftmaxState> AmpereForwardBuilder::loop(const BlockKind &kind, Value from, Value to,
+                                                   SoftmaxState state) {
+  Scalars s(b);
+  Location loc = b.named(kind.name);
+  auto loop = scf::ForOp::create(b, loc, from, to, s.constant(1),
+                                 ValueRange{state.out, state.max, state.offset, state.sum});
+  loop->setAttr("note", b.getStringAttr(kind.note));
+  Block *body = loop.getBody();
+  auto name = [&](unsigned i, StringRef text) { body->getArgument(i).setLoc(b.named(text)); };
+  name(0, "it");
+  name(1, "out");
+  name(2, "max");
+  name(3, "offset");
+  name(4, "sum");
+  NamingBuilder inside(OpBuilder::atBlockBegin(body), b.unnamed());
+  FailureOr<SoftmaxState> next =
+      step(inside, kind, body->getArgument(0),
+           {body->getArgument(1), body->getArgument(2), body->getArgument(3), body->getArgument(4)});
+  if (failed(next))
+    return failure();
+  inside.make<scf::YieldOp>("", ValueRange{next->out, next->max, next->offset, next->sum});
+  return SoftmaxState{loop.getResult(0), loop.getResult(1), loop.getResult(2), loop.getResult(3)};
+}
+
+void AmpereForwardBuilder::epilogue(SoftmaxState state) {
+  auto outType = cast<RankedTensorType>(state.out.getType());
+  float scoreToLog2 = float((scaleFolds() ? scale : 1.0) / std::numbers::ln2);
+  b.make<tile::ReleaseOp>("", qRing, Scalars(b).constant(0));
+  auto [out, lse] = OnlineSoftmax(outType, scoreToLog2).finish(b, state, forward.getLse());
+  Value staging = b.make<tile::ReuseSmemOp>("staging", tensor(outType.getShape(), dtype, smem()));
+  Value oView = b.make<tile::ViewOp>("O", tile::ViewType::get(context, headDimV, dtype), tile::Operand::O,
+                                     batch, head, lengthQ);
+  b.make<tile::StoreOp>("", out, oView, firstQuery, staging);
+  if (!lse)
+    return;
+  Value lseView = b.make<tile::ViewOp>("LSE", tile::ViewType::get(context, 1, b.getF32Type()),
+                                       tile::Operand::LSE, batch, head, lengthQ);
+  b.make<tile::StoreRowsOp>("", lse, lseView, firstQuery);
+}
+
+FailureOr<tile::KernelOp> AmpereForwardBuilder::build() {
+  SmallVector<NamedAttribute> entries;
+  for (auto [name, value] :
+       {std::pair("block_q", tiles.blockQ), {"block_kv", tiles.blockKv}, {"stages", tiles.stages}})
+    entries.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
+  kernel = tile::KernelOp::create(b, b.unnamed(), forward.getSymName(), arch.name, tiles.warps,
+                                  schedule.minBlocksPerSm, IntegerAttr(), b.getDictionaryAttr(entries));
+  b.createBlock(&kernel.getBody());
+  locate();
+  findBlocks();
+  openRings();
+  prologue();
+  auto outType = tensor({tiles.blockQ, paddedHeadDim(headDimV)}, b.getF32Type(), acc());
+  SoftmaxState state = OnlineSoftmax(outType, 1.0f).start(b);
+
+  static constexpr BlockKind right = {"right", false, true, "blocks that cross a row's last key"};
+  static constexpr BlockKind rightAndLeft = {"right", true, true,
+                                             "blocks that cross a row's last key, or its first"};
+  static constexpr BlockKind whole = {"whole", false, false, "blocks that every row sees whole"};
+  static constexpr BlockKind left = {"left", true, false, "blocks that cross a row's first key"};
+  Value zero = Scalars(b).constant(0);
+  FailureOr<SoftmaxState> next = loop(bounds.first.empty() ? right : rightAndLeft, zero, maskedRight, state);
+  if (succeeded(next))
+    next = loop(whole, maskedRight, wholeEnd, *next);
+  if (succeeded(next) && !bounds.first.empty())
+    next = loop(left, wholeEnd, count, *next);
+  if (failed(next)) {
+    kernel.erase();
+    return failure();
+  }
+  epilogue(*next);
+  return kernel;
+}
+
+FailureOr<tile::KernelOp> buildAmpereForward(OpBuilder &builder, attn::ForwardOp forward,
+                                             const PortableSchedule &schedule, const Arch &arch) {
+  OpBuilder::InsertionGuard guard(builder);
+  return AmpereForwardBuilder(builder, forward, schedule, arch).build();
+}
+
+} // namespace attune

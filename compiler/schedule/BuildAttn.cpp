@@ -1,0 +1,98 @@
+#include "compiler/schedule/BuildAttn.h"
+
+#include "compiler/dialect/attn/Attn.h"
+#include "compiler/schedule/Naming.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+
+namespace attune {
+
+/// Opens the region's block with its arguments named and returns a builder inside it.
+static NamingBuilder openRegion(OpBuilder &b, Location loc, Region &region, bool withScore) {
+  Block *block = b.createBlock(&region);
+  auto add = [&](StringRef name, Type type) {
+    block->addArgument(type, NameLoc::get(b.getStringAttr(name), loc));
+  };
+  if (withScore)
+    add("s", b.getF32Type());
+  for (StringRef name : {"b", "h", "q", "kv"})
+    add(name, b.getIndexType());
+  return NamingBuilder(b, loc);
+}
+
+static void buildScore(NamingBuilder b, Block *block, std::optional<double> softcap) {
+  Value score = block->getArgument(0);
+  if (softcap) {
+    Type f32 = b.getF32Type();
+    auto constant = [&](StringRef name, double value) -> Value {
+      return b.make<arith::ConstantOp>(name, f32, b.getF32FloatAttr(float(value)));
+    };
+    Value inside = b.make<arith::MulFOp>("inside", score, constant("inv_cap", 1.0 / *softcap));
+    Value squashed = b.make<math::TanhOp>("squashed", inside);
+    score = b.make<arith::MulFOp>("capped", squashed, constant("cap", *softcap));
+  }
+  b.make<attn::YieldOp>("", score);
+}
+
+static void buildMask(NamingBuilder b, Block *block, const std::vector<MaskTerm> &terms) {
+  Value q = block->getArgument(2), kv = block->getArgument(3);
+  auto constant = [&](int64_t value) -> Value { return b.make<arith::ConstantIndexOp>("", value); };
+  Value keep, shift;
+  auto conjoin = [&](Value term) { keep = keep ? Value(b.make<arith::AndIOp>("keep", keep, term)) : term; };
+  for (const MaskTerm &term : terms) {
+    Value position = q;
+    if (term.align == MaskAlign::BottomRight) {
+      if (!shift) {
+        Value lengthKv = b.make<attn::LengthOp>("length_kv", b.getIndexType(), attn::Axis::KV);
+        Value lengthQ = b.make<attn::LengthOp>("length_q", b.getIndexType(), attn::Axis::Q);
+        shift = b.make<arith::SubIOp>("shift", lengthKv, lengthQ);
+      }
+      position = b.make<arith::AddIOp>("position", q, shift);
+    }
+    if (term.right) {
+      Value last =
+          *term.right == 0 ? position : Value(b.make<arith::AddIOp>("last", position, constant(*term.right)));
+      conjoin(b.make<arith::CmpIOp>("keep", arith::CmpIPredicate::sle, kv, last));
+    }
+    if (term.left) {
+      Value first =
+          *term.left == 0 ? position : Value(b.make<arith::SubIOp>("first", position, constant(*term.left)));
+      conjoin(b.make<arith::CmpIOp>("keep", arith::CmpIPredicate::sge, kv, first));
+    }
+  }
+  if (!keep)
+    keep = b.make<arith::ConstantOp>("keep", b.getBoolAttr(true));
+  b.make<attn::YieldOp>("", keep);
+}
+
+OwningOpRef<ModuleOp> buildAttn(MLIRContext *context, const AttentionSpec &spec) {
+  OpBuilder b(context);
+  Location loc = UnknownLoc::get(context);
+  OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
+  b.setInsertionPointToEnd(module->getBody());
+
+  SmallVector<NamedAttribute> schedule;
+  auto request = [&](StringRef name, std::optional<int> value) {
+    if (value)
+      schedule.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(*value)));
+  };
+  request("block_q", spec.schedule.blockQ);
+  request("block_kv", spec.schedule.blockKv);
+  request("stages", spec.schedule.stages);
+  request("warps", spec.schedule.warps);
+
+  Type dtype = spec.dtype == DType::F16 ? Type(b.getF16Type()) : Type(b.getBF16Type());
+  auto forward = attn::ForwardOp::create(b, loc, spec.name, dtype, spec.headDimQk, spec.headDimV,
+                                         llvm::APFloat(spec.effectiveScale()), spec.lse,
+                                         schedule.empty() ? DictionaryAttr() : b.getDictionaryAttr(schedule));
+  buildScore(openRegion(b, loc, forward.getScore(), /*withScore=*/true), &forward.getScore().front(),
+             spec.softcap);
+  buildMask(openRegion(b, loc, forward.getMask(), /*withScore=*/false), &forward.getMask().front(),
+            spec.mask);
+  return module;
+}
+
+} // namespace attune

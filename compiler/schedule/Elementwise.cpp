@@ -1,0 +1,109 @@
+#include "compiler/schedule/Elementwise.h"
+
+#include "compiler/dialect/attn/Attn.h"
+#include "compiler/schedule/OnlineSoftmax.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+#include <cmath>
+#include <numbers>
+
+using namespace mlir;
+
+namespace attune {
+
+namespace {
+class TileCloner {
+public:
+  TileCloner(NamingBuilder &b, RankedTensorType shape, llvm::function_ref<Value(Value)> leaf)
+      : b(b), shape(shape), leaf(leaf) {}
+
+  FailureOr<Value> get(Value value) {
+    if (Value known = clones.lookup(value))
+      return known;
+    Operation *op = value.getDefiningOp();
+    if (!op || isa<attn::LengthOp>(op))
+      return clones[value] = leaf(value);
+    FailureOr<Value> clone = make(op);
+    if (succeeded(clone))
+      clones[value] = *clone;
+    return clone;
+  }
+
+private:
+  RankedTensorType typeFor(Type scalar) {
+    return cast<RankedTensorType>(shape.clone(scalar.isIndex() ? Type(b.getI32Type()) : scalar));
+  }
+
+  Value splat(float value) { return splatConstant(b, shape, value); }
+
+  /// tanh(y) = 1 - 2 / (1 + e^2y): tanh.approx errs by 2^-11, which a cap of 50 would turn into percents of a
+  /// probability; this form errs by about 2^-23.
+  Value tanh(Value y) {
+    auto fast = arith::FastMathFlags::afn;
+    Value scaled = b.make<arith::MulFOp>("", y, splat(float(2.0 / std::numbers::ln2)));
+    Value e = b.make<math::Exp2Op>("e", scaled, fast);
+    Value sum = b.make<arith::AddFOp>("", e, splat(1.0f));
+    Value reciprocal = b.make<arith::DivFOp>("", splat(1.0f), sum, fast);
+    return b.make<math::FmaOp>("squashed", splat(-2.0f), reciprocal, splat(1.0f));
+  }
+
+  FailureOr<Value> make(Operation *op) {
+    if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+      TypedAttr attr = constant.getValue();
+      if (auto integer = dyn_cast<IntegerAttr>(attr); integer && attr.getType().isIndex())
+        attr = b.getI32IntegerAttr(integer.getInt());
+      return Value(
+          b.make<arith::ConstantOp>("", DenseElementsAttr::get(typeFor(attr.getType()), Attribute(attr))));
+    }
+    SmallVector<Value> operands;
+    for (Value operand : op->getOperands()) {
+      FailureOr<Value> tile = get(operand);
+      if (failed(tile))
+        return failure();
+      operands.push_back(*tile);
+    }
+    if (isa<math::TanhOp>(op))
+      return tanh(operands[0]);
+    // A cast between index and i32 changes nothing here.
+    if (isa<arith::IndexCastOp>(op))
+      return operands[0];
+    if (!isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::NegFOp, arith::MaximumFOp, arith::MinimumFOp,
+             arith::CmpFOp, arith::CmpIOp, arith::SelectOp, arith::AndIOp, arith::OrIOp, arith::XOrIOp,
+             arith::AddIOp, arith::SubIOp, arith::MulIOp, arith::SIToFPOp, arith::DivFOp, math::FmaOp,
+             math::Exp2Op, math::AbsFOp>(op))
+      return op->emitOpError(
+          "expected an operation that kernels can apply to each score (add, sub, mul, div, neg, "
+          "min, max, compare, select, and, or, xor, fma, exp2, abs, tanh)");
+    OperationState state(op->getLoc(), op->getName(), operands, typeFor(op->getResult(0).getType()),
+                         op->getAttrs());
+    return b.create(state)->getResult(0);
+  }
+
+  NamingBuilder &b;
+  RankedTensorType shape;
+  llvm::function_ref<Value(Value)> leaf;
+  llvm::DenseMap<Value, Value> clones;
+};
+} // namespace
+
+FailureOr<SmallVector<Value>> applyElementwise(NamingBuilder &b, RankedTensorType shape,
+                                               ArrayRef<Value> results,
+                                               llvm::function_ref<Value(Value)> leaf) {
+  TileCloner cloner(b, shape, leaf);
+  SmallVector<Value> tiles;
+  for (Value result : results) {
+    FailureOr<Value> tile = cloner.get(result);
+    if (failed(tile))
+      return failure();
+    tiles.push_back(*tile);
+  }
+  return tiles;
+}
+
+bool isIdentityScore(Region &score) {
+  return cast<attn::YieldOp>(score.front().getTerminator()).getValue() == score.getArgument(0);
+}
+
+} // namespace attune

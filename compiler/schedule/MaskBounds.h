@@ -1,0 +1,35 @@
+//===- MaskBounds.h - which keys a row can see ------------------*- C++ -*-===//
+//
+// Reads a mask region: what of it says "the keys from a to b" becomes bounds, from which loops derive the
+// blocks to visit; whatever is left must be evaluated for each score.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_COMPILER_SCHEDULE_MASKBOUNDS_H
+#define ATTUNE_COMPILER_SCHEDULE_MASKBOUNDS_H
+
+#include "mlir/IR/Region.h"
+#include "mlir/IR/Value.h"
+#include "llvm/ADT/SmallVector.h"
+
+namespace attune {
+
+/// q * (query row) + lengthQ * length_q + lengthKv * length_kv + constant.
+struct LinearIndex {
+  int64_t q = 0, kv = 0, lengthQ = 0, lengthKv = 0, constant = 0;
+};
+
+/// A mask as the conjunction of: kv >= every `first`, kv <= every `last`, and every `residual` (i1 values of
+/// the region). In `first` and `last` the factor of q is not negative and that of kv is 0, so both grow with
+/// q.
+struct MaskBounds {
+  llvm::SmallVector<LinearIndex> first, last;
+  llvm::SmallVector<mlir::Value> residual;
+
+  bool empty() const { return first.empty() && last.empty() && residual.empty(); }
+};
+
+MaskBounds analyseMask(mlir::Region &mask);
+
+} // namespace attune
+
+#endif // ATTUNE_COMPILER_SCHEDULE_MASKBOUNDS_H

@@ -1,0 +1,297 @@
+#include "compiler/transforms/ChannelModel.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/MapVector.h"
+
+#include <map>
+
+using namespace mlir;
+
+namespace attune {
+
+bool sharesBarrierWithPrevious(tile::WaitOp wait) {
+  for (Operation *op = wait->getPrevNode(); op; op = op->getPrevNode()) {
+    if (isa<tile::WaitOp>(op))
+      return true;
+    if (!isMemoryEffectFree(op))
+      return false;
+  }
+  return false;
+}
+
+namespace {
+/// The lengths and the CTA of one run.
+struct Problem {
+  int64_t lengthQ, lengthKv, queryBlock, queryBlocks;
+};
+
+/// What is known of one tile of a ring.
+struct TileState {
+  int64_t group = -1;    ///< the copy group that brings it, once committed
+  bool copied = false;   ///< at least one copy was issued
+  int64_t released = -1; ///< when its warp was done with it
+  bool waited = false;
+};
+
+class Run {
+public:
+  Run(const Problem &problem, ChannelPlan &plan) : problem(problem), plan(plan) {}
+
+  /// Failure after an error, or after more steps than any sensible program takes.
+  LogicalResult run(Block &block) {
+    for (Operation &op : block)
+      if (failed(visit(&op)))
+        return failure();
+    return mlir::success();
+  }
+
+  LogicalResult finish() {
+    for (auto &[ring, tiles] : rings)
+      for (auto &[index, tile] : tiles)
+        if (tile.waited && tile.released < 0)
+          return ring.getDefiningOp()->emitOpError(
+                     "expected every tile that is waited for to be released, tile ")
+                 << index << " is not" << context();
+    return mlir::success();
+  }
+
+private:
+  std::string context() const {
+    return " (length_q " + std::to_string(problem.lengthQ) + ", length_kv " +
+           std::to_string(problem.lengthKv) + ", query block " + std::to_string(problem.queryBlock) + ")";
+  }
+
+  std::optional<int64_t> value(Value v) const {
+    auto found = values.find(v);
+    if (found != values.end())
+      return found->second;
+    APInt constant;
+    if (matchPattern(v, m_ConstantInt(&constant)))
+      return constant.getSExtValue();
+    return std::nullopt;
+  }
+
+  /// The value of an integer op of scalars, if all that it depends on is known.
+  std::optional<int64_t> evaluate(Operation *op) const {
+    if (auto param = dyn_cast<tile::ParamOp>(op)) {
+      switch (param.getWhich()) {
+      case tile::Param::LengthQ:
+        return problem.lengthQ;
+      case tile::Param::LengthKv:
+        return problem.lengthKv;
+      case tile::Param::HeadsPerKvHead:
+        return 1;
+      }
+    }
+    if (auto id = dyn_cast<gpu::BlockIdOp>(op))
+      return id.getDimension() == gpu::Dimension::x ? problem.queryBlock : 0;
+    if (auto dim = dyn_cast<gpu::GridDimOp>(op))
+      return dim.getDimension() == gpu::Dimension::x ? problem.queryBlocks : 1;
+    SmallVector<int64_t> x;
+    for (Value operand : op->getOperands()) {
+      std::optional<int64_t> known = value(operand);
+      if (!known)
+        return std::nullopt;
+      x.push_back(*known);
+    }
+    if (isa<arith::IndexCastOp>(op))
+      return x[0];
+    if (isa<arith::SelectOp>(op))
+      return x[0] ? x[1] : x[2];
+    if (auto compare = dyn_cast<arith::CmpIOp>(op))
+      return arith::applyCmpPredicate(compare.getPredicate(), APInt(64, uint64_t(x[0]), true),
+                                      APInt(64, uint64_t(x[1]), true));
+    if (isa<arith::AddIOp>(op))
+      return x[0] + x[1];
+    if (isa<arith::SubIOp>(op))
+      return x[0] - x[1];
+    if (isa<arith::MulIOp>(op))
+      return x[0] * x[1];
+    if (isa<arith::MinSIOp>(op))
+      return std::min(x[0], x[1]);
+    if (isa<arith::MaxSIOp>(op))
+      return std::max(x[0], x[1]);
+    if (isa<arith::AndIOp>(op))
+      return x[0] & x[1];
+    if (isa<arith::DivUIOp>(op) && x[0] >= 0 && x[1] > 0)
+      return x[0] / x[1];
+    if (isa<arith::RemUIOp>(op) && x[0] >= 0 && x[1] > 0)
+      return x[0] % x[1];
+    return std::nullopt;
+  }
+
+  FailureOr<std::pair<TileState *, int64_t>> tileOf(Operation *op, Value ring, Value index) {
+    std::optional<int64_t> known = value(index);
+    if (!known || *known < 0)
+      return op->emitOpError("expected an index that is not negative and follows from lengths and the CTA")
+             << context();
+    return std::pair(&rings[ring][*known], *known);
+  }
+
+  LogicalResult visit(Operation *op);
+  LogicalResult acquire(tile::AcquireOp op);
+  LogicalResult copy(tile::AsyncCopyOp op);
+  LogicalResult wait(tile::WaitOp op);
+
+  void barrier() { lastBarrier = ++now; }
+
+  const Problem &problem;
+  ChannelPlan &plan;
+  llvm::DenseMap<Value, int64_t> values;
+  llvm::MapVector<Value, std::map<int64_t, TileState>> rings;
+  llvm::DenseMap<Value, TileState *> slots; ///< what an acquire's result will hold
+  int64_t groups = 0, now = 0, lastBarrier = 0, steps = 0;
+};
+} // namespace
+
+LogicalResult Run::acquire(tile::AcquireOp op) {
+  plan.reached.insert(op);
+  auto tile = tileOf(op, op.getRing(), op.getIndex());
+  if (failed(tile))
+    return failure();
+  auto [state, index] = *tile;
+  int64_t depth = op.getRing().getType().getDepth();
+  if (index >= depth) {
+    auto &tiles = rings[op.getRing()];
+    auto before = tiles.find(index - depth);
+    // A tile that was acquired but had nothing to copy leaves its slot free.
+    if (before != tiles.end() && before->second.copied) {
+      if (before->second.released < 0)
+        return op.emitOpError("expected tile ")
+               << index - depth << " to be released before tile " << index << " takes its slot" << context();
+      if (before->second.released >= lastBarrier)
+        plan.barrierBefore.insert(op);
+    }
+  }
+  if (plan.barrierBefore.contains(op))
+    barrier();
+  slots[op.getTile()] = state;
+  return mlir::success();
+}
+
+LogicalResult Run::copy(tile::AsyncCopyOp op) {
+  auto slot = slots.find(op.getTile());
+  if (slot == slots.end())
+    return op.emitOpError("expected a slot that was acquired") << context();
+  std::optional<int64_t> condition = op.getCondition() ? value(op.getCondition()) : 1;
+  if (!condition)
+    return op.emitOpError("expected a condition that follows from lengths and the CTA") << context();
+  slot->second->copied |= *condition != 0;
+  return mlir::success();
+}
+
+LogicalResult Run::wait(tile::WaitOp op) {
+  plan.reached.insert(op);
+  auto tile = tileOf(op, op.getRing(), op.getIndex());
+  if (failed(tile))
+    return failure();
+  auto [state, index] = *tile;
+  if (state->group < 0)
+    return op.emitOpError("expected tile ")
+           << index << " to be committed before it is waited for" << context();
+  if (!state->copied)
+    return op.emitOpError("expected tile ") << index << " to be copied before it is waited for" << context();
+  int64_t pending = groups - 1 - state->group;
+  auto [entry, isNew] = plan.pending.try_emplace(op, pending);
+  entry->second = std::min(entry->second, pending);
+  state->waited = true;
+  barrier();
+  return mlir::success();
+}
+
+LogicalResult Run::visit(Operation *op) {
+  if (++steps > 100000)
+    return op->emitOpError("expected the program to end") << context();
+  if (auto loop = dyn_cast<scf::ForOp>(op)) {
+    auto from = value(loop.getLowerBound()), to = value(loop.getUpperBound()), by = value(loop.getStep());
+    if (!from || !to || !by || *by < 1)
+      return op->emitOpError("expected loop bounds that follow from lengths and the CTA") << context();
+    for (int64_t i = *from; i < *to; i += *by) {
+      values[loop.getInductionVar()] = i;
+      if (failed(run(*loop.getBody())))
+        return failure();
+    }
+    return mlir::success();
+  }
+  if (auto branch = dyn_cast<scf::IfOp>(op)) {
+    // Branches on data hold no ring ops; those that do must be decidable.
+    bool touchesRings =
+        branch
+            .walk([](Operation *inner) {
+              return isa<tile::AcquireOp, tile::WaitOp, tile::ReleaseOp, tile::CommitOp, tile::AsyncCopyOp>(
+                         inner)
+                         ? WalkResult::interrupt()
+                         : WalkResult::advance();
+            })
+            .wasInterrupted();
+    if (touchesRings)
+      return op->emitOpError("expected no ring operation inside a branch; use the condition of async_copy");
+    return mlir::success();
+  }
+  if (auto acquireOp = dyn_cast<tile::AcquireOp>(op))
+    return acquire(acquireOp);
+  if (auto copyOp = dyn_cast<tile::AsyncCopyOp>(op))
+    return copy(copyOp);
+  if (auto waitOp = dyn_cast<tile::WaitOp>(op))
+    return wait(waitOp);
+  if (auto commit = dyn_cast<tile::CommitOp>(op)) {
+    auto tile = tileOf(op, commit.getRing(), commit.getIndex());
+    if (failed(tile))
+      return failure();
+    tile->first->group = groups++;
+    return mlir::success();
+  }
+  if (auto release = dyn_cast<tile::ReleaseOp>(op)) {
+    auto tile = tileOf(op, release.getRing(), release.getIndex());
+    if (failed(tile))
+      return failure();
+    if (!tile->first->waited)
+      return op->emitOpError("expected tile ")
+             << tile->second << " to be waited for before it is released" << context();
+    tile->first->released = ++now;
+    return mlir::success();
+  }
+  if (op->getNumResults() == 1 && op->getResult(0).getType().isIntOrIndex())
+    if (std::optional<int64_t> known = evaluate(op))
+      values[op->getResult(0)] = *known;
+  return mlir::success();
+}
+
+FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
+  auto parameter = [&](StringRef name) -> int64_t {
+    DictionaryAttr schedule = kernel.getScheduleAttr();
+    auto value = schedule ? schedule.getAs<IntegerAttr>(name) : IntegerAttr();
+    return value ? value.getInt() : 0;
+  };
+  int64_t blockQ = parameter("block_q"), blockKv = parameter("block_kv"), depth = 1;
+  if (blockQ < 1 || blockKv < 1)
+    return kernel.emitOpError("expected block_q and block_kv in schedule");
+  kernel.walk([&](tile::RingOp ring) { depth = std::max(depth, ring.getType().getDepth()); });
+
+  // Enough blocks for every ring to wrap around twice, with and without tails, and queries before, at and
+  // after the last key.
+  SmallVector<int64_t> lengthsKv = {0, 1};
+  for (int64_t blocks = 1; blocks <= 2 * depth + 2; ++blocks) {
+    lengthsKv.push_back(blocks * blockKv);
+    lengthsKv.push_back(blocks * blockKv + 1);
+  }
+  ChannelPlan plan;
+  // A barrier that one run adds can change what another finds, so repeat until nothing is added.
+  for (size_t barriers = ~size_t(0); barriers != plan.barrierBefore.size();) {
+    barriers = plan.barrierBefore.size();
+    for (int64_t lengthKv : lengthsKv)
+      for (int64_t lengthQ : {int64_t(1), blockQ, lengthKv, lengthKv + 2 * blockQ + 1}) {
+        int64_t blocks = (lengthQ + blockQ - 1) / blockQ;
+        for (int64_t queryBlock = 0; queryBlock < blocks; ++queryBlock) {
+          Problem problem{lengthQ, lengthKv, queryBlock, blocks};
+          Run run(problem, plan);
+          if (failed(run.run(kernel.getBody().front())) || failed(run.finish()))
+            return failure();
+        }
+      }
+  }
+  return plan;
+}
+
+} // namespace attune

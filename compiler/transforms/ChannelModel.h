@@ -1,0 +1,38 @@
+//===- ChannelModel.h - what the rings of a tile program do -----*- C++ -*-===//
+//
+// Runs the control flow of a tile program on representative lengths: its integer arithmetic for real, its
+// ring ops on a model of copy groups and barriers. What holds in every run is what the synchronisation may
+// rely on; a rule that some run breaks is an error of the schedule.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_COMPILER_TRANSFORMS_CHANNELMODEL_H
+#define ATTUNE_COMPILER_TRANSFORMS_CHANNELMODEL_H
+
+#include "compiler/dialect/tile/Tile.h"
+
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
+
+namespace attune {
+
+/// The synchronisation that ring ops need.
+struct ChannelPlan {
+  /// For each tile.wait: how many of the newest copy groups may still be in flight in every run.
+  llvm::DenseMap<mlir::Operation *, int64_t> pending;
+  /// The waits and acquires that some run reached; nothing is known of the others.
+  llvm::DenseSet<mlir::Operation *> reached;
+  /// The tile.acquire ops that need a barrier of their own: in some run no other barrier lies between the
+  /// release of the slot and the acquire.
+  llvm::DenseSet<mlir::Operation *> barrierBefore;
+};
+
+/// The plan for `kernel`, or failure with errors at the ops that break a rule.
+mlir::FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel);
+
+/// The tile.waits that share one wait_group and one barrier with `wait`: those that follow it with only pure
+/// ops between.
+bool sharesBarrierWithPrevious(tile::WaitOp wait);
+
+} // namespace attune
+
+#endif // ATTUNE_COMPILER_TRANSFORMS_CHANNELMODEL_H

@@ -1,0 +1,122 @@
+//===- ThreadLowering.h - one thread kernel to the LLVM dialect -*- C++ -*-===//
+//
+// What thread-to-nvvm is made of: ThreadToNvvm.cpp has control flow and elementwise operations,
+// ThreadLoweringTiles.cpp what moves and multiplies tiles. Every vector of the thread form becomes one SSA
+// value a register, so that neither LLVM's legaliser nor ptxas ever sees a large vector.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_COMPILER_TRANSFORMS_THREADLOWERING_H
+#define ATTUNE_COMPILER_TRANSFORMS_THREADLOWERING_H
+
+#include "compiler/transforms/FragmentMap.h"
+#include "compiler/transforms/Passes.h"
+
+namespace attune {
+
+/// The registers that stand for one value of the thread form: one for each f32, i32 or i1, one for each pair
+/// of 16-bit values.
+using Registers = llvm::SmallVector<mlir::Value>;
+
+/// A matrix in global memory.
+struct GlobalView {
+  mlir::Value base;     ///< i64: address of row 0
+  mlir::Value rowBytes; ///< i32
+  mlir::Value rows;     ///< i32
+  int64_t cols;
+};
+
+class ThreadLowering {
+public:
+  ThreadLowering(thread::KernelOp kernel, mlir::OpBuilder &builder);
+
+  /// Builds the llvm.func beside the kernel.
+  mlir::LogicalResult run();
+
+private:
+  // Control flow and elementwise operations.
+  mlir::LogicalResult lowerBlock(mlir::Block &block);
+  mlir::LogicalResult lower(mlir::Operation *op);
+  mlir::LogicalResult lowerFor(mlir::scf::ForOp loop);
+  mlir::LogicalResult lowerIf(mlir::scf::IfOp branch);
+  mlir::LogicalResult lowerElementwise(mlir::Operation *op);
+  mlir::FailureOr<mlir::Value> lowerScalar(mlir::Operation *op, llvm::ArrayRef<mlir::Value> x);
+  void lowerParam(tile::ParamOp op);
+  void lowerView(tile::ViewOp op);
+
+  // Tiles.
+  void lowerAsyncCopy(thread::AsyncCopyOp op);
+  void lowerLoadOperand(thread::LoadOperandOp op);
+  void lowerDot(thread::DotOp op);
+  void lowerToAOp(thread::ToAOpOp op);
+  void lowerStore(thread::StoreOp op);
+  void lowerStoreRows(thread::StoreRowsOp op);
+  // Rows.
+  void lowerRowReduce(thread::RowReduceOp op);
+  void lowerRowCombine(thread::RowCombineOp op);
+  void lowerRowIndex(thread::RowIndexOp op);
+  void lowerColumnIndex(thread::ColumnIndexOp op);
+  void lowerKeepColumns(thread::KeepColumnsOp op);
+
+  /// The 16-byte pieces of a swizzled tile that this thread copies: calls `piece` for each.
+  struct Piece {
+    mlir::Value shared; ///< i32 address
+    mlir::Value global; ///< i64 address
+    mlir::Value exists; ///< i1, or null where the piece certainly exists
+    int64_t bytes;      ///< beyond `global`, the panel's offset
+  };
+  void forEachPiece(const SwizzledTile &tile, mlir::Value tileOffset, const GlobalView &view,
+                    mlir::Value firstRow, bool bounded, llvm::function_ref<void(const Piece &)> piece);
+
+  /// Loads 16 x 16 values with ldmatrix.x4, four registers. `lane` is the thread's address in the tile's
+  /// first 16 x 16 block of a panel; the block is `row` rows further down and at column `col`.
+  llvm::SmallVector<mlir::Value, 4> loadBlock(const SwizzledTile &tile, mlir::Value lane, int64_t row,
+                                              int64_t col, bool transposed);
+  /// The lane address for ldmatrix: rows lane mod 16 and chunks lane / 16 (A operands and transposed B), or
+  /// the other way for B that is stored by rows of n; `firstRow` is added to the row.
+  mlir::Value laneAddress(const SwizzledTile &tile, mlir::Value tileOffset, mlir::Value row,
+                          mlir::Value chunk);
+  llvm::SmallVector<mlir::Value, 4> loadSlab(const SwizzledTile &tile, mlir::Value lane, int64_t slab,
+                                             int64_t kStep);
+
+  // Small helpers.
+  mlir::Value i32(int64_t value);
+  mlir::Value i64(int64_t value);
+  mlir::Value f32(float value);
+  mlir::Value add(mlir::Value x, mlir::Value y);
+  mlir::Value add(mlir::Value x, int64_t y);
+  mlir::Value mul(mlir::Value x, int64_t y);
+  mlir::Value band(mlir::Value x, int64_t y);
+  mlir::Value shr(mlir::Value x, int64_t y); ///< logical
+  mlir::Value bxor(mlir::Value x, mlir::Value y);
+  mlir::Value less(mlir::Value x, mlir::Value y); ///< signed
+  mlir::Value asm1(mlir::Type type, llvm::StringRef text, llvm::StringRef constraints,
+                   mlir::ValueRange operands);
+  mlir::Value intrinsic(llvm::StringRef name, mlir::Type type, mlir::ValueRange operands);
+  /// x * y + z, x and y signed 32 bits, z 64 bits: one instruction, which LLVM would otherwise take apart.
+  mlir::Value madWide(mlir::Value x, mlir::Value y, mlir::Value z);
+  mlir::Value sharedPointer(mlir::Value address);
+  mlir::Value globalPointer(mlir::Value address, int64_t bytes = 0);
+  mlir::Value loadParam(int64_t offset, mlir::Type type);
+  mlir::Value shuffle(mlir::Value value, int64_t mask);
+  mlir::Value pack(mlir::Value low, mlir::Value high, mlir::Type element);
+  /// Runs `body` only where `condition` holds.
+  void branch(mlir::Value condition, llvm::function_ref<void()> body);
+  void barrier();
+
+  Registers &registers(mlir::Value value) { return values[value]; }
+  mlir::Value scalar(mlir::Value value) { return values[value].front(); }
+
+  thread::KernelOp kernel;
+  mlir::OpBuilder &b;
+  mlir::Location loc;
+  mlir::LLVM::LLVMFuncOp func;
+  int64_t warps;
+  llvm::DenseMap<mlir::Value, Registers> values;
+  llvm::DenseMap<mlir::Value, GlobalView> views;
+  /// Where this thread is; computed once at the start of the kernel.
+  mlir::Value params, thread, lane, warp, laneRow /* lane / 4 */, laneColumn /* 2 (lane mod 4) */, sharedBase;
+};
+
+} // namespace attune
+
+#endif // ATTUNE_COMPILER_TRANSFORMS_THREADLOWERING_H

@@ -1,0 +1,328 @@
+// thread-to-nvvm: operations on tiles, fragments and rows.
+#include "compiler/transforms/ThreadLowering.h"
+
+#include <limits>
+
+using namespace mlir;
+
+namespace attune {
+
+//===----------------------------------------------------------------------===//
+// Copies between global and shared memory, 16 bytes a thread
+//===----------------------------------------------------------------------===//
+
+void ThreadLowering::forEachPiece(const SwizzledTile &tile, Value tileOffset, const GlobalView &view,
+                                  Value firstRow, bool bounded,
+                                  llvm::function_ref<void(const Piece &)> piece) {
+  // Thread i takes chunk i mod chunks of row i / chunks of each panel, then rows a whole pass further down.
+  // The swizzle is the same in every pass where a pass is a multiple of 8 rows; otherwise the row bits that a
+  // pass adds are constants, which an exclusive-or brings in.
+  int64_t chunks = tile.chunksPerPanelRow(), rowsPerPass = 32 * warps / chunks;
+  int64_t passes = (tile.rows + rowsPerPass - 1) / rowsPerPass, panels = tile.cols / tile.panelCols();
+  int64_t chunkBits = chunks == 8 ? 3 : chunks == 4 ? 2 : 1;
+  Value chunk = band(thread, chunks - 1), row = shr(thread, chunkBits);
+  Value swizzled = bxor(chunk, band(shr(row, tile.swizzleShift()), tile.swizzleMask()));
+  Value shared = add(add(mul(row, tile.pitch()), mul(swizzled, 16)), add(sharedBase, tileOffset));
+  Value chunkBytes = LLVM::ZExtOp::create(b, loc, b.getI64Type(), mul(chunk, 16));
+  Value rowIndex = add(firstRow, row);
+  Value first = madWide(rowIndex, view.rowBytes, add(view.base, chunkBytes));
+  bool partialColumns = view.cols < tile.cols;
+  Value columnExists;
+  if (partialColumns)
+    columnExists = less(chunk, i32((view.cols - (panels - 1) * tile.panelCols()) / 8));
+
+  for (int64_t pass = 0; pass != passes; ++pass) {
+    int64_t down = pass * rowsPerPass;
+    Value global = pass == 0 ? first : madWide(view.rowBytes, i32(down), first);
+    int64_t flips = rowsPerPass % 8 == 0 ? 0 : (down >> tile.swizzleShift() & tile.swizzleMask()) * 16;
+    Value place = add(flips ? bxor(shared, i32(flips)) : shared, down * tile.pitch());
+    Value rowExists = bounded ? less(add(rowIndex, down), view.rows) : Value();
+    auto panelsOfPass = [&] {
+      for (int64_t panel = 0; panel != panels; ++panel) {
+        Value exists = rowExists;
+        if (partialColumns && panel == panels - 1)
+          exists = exists ? Value(LLVM::AndOp::create(b, loc, exists, columnExists)) : columnExists;
+        piece({add(place, panel * tile.panelBytes()), global, exists, panel * tile.pitch()});
+      }
+    };
+    // The last pass may reach past the tile's rows.
+    if (down + rowsPerPass > tile.rows)
+      branch(less(row, i32(tile.rows - down)), panelsOfPass);
+    else
+      panelsOfPass();
+  }
+}
+
+void ThreadLowering::lowerAsyncCopy(thread::AsyncCopyOp op) {
+  SwizzledTile tile{int64_t(op.getRows()), int64_t(op.getCols())};
+  auto copy = [&] {
+    forEachPiece(tile, scalar(op.getOffset()), views[op.getView()], scalar(op.getRow()), op.getBounded(),
+                 [&](const Piece &piece) {
+                   // A source size of 0 fills with zeros and reads nothing.
+                   Value size = piece.exists
+                                    ? Value(LLVM::SelectOp::create(b, loc, piece.exists, i32(16), i32(0)))
+                                    : Value();
+                   NVVM::CpAsyncOp::create(b, loc, sharedPointer(piece.shared),
+                                           globalPointer(piece.global, piece.bytes), 16,
+                                           NVVM::LoadCacheModifierKind::CG, size);
+                 });
+  };
+  if (op.getCondition())
+    branch(scalar(op.getCondition()), copy);
+  else
+    copy();
+}
+
+void ThreadLowering::lowerStore(thread::StoreOp op) {
+  SwizzledTile tile{int64_t(op.getM()), int64_t(op.getN())};
+  GlobalView view = views[op.getView()];
+  Type element = op.getView().getType().getElementType();
+  Registers values = registers(op.getValue());
+  int64_t blocks = tile.cols / 8;
+
+  // Each thread's pairs: 8 columns are one chunk, of which the thread holds 4 bytes.
+  Value row = add(mul(warp, 16), laneRow);
+  Value start =
+      add(add(mul(row, tile.pitch()), mul(laneColumn, 2)), add(sharedBase, scalar(op.getStaging())));
+  Value swizzle = mul(band(shr(laneRow, tile.swizzleShift()), tile.swizzleMask()), 16);
+  for (int64_t slab = 0; slab != slabsPerWarp(tile.rows, warps); ++slab)
+    for (int64_t block = 0; block != blocks; ++block) {
+      int64_t chunk = block % tile.chunksPerPanelRow(), panel = block / tile.chunksPerPanelRow();
+      Value place = add(start, bxor(swizzle, i32(chunk * 16)));
+      for (int64_t half = 0; half != 2; ++half) {
+        size_t first = size_t((slab * blocks + block) * 4 + half * 2);
+        int64_t offset = panel * tile.panelBytes() + (slab * 16 * warps + half * 8) * tile.pitch();
+        LLVM::StoreOp::create(b, loc, pack(values[first], values[first + 1], element),
+                              sharedPointer(add(place, offset)));
+      }
+    }
+  barrier();
+
+  Type quad = VectorType::get({4}, b.getI32Type());
+  forEachPiece(
+      tile, scalar(op.getStaging()), view, scalar(op.getRow()), /*bounded=*/true, [&](const Piece &piece) {
+        branch(piece.exists, [&] {
+          Value bytes = LLVM::LoadOp::create(b, loc, quad, sharedPointer(piece.shared), /*alignment=*/16);
+          LLVM::StoreOp::create(b, loc, bytes, globalPointer(piece.global, piece.bytes), /*alignment=*/16);
+        });
+      });
+}
+
+void ThreadLowering::lowerStoreRows(thread::StoreRowsOp op) {
+  GlobalView view = views[op.getView()];
+  Registers values = registers(op.getValue());
+  Value firstRow = add(add(scalar(op.getRow()), mul(warp, 16)), laneRow);
+  // The four threads of a row hold the same value; the first one stores it.
+  branch(LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, laneColumn, i32(0)), [&] {
+    for (size_t i = 0; i != values.size(); ++i) {
+      Value row = add(firstRow, rowOfRowValue(int64_t(i), warps));
+      branch(less(row, view.rows), [&] {
+        LLVM::StoreOp::create(b, loc, values[i], globalPointer(madWide(row, view.rowBytes, view.base)));
+      });
+    }
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Tensor cores
+//===----------------------------------------------------------------------===//
+
+Value ThreadLowering::laneAddress(const SwizzledTile &tile, Value tileOffset, Value row, Value chunk) {
+  Value swizzled = bxor(chunk, band(shr(row, tile.swizzleShift()), tile.swizzleMask()));
+  return add(add(mul(row, tile.pitch()), mul(swizzled, 16)), add(sharedBase, tileOffset));
+}
+
+SmallVector<Value, 4> ThreadLowering::loadBlock(const SwizzledTile &tile, Value lane, int64_t row,
+                                                int64_t col, bool transposed) {
+  // Sixteen columns are two chunks: inside a panel they only change swizzled bits, which the lane's address
+  // holds exclusive-ored with its row.
+  int64_t panel = col / tile.panelCols(), chunk = col % tile.panelCols() / 8;
+  Value address = chunk ? bxor(lane, i32(chunk * 16)) : lane;
+  address = add(address, panel * tile.panelBytes() + row * tile.pitch());
+  Type word = b.getI32Type();
+  Type four = LLVM::LLVMStructType::getLiteral(b.getContext(), {word, word, word, word});
+  Value loaded = NVVM::LdMatrixOp::create(
+      b, loc, four, sharedPointer(address), 4, transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row,
+      NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8), NVVM::LdStMatrixEltType::B16);
+  SmallVector<Value, 4> registers;
+  for (int64_t i = 0; i != 4; ++i)
+    registers.push_back(LLVM::ExtractValueOp::create(b, loc, loaded, i));
+  return registers;
+}
+
+SmallVector<Value, 4> ThreadLowering::loadSlab(const SwizzledTile &tile, Value lane, int64_t slab,
+                                               int64_t kStep) {
+  return loadBlock(tile, lane, slab * 16 * warps, kStep * 16, /*transposed=*/false);
+}
+
+void ThreadLowering::lowerLoadOperand(thread::LoadOperandOp op) {
+  SwizzledTile tile{int64_t(op.getRows()), int64_t(op.getCols())};
+  Value lanes = laneAddress(tile, scalar(op.getOffset()), add(mul(warp, 16), band(lane, 15)), shr(lane, 4));
+  Registers result;
+  for (int64_t slab = 0; slab != slabsPerWarp(tile.rows, warps); ++slab)
+    for (int64_t kStep = 0; kStep != tile.cols / 16; ++kStep)
+      llvm::append_range(result, loadSlab(tile, lanes, slab, kStep));
+  values[op.getResult()] = std::move(result);
+}
+
+void ThreadLowering::lowerDot(thread::DotOp op) {
+  int64_t m = int64_t(op.getM()), n = int64_t(op.getN()), k = int64_t(op.getK()),
+          slabs = slabsPerWarp(m, warps), kSteps = k / 16;
+  Type element = op.getType();
+  bool aInShared = op.getA().getType().isInteger(32);
+  SwizzledTile aTile{m, k}, bTile = op.getTransposed() ? SwizzledTile{n, k} : SwizzledTile{k, n};
+
+  Registers a;
+  Value aLanes, bLanes;
+  if (aInShared)
+    aLanes = laneAddress(aTile, scalar(op.getA()), add(mul(warp, 16), band(lane, 15)), shr(lane, 4));
+  else
+    a = registers(op.getA());
+  if (op.getTransposed()) // rows are n: the four 8 x 8 matrices are k, k + 8 of n, then of n + 8
+    bLanes = laneAddress(bTile, scalar(op.getB()), add(band(lane, 7), mul(shr(lane, 4), 8)),
+                         band(shr(lane, 3), 1));
+  else // rows are k, loaded transposed: k, k + 8 of n, then of n + 8
+    bLanes = laneAddress(bTile, scalar(op.getB()), band(lane, 15), shr(lane, 4));
+
+  Registers c = op.getC() ? registers(op.getC()) : Registers(size_t(accValues(m, n, warps)), f32(0.0f));
+  Type f = b.getF32Type(), four = LLVM::LLVMStructType::getLiteral(b.getContext(), {f, f, f, f});
+  Type pair = VectorType::get({2}, element);
+  // bf16 operands are 32-bit words to the intrinsic, f16 operands are pairs.
+  auto operand = [&](Value word) {
+    return element.isF16() ? Value(LLVM::BitcastOp::create(b, loc, pair, word)) : word;
+  };
+  StringRef name =
+      element.isF16() ? "llvm.nvvm.mma.m16n8k16.row.col.f32.f32" : "llvm.nvvm.mma.m16n8k16.row.col.bf16";
+  for (int64_t kStep = 0; kStep != kSteps; ++kStep) {
+    SmallVector<SmallVector<Value, 4>> aRegisters;
+    for (int64_t slab = 0; slab != slabs; ++slab) {
+      if (aInShared)
+        aRegisters.push_back(loadSlab(aTile, aLanes, slab, kStep));
+      else
+        aRegisters.emplace_back(a.begin() + (slab * kSteps + kStep) * 4,
+                                a.begin() + (slab * kSteps + kStep) * 4 + 4);
+      for (Value &word : aRegisters.back())
+        word = operand(word);
+    }
+    for (int64_t block = 0; block != n / 16; ++block) {
+      auto bRegisters = op.getTransposed() ? loadBlock(bTile, bLanes, block * 16, kStep * 16, false)
+                                           : loadBlock(bTile, bLanes, kStep * 16, block * 16, true);
+      for (int64_t half = 0; half != 2; ++half)
+        for (int64_t slab = 0; slab != slabs; ++slab) {
+          size_t first = size_t((slab * (n / 8) + 2 * block + half) * 4);
+          SmallVector<Value> operands(aRegisters[size_t(slab)].begin(), aRegisters[size_t(slab)].end());
+          for (int64_t i = 0; i != 2; ++i)
+            operands.push_back(operand(bRegisters[size_t(2 * half + i)]));
+          for (size_t i = 0; i != 4; ++i)
+            operands.push_back(c[first + i]);
+          Value sum = intrinsic(name, four, operands);
+          for (size_t i = 0; i != 4; ++i)
+            c[first + i] = LLVM::ExtractValueOp::create(b, loc, sum, int64_t(i));
+        }
+    }
+  }
+  values[op.getResult()] = std::move(c);
+}
+
+void ThreadLowering::lowerToAOp(thread::ToAOpOp op) {
+  // Two accumulators of 8 columns are one A operand of 16: the pairs already lie in the right thread.
+  Type element = cast<VectorType>(op.getResult().getType()).getElementType();
+  Registers &source = registers(op.getValue());
+  Registers result;
+  for (size_t i = 0; i != source.size(); i += 2)
+    result.push_back(pack(source[i], source[i + 1], element));
+  values[op.getResult()] = std::move(result);
+}
+
+//===----------------------------------------------------------------------===//
+// Rows
+//===----------------------------------------------------------------------===//
+
+void ThreadLowering::lowerRowReduce(thread::RowReduceOp op) {
+  Registers rows = registers(op.getInit()), &source = registers(op.getValue());
+  int64_t n = int64_t(source.size()) / (int64_t(rows.size()) / 2) * 2;
+  for (size_t i = 0; i != source.size(); ++i) {
+    Value &row = rows[size_t(rowOfAccValue(int64_t(i), n))];
+    row = op.getKind() == tile::Reduction::Max ? Value(LLVM::MaxNumOp::create(b, loc, row, source[i]))
+                                               : Value(LLVM::FAddOp::create(b, loc, row, source[i]));
+  }
+  values[op.getResult()] = std::move(rows);
+}
+
+void ThreadLowering::lowerRowCombine(thread::RowCombineOp op) {
+  Registers rows = registers(op.getValue());
+  for (int64_t distance : {1, 2})
+    for (Value &row : rows) {
+      Value other = shuffle(row, distance);
+      row = op.getKind() == tile::Reduction::Max ? Value(LLVM::MaxNumOp::create(b, loc, row, other))
+                                                 : Value(LLVM::FAddOp::create(b, loc, row, other));
+    }
+  values[op.getResult()] = std::move(rows);
+}
+
+void ThreadLowering::lowerRowIndex(thread::RowIndexOp op) {
+  int64_t count = cast<VectorType>(op.getType()).getNumElements();
+  Value first = add(mul(warp, 16), laneRow);
+  Registers rows;
+  for (int64_t i = 0; i != count; ++i)
+    rows.push_back(add(first, rowOfRowValue(i, warps)));
+  values[op.getResult()] = std::move(rows);
+}
+
+void ThreadLowering::lowerColumnIndex(thread::ColumnIndexOp op) {
+  Registers columns;
+  for (int64_t i = 0; i != accValues(op.getM(), op.getN(), warps); ++i)
+    columns.push_back(add(laneColumn, columnOfAccValue(i, op.getN())));
+  values[op.getResult()] = std::move(columns);
+}
+
+void ThreadLowering::lowerKeepColumns(thread::KeepColumnsOp op) {
+  // A thread owns two of every eight columns, so a limit becomes a number of owned columns, and a row's
+  // dropped columns become a bit mask. ptxas turns tests of single bits into predicates seven at a time
+  // (R2P).
+  auto ownedBelow = [&](Value bound) {
+    Value mine = LLVM::SubOp::create(b, loc, bound, laneColumn);
+    auto eighth = [&](int64_t round) { return LLVM::AShrOp::create(b, loc, add(mine, round), i32(3)); };
+    return add(eighth(7), eighth(6));
+  };
+  // Bits `count` and up; PTX's shl gives 0 for counts of 32 and more.
+  auto bitsFrom = [&](Value count) -> Value {
+    Value shift = LLVM::SMaxOp::create(b, loc, count, i32(0));
+    return asm1(b.getI32Type(), "shl.b32 $0, -1, $1;", "=r,r", shift);
+  };
+  Registers scores = registers(op.getValue());
+  int64_t n = int64_t(op.getN()), words = (n / 4 + 31) / 32;
+  Value ownedBefore = shr(scalar(op.getStart()), 2);
+  Value minusInf = f32(-std::numeric_limits<float>::infinity());
+  SmallVector<SmallVector<Value>> dropped; // [row][word]
+  for (int64_t row = 0; row != rowValues(op.getM(), warps); ++row) {
+    SmallVector<Value> bits;
+    Value past, before;
+    if (op.getLast())
+      past =
+          LLVM::SubOp::create(b, loc, ownedBelow(add(registers(op.getLast())[size_t(row)], 1)), ownedBefore);
+    if (op.getFirst())
+      before = LLVM::SubOp::create(b, loc, ownedBelow(registers(op.getFirst())[size_t(row)]), ownedBefore);
+    for (int64_t word = 0; word != words; ++word) {
+      Value drop;
+      if (past)
+        drop = bitsFrom(add(past, -32 * word));
+      if (before) {
+        Value left = bxor(bitsFrom(add(before, -32 * word)), i32(-1));
+        drop = drop ? Value(LLVM::OrOp::create(b, loc, drop, left)) : left;
+      }
+      bits.push_back(drop);
+    }
+    dropped.push_back(bits);
+  }
+  for (size_t i = 0; i != scores.size(); ++i) {
+    int64_t column = columnOfAccValue(int64_t(i), n), bit = column / 8 * 2 + column % 2;
+    Value word = dropped[size_t(rowOfAccValue(int64_t(i), n))][size_t(bit / 32)];
+    Value isDropped =
+        LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, band(word, int64_t(1) << bit % 32), i32(0));
+    scores[i] = LLVM::SelectOp::create(b, loc, isDropped, minusInf, scores[i]);
+  }
+  values[op.getResult()] = std::move(scores);
+}
+
+} // namespace attune

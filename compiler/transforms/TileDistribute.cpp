@@ -1,0 +1,228 @@
+// Tiles become what one thread holds of them.
+#include "compiler/transforms/FragmentMap.h"
+#include "compiler/transforms/Passes.h"
+
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace attune {
+#define GEN_PASS_DEF_TILEDISTRIBUTE
+#include "compiler/transforms/Passes.h.inc"
+
+namespace {
+class Distributor {
+public:
+  Distributor(tile::KernelOp kernel) : kernel(kernel), warps(kernel.getWarps()), b(kernel) {}
+
+  FailureOr<thread::KernelOp> run() {
+    auto result = thread::KernelOp::create(b, kernel.getLoc(), kernel.getSymName(), kernel.getArch(), warps,
+                                           kernel.getMinBlocks(), kernel.getSmem().value_or(0),
+                                           kernel.getScheduleAttr());
+    Block *body = b.createBlock(&result.getBody());
+    if (failed(distribute(kernel.getBody().front(), body)))
+      return failure();
+    return result;
+  }
+
+private:
+  Type threadType(Type type) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    if (!tensor)
+      return type;
+    Attribute layout = tensor.getEncoding();
+    if (isa_and_present<tile::SmemAttr>(layout))
+      return b.getI32Type();
+    int64_t values = isa<tile::RowAttr>(layout)
+                         ? rowValues(tensor.getDimSize(0), warps)
+                         : accValues(tensor.getDimSize(0), tensor.getDimSize(1), warps);
+    return VectorType::get({values}, tensor.getElementType());
+  }
+
+  LogicalResult distribute(Block &from, Block *to) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToEnd(to);
+    for (Operation &op : from)
+      if (failed(visit(&op)))
+        return failure();
+    return mlir::success();
+  }
+
+  LogicalResult visit(Operation *op);
+  LogicalResult visitFor(scf::ForOp loop);
+  LogicalResult visitIf(scf::IfOp branch);
+  LogicalResult visitElementwise(Operation *op);
+
+  Value map(Value value) { return value ? mapping.lookup(value) : Value(); }
+  template <typename Op, typename... Args> LogicalResult replace(Operation *op, Args &&...args) {
+    auto made = Op::create(b, op->getLoc(), std::forward<Args>(args)...);
+    if (op->getNumResults() == 1)
+      mapping.map(op->getResult(0), made->getResult(0));
+    return mlir::success();
+  }
+
+  tile::KernelOp kernel;
+  int64_t warps;
+  OpBuilder b;
+  IRMapping mapping;
+};
+} // namespace
+
+LogicalResult Distributor::visitFor(scf::ForOp loop) {
+  SmallVector<Value> inits;
+  for (Value init : loop.getInitArgs())
+    inits.push_back(map(init));
+  auto made = scf::ForOp::create(b, loop.getLoc(), map(loop.getLowerBound()), map(loop.getUpperBound()),
+                                 map(loop.getStep()), inits);
+  if (Attribute note = loop->getAttr("note"))
+    made->setAttr("note", note);
+  for (auto [from, to] : llvm::zip(loop.getBody()->getArguments(), made.getBody()->getArguments())) {
+    to.setLoc(from.getLoc());
+    mapping.map(from, to);
+  }
+  // A loop without values gets its terminator when it is built; ours is copied with the body.
+  if (!made.getBody()->empty())
+    made.getBody()->back().erase();
+  mapping.map(loop.getResults(), made.getResults());
+  return distribute(*loop.getBody(), made.getBody());
+}
+
+LogicalResult Distributor::visitIf(scf::IfOp branch) {
+  SmallVector<Type> types;
+  for (Type type : branch.getResultTypes())
+    types.push_back(threadType(type));
+  bool hasElse = !branch.getElseRegion().empty();
+  auto made = scf::IfOp::create(b, branch.getLoc(), types, map(branch.getCondition()), /*addThenBlock=*/true,
+                                /*addElseBlock=*/hasElse);
+  if (Attribute note = branch->getAttr("note"))
+    made->setAttr("note", note);
+  mapping.map(branch.getResults(), made.getResults());
+  for (unsigned i = 0; i != (hasElse ? 2u : 1u); ++i) {
+    Block &block = made->getRegion(i).front();
+    if (!block.empty())
+      block.back().erase();
+    if (failed(distribute(branch->getRegion(i).front(), &block)))
+      return failure();
+  }
+  return mlir::success();
+}
+
+/// An op that does the same to every value: the same op on vectors.
+LogicalResult Distributor::visitElementwise(Operation *op) {
+  if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+    auto dense = dyn_cast<DenseElementsAttr>(constant.getValue());
+    if (dense && !dense.isSplat())
+      return op->emitOpError("expected a constant tile of one value");
+    TypedAttr value = constant.getValue();
+    if (dense)
+      value = DenseElementsAttr::get(cast<ShapedType>(threadType(dense.getType())),
+                                     dense.getSplatValue<Attribute>());
+    return replace<arith::ConstantOp>(op, value);
+  }
+  OperationState state(op->getLoc(), op->getName());
+  for (Value operand : op->getOperands())
+    state.operands.push_back(map(operand));
+  for (Type type : op->getResultTypes())
+    state.types.push_back(threadType(type));
+  state.attributes = op->getDiscardableAttrDictionary();
+  state.propertiesAttr = op->getPropertiesAsAttribute();
+  Operation *made = b.create(state);
+  mapping.map(op->getResults(), made->getResults());
+  return mlir::success();
+}
+
+LogicalResult Distributor::visit(Operation *op) {
+  auto shape = [](Value tile) { return cast<RankedTensorType>(tile.getType()).getShape(); };
+  auto resultType = [&] { return threadType(op->getResult(0).getType()); };
+  return TypeSwitch<Operation *, LogicalResult>(op)
+      .Case([&](scf::ForOp loop) { return visitFor(loop); })
+      .Case([&](scf::IfOp branch) { return visitIf(branch); })
+      .Case([&](tile::SmemTileOp tile) {
+        mapping.map(tile.getTile(), map(tile.getOffset()));
+        return mlir::success();
+      })
+      .Case([&](tile::AsyncCopyOp copy) {
+        ArrayRef<int64_t> tile = shape(copy.getTile());
+        return replace<thread::AsyncCopyOp>(op, map(copy.getView()), map(copy.getRow()), map(copy.getTile()),
+                                            tile[0], tile[1], copy.getBounded(), map(copy.getCondition()));
+      })
+      .Case([&](tile::LoadOperandOp load) {
+        ArrayRef<int64_t> tile = shape(load.getTile());
+        return replace<thread::LoadOperandOp>(op, resultType(), map(load.getTile()), tile[0], tile[1]);
+      })
+      .Case([&](tile::DotOp dot) {
+        ArrayRef<int64_t> a = shape(dot.getA()), result = shape(dot.getResult());
+        return replace<thread::DotOp>(op, resultType(), map(dot.getA()), map(dot.getB()), dot.getTransposed(),
+                                      map(dot.getC()), result[0], result[1], a[1],
+                                      cast<RankedTensorType>(dot.getA().getType()).getElementType());
+      })
+      .Case([&](tile::RowReduceOp reduce) {
+        if (failed(replace<thread::RowReduceOp>(op, resultType(), reduce.getKind(), map(reduce.getValue()),
+                                                map(reduce.getInit()))))
+          return failure();
+        if (reduce.getPartial())
+          return mlir::success();
+        Value partial = map(reduce.getResult());
+        return replace<thread::RowCombineOp>(op, partial.getType(), reduce.getKind(), partial);
+      })
+      .Case([&](tile::RowCombineOp combine) {
+        return replace<thread::RowCombineOp>(op, resultType(), combine.getKind(), map(combine.getValue()));
+      })
+      .Case([&](tile::RowBroadcastOp broadcast) {
+        return replace<thread::RowBroadcastOp>(op, resultType(), map(broadcast.getValue()));
+      })
+      .Case([&](tile::RowIndexOp) { return replace<thread::RowIndexOp>(op, resultType()); })
+      .Case([&](tile::ColumnIndexOp index) {
+        ArrayRef<int64_t> tile = shape(index.getResult());
+        return replace<thread::ColumnIndexOp>(op, resultType(), tile[0], tile[1]);
+      })
+      .Case([&](tile::KeepColumnsOp keep) {
+        ArrayRef<int64_t> tile = shape(keep.getValue());
+        return replace<thread::KeepColumnsOp>(op, resultType(), map(keep.getValue()), map(keep.getStart()),
+                                              map(keep.getFirst()), map(keep.getLast()), tile[0], tile[1]);
+      })
+      .Case([&](tile::ToAOpOp convert) {
+        ArrayRef<int64_t> tile = shape(convert.getValue());
+        return replace<thread::ToAOpOp>(op, resultType(), map(convert.getValue()), tile[0], tile[1]);
+      })
+      .Case([&](tile::WarpAnyOp any) { return replace<thread::WarpAnyOp>(op, map(any.getCondition())); })
+      .Case([&](tile::StoreOp store) {
+        ArrayRef<int64_t> tile = shape(store.getValue());
+        return replace<thread::StoreOp>(op, map(store.getValue()), map(store.getView()), map(store.getRow()),
+                                        map(store.getStaging()), tile[0], tile[1]);
+      })
+      .Case([&](tile::StoreRowsOp store) {
+        return replace<thread::StoreRowsOp>(op, map(store.getValue()), map(store.getView()),
+                                            map(store.getRow()));
+      })
+      .Case([&](tensor::SplatOp splat) {
+        return replace<vector::BroadcastOp>(op, resultType(), map(splat.getInput()));
+      })
+      .Case<tile::ParamOp, tile::ViewOp, tile::CommitGroupOp, tile::WaitGroupOp, gpu::BarrierOp,
+            gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp>([&](Operation *) {
+        b.clone(*op, mapping);
+        return mlir::success();
+      })
+      .Default([&](Operation *) -> LogicalResult {
+        StringRef dialect = op->getName().getDialectNamespace();
+        if (dialect == "arith" || dialect == "math")
+          return visitElementwise(op);
+        return op->emitOpError(
+            "expected an operation that can be distributed to threads; ring operations are "
+            "lowered by tile-lower-channels");
+      });
+}
+
+namespace {
+struct TileDistributePass : impl::TileDistributeBase<TileDistributePass> {
+  void runOnOperation() override {
+    for (auto kernel : llvm::make_early_inc_range(getOperation().getOps<tile::KernelOp>())) {
+      if (failed(Distributor(kernel).run()))
+        return signalPassFailure();
+      kernel.erase();
+    }
+  }
+};
+} // namespace
+} // namespace attune
