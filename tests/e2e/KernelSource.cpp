@@ -1,25 +1,19 @@
 #include "tests/e2e/KernelSource.h"
 
-#include "runtime/jit/Assemble.h"
+#include "runtime/jit/KernelBuild.h"
 
 namespace attune::e2e {
 
-Result<Source> makeSource(const AttentionSpec &spec, const std::string &archName, Target target) {
+Result<CompiledKernel> makeKernel(const AttentionSpec &spec, const std::string &archName, Target target) {
   Result<Arch> arch = findArch(archName);
   if (!arch)
     return arch.error();
-  CompileOptions options{*arch, target, Stage::Text, ""};
-  Result<KernelText> text = compile(spec, options);
+  Result<KernelText> text = compile(spec, {*arch, target, Stage::Text, ""});
   if (!text)
     return text.error();
-  if (target == Target::PTX)
-    return Source{target, *text, text->text};
   static const Toolchain tools = Toolchain::find();
-  Result<Assembled> assembled =
-      compileCuda(tools, text->text, text->name + ".cu", templateHeaders(), *arch, text->name);
-  if (!assembled)
-    return assembled.error();
-  return Source{target, *text, assembled->ptx};
+  // No cache: what is tested is what the compiler gives now.
+  return assembleText(*text, CubinNeed::No, tools);
 }
 
 } // namespace attune::e2e

@@ -2,19 +2,13 @@
 #ifndef ATTUNE_TESTS_E2E_KERNELSOURCE_H
 #define ATTUNE_TESTS_E2E_KERNELSOURCE_H
 
-#include "compiler/Compiler.h"
+#include "runtime/Kernel.h"
 
 namespace attune::e2e {
 
-/// A kernel's text and the PTX that comes of it: itself for target PTX, NVRTC's for target CUDA.
-struct Source {
-  Target target;
-  KernelText text;
-  std::string ptx;
-};
-
-/// Compiles. An error of kind Missing: this machine has no NVRTC.
-Result<Source> makeSource(const AttentionSpec &spec, const std::string &arch, Target target);
+/// Compiles a kernel for the architecture called `arch`, with no cache. An error of kind Missing: this
+/// machine has no NVRTC for target CUDA.
+Result<CompiledKernel> makeKernel(const AttentionSpec &spec, const std::string &arch, Target target);
 
 } // namespace attune::e2e
 

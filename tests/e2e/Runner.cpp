@@ -24,7 +24,6 @@ namespace {
 using reference::Problem;
 using reference::Strides;
 
-const char *targetName(Target target) { return target == Target::PTX ? "ptx" : "cuda"; }
 const char *modeName(SimOptions::Mode mode) {
   return mode == SimOptions::Mode::Eager ? "eager" : mode == SimOptions::Mode::Lazy ? "lazy" : "random";
 }
@@ -97,7 +96,7 @@ struct Loaded {
   attune::Kernel kernel;
 };
 
-Result<Loaded> load(const Source &source, SimOptions::Mode mode, const RunOptions &options) {
+Result<Loaded> load(const CompiledKernel &source, SimOptions::Mode mode, const RunOptions &options) {
   SimOptions sim;
   sim.mode = mode;
   sim.seed = 1;
@@ -106,7 +105,9 @@ Result<Loaded> load(const Source &source, SimOptions::Mode mode, const RunOption
   if (!device)
     return device.error();
   std::string fileName = source.text.name + ".ptx";
-  ModuleImage image{ImageKind::PTX, source.ptx, fileName, source.text.tileText};
+  ModuleImage image{ImageKind::PTX, source.ptx, fileName, {}};
+  if (!source.text.tileText.empty())
+    image.sources.push_back({"", source.text.tileText});
   Result<Module> module = (*device)->loadModule(image);
   if (!module)
     return module.error();
@@ -138,7 +139,7 @@ Status checkGaps(Device &device, const DeviceArray &array, int batch) {
   return rows;
 }
 
-Result<RunResult> launch(const Loaded &loaded, const Source &source, const AttentionSpec &spec,
+Result<RunResult> launch(const Loaded &loaded, const CompiledKernel &source, const AttentionSpec &spec,
                          const Shape &shape, const Expected &expected) {
   Device &device = *loaded.device;
   Problem placed = placedProblem(spec, shape);
@@ -215,9 +216,9 @@ public:
       : spec(one.kernel.spec), shape(shape), outcome(outcome),
         text(kernelText(one.kernel) + " " + shapeText(shape)) {}
 
-  void run(const Source &source, SimOptions::Mode mode, const Result<Loaded> &loaded,
+  void run(const CompiledKernel &source, SimOptions::Mode mode, const Result<Loaded> &loaded,
            const std::function<void(const std::string &)> &note) {
-    std::string name = fmt::format("{} target={} mode={}", text, targetName(source.target), modeName(mode));
+    std::string name = fmt::format("{} target={} mode={}", text, nameOf(source.text.target), modeName(mode));
     note(name);
     if (!loaded)
       return fail(name, loaded.error().message);
@@ -273,17 +274,17 @@ Outcome runCase(const Case &one, const RunOptions &options,
   Outcome outcome;
   using Mode = SimOptions::Mode;
   struct Built {
-    Source source;
+    CompiledKernel source;
     std::map<Mode, Result<Loaded>> loaded;
   };
   std::vector<Built> built;
   for (Target target : {Target::PTX, Target::CUDA}) {
-    if (!options.filter.target.empty() && options.filter.target != targetName(target))
+    if (!options.filter.target.empty() && options.filter.target != nameOf(target))
       continue;
-    std::string name = fmt::format("{} {} target={}", kernelText(one.kernel), shapeText(one.shapes.front()),
-                                   targetName(target));
+    std::string name =
+        fmt::format("{} {} target={}", kernelText(one.kernel), shapeText(one.shapes.front()), nameOf(target));
     note(name);
-    Result<Source> source = makeSource(one.kernel.spec, one.kernel.arch, target);
+    Result<CompiledKernel> source = makeKernel(one.kernel.spec, one.kernel.arch, target);
     if (!source && source.error().kind == ErrorKind::Missing) {
       outcome.skipped += int(one.shapes.size());
       outcome.skipReason = source.error().message;
@@ -291,7 +292,7 @@ Outcome runCase(const Case &one, const RunOptions &options,
       outcome.failures.push_back({name, source.error().message});
     } else {
       if (!options.dumpDir.empty()) {
-        std::string stem = options.dumpDir + "/" + source->text.name + "." + targetName(target);
+        std::string stem = options.dumpDir + "/" + source->text.name + "." + nameOf(target);
         std::ofstream(stem + (target == Target::PTX ? ".text.ptx" : ".text.cu")) << source->text.text;
         std::ofstream(stem + ".ptx") << source->ptx;
       }
