@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include <fmt/format.h>
@@ -185,8 +186,12 @@ int main(int count, char **words) {
     fmt::print("... and {} more failures\n", printed - arguments.most);
   if (total.skipped)
     fmt::print("skipped {} shapes: {}\n", total.skipped, total.skipReason);
-  fmt::print("attune_e2e: {} kernels, {} runs, {} failed, {} skipped; {:.0f} M warp instructions, {:.1f} s\n",
-             cases.size(), total.runs, total.failures.size(), total.skipped,
+  fmt::print("{} kernels, {} launches, {:.0f} M warp instructions, {:.1f} s\n", cases.size(), total.runs,
              double(total.warpInstructions) / 1e6, seconds);
+  std::set<std::string> failed; // a run can fail in two ways
+  for (const Failure &failure : total.failures)
+    failed.insert(failure.text);
+  fmt::print("{} passed, {} failed, {} skipped\n", std::max<int>(0, total.runs - int(failed.size())),
+             failed.size(), total.skipped);
   return total.failures.empty() ? 0 : 1;
 }
