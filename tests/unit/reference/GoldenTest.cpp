@@ -121,3 +121,32 @@ TEST_CASE("golden model: what a schedule may not change, and what it may") {
   CHECK(run({64, 64, 4, tensorCoreRule(89)}) == result);
   CHECK(run({64, 64, 4, tensorCoreRule(90)}) != result); // another tensor core
 }
+
+TEST_CASE("the verdict has teeth: off-by-one masks, a lost block, a wrong head are refused") {
+  for (DType dtype : {DType::F16, DType::BF16})
+    for (int length : {5, 64, 250}) {
+      AttentionSpec spec;
+      spec.dtype = dtype;
+      spec.headDimQk = spec.headDimV = 64;
+      spec.mask = {{{}, 0, MaskAlign::TopLeft}};
+      Problem problem = denseProblem(spec, 1, 4, 2, length, length);
+      Arrays arrays(spec, problem, 6);
+      GoldenOptions options{64, 32, 4, tensorCoreRule(80)};
+      auto refused = [&](const AttentionSpec &wrong, const Problem &wrongProblem) {
+        goldenAttention(wrong, wrongProblem, arrays.inputs(), options, arrays.o.data(), arrays.lse.data());
+        return !verify(spec, problem, arrays.inputs(), arrays.outputs()).passed;
+      };
+      CHECK(!refused(spec, problem));
+      AttentionSpec wrong = spec;
+      wrong.mask[0].right = 1;
+      CHECK(refused(wrong, problem));
+      wrong.mask = {{3, 0, MaskAlign::TopLeft}};
+      CHECK(refused(wrong, problem));
+      Problem swapped = problem;
+      swapped.k.head = 0; // every head reads the first KV head
+      CHECK(refused(spec, swapped));
+      wrong = spec;
+      wrong.scale = 0.125 * 1.05;
+      CHECK(refused(wrong, problem));
+    }
+}
