@@ -342,7 +342,7 @@ std::string describe(const Plan &plan) {
   const CompiledKernel &kernel = plan.built.kernel;
   std::string text;
   auto line = [&](const char *name, const std::string &value) {
-    text += fmt::format("{:<10} {}\n", name, value);
+    text += fmt::format("{:<12} {}\n", name, value);
   };
   line("kernel", fmt::format("{}, target {}, {}{}", kernel.text.name, nameOf(kernel.text.target),
                              kernel.text.arch.name, plan.built.fromCache ? ", from the cache" : ""));

@@ -22,6 +22,9 @@ struct NamedText {
   std::string text;
 };
 
+/// The headers that emitted CUDA C++ includes, by the names it includes them by.
+const std::vector<NamedText> &templateHeaders();
+
 struct Assembled {
   std::string ptx; ///< NVRTC only
   std::string cubin;

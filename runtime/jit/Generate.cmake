@@ -5,7 +5,7 @@
 
 file(GLOB headers ${SOURCE}/templates/*.cuh)
 list(SORT headers)
-set(text "// Generated from templates/.\n#include \"runtime/jit/KernelBuild.h\"\n\nnamespace attune {\n\n")
+set(text "// Generated from templates/.\n#include \"runtime/jit/Assemble.h\"\n\nnamespace attune {\n\n")
 string(APPEND text "const std::vector<NamedText> &templateHeaders() {\n")
 string(APPEND text "  static const std::vector<NamedText> headers = {\n")
 foreach(header ${headers})

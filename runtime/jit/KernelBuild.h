@@ -61,9 +61,6 @@ Result<CacheKey> kernelKey(const AttentionSpec &spec, const CompileOptions &opti
 /// Changes with every source of the compiler and of the templates: part of each cache key.
 const char *compilerBuildId();
 
-/// The headers that emitted CUDA C++ includes, by the names it includes them by.
-const std::vector<NamedText> &templateHeaders();
-
 } // namespace attune
 
 #endif // ATTUNE_RUNTIME_JIT_KERNELBUILD_H

@@ -8,7 +8,9 @@
 #include <random>
 #include <thread>
 
+#include <csignal>
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -160,6 +162,29 @@ TEST_CASE("cache: a full disk and a folder that cannot be made cost only the cac
   std::ofstream(f.path) << "a file where the folder should be";
   CHECK(!f.cache.store(key, entryOf(key)));
   CHECK(!f.cache.lookUp(key).entry);
+}
+
+TEST_CASE("cache: a disk that fills while an entry is written leaves nothing behind") {
+  Folder f;
+  CacheKey key = keyOf("a");
+  CacheEntry entry = entryOf(key);
+  REQUIRE(f.cache.store(key, entry));
+  entry.artefacts.emplace_back("large", std::string(300000, 'x'));
+  // A limit on the size of files stands in for the full disk: writes come back short, then fail.
+  rlimit before{}, small{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  small = before;
+  small.rlim_cur = 100000;
+  auto *handler = ::signal(SIGXFSZ, SIG_IGN);
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  Status status = f.cache.store(key, entry);
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  ::signal(SIGXFSZ, handler);
+  REQUIRE(!status);
+  CHECK(has(status.error().message, "cannot write"));
+  CHECK(std::distance(fs::directory_iterator(f.path), fs::directory_iterator()) == 1);
+  REQUIRE(f.cache.lookUp(key).entry); // the old entry is as it was
+  CHECK(f.cache.lookUp(key).entry->artefacts.size() == 3);
 }
 
 TEST_CASE("cache: the user's folder") {

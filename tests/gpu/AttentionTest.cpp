@@ -1,0 +1,83 @@
+// Attention on the GPU against fp64, over a spread of specs, with both targets.
+#include "runtime/Runner.h"
+#include "runtime/reference/Compare.h"
+#include "runtime/reference/RandomArray.h"
+#include "tests/gpu/Gpu.h"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+using namespace attune;
+using namespace attune::gpu;
+
+namespace {
+
+struct Case {
+  const char *name;
+  AttentionSpec spec;
+  int batch, headsQ, headsKv, lengthQ, lengthKv;
+};
+
+AttentionSpec specOf(DType dtype, int headDimQk, int headDimV, std::vector<MaskTerm> mask, bool lse) {
+  AttentionSpec spec;
+  spec.dtype = dtype;
+  spec.headDimQk = headDimQk;
+  spec.headDimV = headDimV;
+  spec.mask = std::move(mask);
+  spec.lse = lse;
+  return spec;
+}
+
+std::vector<Case> cases() {
+  MaskTerm causal{std::nullopt, 0, MaskAlign::TopLeft}, late{std::nullopt, 0, MaskAlign::BottomRight};
+  MaskTerm window{100, 20, MaskAlign::TopLeft};
+  std::vector<Case> all = {
+      {"bf16 d128 causal GQA", specOf(DType::BF16, 128, 128, {causal}, true), 1, 32, 8, 333, 333},
+      {"fp16 d64 full", specOf(DType::F16, 64, 64, {}, false), 2, 4, 4, 1000, 1000},
+      {"bf16 192/128 causal, bottom right", specOf(DType::BF16, 192, 128, {late}, true), 1, 4, 1, 127, 500},
+      {"bf16 d256 window", specOf(DType::BF16, 256, 256, {window}, true), 1, 7, 1, 250, 250},
+      {"fp16 d40, empty rows", specOf(DType::F16, 40, 40, {late}, true), 1, 2, 2, 200, 65},
+      {"bf16 d80, one query", specOf(DType::BF16, 80, 80, {}, true), 3, 4, 2, 1, 1000},
+  };
+  all[1].spec.softcap = 30.0;
+  all[1].spec.layout = Layout::BHSD;
+  return all;
+}
+
+void check(const Case &one, Target target) {
+  CAPTURE(one.name);
+  Device &device = **theGpu();
+  static const Toolchain tools = Toolchain::find();
+  reference::Problem problem =
+      reference::denseProblem(one.spec, one.batch, one.headsQ, one.headsKv, one.lengthQ, one.lengthKv);
+  reference::ElementCounts counts = reference::elementCounts(one.spec, problem);
+  std::vector<uint16_t> q = reference::normalArray(counts.q, one.spec.dtype, 1, 0),
+                        k = reference::normalArray(counts.k, one.spec.dtype, 1, 1),
+                        v = reference::normalArray(counts.v, one.spec.dtype, 1, 2);
+  Result<RunResult> result = runAttention(device, tools, Cache(), {one.spec, target, problem, q, k, v, ""});
+  REQUIRE_MESSAGE(result, (result ? "" : result.error().message));
+  reference::Report report =
+      reference::verify(one.spec, problem, {q.data(), k.data(), v.data()},
+                        {result->o.data(), one.spec.lse ? result->lse.data() : nullptr});
+  CHECK_MESSAGE(report.passed, reference::toText(report));
+  // The same bits again: nothing in a kernel depends on which block comes first.
+  Result<RunResult> again = runAttention(device, tools, Cache(), {one.spec, target, problem, q, k, v, ""});
+  REQUIRE(again);
+  CHECK(again->o == result->o);
+}
+
+} // namespace
+
+TEST_CASE("gpu: attention, target ptx" * doctest::skip(noGpu())) {
+  for (const Case &one : cases())
+    check(one, Target::PTX);
+}
+
+TEST_CASE("gpu: attention, target cuda" * doctest::skip(noGpu())) {
+  if (!Toolchain::find().tool(Tool::NVRTC)) {
+    MESSAGE("skipped: no NVRTC");
+    return;
+  }
+  for (const Case &one : cases())
+    check(one, Target::CUDA);
+}
