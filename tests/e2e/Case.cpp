@@ -112,6 +112,8 @@ bool readField(const std::string &key, const std::string &value, Case &one, Shap
     return readNumber(value, shape.seed);
   if (key == "deviation")
     return readNumber(value, shape.deviation);
+  if (key == "nan")
+    return (shape.nanValues = value == "1") || value == "0";
   if (key == "target")
     return (filter.target = value) == "ptx" || value == "cuda";
   if (key == "mode")
@@ -150,6 +152,8 @@ std::string shapeText(const Shape &shape) {
                          shape.headsKv, shape.lengthQ, shape.lengthKv, name, shape.seed);
   if (shape.deviation != 1)
     text += fmt::format(" deviation={}", shape.deviation);
+  if (shape.nanValues)
+    text += " nan=1";
   return text;
 }
 

@@ -32,6 +32,8 @@ struct Shape {
   Placement placement = Placement::BSHD;
   uint64_t seed = 1;
   double deviation = 1; ///< of Q and K: larger ones make softmax sharp and maxima move
+  /// Every eighth key's V is NaN: rows that keep no key must be 0 all the same.
+  bool nanValues = false;
 };
 
 /// What is compiled.

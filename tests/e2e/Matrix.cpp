@@ -63,7 +63,7 @@ Placement placementOf(uint64_t number) {
   return order[number % 3];
 }
 
-/// Cases beyond the product: far offsets, sharp softmax, loops of one iteration.
+/// Cases beyond the product: far offsets, NaNs beside empty rows, sharp softmax.
 void addSpecialCases(std::vector<Case> &cases) {
   for (DType dtype : axes().dtypes) {
     Kernel kernel;
@@ -74,6 +74,9 @@ void addSpecialCases(std::vector<Case> &cases) {
     Case far{kernel, {}};
     for (Placement placement : {Placement::FarBatch, Placement::FarHead, Placement::FarRow})
       far.shapes.push_back({2, 2, 2, 33, 70, placement, 11});
+    Shape empty{1, 2, 1, 60, 25, Placement::BSHD, 13};
+    empty.nanValues = true;
+    far.shapes.push_back(empty);
     cases.push_back(far);
 
     kernel.spec.mask.clear();
