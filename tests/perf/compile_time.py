@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import re
 import shutil
 import statistics
 import subprocess
@@ -22,7 +21,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE))
+from readme import find_attune, put_section  # noqa: E402
 
 # dtype, head dim, mask, compute capability
 PROBLEMS = [
@@ -58,13 +58,6 @@ def timed(command, environment, folder):
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}\nexited with {done.returncode}:\n{done.stderr or done.stdout}")
     return seconds, done.stdout
-
-
-def find_attune():
-    found = sorted(ROOT.glob("build/*/bin/attune"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        sys.exit("no attune executable under build/*/bin: build it, or name one by --attune")
-    return found[-1]
 
 
 def attune_command(attune, problem, target, emit, out):
@@ -124,21 +117,11 @@ def main():
     else:
         print(table)
     if options.update:
-        update_readme(table)
+        put_section("compile_time.py", table)
     if worst is not None and worst < options.factor:
         print(f"expected attune at least {options.factor} times as fast as Triton, got {worst:.2f}", file=sys.stderr)
         return 1
     return 0
-
-
-def update_readme(table):
-    readme = HERE / "README.md"
-    text = readme.read_text()
-    begin, end = "<!-- compile_time.py begins -->", "<!-- compile_time.py ends -->"
-    changed = re.sub(re.escape(begin) + ".*?" + re.escape(end), lambda _: f"{begin}\n{table}\n{end}", text, flags=re.S)
-    if begin not in text:
-        sys.exit(f"{readme} has no '{begin}'")
-    readme.write_text(changed)
 
 
 if __name__ == "__main__":
