@@ -281,7 +281,8 @@ Result<Array> readNpy(const std::string &path) {
   array.shape = header->shape;
   array.bytes.resize(header->dataBytes);
   size_t have = std::min(head.size() - header->dataOffset, header->dataBytes);
-  std::memcpy(array.bytes.data(), head.data() + header->dataOffset, have);
+  if (have)
+    std::memcpy(array.bytes.data(), head.data() + header->dataOffset, have);
   if (Status read = file->read(array.bytes.data() + have, header->dataBytes - have); !read)
     return read.error();
   return array;
