@@ -83,6 +83,11 @@ void checkArray(const View &view, std::string &errors) {
           fmt::format("error: expected a {} stride of {} that is a multiple of 8 elements (16 bytes), got {}",
                       axis.name, view.name, axis.stride));
   }
+  // Kernels multiply a row number by the row's bytes in 32 x 32 -> 64 bits.
+  constexpr int64_t maxRowStride = int64_t(1) << 30;
+  if (!isLse && view.rows > 1 && view.strides->row >= maxRowStride)
+    error(fmt::format("error: expected a row stride of {} below {} elements, got {}", view.name, maxRowStride,
+                      view.strides->row));
   if (isLse && view.rows > 1 && view.strides->row != 1)
     error(fmt::format("error: expected adjacent rows of lse (row stride 1), got {}", view.strides->row));
   if (!spanOf(view))

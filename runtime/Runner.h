@@ -50,8 +50,8 @@ struct RunResult {
 };
 
 /// Whether the kernels of `spec` can run `problem`: positive lengths and counts, heads_q a multiple of
-/// heads_kv, strides of multiples of 8 elements that are not negative, outputs that do not overlap, the
-/// grid's limits. One error with a line for each mistake.
+/// heads_kv, strides of multiples of 8 elements that are not negative, row strides below 2^30, outputs that
+/// do not overlap, the grid's limits. One error with a line for each mistake.
 Status validateProblem(const AttentionSpec &spec, const reference::Problem &problem);
 
 /// Elements from the first to the last that the problem touches: how long each array's span must be.

@@ -198,6 +198,9 @@ TEST_CASE("problems: each mistake is named") {
   p.batch = 3;
   CHECK(has(refusal(s.spec, p), "strides of v whose bytes 64 bits count"));
   p = s.problem;
+  p.k.row = int64_t(1) << 30;
+  CHECK(has(refusal(s.spec, p), "row stride of k below 1073741824 elements"));
+  p = s.problem;
   p.o.head = 8;
   CHECK(has(refusal(s.spec, p), "strides of o that keep its elements apart"));
   p = s.problem;
