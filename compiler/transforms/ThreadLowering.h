@@ -67,15 +67,23 @@ private:
   void forEachPiece(const SwizzledTile &tile, mlir::Value tileOffset, const GlobalView &view,
                     mlir::Value firstRow, bool bounded, llvm::function_ref<void(const Piece &)> piece);
 
+  /// An address of shared memory: a register, and a constant that becomes an immediate. What only depends on
+  /// the thread is the same register for every tile, so that it is computed and kept once.
+  struct SharedAddress {
+    mlir::Value lane;
+    int64_t constant;
+  };
+  SharedAddress sharedAddress(mlir::Value laneOffset, mlir::Value tileOffset);
+
   /// Loads 16 x 16 values with ldmatrix.x4, four registers. `lane` is the thread's address in the tile's
   /// first 16 x 16 block of a panel; the block is `row` rows further down and at column `col`.
-  llvm::SmallVector<mlir::Value, 4> loadBlock(const SwizzledTile &tile, mlir::Value lane, int64_t row,
+  llvm::SmallVector<mlir::Value, 4> loadBlock(const SwizzledTile &tile, SharedAddress lane, int64_t row,
                                               int64_t col, bool transposed);
   /// The lane address for ldmatrix: rows lane mod 16 and chunks lane / 16 (A operands and transposed B), or
   /// the other way for B that is stored by rows of n; `firstRow` is added to the row.
-  mlir::Value laneAddress(const SwizzledTile &tile, mlir::Value tileOffset, mlir::Value row,
-                          mlir::Value chunk);
-  llvm::SmallVector<mlir::Value, 4> loadSlab(const SwizzledTile &tile, mlir::Value lane, int64_t slab,
+  SharedAddress laneAddress(const SwizzledTile &tile, mlir::Value tileOffset, mlir::Value row,
+                            mlir::Value chunk);
+  llvm::SmallVector<mlir::Value, 4> loadSlab(const SwizzledTile &tile, SharedAddress lane, int64_t slab,
                                              int64_t kStep);
 
   // Small helpers.
@@ -113,8 +121,9 @@ private:
   int64_t warps;
   llvm::DenseMap<mlir::Value, Registers> values;
   llvm::DenseMap<mlir::Value, GlobalView> views;
+  mlir::Value params;
   /// Where this thread is; computed once at the start of the kernel.
-  mlir::Value params, thread, lane, warp, laneRow /* lane / 4 */, laneColumn /* 2 (lane mod 4) */, sharedBase;
+  mlir::Value thread, lane, warp, laneRow /* lane / 4 */, laneColumn /* 2 (lane mod 4) */, sharedBase;
 };
 
 } // namespace attune

@@ -1,7 +1,8 @@
 // thread-to-nvvm: operations on tiles, fragments and rows.
 #include "compiler/transforms/ThreadLowering.h"
 
-#include <limits>
+#include "mlir/IR/Matchers.h"
+#include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
 
@@ -10,6 +11,24 @@ namespace attune {
 //===----------------------------------------------------------------------===//
 // Copies between global and shared memory, 16 bytes a thread
 //===----------------------------------------------------------------------===//
+
+/// Splits off what of `offset` is constant.
+static std::pair<Value, int64_t> splitConstant(Value offset) {
+  APInt constant;
+  if (matchPattern(offset, m_ConstantInt(&constant)))
+    return {Value(), constant.getSExtValue()};
+  if (auto sum = offset.getDefiningOp<LLVM::AddOp>())
+    for (auto [part, other] : {std::pair(sum.getLhs(), sum.getRhs()), std::pair(sum.getRhs(), sum.getLhs())})
+      if (matchPattern(part, m_ConstantInt(&constant)))
+        return {other, constant.getSExtValue()};
+  return {offset, 0};
+}
+
+ThreadLowering::SharedAddress ThreadLowering::sharedAddress(Value laneOffset, Value tileOffset) {
+  auto [variable, constant] = splitConstant(tileOffset);
+  Value lane = add(laneOffset, sharedBase);
+  return {variable ? add(lane, variable) : lane, constant};
+}
 
 void ThreadLowering::forEachPiece(const SwizzledTile &tile, Value tileOffset, const GlobalView &view,
                                   Value firstRow, bool bounded,
@@ -22,10 +41,11 @@ void ThreadLowering::forEachPiece(const SwizzledTile &tile, Value tileOffset, co
   int64_t chunkBits = chunks == 8 ? 3 : chunks == 4 ? 2 : 1;
   Value chunk = band(thread, chunks - 1), row = shr(thread, chunkBits);
   Value swizzled = bxor(chunk, band(shr(row, tile.swizzleShift()), tile.swizzleMask()));
-  Value shared = add(add(mul(row, tile.pitch()), mul(swizzled, 16)), add(sharedBase, tileOffset));
-  Value chunkBytes = LLVM::ZExtOp::create(b, loc, b.getI64Type(), mul(chunk, 16));
+  SharedAddress shared = sharedAddress(add(mul(row, tile.pitch()), mul(swizzled, 16)), tileOffset);
   Value rowIndex = add(firstRow, row);
-  Value first = madWide(rowIndex, view.rowBytes, add(view.base, chunkBytes));
+  // The base is the same for all threads, so it may stay in a uniform register as long as nothing of the
+  // thread's own is added to it.
+  Value first = madWide(chunk, i32(16), madWide(rowIndex, view.rowBytes, view.base));
   bool partialColumns = view.cols < tile.cols;
   Value columnExists;
   if (partialColumns)
@@ -35,14 +55,15 @@ void ThreadLowering::forEachPiece(const SwizzledTile &tile, Value tileOffset, co
     int64_t down = pass * rowsPerPass;
     Value global = pass == 0 ? first : madWide(view.rowBytes, i32(down), first);
     int64_t flips = rowsPerPass % 8 == 0 ? 0 : (down >> tile.swizzleShift() & tile.swizzleMask()) * 16;
-    Value place = add(flips ? bxor(shared, i32(flips)) : shared, down * tile.pitch());
+    Value lane = flips ? bxor(shared.lane, i32(flips)) : shared.lane;
+    int64_t place = shared.constant + down * tile.pitch();
     Value rowExists = bounded ? less(add(rowIndex, down), view.rows) : Value();
     auto panelsOfPass = [&] {
       for (int64_t panel = 0; panel != panels; ++panel) {
         Value exists = rowExists;
         if (partialColumns && panel == panels - 1)
           exists = exists ? Value(LLVM::AndOp::create(b, loc, exists, columnExists)) : columnExists;
-        piece({add(place, panel * tile.panelBytes()), global, exists, panel * tile.pitch()});
+        piece({add(lane, place + panel * tile.panelBytes()), global, exists, panel * tile.pitch()});
       }
     };
     // The last pass may reach past the tile's rows.
@@ -82,16 +103,17 @@ void ThreadLowering::lowerStore(thread::StoreOp op) {
 
   // Each thread's pairs: 8 columns are one chunk, of which the thread holds 4 bytes.
   Value row = add(mul(warp, 16), laneRow);
-  Value start =
-      add(add(mul(row, tile.pitch()), mul(laneColumn, 2)), add(sharedBase, scalar(op.getStaging())));
+  SharedAddress start =
+      sharedAddress(add(mul(row, tile.pitch()), mul(laneColumn, 2)), scalar(op.getStaging()));
   Value swizzle = mul(band(shr(laneRow, tile.swizzleShift()), tile.swizzleMask()), 16);
   for (int64_t slab = 0; slab != slabsPerWarp(tile.rows, warps); ++slab)
     for (int64_t block = 0; block != blocks; ++block) {
       int64_t chunk = block % tile.chunksPerPanelRow(), panel = block / tile.chunksPerPanelRow();
-      Value place = add(start, bxor(swizzle, i32(chunk * 16)));
+      Value place = add(start.lane, bxor(swizzle, i32(chunk * 16)));
       for (int64_t half = 0; half != 2; ++half) {
         size_t first = size_t((slab * blocks + block) * 4 + half * 2);
-        int64_t offset = panel * tile.panelBytes() + (slab * 16 * warps + half * 8) * tile.pitch();
+        int64_t offset =
+            start.constant + panel * tile.panelBytes() + (slab * 16 * warps + half * 8) * tile.pitch();
         LLVM::StoreOp::create(b, loc, pack(values[first], values[first + 1], element),
                               sharedPointer(add(place, offset)));
       }
@@ -127,18 +149,19 @@ void ThreadLowering::lowerStoreRows(thread::StoreRowsOp op) {
 // Tensor cores
 //===----------------------------------------------------------------------===//
 
-Value ThreadLowering::laneAddress(const SwizzledTile &tile, Value tileOffset, Value row, Value chunk) {
+ThreadLowering::SharedAddress ThreadLowering::laneAddress(const SwizzledTile &tile, Value tileOffset,
+                                                          Value row, Value chunk) {
   Value swizzled = bxor(chunk, band(shr(row, tile.swizzleShift()), tile.swizzleMask()));
-  return add(add(mul(row, tile.pitch()), mul(swizzled, 16)), add(sharedBase, tileOffset));
+  return sharedAddress(add(mul(row, tile.pitch()), mul(swizzled, 16)), tileOffset);
 }
 
-SmallVector<Value, 4> ThreadLowering::loadBlock(const SwizzledTile &tile, Value lane, int64_t row,
+SmallVector<Value, 4> ThreadLowering::loadBlock(const SwizzledTile &tile, SharedAddress lane, int64_t row,
                                                 int64_t col, bool transposed) {
   // Sixteen columns are two chunks: inside a panel they only change swizzled bits, which the lane's address
   // holds exclusive-ored with its row.
   int64_t panel = col / tile.panelCols(), chunk = col % tile.panelCols() / 8;
-  Value address = chunk ? bxor(lane, i32(chunk * 16)) : lane;
-  address = add(address, panel * tile.panelBytes() + row * tile.pitch());
+  Value address = chunk ? bxor(lane.lane, i32(chunk * 16)) : lane.lane;
+  address = add(address, lane.constant + panel * tile.panelBytes() + row * tile.pitch());
   Type word = b.getI32Type();
   Type four = LLVM::LLVMStructType::getLiteral(b.getContext(), {word, word, word, word});
   Value loaded = NVVM::LdMatrixOp::create(
@@ -150,14 +173,15 @@ SmallVector<Value, 4> ThreadLowering::loadBlock(const SwizzledTile &tile, Value 
   return registers;
 }
 
-SmallVector<Value, 4> ThreadLowering::loadSlab(const SwizzledTile &tile, Value lane, int64_t slab,
+SmallVector<Value, 4> ThreadLowering::loadSlab(const SwizzledTile &tile, SharedAddress lane, int64_t slab,
                                                int64_t kStep) {
   return loadBlock(tile, lane, slab * 16 * warps, kStep * 16, /*transposed=*/false);
 }
 
 void ThreadLowering::lowerLoadOperand(thread::LoadOperandOp op) {
   SwizzledTile tile{int64_t(op.getRows()), int64_t(op.getCols())};
-  Value lanes = laneAddress(tile, scalar(op.getOffset()), add(mul(warp, 16), band(lane, 15)), shr(lane, 4));
+  SharedAddress lanes =
+      laneAddress(tile, scalar(op.getOffset()), add(mul(warp, 16), band(lane, 15)), shr(lane, 4));
   Registers result;
   for (int64_t slab = 0; slab != slabsPerWarp(tile.rows, warps); ++slab)
     for (int64_t kStep = 0; kStep != tile.cols / 16; ++kStep)
@@ -173,7 +197,7 @@ void ThreadLowering::lowerDot(thread::DotOp op) {
   SwizzledTile aTile{m, k}, bTile = op.getTransposed() ? SwizzledTile{n, k} : SwizzledTile{k, n};
 
   Registers a;
-  Value aLanes, bLanes;
+  SharedAddress aLanes = {}, bLanes = {};
   if (aInShared)
     aLanes = laneAddress(aTile, scalar(op.getA()), add(mul(warp, 16), band(lane, 15)), shr(lane, 4));
   else
@@ -293,7 +317,6 @@ void ThreadLowering::lowerKeepColumns(thread::KeepColumnsOp op) {
   Registers scores = registers(op.getValue());
   int64_t n = int64_t(op.getN()), words = (n / 4 + 31) / 32;
   Value ownedBefore = shr(scalar(op.getStart()), 2);
-  Value minusInf = f32(-std::numeric_limits<float>::infinity());
   SmallVector<SmallVector<Value>> dropped; // [row][word]
   for (int64_t row = 0; row != rowValues(op.getM(), warps); ++row) {
     SmallVector<Value> bits;
@@ -318,9 +341,11 @@ void ThreadLowering::lowerKeepColumns(thread::KeepColumnsOp op) {
   for (size_t i = 0; i != scores.size(); ++i) {
     int64_t column = columnOfAccValue(int64_t(i), n), bit = column / 8 * 2 + column % 2;
     Value word = dropped[size_t(rowOfAccValue(int64_t(i), n))][size_t(bit / 32)];
-    Value isDropped =
-        LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, band(word, int64_t(1) << bit % 32), i32(0));
-    scores[i] = LLVM::SelectOp::create(b, loc, isDropped, minusInf, scores[i]);
+    // Written out, because LLVM would shift each bit down to test it, which hides the pattern from ptxas.
+    std::string text = llvm::formatv("{{ .reg .pred p; .reg .b32 t; and.b32 t, $1, {0}; setp.ne.b32 p, t, 0; "
+                                     "selp.f32 $0, 0fFF800000, $2, p; }",
+                                     uint32_t(1) << bit % 32);
+    scores[i] = asm1(b.getF32Type(), text, "=f,r,f", {word, scores[i]});
   }
   values[op.getResult()] = std::move(scores);
 }

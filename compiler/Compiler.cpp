@@ -1,0 +1,276 @@
+#include "compiler/Compiler.h"
+
+#include "compiler/ir/IrText.h"
+#include "compiler/schedule/BuildAttn.h"
+#include "compiler/schedule/Resources.h"
+#include "compiler/target/cuda/TranslateToCuda.h"
+#include "compiler/target/ptx/TranslateToPtx.h"
+#include "compiler/transforms/Passes.h"
+
+#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/FileSystem.h"
+
+#include <fmt/format.h>
+
+using namespace mlir;
+
+namespace attune {
+
+namespace {
+/// Numbered files in a folder: one for each pass that ran, one for the final text.
+class Dump {
+public:
+  explicit Dump(std::string folder) : folder(std::move(folder)) {}
+
+  Status open() {
+    if (folder.empty())
+      return attune::success();
+    if (std::error_code error = llvm::sys::fs::create_directories(folder))
+      return badInput(
+          fmt::format("{}: error: expected a folder to write to, got: {}", folder, error.message()));
+    return attune::success();
+  }
+
+  void write(StringRef name, StringRef text) {
+    if (folder.empty() || failure)
+      return;
+    std::string path = fmt::format("{}/{:02}-{}", folder, next++, name.str());
+    std::error_code error;
+    llvm::raw_fd_ostream os(path, error);
+    if (!error)
+      os << text;
+    os.close();
+    if (error || os.has_error()) {
+      failure = badInput(
+          fmt::format("{}: error: could not be written: {}", path, (error ? error : os.error()).message()));
+      os.clear_error();
+    }
+  }
+
+  Status status() const { return failure ? Status(*failure) : attune::success(); }
+  bool wanted() const { return !folder.empty(); }
+
+private:
+  std::string folder;
+  int next = 1;
+  std::optional<Error> failure;
+};
+
+/// Writes the module after every pass.
+class DumpInstrumentation : public PassInstrumentation {
+public:
+  explicit DumpInstrumentation(Dump &dump) : dump(dump) {}
+  void runAfterPass(Pass *pass, Operation *op) override {
+    auto module = dyn_cast<ModuleOp>(op);
+    if (!module)
+      module = op->getParentOfType<ModuleOp>();
+    if (module && !pass->getArgument().empty())
+      dump.write((pass->getArgument() + ".mlir").str(), printIr(module));
+  }
+
+private:
+  Dump &dump;
+};
+
+/// One compilation: its context, the diagnostics it made, and where it is on the ladder.
+class Compilation {
+public:
+  explicit Compilation(const CompileOptions &options)
+      : options(options), dump(options.dumpDir), context(makeRegistry(), MLIRContext::Threading::DISABLED) {
+    context.loadAllAvailableDialects();
+  }
+
+  Result<KernelText> fromSpec(const AttentionSpec &spec);
+  Result<KernelText> fromStage(Stage stage, const std::string &text, const std::string &file);
+
+private:
+  static DialectRegistry makeRegistry() {
+    DialectRegistry registry;
+    registerAttuneDialects(registry);
+    return registry;
+  }
+
+  Result<KernelText> climb(Stage stage);
+  Status run(llvm::function_ref<void(OpPassManager &)> populate);
+  Status collectFacts();
+  Status finish(std::string text);
+
+  const CompileOptions &options;
+  Dump dump;
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+  KernelText result;
+};
+} // namespace
+
+Status Compilation::run(llvm::function_ref<void(OpPassManager &)> populate) {
+  PassManager manager(&context);
+  // The passes' own output is verified by their tests; what people feed in was verified when it was parsed.
+  manager.enableVerifier(false);
+  if (dump.wanted())
+    manager.addInstrumentation(std::make_unique<DumpInstrumentation>(dump));
+  populate(manager);
+  std::string messages;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
+      return mlir::success();
+    std::string where;
+    if (auto file = diagnostic.getLocation()->findInstanceOf<FileLineColLoc>())
+      where = fmt::format("{}:{}:{}: ", file.getFilename().str(), file.getLine(), file.getColumn());
+    messages += fmt::format("{}{}error: {}", messages.empty() ? "" : "\n", where, diagnostic.str());
+    return mlir::success();
+  });
+  if (failed(manager.run(*module)))
+    return badInput(messages);
+  return dump.status();
+}
+
+/// Reads what a launch needs: from the kernel op, or from what thread-to-nvvm left of it on the function.
+Status Compilation::collectFacts() {
+  int kernels = 0;
+  auto take = [&](StringRef name, DictionaryAttr facts) {
+    auto number = [](DictionaryAttr from, StringRef key) {
+      auto value = from ? from.getAs<IntegerAttr>(key) : IntegerAttr();
+      return value ? int(value.getInt()) : 0;
+    };
+    auto schedule = facts.getAs<DictionaryAttr>("schedule");
+    result.name = name.str();
+    result.threads = 32 * number(facts, "warps");
+    result.minBlocksPerSm = number(facts, "min_blocks");
+    result.sharedBytes = number(facts, "smem");
+    result.schedule = {number(schedule, "block_q"), number(schedule, "block_kv"), number(schedule, "stages"),
+                       number(facts, "warps")};
+    ++kernels;
+  };
+  for (auto kernel : module->getOps<tile::KernelOp>())
+    take(kernel.getSymName(), cast<DictionaryAttr>(kernel->getPropertiesAsAttribute()));
+  for (auto kernel : module->getOps<thread::KernelOp>())
+    take(kernel.getSymName(), cast<DictionaryAttr>(kernel->getPropertiesAsAttribute()));
+  for (auto function : module->getOps<LLVM::LLVMFuncOp>())
+    if (auto facts = function->getAttrOfType<DictionaryAttr>("thread.kernel"))
+      take(function.getSymName(), facts);
+  if (kernels != 1)
+    return badInput(fmt::format("error: expected one kernel in the module, got {}", kernels));
+  return attune::success();
+}
+
+Result<KernelText> Compilation::climb(Stage stage) {
+  result.target = options.target;
+  result.arch = options.arch;
+  result.stage = options.emit;
+  auto stop = [&](Stage at) { return at == options.emit; };
+  auto emit = [&]() -> Result<KernelText> {
+    result.text = printIr(*module);
+    return result;
+  };
+  if (stage == Stage::Attn) {
+    if (stop(Stage::Attn))
+      return emit();
+    if (Status s = run([&](OpPassManager &pm) { populateAttnToTilePipeline(pm, options.arch.name); }); !s)
+      return s.error();
+    stage = Stage::Tile;
+  }
+  if (stage == Stage::Tile) {
+    if (Status s = collectFacts(); !s)
+      return s.error();
+    // From here on an operation's place is its line in the tile program: faults and profiles name it.
+    result.tileText = snapshotIr(*module, result.name + ".tile.mlir");
+    if (stop(Stage::Tile)) {
+      result.text = result.tileText;
+      return result;
+    }
+    if (Status s = run(populateTileToThreadPipeline); !s)
+      return s.error();
+    stage = Stage::Thread;
+  }
+  if (stage == Stage::Thread) {
+    if (Status s = collectFacts(); !s)
+      return s.error();
+    if (stop(Stage::Thread))
+      return emit();
+    if (options.target == Target::CUDA && options.emit == Stage::Text) {
+      Result<std::string> text = translateToCuda(*module);
+      if (!text)
+        return text.error();
+      dump.write(result.name + ".cu", *text);
+      result.text = std::move(*text);
+      if (Status s = dump.status(); !s)
+        return s.error();
+      return result;
+    }
+    if (Status s = run(populateThreadToLLVMPipeline); !s)
+      return s.error();
+    stage = Stage::LLVM;
+  }
+  if (Status s = collectFacts(); !s)
+    return s.error();
+  if (stop(Stage::LLVM))
+    return emit();
+  if (options.target == Target::CUDA)
+    return badInput("error: expected a stage up to 'thread' for target cuda, got 'llvm'");
+  // Line tables only: `.loc` lines in the PTX, no debug sections.
+  if (Status s = run([](OpPassManager &pm) {
+        LLVM::DIScopeForLLVMFuncOpPassOptions scope;
+        scope.emissionKind = LLVM::DIEmissionKind::DebugDirectivesOnly;
+        pm.addPass(LLVM::createDIScopeForLLVMFuncOpPass(scope));
+      });
+      !s)
+    return s.error();
+  Result<std::string> text = translateToPtx(*module, options.arch);
+  if (!text)
+    return text.error();
+  dump.write(result.name + ".ptx", *text);
+  result.text = std::move(*text);
+  if (Status s = dump.status(); !s)
+    return s.error();
+  return result;
+}
+
+Result<KernelText> Compilation::fromSpec(const AttentionSpec &spec) {
+  if (Status s = dump.open(); !s)
+    return s.error();
+  // Refuse an illegal schedule where it was asked for.
+  Result<PortableSchedule> schedule =
+      choosePortableSchedule(spec.headDimQk, spec.headDimV, spec.schedule, options.arch);
+  if (!schedule) {
+    const std::string &where = spec.origin.schedule.empty() ? spec.origin.spec : spec.origin.schedule;
+    return badInput(fmt::format("{}{}error: {}", where, where.empty() ? "" : ": ", schedule.error().message));
+  }
+  result.why = schedule->why;
+  module = buildAttn(&context, spec);
+  dump.write("attn.mlir", dump.wanted() ? printIr(*module) : "");
+  return climb(Stage::Attn);
+}
+
+Result<KernelText> Compilation::fromStage(Stage stage, const std::string &text, const std::string &file) {
+  if (Status s = dump.open(); !s)
+    return s.error();
+  Result<OwningOpRef<ModuleOp>> parsed = parseIr(&context, text, file);
+  if (!parsed)
+    return parsed.error();
+  if (stage > options.emit)
+    return badInput(fmt::format("{}: error: expected a stage before the one to emit", file));
+  module = std::move(*parsed);
+  result.why = "from " + file;
+  return climb(stage);
+}
+
+Result<KernelText> compile(const AttentionSpec &spec, const CompileOptions &options) {
+  return Compilation(options).fromSpec(spec);
+}
+
+Result<KernelText> compileFrom(Stage stage, const std::string &text, const std::string &file,
+                               const CompileOptions &options) {
+  return Compilation(options).fromStage(stage, text, file);
+}
+
+Result<Schedule> chooseSchedule(const AttentionSpec &spec, const Arch &arch) {
+  Result<PortableSchedule> schedule =
+      choosePortableSchedule(spec.headDimQk, spec.headDimV, spec.schedule, arch);
+  if (!schedule)
+    return schedule.error();
+  return schedule->tiles;
+}
+
+} // namespace attune
