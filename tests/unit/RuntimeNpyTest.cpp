@@ -2,7 +2,7 @@
 #include "runtime/Npy.h"
 
 #include <cstring>
-#include <numeric>
+#include <random>
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -106,6 +106,33 @@ TEST_CASE("npy: every way of being malformed gives one error that names the file
   std::string whole = npy(1, good, 24);
   for (size_t n = 0; n < whole.size(); ++n)
     CHECK(!errorOf(whole.substr(0, n)).empty());
+}
+
+TEST_CASE("npy: no mutation of a header is read beyond its bytes, or believed against the file's size") {
+  std::string good = npy(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }", 24);
+  std::mt19937 random(1);
+  const std::string alphabet = "(){}[]'\",:<>=|0123456789fFiubLTrue\\ \n";
+  for (int round = 0; round < 20000; ++round) {
+    std::string bad = good;
+    for (unsigned edits = 1 + random() % 4; edits > 0; --edits) {
+      size_t at = random() % bad.size();
+      switch (random() % 3) {
+      case 0:
+        bad[at] = alphabet[random() % alphabet.size()];
+        break;
+      case 1:
+        bad.erase(at, 1 + random() % 3);
+        break;
+      default:
+        bad.insert(at, 1, char(random()));
+      }
+    }
+    Result<Array> array = parseNpy(bad.data(), bad.size(), "a.npy");
+    if (array)
+      CHECK(array->bytes.size() == size_t(array->elements()) * sizeOf(array->type));
+    else
+      CHECK(array.error().message.starts_with("a.npy: "));
+  }
 }
 
 TEST_CASE("npy: files that are not there, not files, or not writable") {
