@@ -115,6 +115,17 @@ AttentionSpec CommandLine::readSpec() {
   return {};
 }
 
+void CommandLine::cacheOptions() {
+  option("--cache-dir", "DIR", "where compiled kernels are kept (ATTUNE_CACHE_DIR, else ~/.cache/attune)");
+  flag("--no-cache", "neither take a kernel from the cache nor put it there");
+}
+
+Cache CommandLine::cache() {
+  if (has("--no-cache"))
+    return Cache();
+  return has("--cache-dir") ? Cache(text("--cache-dir")) : Cache::ofUser();
+}
+
 void CommandLine::problem(const std::string &name, const std::string &message) {
   problem(badInput(fmt::format("command line: {}: error: {}", name, message)));
 }

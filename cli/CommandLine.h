@@ -10,6 +10,7 @@
 #include "compiler/spec/SpecReader.h"
 #include "compiler/support/Arch.h"
 #include "compiler/support/Result.h"
+#include "runtime/cache/Cache.h"
 
 #include <cstdint>
 #include <functional>
@@ -39,16 +40,21 @@ public:
   void flag(const std::string &name, const std::string &help, const std::string &group = "Options");
   /// SPEC and every flag that sets a field of it.
   void spec();
+  /// --cache-dir and --no-cache.
+  void cacheOptions();
 
   // Reading: after parsing. Mistakes are collected; `problems` gives them all.
 
   bool has(const std::string &name) const;
   std::string text(const std::string &name, const std::string &otherwise = "");
+  /// Whether any flag sets a field of the spec.
+  bool hasSpecFlags() const { return !specFlags.empty(); }
   int64_t whole(const std::string &name, int64_t otherwise, int64_t least, int64_t most);
   /// The index of the value in `words`; `otherwise` is an index too.
   size_t choice(const std::string &name, const std::vector<std::string> &words, size_t otherwise);
   Arch arch(const std::string &name, const std::string &otherwise);
   AttentionSpec readSpec();
+  Cache cache();
   /// A mistake that only the command itself can see.
   void problem(const std::string &name, const std::string &message);
   void problem(Error error);

@@ -1,30 +1,219 @@
 //===- Compile.cpp - attune compile ---------------------------------------===//
 #include "cli/CommandLine.h"
 #include "cli/Output.h"
+#include "cli/Report.h"
+#include "compiler/Compiler.h"
+#include "runtime/File.h"
+#include "runtime/jit/KernelBuild.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <unistd.h>
 
 namespace attune::cli {
+
+namespace {
+
+/// What can be asked for and fed back, in the order of the ladder; PTX is behind CUDA C++ there, for NVRTC
+/// makes it of that.
+enum Rung { Spec, Attn, Tile, Thread, LLVM, Cuda, Ptx, Cubin };
+const std::vector<std::string> rungNames = {"spec", "attn", "tile", "thread", "llvm", "cuda", "ptx", "cubin"};
+
+struct Job {
+  AttentionSpec spec;
+  CompileOptions options;
+  std::optional<Rung> from; ///< the stage that `file` holds; none: a spec
+  std::string file;
+  Rung emit = Ptx;
+  bool textAsked = true; ///< with --report alone, no text is printed
+  std::string output;    ///< empty: standard output
+  bool report = false, json = false;
+  Cache cache;
+};
+
+Stage stageOf(Rung rung) {
+  switch (rung) {
+  case Spec:
+  case Attn:
+    return Stage::Attn;
+  case Tile:
+    return Stage::Tile;
+  case Thread:
+    return Stage::Thread;
+  case LLVM:
+    return Stage::LLVM;
+  default:
+    return Stage::Text;
+  }
+}
+
+/// Reads and checks everything; mistakes go to `line`.
+Job readJob(CommandLine &line) {
+  Job job;
+  job.report = line.has("--report");
+  job.json = line.has("--json");
+  job.output = line.text("-o");
+  job.options.arch = line.arch("--arch", "sm_80");
+  job.options.dumpDir = line.text("--dump-dir");
+  job.cache = line.cache();
+
+  if (line.has("--from"))
+    job.from = Rung(1 + line.choice("--from", {rungNames.begin() + Attn, rungNames.begin() + Cubin}, 0));
+  // What the stages say about the target need not be said again.
+  bool cudaText = job.from == Cuda || line.text("--emit") == "cuda";
+  bool ptxText = job.from == Ptx || job.from == LLVM;
+  job.options.target = Target(line.choice("--target", {"ptx", "cuda"}, cudaText ? 1 : 0));
+  if (cudaText && job.options.target == Target::PTX)
+    line.problem("--target", "expected cuda for the stage cuda, got ptx");
+  if (ptxText && job.options.target == Target::CUDA)
+    line.problem("--target", fmt::format("expected ptx for the stage {}, got cuda", rungNames[*job.from]));
+  job.emit = Rung(line.choice("--emit", rungNames, job.options.target == Target::CUDA ? Cuda : Ptx));
+  job.textAsked = line.has("--emit") || !job.output.empty() || !job.report;
+  if (job.emit == LLVM && job.options.target == Target::CUDA)
+    line.problem("--emit",
+                 "expected a stage of target cuda (attn, tile, thread, cuda, ptx or cubin), got llvm");
+  if (job.from && job.emit < *job.from)
+    line.problem("--emit", fmt::format("expected {} or a stage after it, for the file holds that, got {}",
+                                       rungNames[*job.from], rungNames[job.emit]));
+  if (job.report && job.emit < Cuda)
+    line.problem("--report",
+                 fmt::format("expected a stage that has machine code (ptx, cuda or cubin), got {}",
+                             rungNames[job.emit]));
+  if (job.emit == Cubin && job.output.empty() && (job.json || isatty(STDOUT_FILENO)))
+    line.problem("-o", "expected a file for the cubin, which is no text, got none");
+
+  job.file = line.text("SPEC");
+  if (!job.from) {
+    job.spec = line.readSpec();
+  } else if (line.hasSpecFlags()) {
+    line.problem("--from", "expected no flags of the spec, for the stage has it all");
+  } else if (job.file.empty()) {
+    line.problem("--from", "expected a file with the stage's text, got none");
+  }
+  return job;
+}
+
+Result<std::string> readStage(const std::string &path) {
+  if (path != "-")
+    return readFile(path);
+  std::string text;
+  char buffer[65536];
+  while (size_t got = std::fread(buffer, 1, sizeof buffer, stdin))
+    text.append(buffer, got);
+  return text;
+}
+
+/// The kernel's text at the stage where `--emit` stops.
+Result<KernelText> lower(const Job &job, StageTimes &times) {
+  CompileOptions options = job.options;
+  options.emit = stageOf(job.emit);
+  StageClock clock;
+  auto done = [&](Result<KernelText> text) {
+    times.emplace_back("generate", clock.lap());
+    return text;
+  };
+  if (!job.from)
+    return done(compile(job.spec, options));
+  Result<std::string> text = readStage(job.file);
+  if (!text)
+    return text.error();
+  return done(compileFrom(stageOf(*job.from), *text, job.file == "-" ? "<stdin>" : job.file, options));
+}
+
+/// Everything down to machine code, as far as this machine has the tools.
+Result<BuiltKernel> build(const Job &job, const Toolchain &tools) {
+  CubinNeed need = job.emit == Cubin ? CubinNeed::Yes : job.report ? CubinNeed::IfPossible : CubinNeed::No;
+  if (!job.from)
+    return buildKernel(job.spec, job.options, need, tools, job.cache);
+  BuiltKernel built;
+  Result<KernelText> text = lower(job, built.times);
+  if (!text)
+    return text.error();
+  Result<CompiledKernel> kernel = assembleText(*text, need, tools, &built.times);
+  if (!kernel)
+    return kernel.error();
+  built.kernel = std::move(*kernel);
+  return built;
+}
+
+const std::string &textOf(const Job &job, const CompiledKernel &kernel) {
+  return job.emit == Cubin ? kernel.cubin : job.emit == Ptx ? kernel.ptx : kernel.text.text;
+}
+
+int finish(const Job &job, const std::string &text, const std::string &json, const std::string &people) {
+  if (job.textAsked && !(job.json && job.output.empty())) {
+    if (Status wrote = writeOutput(job.output.empty() ? "-" : job.output, text); !wrote)
+      return report(wrote.error());
+  }
+  if (job.json)
+    fmt::print("{}\n", json);
+  else if (!people.empty()) // beside a text on standard output, the report is not mixed into it
+    fmt::print(job.textAsked && job.output.empty() ? stderr : stdout, "{}", people);
+  return 0;
+}
+
+int runCompile(const Job &job) {
+  if (!job.options.dumpDir.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(job.options.dumpDir, error);
+    if (error)
+      return report(badInput(
+          fmt::format("command line: --dump-dir: error: expected a folder that can be made, got: {}: {}",
+                      job.options.dumpDir, error.message())));
+  }
+  if (job.emit == Spec)
+    return finish(job, toJson(job.spec) + "\n", toJson(job.spec), "");
+  JsonObject json;
+  if (job.emit < Cuda || (job.emit == Cuda && !job.report)) {
+    StageTimes times;
+    Result<KernelText> text = lower(job, times);
+    if (!text)
+      return report(text.error());
+    addText(json, *text);
+    json.raw("times_ms", timesJson(times));
+    if (job.output.empty())
+      json.text("text", text->text);
+    return finish(job, text->text, json.str(), "");
+  }
+  Toolchain tools = Toolchain::find();
+  Result<BuiltKernel> built = build(job, tools);
+  if (!built)
+    return report(built.error());
+  for (const std::string &note : built->notes)
+    fmt::print(stderr, "note: {}\n", note);
+  KernelReport kernel = reportOn(built->kernel, tools, job.report);
+  addText(json, built->kernel.text);
+  addReport(json, kernel);
+  json.raw("times_ms", timesJson(built->times)).boolean("from_cache", built->fromCache);
+  if (job.output.empty() && job.textAsked)
+    json.text("text", textOf(job, built->kernel));
+  return finish(job, textOf(job, built->kernel), json.str(), job.report ? reportText(kernel, *built) : "");
+}
+
+} // namespace
 
 Run addCompile(CLI::App &parent) {
   CLI::App *app = parent.add_subcommand("compile", "write a kernel, or any stage on the way to it");
   auto line = std::make_shared<CommandLine>(*app);
-  line->spec();
-  line->option("--emit", "STAGE", "spec, attn, tile, thread, llvm, ptx, cuda or cubin");
+  line->option("--arch", "ARCH", "GPU architecture (sm_80): sm_80, sm_86, sm_89, sm_90 or sm_120");
+  line->option("--target", "ptx|cuda", "print PTX through LLVM, or CUDA C++ (ptx)");
+  line->option("--emit", "STAGE", "spec, attn, tile, thread, llvm, ptx, cuda or cubin (the target's text)");
+  line->option("--from", "STAGE", "SPEC is the text of this stage, perhaps edited: go on from there");
   line->option("-o", "FILE", "where to write it (standard output)");
+  line->option("--dump-dir", "DIR", "also write every stage and pass there, numbered");
+  line->flag("--report", "print registers, spills, shared memory, occupancy and issue slots");
+  line->flag("--json", "print one JSON object");
+  line->cacheOptions();
+  line->spec();
   return [line] {
-    const std::vector<std::string> stages = {"spec", "attn", "tile", "thread",
-                                             "llvm", "ptx",  "cuda", "cubin"};
-    AttentionSpec spec = line->readSpec();
-    line->choice("--emit", stages, 0);
-    std::string output = line->text("-o", "-");
+    Job job = readJob(*line);
     if (Status good = line->problems(); !good)
       return report(good.error());
-    Status written = writeOutput(output, toJson(spec) + "\n");
-    return written ? 0 : report(written.error());
+    return runCompile(job);
   };
 }
 

@@ -66,7 +66,7 @@ int runCommand(int argc, char **argv) {
   app.get_formatter()->column_width(36);
   app.allow_extras();
   std::vector<std::pair<CLI::App *, Run>> commands;
-  for (auto add : {addCompile}) {
+  for (auto add : {addCompile, addDevices, addDoctor}) {
     Run run = add(app);
     CLI::App *command = app.get_subcommands({}).back();
     command->allow_extras(); // CommandLine::problems tells about them, with the nearest flag
@@ -92,7 +92,6 @@ int runCommand(int argc, char **argv) {
 } // namespace
 
 int main(int argc, char **argv) {
-  cleanUpOnSignals();
   try {
     return runCommand(argc, argv);
   } catch (const std::bad_alloc &) {

@@ -1,6 +1,7 @@
 //===- Output.cpp - files and texts that commands leave behind ------------===//
 #include "cli/Output.h"
 #include "compiler/spec/Json.h"
+#include "runtime/File.h"
 
 #include <cerrno>
 #include <cmath>
@@ -8,79 +9,37 @@
 #include <cstdio>
 #include <cstring>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 namespace attune::cli {
 
-namespace {
-
-/// The temporary file that exists now; a signal handler reads it, so it is no std::string.
-char temporaryName[4096];
-
-void removeTemporary(int signal) {
-  if (temporaryName[0])
-    unlink(temporaryName);
-  std::signal(signal, SIG_DFL);
-  raise(signal);
+Uninterrupted::Uninterrupted() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP})
+    sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, &before);
 }
 
-bool writeAll(int file, std::string_view bytes) {
-  while (!bytes.empty()) {
-    ssize_t wrote = write(file, bytes.data(), bytes.size());
-    if (wrote < 0 && errno == EINTR)
-      continue;
-    if (wrote <= 0)
-      return false;
-    bytes.remove_prefix(static_cast<size_t>(wrote));
-  }
-  return true;
-}
-
-} // namespace
-
-void cleanUpOnSignals() {
-  std::signal(SIGINT, removeTemporary);
-  std::signal(SIGTERM, removeTemporary);
-  std::signal(SIGHUP, removeTemporary);
-}
+Uninterrupted::~Uninterrupted() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
 
 Status writeOutput(const std::string &path, std::string_view bytes) {
-  auto failed = [&](const char *what) {
-    return badInput(
-        fmt::format("{}: error: expected to {} the file, got: {}", path, what, std::strerror(errno)));
-  };
-  if (path == "-") {
-    std::fflush(stdout);
-    if (!writeAll(STDOUT_FILENO, bytes))
-      return failed("write");
-    return success();
-  }
-  // A device or a pipe (/dev/null, /dev/stdout) is written in place: renaming over it would replace it.
+  // A device or a pipe (/dev/null) is written in place: renaming over it would replace it.
   struct stat status;
-  bool inPlace = stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
-  std::string temporary = inPlace ? path : fmt::format("{}.{}.tmp", path, getpid());
-  if (temporary.size() >= sizeof temporaryName) {
-    errno = ENAMETOOLONG;
-    return failed("create");
+  bool isStandard = path == "-";
+  if (!isStandard &&
+      (stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) {
+    Uninterrupted untilRenamed;
+    return writeFileAtomically(path, {bytes}, 0666);
   }
-  if (!inPlace)
-    std::memcpy(temporaryName, temporary.c_str(), temporary.size() + 1);
-  int file = open(temporary.c_str(), O_WRONLY | O_CLOEXEC | (inPlace ? 0 : O_CREAT | O_TRUNC), 0666);
-  bool wrote = file >= 0 && writeAll(file, bytes);
-  if (file >= 0 && close(file) != 0)
-    wrote = false;
-  bool renamed = wrote && (inPlace || std::rename(temporary.c_str(), path.c_str()) == 0);
-  Status result = success();
-  if (!renamed) {
-    result = failed(file < 0 ? "create" : wrote ? "replace" : "write");
-    if (!inPlace)
-      unlink(temporary.c_str());
-  }
-  temporaryName[0] = 0;
-  return result;
+  std::FILE *stream = isStandard ? stdout : std::fopen(path.c_str(), "wb");
+  bool good = stream && std::fwrite(bytes.data(), 1, bytes.size(), stream) == bytes.size();
+  good &= stream && (isStandard ? std::fflush(stream) : std::fclose(stream)) == 0;
+  if (!good)
+    return badInput(fmt::format("{}: error: expected to write {} bytes, got: {}",
+                                isStandard ? "standard output" : path, bytes.size(), std::strerror(errno)));
+  return success();
 }
 
 int report(const Error &error) {
@@ -123,13 +82,6 @@ std::string jsonList(const std::vector<std::string> &values) {
   for (const std::string &value : values)
     result += (result.size() > 1 ? "," : "") + value;
   return result + "]";
-}
-
-double Clock::lap() {
-  auto now = std::chrono::steady_clock::now();
-  double ms = std::chrono::duration<double, std::milli>(now - last).count();
-  last = now;
-  return ms;
 }
 
 std::string milliseconds(double ms) {

@@ -4,19 +4,29 @@
 
 #include "compiler/support/Result.h"
 
-#include <chrono>
+#include <csignal>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace attune::cli {
 
-/// Writes `bytes` under a temporary name beside `path`, then renames: whoever looks sees all of it or
-/// nothing of it. "-" is standard output. An interrupted write removes its temporary file.
-Status writeOutput(const std::string &path, std::string_view bytes);
+/// Holds back Ctrl-C and its like while it lives, so that a file is either whole or not there.
+class Uninterrupted {
+public:
+  Uninterrupted();
+  ~Uninterrupted();
+  Uninterrupted(const Uninterrupted &) = delete;
+  Uninterrupted &operator=(const Uninterrupted &) = delete;
 
-/// Makes SIGINT and SIGTERM remove the temporary file that is being written before the process ends.
-void cleanUpOnSignals();
+private:
+  sigset_t before;
+};
+
+/// Writes `bytes` under a temporary name beside `path`, then renames: whoever looks sees all of it or
+/// nothing of it. "-" is standard output.
+Status writeOutput(const std::string &path, std::string_view bytes);
 
 /// Prints an error as it is and gives the exit status of its kind: 1, 2 or 3.
 int report(const Error &error);
@@ -39,16 +49,7 @@ private:
 /// `values`, each already JSON, as a JSON list.
 std::string jsonList(const std::vector<std::string> &values);
 
-/// Milliseconds since it was made or last asked.
-class Clock {
-public:
-  double lap();
-
-private:
-  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
-};
-
-/// "12.3 ms", "4.56 s", with a width that aligns in a column.
+/// "   12.3 ms", "   4.56 s ": aligned in a column.
 std::string milliseconds(double ms);
 /// "96.0 KB".
 std::string kilobytes(int64_t bytes);

@@ -1,0 +1,129 @@
+//===- Report.cpp - what is known about a kernel, for people and JSON -----===//
+#include "cli/Report.h"
+
+#include <fmt/format.h>
+
+namespace attune::cli {
+
+namespace {
+
+double elementsPerThread(const KernelText &text) {
+  return double(text.schedule.blockQ) * text.schedule.blockKv / std::max(text.threads, 1);
+}
+
+std::string lineOf(std::string_view name, const std::string &value) {
+  return fmt::format("  {:<12} {}\n", name, value);
+}
+
+std::string scheduleJson(const Schedule &schedule) {
+  return JsonObject()
+      .whole("block_q", schedule.blockQ)
+      .whole("block_kv", schedule.blockKv)
+      .whole("stages", schedule.stages)
+      .whole("warps", schedule.warps)
+      .str();
+}
+
+} // namespace
+
+KernelReport reportOn(const CompiledKernel &kernel, const Toolchain &tools, bool withSlots) {
+  KernelReport report{&kernel, {}, ""};
+  if (!withSlots)
+    return report;
+  if (kernel.cubin.empty()) {
+    report.slotsNote = "no machine code: " + std::string(toolName(Tool::Ptxas)) + " was not found";
+    return report;
+  }
+  Result<std::vector<LoopSlots>> loops = slots(tools, kernel.cubin, elementsPerThread(kernel.text));
+  if (loops)
+    report.loops = std::move(*loops);
+  else
+    report.slotsNote = loops.error().message;
+  return report;
+}
+
+std::string reportText(const KernelReport &report, const BuiltKernel &built) {
+  const CompiledKernel &kernel = *report.kernel;
+  const KernelText &text = kernel.text;
+  std::string result = fmt::format("{} for {}, target {}\n", text.name, text.arch.name, nameOf(text.target));
+  result += lineOf("schedule", describe(text.schedule));
+  if (!text.why.empty())
+    result += lineOf("", text.why);
+  result += lineOf("threads", fmt::format("{} a block", text.threads));
+  result += lineOf("shared", fmt::format("{} a block, of {}", kilobytes(text.sharedBytes),
+                                         kilobytes(text.arch.sharedPerBlock)));
+  if (kernel.resources) {
+    const Resources &used = *kernel.resources;
+    result += lineOf("registers", fmt::format("{} a thread", used.registers));
+    result +=
+        lineOf("spills", used.spillStores + used.spillLoads == 0
+                             ? std::string("none")
+                             : fmt::format("{} bytes stored, {} loaded", used.spillStores, used.spillLoads));
+    int blocks = kernel.blocksPerSm().value_or(0);
+    int warps = blocks * text.threads / 32, most = text.arch.maxThreadsPerSm / 32;
+    result += lineOf("occupancy", fmt::format("{} blocks an SM (planned {}), {} of {} warps", blocks,
+                                              text.minBlocksPerSm, warps, most));
+    result += lineOf("assembler", kernel.assembler);
+  } else {
+    result += lineOf("registers", "unknown: no assembler was found; attune doctor says how to get one");
+    result += lineOf("occupancy", fmt::format("{} blocks an SM planned", text.minBlocksPerSm));
+  }
+  for (size_t i = 0; i < report.loops.size(); ++i) {
+    const LoopSlots &loop = report.loops[i];
+    result += lineOf(
+        i ? "" : "inner loops",
+        fmt::format("{:.2f} issue slots a score element: {} instructions, {} of them matrix, {} seldom run",
+                    loop.slotsPerElement, loop.instructions, loop.matrix, loop.skipped));
+  }
+  if (!report.slotsNote.empty())
+    result += lineOf("inner loops", "unknown: " + report.slotsNote);
+  if (built.fromCache)
+    result += lineOf("cache", "taken from " + built.cacheFile);
+  return result + "stages\n" + timesText(built.times);
+}
+
+void addText(JsonObject &json, const KernelText &text) {
+  json.text("name", text.name).text("arch", text.arch.name).text("target", nameOf(text.target));
+  json.raw("schedule", scheduleJson(text.schedule)).text("why", text.why).whole("threads", text.threads);
+  json.whole("shared_bytes", text.sharedBytes).whole("planned_blocks_per_sm", text.minBlocksPerSm);
+}
+
+void addReport(JsonObject &json, const KernelReport &report) {
+  const CompiledKernel &kernel = *report.kernel;
+  if (kernel.resources)
+    json.whole("registers", kernel.resources->registers)
+        .whole("spill_store_bytes", kernel.resources->spillStores)
+        .whole("spill_load_bytes", kernel.resources->spillLoads)
+        .whole("stack_bytes", kernel.resources->stackBytes)
+        .whole("blocks_per_sm", kernel.blocksPerSm().value_or(0))
+        .text("assembler", kernel.assembler);
+  std::vector<std::string> loops;
+  for (const LoopSlots &loop : report.loops)
+    loops.push_back(JsonObject()
+                        .number("slots_per_element", loop.slotsPerElement)
+                        .whole("instructions", loop.instructions)
+                        .whole("matrix", loop.matrix)
+                        .whole("skipped", loop.skipped)
+                        .str());
+  if (!loops.empty())
+    json.raw("inner_loops", jsonList(loops));
+}
+
+std::string timesJson(const StageTimes &times) {
+  JsonObject json;
+  for (const auto &[stage, ms] : times)
+    json.number(stage, ms);
+  return json.str();
+}
+
+std::string timesText(const StageTimes &times) {
+  std::string result;
+  double total = 0;
+  for (const auto &[stage, ms] : times) {
+    result += fmt::format("  {:<12} {}\n", stage, milliseconds(ms));
+    total += ms;
+  }
+  return result + fmt::format("  {:<12} {}\n", "total", milliseconds(total));
+}
+
+} // namespace attune::cli

@@ -1,0 +1,36 @@
+//===- Report.h - what is known about a kernel, for people and JSON -*- C++ -*-===//
+#ifndef ATTUNE_CLI_REPORT_H
+#define ATTUNE_CLI_REPORT_H
+
+#include "cli/Output.h"
+#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/Slots.h"
+
+#include <string>
+#include <vector>
+
+namespace attune::cli {
+
+/// A kernel and what its machine code says.
+struct KernelReport {
+  const CompiledKernel *kernel;
+  std::vector<LoopSlots> loops;
+  std::string slotsNote; ///< why there are no loops; empty if there are
+};
+
+/// Gathers the report; the machine code is disassembled only if `withSlots`.
+KernelReport reportOn(const CompiledKernel &kernel, const Toolchain &tools, bool withSlots);
+
+/// Aligned lines, each ended by a newline.
+std::string reportText(const KernelReport &report, const BuiltKernel &built);
+
+/// The fields that every stage has, and those of machine code.
+void addText(JsonObject &json, const KernelText &text);
+void addReport(JsonObject &json, const KernelReport &report);
+std::string timesJson(const StageTimes &times);
+/// Aligned lines "  generate     41.2 ms", each ended by a newline.
+std::string timesText(const StageTimes &times);
+
+} // namespace attune::cli
+
+#endif // ATTUNE_CLI_REPORT_H

@@ -1,0 +1,342 @@
+//===- Run.cpp - attune run -----------------------------------------------===//
+//
+// Compiles a spec, launches it on arrays, and verifies what came out.
+//
+//===----------------------------------------------------------------------===//
+#include "cli/CommandLine.h"
+#include "cli/Output.h"
+#include "cli/Report.h"
+#include "runtime/Npy.h"
+#include "runtime/Runner.h"
+#include "runtime/reference/Compare.h"
+#include "runtime/reference/RandomArray.h"
+
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+namespace attune::cli {
+
+namespace {
+
+constexpr int64_t maxLength = 2147483647;
+
+/// The run-time shape; 0: not said yet.
+struct Shape {
+  int64_t batch = 0, headsQ = 0, headsKv = 0, lengthQ = 0, lengthKv = 0;
+};
+
+struct Job {
+  RunRequest request;
+  Shape shape;
+  DeviceOptions device;
+  Cache cache;
+  uint64_t seed = 0;
+  std::vector<uint16_t> q, k, v;
+  std::string out, lseOut;
+  bool check = true, json = false;
+};
+
+/// One of the arrays that can come from a file: what its dimensions are in the shape.
+struct Input {
+  const char *flag;
+  int64_t Shape::*heads;
+  int64_t Shape::*length;
+  int AttentionSpec::*dim;
+  std::vector<uint16_t> Job::*values;
+};
+constexpr Input inputs[] = {
+    {"--q", &Shape::headsQ, &Shape::lengthQ, &AttentionSpec::headDimQk, &Job::q},
+    {"--k", &Shape::headsKv, &Shape::lengthKv, &AttentionSpec::headDimQk, &Job::k},
+    {"--v", &Shape::headsKv, &Shape::lengthKv, &AttentionSpec::headDimV, &Job::v},
+};
+
+ElementType elementOf(DType dtype) { return dtype == DType::F16 ? ElementType::F16 : ElementType::U16; }
+
+std::vector<int64_t> shapeOf(Layout layout, int64_t batch, int64_t heads, int64_t length, int64_t dim) {
+  return layout == Layout::BSHD ? std::vector<int64_t>{batch, length, heads, dim}
+                                : std::vector<int64_t>{batch, heads, length, dim};
+}
+
+/// Takes an array from its file; dimensions that nothing has fixed yet are taken from it.
+void readInput(CommandLine &line, Job &job, const Input &input) {
+  if (!line.has(input.flag))
+    return;
+  std::string path = line.text(input.flag);
+  Result<Array> array = readNpy(path);
+  if (!array)
+    return line.problem(array.error());
+  const AttentionSpec &spec = job.request.spec;
+  ElementType wanted = elementOf(spec.dtype);
+  if (array->type != wanted)
+    return line.problem(input.flag, fmt::format("expected an array of {} for dtype {}, got {} in {}",
+                                                spec.dtype == DType::F16 ? "float16" : "uint16 (raw bits)",
+                                                nameOf(spec.dtype), array->describe(), path));
+  if (array->shape.size() != 4)
+    return line.problem(input.flag,
+                        fmt::format("expected an array of 4 dimensions ({}), got {} in {}",
+                                    spec.layout == Layout::BSHD ? "batch, length, heads, head dim"
+                                                                : "batch, heads, length, head dim",
+                                    array->describe(), path));
+  size_t heads = spec.layout == Layout::BSHD ? 2 : 1;
+  Shape &shape = job.shape;
+  for (auto [dimension, at] : {std::pair(&Shape::batch, size_t(0)), std::pair(input.heads, heads),
+                               std::pair(input.length, 3 - heads)})
+    if (shape.*dimension == 0)
+      shape.*dimension = array->shape[at];
+  std::vector<int64_t> expected =
+      shapeOf(spec.layout, shape.batch, shape.*input.heads, shape.*input.length, spec.*input.dim);
+  if (array->shape != expected)
+    return line.problem(
+        input.flag,
+        fmt::format("expected shape ({}, {}, {}, {}), by the spec, the flags and the arrays before "
+                    "it, got {} in {}",
+                    expected[0], expected[1], expected[2], expected[3], array->describe(), path));
+  (job.*input.values).assign(array->as<uint16_t>(), array->as<uint16_t>() + array->elements());
+}
+
+Shape readShape(CommandLine &line) {
+  Shape shape;
+  int64_t length = line.whole("--len", 0, 1, maxLength);
+  shape.lengthQ = line.whole("--len-q", length, 1, maxLength);
+  shape.lengthKv = line.whole("--len-kv", length, 1, maxLength);
+  shape.batch = line.whole("--batch", 0, 1, 65535);
+  shape.headsQ = line.whole("--heads-q", 0, 1, 65535);
+  shape.headsKv = line.whole("--heads-kv", 0, 1, 65535);
+  return shape;
+}
+
+/// What neither flags nor arrays said, and what they said that does not fit together.
+void completeShape(CommandLine &line, Shape &shape) {
+  if (shape.lengthQ == 0 || shape.lengthKv == 0)
+    line.problem("--len",
+                 "expected a length (--len, or --len-q and --len-kv), or arrays that have one, got none");
+  shape.batch = std::max<int64_t>(shape.batch, 1);
+  if (shape.headsQ == 0)
+    shape.headsQ = std::max<int64_t>(shape.headsKv, 1);
+  if (shape.headsKv == 0)
+    shape.headsKv = shape.headsQ;
+  if (shape.headsQ % shape.headsKv != 0) {
+    int64_t nearest =
+        std::max<int64_t>(1, (shape.headsQ + shape.headsKv / 2) / shape.headsKv) * shape.headsKv;
+    line.problem("--heads-q", fmt::format("expected a multiple of the KV heads ({}), got {} (nearest: {})",
+                                          shape.headsKv, shape.headsQ, nearest));
+  }
+}
+
+Job readJob(CommandLine &line) {
+  Job job;
+  job.request.spec = line.readSpec();
+  job.request.target = Target(line.choice("--target", {"ptx", "cuda"}, 0));
+  job.request.dumpDir = line.text("--dump-dir");
+  job.device.which = line.text("--device", "auto");
+  job.device.arch = line.has("--arch") ? line.arch("--arch", "").name : "";
+  job.device.sim.mode = SimOptions::Mode(line.choice("--sim-mode", {"eager", "lazy", "random"}, 0));
+  job.seed = static_cast<uint64_t>(line.whole("--seed", 0, 0, int64_t(1) << 53));
+  job.device.sim.seed = job.seed;
+  job.cache = line.cache();
+  job.check = line.choice("--check", {"fp64", "none"}, 0) == 0;
+  job.json = line.has("--json");
+  job.out = line.text("--out");
+  job.lseOut = line.text("--lse-out");
+  if (!job.lseOut.empty())
+    job.request.spec.lse = true; // whoever wants it written wants it computed
+  job.shape = readShape(line);
+  for (const Input &input : inputs)
+    readInput(line, job, input);
+  completeShape(line, job.shape);
+  return job;
+}
+
+std::string maskText(const AttentionSpec &spec) {
+  std::string text;
+  for (const MaskTerm &term : normalizedMask(spec)) {
+    const char *align = term.align == MaskAlign::TopLeft ? "" : " (bottom right)";
+    auto bound = [](const std::optional<int64_t> &keys) { return keys ? fmt::format("{}", *keys) : "all"; };
+    bool causal = !term.left && term.right == 0;
+    text +=
+        (text.empty() ? "" : " and ") + (causal ? fmt::format("causal{}", align)
+                                                : fmt::format("window of {} keys before and {} after{}",
+                                                              bound(term.left), bound(term.right), align));
+  }
+  return text.empty() ? "no mask" : text;
+}
+
+std::string problemText(const AttentionSpec &spec, const Shape &shape) {
+  std::string dims = spec.headDimQk == spec.headDimV
+                         ? fmt::format("head dim {}", spec.headDimQk)
+                         : fmt::format("head dims {} and {}", spec.headDimQk, spec.headDimV);
+  std::string text =
+      fmt::format("{}: forward, {}, {}, {}", spec.name, nameOf(spec.dtype), dims, maskText(spec));
+  if (spec.softcap)
+    text += fmt::format(", softcap {}", *spec.softcap);
+  if (spec.lse)
+    text += ", LSE";
+  return text + fmt::format("\n{:<12} batch {}, {} query heads over {} KV heads, {} queries, {} keys\n",
+                            "problem", shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ,
+                            shape.lengthKv);
+}
+
+void fillInputs(Job &job) {
+  const reference::Problem &problem = job.request.problem;
+  reference::ElementCounts counts = reference::elementCounts(job.request.spec, problem);
+  const int64_t sizes[] = {counts.q, counts.k, counts.v};
+  for (size_t i = 0; i < 3; ++i) {
+    std::vector<uint16_t> &values = job.*inputs[i].values;
+    if (values.empty())
+      values = reference::normalArray(sizes[i], job.request.spec.dtype, job.seed, i);
+  }
+  job.request.q = job.q;
+  job.request.k = job.k;
+  job.request.v = job.v;
+}
+
+Status writeArrays(const Job &job, const RunResult &result) {
+  const AttentionSpec &spec = job.request.spec;
+  const Shape &shape = job.shape;
+  auto write = [](const std::string &path, ElementType type, std::vector<int64_t> dims, const void *bytes) {
+    Array array = Array::zeros(type, std::move(dims));
+    std::memcpy(array.bytes.data(), bytes, array.bytes.size());
+    Uninterrupted untilRenamed;
+    return writeNpy(path, array);
+  };
+  if (!job.out.empty()) {
+    Status wrote =
+        write(job.out, elementOf(spec.dtype),
+              shapeOf(spec.layout, shape.batch, shape.headsQ, shape.lengthQ, spec.headDimV), result.o.data());
+    if (!wrote)
+      return wrote;
+  }
+  if (!job.lseOut.empty())
+    return write(job.lseOut, ElementType::F32, {shape.batch, shape.headsQ, shape.lengthQ}, result.lse.data());
+  return success();
+}
+
+std::string countersJson(const LaunchCounters &counters) {
+  JsonObject json;
+  json.whole("warp_instructions", static_cast<int64_t>(counters.warpInstructions));
+  for (const auto &[name, count] : counters.byName)
+    json.whole(name, static_cast<int64_t>(count));
+  return json.str();
+}
+
+std::string resultJson(const Job &job, const RunResult &result,
+                       const std::optional<reference::Report> &verdict) {
+  const Plan &plan = result.plan;
+  const Shape &shape = job.shape;
+  JsonObject json;
+  json.raw("spec", toJson(job.request.spec));
+  json.raw("problem", JsonObject()
+                          .whole("batch", shape.batch)
+                          .whole("heads_q", shape.headsQ)
+                          .whole("heads_kv", shape.headsKv)
+                          .whole("length_q", shape.lengthQ)
+                          .whole("length_kv", shape.lengthKv)
+                          .str());
+  JsonObject kernel;
+  addText(kernel, plan.built.kernel.text);
+  if (plan.registers >= 0)
+    kernel.whole("registers", plan.registers);
+  if (plan.blocksPerSm >= 0)
+    kernel.whole("blocks_per_sm", plan.blocksPerSm);
+  json.raw("kernel", kernel.text("image", plan.imageWhy).boolean("from_cache", plan.built.fromCache).str());
+  json.raw("device", JsonObject()
+                         .text("name", plan.device.name)
+                         .text("arch", plan.device.arch.name)
+                         .boolean("simulated", plan.device.kind == DeviceKind::Sim)
+                         .text("why", plan.device.why)
+                         .str());
+  json.raw("times_ms", timesJson(result.times));
+  if (result.counters)
+    json.raw("counters", countersJson(*result.counters));
+  std::vector<std::string> notes;
+  for (const std::string &note : result.notes)
+    notes.push_back(JsonObject().text("note", note).str());
+  json.raw("notes", jsonList(notes));
+  if (verdict)
+    json.raw("check", reference::toJson(*verdict));
+  return json.text("verdict", !verdict ? "unchecked" : verdict->passed ? "passed" : "failed").str();
+}
+
+int runJob(Job &job) {
+  const Shape &shape = job.shape;
+  RunRequest &request = job.request;
+  request.problem = reference::denseProblem(request.spec, int(shape.batch), int(shape.headsQ),
+                                            int(shape.headsKv), int(shape.lengthQ), int(shape.lengthKv));
+  if (Status good = validateProblem(request.spec, request.problem); !good)
+    return report(good.error());
+  Result<std::unique_ptr<Device>> device = openDevice(job.device);
+  if (!device)
+    return report(device.error());
+  if (!job.json)
+    fmt::print("{}", problemText(request.spec, shape));
+  StageClock clock;
+  fillInputs(job);
+  double inputMs = clock.lap();
+  Toolchain tools = Toolchain::find();
+  Result<RunResult> result = runAttention(**device, tools, job.cache, request);
+  if (!result)
+    return report(result.error());
+  result->times.insert(result->times.begin(), {"inputs", inputMs});
+  if (Status wrote = writeArrays(job, *result); !wrote)
+    return report(wrote.error());
+  std::optional<reference::Report> verdict;
+  clock.lap();
+  if (job.check) {
+    verdict = reference::verify(request.spec, request.problem, {job.q.data(), job.k.data(), job.v.data()},
+                                {result->o.data(), request.spec.lse ? result->lse.data() : nullptr});
+    result->times.emplace_back("verify", clock.lap());
+  }
+  if (job.json) {
+    fmt::print("{}\n", resultJson(job, *result, verdict));
+  } else {
+    fmt::print("{}stages\n{}", describe(result->plan), timesText(result->times));
+    for (const std::string &note : result->notes)
+      fmt::print("note: {}\n", note);
+    fmt::print("{}", verdict ? reference::toText(*verdict) : "unchecked (--check none)\n");
+  }
+  return verdict && !verdict->passed ? 1 : 0;
+}
+
+} // namespace
+
+Run addRun(CLI::App &parent) {
+  CLI::App *app =
+      parent.add_subcommand("run", "compile a kernel, launch it on arrays, and verify the result");
+  auto line = std::make_shared<CommandLine>(*app);
+  const char *problem = "The problem";
+  line->option("--len", "N", "queries and keys", problem);
+  line->option("--len-q", "N", "queries alone", problem);
+  line->option("--len-kv", "N", "keys alone", problem);
+  line->option("--batch", "N", "batch (1)", problem);
+  line->option("--heads-q", "N", "query heads (1): a multiple of the KV heads", problem);
+  line->option("--heads-kv", "N", "KV heads (as many as query heads)", problem);
+  line->option("--q", "Q.npy", "queries, in the spec's layout; float16, or uint16 for bf16 (random)",
+               problem);
+  line->option("--k", "K.npy", "keys", problem);
+  line->option("--v", "V.npy", "values", problem);
+  line->option("--seed", "N", "of random arrays, and of --sim-mode random (0)", problem);
+  line->option("--out", "O.npy", "where to write O", problem);
+  line->option("--lse-out", "LSE.npy", "where to write the log-sum-exp (batch, heads, length) float32",
+               problem);
+  line->option("--device", "auto|cuda|sim", "a GPU, or the simulated one (a GPU if there is one)");
+  line->option("--arch", "ARCH", "architecture to compile for, and to simulate (the GPU's, else sm_80)");
+  line->option("--target", "ptx|cuda", "print PTX through LLVM, or CUDA C++ through NVRTC (ptx)");
+  line->option("--sim-mode", "eager|lazy|random", "when asynchronous copies land (eager)");
+  line->option("--check", "fp64|none", "verify against attention in fp64 (fp64)");
+  line->option("--dump-dir", "DIR", "write every stage and pass there, numbered");
+  line->flag("--json", "print one JSON object");
+  line->cacheOptions();
+  line->spec();
+  return [line] {
+    Job job = readJob(*line);
+    if (Status good = line->problems(); !good)
+      return report(good.error());
+    return runJob(job);
+  };
+}
+
+} // namespace attune::cli
