@@ -156,7 +156,12 @@ Status CommandLine::problems() {
     else if (!anyFlag)
       problem(extra, "expected no further argument");
   }
-  errors.insert(errors.end(), found.begin(), found.end());
+  for (Error &error : found) {
+    bool takenForSpec = anyFlag && values.contains("SPEC") && has("SPEC") &&
+                        error.message.starts_with(values["SPEC"]->front() + ": error: expected a readable");
+    if (!takenForSpec)
+      errors.push_back(std::move(error));
+  }
   if (errors.empty())
     return success();
   Error all = errors.front();

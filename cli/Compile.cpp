@@ -201,7 +201,7 @@ Run addCompile(CLI::App &parent) {
   auto line = std::make_shared<CommandLine>(*app);
   line->option("--arch", "ARCH", "GPU architecture (sm_80): sm_80, sm_86, sm_89, sm_90 or sm_120");
   line->option("--target", "ptx|cuda", "print PTX through LLVM, or CUDA C++ (ptx)");
-  line->option("--emit", "STAGE", "spec, attn, tile, thread, llvm, ptx, cuda or cubin (the target's text)");
+  line->option("--emit", "STAGE", "spec, attn, tile, thread, llvm, cuda, ptx or cubin (the target's text)");
   line->option("--from", "STAGE", "SPEC is the text of this stage, perhaps edited: go on from there");
   line->option("-o", "FILE", "where to write it (standard output)");
   line->option("--dump-dir", "DIR", "also write every stage and pass there, numbered");
