@@ -8,7 +8,7 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
+#include <regex>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -107,6 +107,25 @@ Result<std::string> readStage(const std::string &path) {
   return text;
 }
 
+/// Text of a target that a person may have edited. Its schedule is not known: only its machine code is.
+Result<KernelText> takeText(const Job &job, std::string text) {
+  KernelText kernel{};
+  kernel.target = job.options.target;
+  kernel.arch = job.options.arch;
+  kernel.stage = Stage::Text;
+  std::smatch found;
+  std::regex entry(kernel.target == Target::PTX
+                       ? R"(\.entry\s+([A-Za-z_$][\w$]*))"
+                       : R"(__global__[^;{]*?\b([A-Za-z_]\w*)\s*\(\s*const\s+__grid_constant__)");
+  if (!std::regex_search(text, found, entry))
+    return badInput(fmt::format(
+        "{}: error: expected a kernel ({}), got none", job.file,
+        kernel.target == Target::PTX ? ".entry NAME" : "__global__ ... NAME(const __grid_constant__ ..."));
+  kernel.name = found[1];
+  kernel.text = std::move(text);
+  return kernel;
+}
+
 /// The kernel's text at the stage where `--emit` stops.
 Result<KernelText> lower(const Job &job, StageTimes &times) {
   CompileOptions options = job.options;
@@ -121,6 +140,8 @@ Result<KernelText> lower(const Job &job, StageTimes &times) {
   Result<std::string> text = readStage(job.file);
   if (!text)
     return text.error();
+  if (*job.from >= Cuda)
+    return takeText(job, std::move(*text));
   return done(compileFrom(stageOf(*job.from), *text, job.file == "-" ? "<stdin>" : job.file, options));
 }
 
@@ -157,14 +178,6 @@ int finish(const Job &job, const std::string &text, const std::string &json, con
 }
 
 int runCompile(const Job &job) {
-  if (!job.options.dumpDir.empty()) {
-    std::error_code error;
-    std::filesystem::create_directories(job.options.dumpDir, error);
-    if (error)
-      return report(badInput(
-          fmt::format("command line: --dump-dir: error: expected a folder that can be made, got: {}: {}",
-                      job.options.dumpDir, error.message())));
-  }
   if (job.emit == Spec)
     return finish(job, toJson(job.spec) + "\n", toJson(job.spec), "");
   JsonObject json;

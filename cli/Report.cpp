@@ -8,7 +8,7 @@ namespace attune::cli {
 namespace {
 
 double elementsPerThread(const KernelText &text) {
-  return double(text.schedule.blockQ) * text.schedule.blockKv / std::max(text.threads, 1);
+  return text.threads > 0 ? double(text.schedule.blockQ) * text.schedule.blockKv / text.threads : 0;
 }
 
 std::string lineOf(std::string_view name, const std::string &value) {
@@ -34,6 +34,7 @@ KernelReport reportOn(const CompiledKernel &kernel, const Toolchain &tools, bool
     report.slotsNote = "no machine code: " + std::string(toolName(Tool::Ptxas)) + " was not found";
     return report;
   }
+  // Of an edited text the score elements of a thread are unknown; its instructions can still be counted.
   Result<std::vector<LoopSlots>> loops = slots(tools, kernel.cubin, elementsPerThread(kernel.text));
   if (loops)
     report.loops = std::move(*loops);
@@ -46,12 +47,14 @@ std::string reportText(const KernelReport &report, const BuiltKernel &built) {
   const CompiledKernel &kernel = *report.kernel;
   const KernelText &text = kernel.text;
   std::string result = fmt::format("{} for {}, target {}\n", text.name, text.arch.name, nameOf(text.target));
-  result += lineOf("schedule", describe(text.schedule));
-  if (!text.why.empty())
-    result += lineOf("", text.why);
-  result += lineOf("threads", fmt::format("{} a block", text.threads));
-  result += lineOf("shared", fmt::format("{} a block, of {}", kilobytes(text.sharedBytes),
-                                         kilobytes(text.arch.sharedPerBlock)));
+  if (text.threads > 0) { // else the text was edited, and nothing but its machine code is known
+    result += lineOf("schedule", describe(text.schedule));
+    if (!text.why.empty())
+      result += lineOf("", text.why);
+    result += lineOf("threads", fmt::format("{} a block", text.threads));
+    result += lineOf("shared", fmt::format("{} a block, of {}", kilobytes(text.sharedBytes),
+                                           kilobytes(text.arch.sharedPerBlock)));
+  }
   if (kernel.resources) {
     const Resources &used = *kernel.resources;
     result += lineOf("registers", fmt::format("{} a thread", used.registers));
@@ -61,8 +64,9 @@ std::string reportText(const KernelReport &report, const BuiltKernel &built) {
                              : fmt::format("{} bytes stored, {} loaded", used.spillStores, used.spillLoads));
     int blocks = kernel.blocksPerSm().value_or(0);
     int warps = blocks * text.threads / 32, most = text.arch.maxThreadsPerSm / 32;
-    result += lineOf("occupancy", fmt::format("{} blocks an SM (planned {}), {} of {} warps", blocks,
-                                              text.minBlocksPerSm, warps, most));
+    if (text.threads > 0)
+      result += lineOf("occupancy", fmt::format("{} blocks an SM (planned {}), {} of {} warps", blocks,
+                                                text.minBlocksPerSm, warps, most));
     result += lineOf("assembler", kernel.assembler);
   } else {
     result += lineOf("registers", "unknown: no assembler was found; attune doctor says how to get one");
