@@ -187,12 +187,14 @@ std::string howToGet(Tool tool) {
 
 Toolchain Toolchain::find() {
   std::vector<Prefix> prefixes = {{"ATTUNE_TOOLS_DIR", variable("ATTUNE_TOOLS_DIR")}};
-  std::error_code error;
-  if (fs::path self = fs::read_symlink("/proc/self/exe", error); !error)
-    prefixes.push_back({"beside the executable", self.parent_path().parent_path() / "tools"});
   prefixes.push_back({"CUDA_HOME", variable("CUDA_HOME")});
   prefixes.push_back({"CUDA_PATH", variable("CUDA_PATH")});
   prefixes.push_back({"usual prefix", "/usr/local/cuda"});
+
+  // What ./dev fetched for a machine that had nothing comes last: what the machine has is preferred.
+  std::error_code error;
+  fs::path self = fs::read_symlink("/proc/self/exe", error);
+  std::string beside = error ? "" : std::string(self.parent_path().parent_path() / "tools");
 
   Toolchain chain;
   std::optional<std::vector<std::string>> pythons;
@@ -224,6 +226,7 @@ Toolchain Toolchain::find() {
       look("Python's nvidia wheels", folder, inPrefix);
     if (pythons->empty())
       steps.push_back({"Python's nvidia wheels", ""});
+    look("beside the executable", beside, inPrefix);
   }
   return chain;
 }
