@@ -4,7 +4,8 @@
 
 namespace attune::e2e {
 
-Result<CompiledKernel> makeKernel(const AttentionSpec &spec, const std::string &archName, Target target) {
+Result<CompiledKernel> makeKernel(const AttentionSpec &spec, const std::string &archName, Target target,
+                                  bool cubin) {
   Result<Arch> arch = findArch(archName);
   if (!arch)
     return arch.error();
@@ -13,7 +14,7 @@ Result<CompiledKernel> makeKernel(const AttentionSpec &spec, const std::string &
     return text.error();
   static const Toolchain tools = Toolchain::find();
   // No cache: what is tested is what the compiler gives now.
-  return assembleText(*text, CubinNeed::No, tools);
+  return assembleText(*text, cubin ? CubinNeed::Yes : CubinNeed::No, tools);
 }
 
 } // namespace attune::e2e

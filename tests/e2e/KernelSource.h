@@ -6,9 +6,10 @@
 
 namespace attune::e2e {
 
-/// Compiles a kernel for the architecture called `arch`, with no cache. An error of kind Missing: this
-/// machine has no NVRTC for target CUDA.
-Result<CompiledKernel> makeKernel(const AttentionSpec &spec, const std::string &arch, Target target);
+/// Compiles a kernel for the architecture called `arch`, with no cache, and to machine code if asked. An
+/// error of kind Missing: this machine has no NVRTC for target CUDA.
+Result<CompiledKernel> makeKernel(const AttentionSpec &spec, const std::string &arch, Target target,
+                                  bool cubin);
 
 } // namespace attune::e2e
 

@@ -41,7 +41,8 @@ int usage(const std::string &message) {
       stderr,
       "attune_e2e: error: {}\n"
       "usage: attune_e2e [--all] [--list] [--verbose] [--case TEXT] [--match TEXT] [--target ptx|cuda]\n"
-      "                  [--mode eager|lazy|random] [--all-modes] [--jobs N] [--dump-dir D] [--failures N]\n",
+      "                  [--mode eager|lazy|random] [--all-modes] [--compile-only] [--jobs N] [--dump-dir D] "
+      "[--failures N]\n",
       message);
   return 2;
 }
@@ -61,6 +62,8 @@ int parse(int count, char **words, Arguments &arguments) {
       arguments.verbose = true;
     else if (word == "--all-modes")
       arguments.run.allModes = true;
+    else if (word == "--compile-only")
+      arguments.run.compileOnly = true;
     else if (word == "--case")
       good = value(arguments.oneCase);
     else if (word == "--match")

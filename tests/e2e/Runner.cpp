@@ -301,7 +301,7 @@ Outcome runCase(const Case &one, const RunOptions &options,
     std::string name =
         fmt::format("{} {} target={}", kernelText(one.kernel), shapeText(one.shapes.front()), nameOf(target));
     note(name);
-    Result<CompiledKernel> source = makeKernel(one.kernel.spec, one.kernel.arch, target);
+    Result<CompiledKernel> source = makeKernel(one.kernel.spec, one.kernel.arch, target, options.compileOnly);
     if (!source && source.error().kind == ErrorKind::Missing) {
       outcome.skipped += int(one.shapes.size());
       outcome.skipReason = source.error().message;
@@ -315,6 +315,10 @@ Outcome runCase(const Case &one, const RunOptions &options,
       }
       built.push_back({std::move(*source), {}});
     }
+  }
+  if (options.compileOnly) {
+    outcome.runs = int(built.size());
+    return outcome;
   }
   int number = 0;
   for (const Shape &shape : one.shapes) {

@@ -33,6 +33,7 @@ struct RunOptions {
   RunFilter filter;
   /// All modes for each target, instead of one that changes from shape to shape.
   bool allModes = false;
+  bool compileOnly = false; ///< both targets down to machine code; nothing is launched
   int simThreads = 1;
   std::string dumpDir; ///< if set, the kernels' texts are written there
 };
