@@ -46,35 +46,32 @@ __device__ __forceinline__ uint32 round_pair(f16, float low, float high) {
 __device__ __forceinline__ uint32 lane() { return threadIdx.x % 32; }
 __device__ __forceinline__ uint32 warp() { return threadIdx.x / 32; }
 
-// Where a lane's row of a 16 x 16 operand starts. Matrices 0..3 are (rows, columns) (0, 0), (8, 0), (0, 8),
-// (8, 8): what the tensor core wants of A, and of a transposed B.
-template <typename T, int Rows, int Cols>
-__device__ __forceinline__ uint32 operand_address(SmemTile<T, Rows, Cols> tile, int row) {
-  return tile.address + row * Panel<Cols>::kPitch + Panel<Cols>::offset(lane() % 16, lane() / 16);
-}
+// Where a lane's row of a 16 x 16 operand lies in a tile at offset 0. Matrices 0..3 are (rows, columns) (0, 0), (8, 0),
+// (0, 8), (8, 8): what the tensor core wants of A, and of a transposed B.
+template <int Cols> __device__ __forceinline__ uint32 operand_offset() { return Panel<Cols>::offset(lane() % 16, lane() / 16); }
 // The same with matrices (0, 0), (0, 8), (8, 0), (8, 8): B as it lies.
-template <typename T, int Rows, int Cols>
-__device__ __forceinline__ uint32 operand_address_b(SmemTile<T, Rows, Cols> tile) {
-  return tile.address + Panel<Cols>::offset(lane() % 8 + lane() / 16 * 8, lane() / 8 % 2);
+template <int Cols> __device__ __forceinline__ uint32 operand_offset_b() {
+  return Panel<Cols>::offset(lane() % 8 + lane() / 16 * 8, lane() / 8 % 2);
 }
-// From the address of columns 0..15 to that of step k: an XOR inside a panel, a constant from panel to panel.
+// Of columns 16 * k .. in the same rows: an XOR inside a panel, a constant from panel to panel. The tile's address
+// comes last, so that constants of all kinds end up in the instruction.
 template <typename T, int Rows, int Cols>
-__device__ __forceinline__ uint32 at_step(SmemTile<T, Rows, Cols> tile, uint32 address, int k) {
+__device__ __forceinline__ uint32 at_step(SmemTile<T, Rows, Cols> tile, uint32 offset, int k) {
   constexpr int kStepsPerPanel = Panel<Cols>::kCols / 16;
-  return (address ^ (k % kStepsPerPanel * 32)) + k / kStepsPerPanel * tile.kPanelBytes;
+  return (offset ^ (k % kStepsPerPanel * 32)) + tile.address + k / kStepsPerPanel * tile.kPanelBytes;
 }
 
 // The rows of this warp as a left operand in registers.
 template <int Warps, typename T, int M, int K>
 __device__ __forceinline__ AOperandOf<T, M, K, Warps> load_a_operand(SmemTile<T, M, K> tile) {
   AOperandOf<T, M, K, Warps> a;
-  const uint32 address = operand_address(tile, warp() * 16);
+  const uint32 offset = operand_offset<K>() + warp() * 16 * Panel<K>::kPitch;
 #pragma unroll
   for (int m = 0; m < M / (16 * Warps); ++m)
 #pragma unroll
     for (int k = 0; k < K / 16; ++k) {
       uint32 r[4];
-      load_matrices(r, at_step(tile, address, k) + m * 16 * Warps * Panel<K>::kPitch);
+      load_matrices(r, at_step(tile, offset, k) + m * 16 * Warps * Panel<K>::kPitch);
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         a[(m * (K / 16) + k) * 4 + i] = r[i];
@@ -87,10 +84,10 @@ template <typename T, int M, int K, int W, int N, int R>
 __device__ __forceinline__ AccOf<M, N, W> dot_transposed(const Vec<uint32, R, AOperandShape<T, M, K, W>> &a, SmemTile<T, N, K> b) {
   constexpr int kMTiles = M / (16 * W), kKSteps = K / 16;
   AccOf<M, N, W> c = zero();
-  const uint32 address = operand_address_b(b);
+  const uint32 offset = operand_offset_b<K>();
 #pragma unroll
   for (int k = 0; k < kKSteps; ++k) {
-    const uint32 step = at_step(b, address, k);
+    const uint32 step = at_step(b, offset, k);
 #pragma unroll
     for (int n = 0; n < N / 16; ++n) {
       uint32 r[4];
@@ -111,14 +108,14 @@ template <int W, typename T, int M, int K, int N>
 __device__ __forceinline__ AccOf<M, N, W> dot_transposed(SmemTile<T, M, K> a, SmemTile<T, N, K> b) {
   constexpr int kMTiles = M / (16 * W);
   AccOf<M, N, W> c = zero();
-  const uint32 a_address = operand_address(a, warp() * 16), b_address = operand_address_b(b);
+  const uint32 a_offset = operand_offset<K>() + warp() * 16 * Panel<K>::kPitch, b_offset = operand_offset_b<K>();
 #pragma unroll
   for (int k = 0; k < K / 16; ++k) {
     uint32 q[kMTiles][4];
 #pragma unroll
     for (int m = 0; m < kMTiles; ++m)
-      load_matrices(q[m], at_step(a, a_address, k) + m * 16 * W * Panel<K>::kPitch);
-    const uint32 step = at_step(b, b_address, k);
+      load_matrices(q[m], at_step(a, a_offset, k) + m * 16 * W * Panel<K>::kPitch);
+    const uint32 step = at_step(b, b_offset, k);
 #pragma unroll
     for (int n = 0; n < N / 16; ++n) {
       uint32 r[4];
@@ -137,13 +134,13 @@ __device__ __forceinline__ AccOf<M, N, W> dot_transposed(SmemTile<T, M, K> a, Sm
 template <typename T, int M, int K, int W, int N, int R>
 __device__ __forceinline__ AccOf<M, N, W> dot(const Vec<uint32, R, AOperandShape<T, M, K, W>> &a, SmemTile<T, K, N> b, AccOf<M, N, W> c) {
   constexpr int kMTiles = M / (16 * W), kKSteps = K / 16;
-  const uint32 address = operand_address(b, 0);
+  const uint32 offset = operand_offset<N>();
 #pragma unroll
   for (int k = 0; k < kKSteps; ++k)
 #pragma unroll
     for (int n = 0; n < N / 16; ++n) {
       uint32 r[4];
-      load_matrices_transposed(r, at_step(b, address, n) + k * 16 * Panel<N>::kPitch);
+      load_matrices_transposed(r, at_step(b, offset, n) + k * 16 * Panel<N>::kPitch);
 #pragma unroll
       for (int m = 0; m < kMTiles; ++m) {
         mma(T{}, &c[(m * (N / 8) + 2 * n) * 4], &a[(m * kKSteps + k) * 4], r[0], r[1]);
