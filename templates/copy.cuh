@@ -22,19 +22,20 @@ template <int Pending> __device__ __forceinline__ void wait_copies() {
 // bar.sync 0: every thread's copies that it waited for are visible to all, and all have left what came before.
 __device__ __forceinline__ void block_barrier() { __syncthreads(); }
 
-// Rows [first_row, first_row + Rows) of a global matrix of Width columns into a tile, by Threads threads. Columns
-// from Width to Cols become zeros. Checked: so do rows that do not exist; otherwise the caller knows that all do.
+// Rows first_row .. of a view into a tile, by Threads threads. Columns that the view lacks become zeros. Checked: so do
+// rows that do not exist; otherwise the caller knows that all do.
 //
 // Thread t copies chunk t % kChunks of the rows t / kChunks, + kStep, ..., of each panel: neighbours read
-// neighbouring bytes, and since kStep is a multiple of 8 all its chunks lie at one offset plus constants.
-template <bool Checked, int Width, int Threads, typename T, int Rows, int Cols>
-__device__ __forceinline__ void copy_tile(SmemTile<T, Rows, Cols> to, Matrix from, int first_row) {
+// neighbouring bytes, and where kStep is a multiple of 8 all its chunks lie at one offset plus constants.
+template <bool Checked, int Threads, typename T, int Rows, int Cols, int Width>
+__device__ __forceinline__ void copy_rows(SmemTile<T, Rows, Cols> to, View<T, Width> from, int first_row) {
   using P = Panel<Cols>;
   constexpr int kStep = Threads / P::kChunks;
   static_assert(Width % 8 == 0 && Width <= Cols && Cols - Width < 16);
   const int row = threadIdx.x / P::kChunks, chunk = threadIdx.x % P::kChunks;
+  // The base stays apart from what differs between threads, so that it can be in uniform registers.
   const uint64 source = address_of_row(from.base, first_row + row, from.row_bytes) + chunk * 16;
-  const uint32 target = to.address + P::offset(row, chunk);
+  const uint32 target = P::offset(row, chunk) + to.address;
 #pragma unroll
   for (int r = 0; r < Rows; r += kStep) {
     // Where the rows of a pass outnumber those left, the threads beyond them rest.
@@ -53,6 +54,13 @@ __device__ __forceinline__ void copy_tile(SmemTile<T, Rows, Cols> to, Matrix fro
         copy_chunk(row_target + p * to.kPanelBytes, row_source + p * P::kPitch);
     }
   }
+}
+template <int Threads, typename Tile, typename V> __device__ __forceinline__ void copy_tile(Tile to, V from, int first_row) {
+  copy_rows<false, Threads>(to, from, first_row);
+}
+template <int Threads, typename Tile, typename V>
+__device__ __forceinline__ void copy_tile_or_zeros(Tile to, V from, int first_row) {
+  copy_rows<true, Threads>(to, from, first_row);
 }
 
 } // namespace attune

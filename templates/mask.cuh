@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 #pragma once
-#include "mma.cuh"
+#include "elementwise.cuh"
 
 namespace attune {
 
@@ -20,39 +20,45 @@ __device__ __forceinline__ int owned_below(int bound) {
 // Bits from `count` on. shl.b32 clamps: a shift by 32 or more gives 0.
 __device__ __forceinline__ uint32 bits_from(int count) {
   uint32 r;
-  asm("shl.b32 %0, -1, %1;" : "=r"(r) : "r"(max(count, 0)));
+  asm("shl.b32 %0, -1, %1;" : "=r"(r) : "r"(larger(count, 0)));
   return r;
 }
 
-// The keys that a thread's rows see, as counts of owned columns. A bound that moves one key a row grows by 2 counts in
-// 8 rows, so one register serves all the thread's rows.
-struct Interval {
-  int from;   // first kept, for the thread's first row; grows with the row
-  int below;  // first not kept, for the thread's first row; grows with the row
-  int length; // first that does not exist
-};
-
-// -inf in the columns of x, whose first key is `first_key`, that a row does not see.
-template <bool Left, bool Right, int M, int N, int W, int R>
-__device__ __forceinline__ void keep_interval(Vec<float, R, AccShape<M, N, W>> &x, int first_key, Interval keep) {
+// x, but -inf outside the columns `first` .. `last` of each row; column 0 of x is column `start` of the whole. Bounds are
+// rows or one number.
+template <bool Left, bool Right, int M, int N, int W, int R, typename First, typename Last>
+__device__ __forceinline__ AccOf<M, N, W> keep_interval(Vec<float, R, AccShape<M, N, W>> x, int start, const First &first,
+                                                        const Last &last) {
 #pragma unroll
   for (int row = 0; row < M / (8 * W); ++row)
 #pragma unroll
     for (int word = 0; word < (N + 127) / 128; ++word) {
-      const int rows_down = row / 2 * 4 * W + row % 2 * 2;
-      const int first = first_key / 4 + word * 32;
-      uint32 drop = bits_from(min(Right ? keep.below + rows_down : keep.length, keep.length) - first);
+      const int before = start / 4 + word * 32;
+      uint32 drop = 0;
+      if (Right)
+        drop = bits_from(owned_below(element<RowShape<M, W>>(last, row) + 1) - before);
       if (Left)
-        drop |= ~bits_from(keep.from + rows_down - first);
+        drop |= ~bits_from(owned_below(element<RowShape<M, W>>(first, row)) - before);
 #pragma unroll
-      for (int b = 0; b < 32; ++b) {
-        const int n = word * 16 + b / 2;
+      for (int bit = 0; bit < 32; ++bit) {
+        const int n = word * 16 + bit / 2;
         if (n < N / 8) {
-          float &e = x[(row / 2 * (N / 8) + n) * 4 + row % 2 * 2 + b % 2];
-          e = drop & 1u << b ? __int_as_float(0xff800000) : e;
+          float &e = x[(row / 2 * (N / 8) + n) * 4 + row % 2 * 2 + bit % 2];
+          e = drop & 1u << bit ? -infinity() : e;
         }
       }
     }
+  return x;
+}
+template <typename Acc, typename First, typename Last>
+__device__ __forceinline__ Acc keep_columns(const Acc &x, int start, const First &first, const Last &last) {
+  return keep_interval<true, true>(x, start, first, last);
+}
+template <typename Acc, typename Last> __device__ __forceinline__ Acc keep_columns_to(const Acc &x, int start, const Last &last) {
+  return keep_interval<false, true>(x, start, 0, last);
+}
+template <typename Acc, typename First> __device__ __forceinline__ Acc keep_columns_from(const Acc &x, int start, const First &first) {
+  return keep_interval<true, false>(x, start, first, 0);
 }
 
 } // namespace attune

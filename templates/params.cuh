@@ -25,24 +25,14 @@ struct ForwardParams {
 };
 static_assert(sizeof(TensorParams) == 32 && sizeof(ForwardParams) == 176, "the layout of KernelParams.h");
 
-struct Tile {
-  int first_row, head, kv_head, batch;
-};
-// redux.sync.max: what every thread knows to be the same for all, said so that the assembler knows it too and keeps
-// what follows from it in uniform registers. A quotient would else pin the addresses of K and V to four registers a
-// thread, which is what the largest tiles lack.
+// redux.sync.max: what every thread knows to be the same for all, said so that the assembler knows it too and keeps what
+// follows from it in uniform registers. The quotient that is the KV head would else pin the addresses of K and V to four
+// registers a thread, which is what the largest tiles lack.
 __device__ __forceinline__ int uniform(int x) {
   int y;
   asm("redux.sync.max.s32 %0, %1, 0xffffffff;" : "=r"(y) : "r"(x));
   return y;
 }
-
-// Which query rows, head and batch entry this block owns.
-__device__ __forceinline__ Tile locate(const ForwardParams &p, int block_q) {
-  const int head = blockIdx.y;
-  return {int(blockIdx.x) * block_q, head, uniform(head / p.heads_per_kv_head), int(blockIdx.z)};
-}
-
 // mad.wide.s32: base + row * row_bytes, exact in 64 bits. Written as an instruction, because from 64-bit C++ arithmetic
 // the compiler makes three to five of them.
 __device__ __forceinline__ uint64 address_of_row(uint64 base, int row, int row_bytes) {
@@ -51,14 +41,15 @@ __device__ __forceinline__ uint64 address_of_row(uint64 base, int row, int row_b
   return address;
 }
 
-// One (batch, head) matrix in global memory.
-struct Matrix {
-  uint64 base;    // address of row 0
-  int row_bytes;  // between rows
-  int rows;       // that exist
+// The matrix of one (batch, head): rows of Cols adjacent elements.
+template <typename T, int Cols> struct View {
+  uint64 base;   // address of row 0
+  int row_bytes; // between rows
+  int rows;      // that exist
 };
-__device__ __forceinline__ Matrix matrix(const TensorParams &t, int batch, int head, int rows) {
-  return {t.base + 2 * (uint64(batch) * uint64(t.batch_stride) + uint64(head) * uint64(t.head_stride)), int(t.row_stride) * 2, rows};
+template <typename T, int Cols> __device__ __forceinline__ View<T, Cols> view(const TensorParams &t, int batch, int head, int rows) {
+  const uint64 element = uint64(batch) * uint64(t.batch_stride) + uint64(uniform(head)) * uint64(t.head_stride);
+  return {t.base + element * sizeof(T), Cols == 1 ? int(sizeof(T)) : int(t.row_stride) * int(sizeof(T)), rows};
 }
 
 } // namespace attune

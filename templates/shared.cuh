@@ -1,4 +1,4 @@
-//===- shared.cuh - swizzled tiles and rings in shared memory ---*- CUDA -*-===//
+//===- shared.cuh - swizzled tiles in shared memory -------------*- CUDA -*-===//
 //
 // A tile of Rows x Cols 16-bit elements lies in panels, each as wide as the widest swizzle span that divides the
 // columns: 64, 32 or 16 columns. In a panel, rows follow each other and the 16-byte chunks of a row are permuted
@@ -31,17 +31,6 @@ template <typename T, int Rows, int Cols> struct SmemTile {
   static constexpr int kBytes = Rows * Cols * 2;
   static constexpr int kPanelBytes = Rows * Panel<Cols>::kPitch;
   uint32 address;
-};
-
-// Stages tiles of one kind, one after the other.
-template <typename T, int Stages, int Rows, int Cols> struct Ring {
-  static constexpr int kBytes = Stages * Rows * Cols * 2;
-  uint32 address;
-  __device__ __forceinline__ SmemTile<T, Rows, Cols> operator[](int slot) const {
-    return {address + (Stages == 1 ? 0 : slot * (Rows * Cols * 2))};
-  }
-  // The slot after this one.
-  __device__ static __forceinline__ int next(int slot) { return slot + 1 == Stages ? 0 : slot + 1; }
 };
 
 // Shared-space address of the block's dynamic shared memory.

@@ -17,55 +17,51 @@ __device__ __forceinline__ void store_global(uint64 to, const uint32 (&r)[4]) {
 }
 __device__ __forceinline__ void store_global(uint64 to, float x) { asm volatile("st.global.f32 [%0], %1;" ::"l"(to), "f"(x) : "memory"); }
 
-// An accumulator, rounded to T, into a tile in shared memory.
-template <typename T, int M, int N, int W, int R>
-__device__ __forceinline__ void store_tile(SmemTile<T, M, N> to, const Vec<float, R, AccShape<M, N, W>> &x) {
+// Rows first_row .. that exist of a view, 16 bytes at a time, of an accumulator that is rounded to T on the way through
+// `staging`.
+template <typename T, int Width, int M, int N, int W, int R>
+__device__ __forceinline__ void store_tile(View<T, Width> to, int first_row, const Vec<float, R, AccShape<M, N, W>> &x,
+                                           SmemTile<T, M, N> staging) {
   using P = Panel<N>;
-  // Rows 8 apart swizzle alike, so two rows and all panels are at constants from one address a chunk.
-  const uint32 row = warp() * 16 + lane() / 4;
-  const uint32 address = to.address + P::offset(row, 0) + lane() % 4 * 4;
+  // Rows 8 apart swizzle alike, so all of a chunk's rows and panels are at constants from one address.
+  const uint32 offset = P::offset(warp() * 16 + lane() / 4, 0) + lane() % 4 * 4;
 #pragma unroll
   for (int n = 0; n < N / 8; ++n) {
-    const uint32 chunk = (address ^ n % P::kChunks * 16) + n / P::kChunks * to.kPanelBytes;
+    const uint32 chunk = (offset ^ n % P::kChunks * 16) + staging.address + n / P::kChunks * staging.kPanelBytes;
 #pragma unroll
-    for (int m = 0; m < M / (16 * W); ++m)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const float *pair = &x.at[(m * (N / 8) + n) * 4 + half * 2];
-        store_shared(chunk + (m * 16 * W + half * 8) * P::kPitch, round_pair(T{}, pair[0], pair[1]));
-      }
+    for (int half = 0; half < R / (N / 4); ++half) {
+      const int pair = half / 2 * (N / 2) + n * 4 + half % 2 * 2;
+      store_shared(chunk + (half / 2 * 16 * W + half % 2 * 8) * P::kPitch, round_pair(T{}, x[pair], x[pair + 1]));
+    }
   }
-}
+  block_barrier();
 
-// A tile's rows that exist, Width columns of them, from shared to global memory in 16-byte pieces.
-template <int Width, int Threads, typename T, int Rows, int Cols>
-__device__ __forceinline__ void write_tile(Matrix to, int first_row, SmemTile<T, Rows, Cols> from) {
-  using P = Panel<Cols>;
-  constexpr int kStep = Threads / P::kChunks;
+  constexpr int kStep = W * 32 / P::kChunks;
   const int row = threadIdx.x / P::kChunks, chunk = threadIdx.x % P::kChunks;
 #pragma unroll
-  for (int r = 0; r < Rows; r += kStep) {
-    if (first_row + r + row >= to.rows || (Rows % kStep != 0 && r + row >= Rows))
+  for (int r = 0; r < M; r += kStep) {
+    if (first_row + r + row >= to.rows || (M % kStep != 0 && r + row >= M))
       continue;
+    const uint64 target = address_of_row(to.base, first_row + r + row, to.row_bytes) + chunk * 16;
 #pragma unroll
     for (int p = 0; p < P::kCount; ++p) {
-      if (Cols != Width && p * P::kCols + chunk * 8 >= Width)
+      if (N != Width && p * P::kCols + chunk * 8 >= Width)
         continue;
       uint32 data[4];
-      load_shared(data, from.address + p * from.kPanelBytes + P::offset(r + row, chunk));
-      store_global(to.base + int64(first_row + r + row) * int64(to.row_bytes) + p * P::kPitch + chunk * 16, data);
+      load_shared(data, staging.address + p * staging.kPanelBytes + P::offset(r + row, chunk));
+      store_global(target + p * P::kPitch, data);
     }
   }
 }
 
 // One f32 a row that exists, by the first lane of the row's quad.
 template <int M, int W, int R>
-__device__ __forceinline__ void write_rows(uint64 base, int first_row, int rows, const Vec<float, R, RowShape<M, W>> &x) {
+__device__ __forceinline__ void store_rows(View<float, 1> to, int first_row, const Vec<float, R, RowShape<M, W>> &x) {
 #pragma unroll
   for (int i = 0; i < R; ++i) {
     const int row = first_row + i / 2 * 16 * W + int(warp()) * 16 + i % 2 * 8 + int(lane() / 4);
-    if (lane() % 4 == 0 && row < rows)
-      store_global(base + uint64(row) * 4, x[i]);
+    if (lane() % 4 == 0 && row < to.rows)
+      store_global(address_of_row(to.base, row, to.row_bytes), x[i]);
   }
 }
 

@@ -35,84 +35,51 @@ template <typename T, int R, typename Shape> struct Vec {
 template <int M, int N, int Warps> struct AccShape {
   static constexpr int kMTiles = M / (16 * Warps);
   static constexpr int kNTiles = N / 8;
+  static constexpr int kRegisters = kMTiles * kNTiles * 4;
   static_assert(kMTiles * 16 * Warps == M && kNTiles * 8 == N);
 };
-template <int M, int N, int Warps>
-using AccOf = Vec<float, AccShape<M, N, Warps>::kMTiles * AccShape<M, N, Warps>::kNTiles * 4, AccShape<M, N, Warps>>;
+template <int M, int N, int Warps, typename T = float>
+using AccOf = Vec<T, AccShape<M, N, Warps>::kRegisters, AccShape<M, N, Warps>>;
 
-// One f32 a row, the same in the four lanes of a quad: register m_tile * 2 + (0: row g, 1: row g + 8).
+// One value a row, the same in the four lanes of a quad: register m_tile * 2 + (0: row g, 1: row g + 8).
 template <int M, int Warps> struct RowShape {
-  static constexpr int kMTiles = M / (16 * Warps);
+  static constexpr int kRegisters = M / (16 * Warps) * 2;
 };
-template <int M, int Warps> using RowOf = Vec<float, RowShape<M, Warps>::kMTiles * 2, RowShape<M, Warps>>;
+template <int M, int Warps, typename T = float>
+using RowOf = Vec<T, RowShape<M, Warps>::kRegisters, RowShape<M, Warps>>;
 
 // An M x K left operand of a dot, two 16-bit elements a register: (m_tile * K/16 + k_step) * 4 + i, where i
 // counts (row g, columns 2*i ..), (g + 8, 2*i ..), (g, 2*i + 8 ..), (g + 8, 2*i + 8 ..).
 template <typename T, int M, int K, int Warps> struct AOperandShape {
   static constexpr int kMTiles = M / (16 * Warps);
   static constexpr int kKSteps = K / 16;
+  static constexpr int kRegisters = kMTiles * kKSteps * 4;
   static_assert(kMTiles * 16 * Warps == M && kKSteps * 16 == K);
 };
 template <typename T, int M, int K, int Warps>
-using AOperandOf = Vec<uint32, AOperandShape<T, M, K, Warps>::kMTiles * AOperandShape<T, M, K, Warps>::kKSteps * 4,
-                       AOperandShape<T, M, K, Warps>>;
+using AOperandOf = Vec<uint32, AOperandShape<T, M, K, Warps>::kRegisters, AOperandShape<T, M, K, Warps>>;
 
 // A constant in every register of whatever it initialises.
-struct Splat {
-  float value;
-  template <int R, typename S> __device__ __forceinline__ operator Vec<float, R, S>() const {
-    Vec<float, R, S> v;
+template <typename T> struct Splat {
+  T value;
+  template <int R, typename S> __device__ __forceinline__ operator Vec<T, R, S>() const {
+    Vec<T, R, S> v;
 #pragma unroll
     for (int i = 0; i < R; ++i)
       v[i] = value;
     return v;
   }
 };
-__device__ __forceinline__ Splat zero() { return {0.0f}; }
-__device__ __forceinline__ Splat minus_inf() { return {__int_as_float(0xff800000)}; }
+template <typename T> __device__ __forceinline__ Splat<T> splat(T value) { return {value}; }
+__device__ __forceinline__ Splat<float> zero() { return {0.0f}; }
+__device__ __forceinline__ float infinity() { return __int_as_float(0x7f800000); }
+__device__ __forceinline__ Splat<float> minus_inf() { return {-infinity()}; }
 
-// Elementwise arithmetic. f32, rounded to nearest, never contracted: the intrinsics are add.rn, sub.rn, mul.rn.
-template <int R, typename S>
-__device__ __forceinline__ Vec<float, R, S> operator+(const Vec<float, R, S> &a, const Vec<float, R, S> &b) {
-  Vec<float, R, S> v;
-#pragma unroll
-  for (int i = 0; i < R; ++i)
-    v[i] = __fadd_rn(a[i], b[i]);
-  return v;
-}
-template <int R, typename S>
-__device__ __forceinline__ Vec<float, R, S> operator-(const Vec<float, R, S> &a, const Vec<float, R, S> &b) {
-  Vec<float, R, S> v;
-#pragma unroll
-  for (int i = 0; i < R; ++i)
-    v[i] = __fsub_rn(a[i], b[i]);
-  return v;
-}
-template <int R, typename S>
-__device__ __forceinline__ Vec<float, R, S> operator*(const Vec<float, R, S> &a, const Vec<float, R, S> &b) {
-  Vec<float, R, S> v;
-#pragma unroll
-  for (int i = 0; i < R; ++i)
-    v[i] = __fmul_rn(a[i], b[i]);
-  return v;
-}
-template <int R, typename S> __device__ __forceinline__ Vec<float, R, S> operator*(const Vec<float, R, S> &a, float b) {
-  Vec<float, R, S> v;
-#pragma unroll
-  for (int i = 0; i < R; ++i)
-    v[i] = __fmul_rn(a[i], b);
-  return v;
-}
+// Quotient and remainder of numbers that are not negative.
+__device__ __forceinline__ int div(int x, int y) { return int(unsigned(x) / unsigned(y)); }
+__device__ __forceinline__ int mod(int x, int y) { return int(unsigned(x) % unsigned(y)); }
 
-// Every row's value times every element of the row.
-template <int M, int N, int W, int R>
-__device__ __forceinline__ Vec<float, R, AccShape<M, N, W>> operator*(const Vec<float, R, AccShape<M, N, W>> &a,
-                                                                      const RowOf<M, W> &row) {
-  Vec<float, R, AccShape<M, N, W>> v;
-#pragma unroll
-  for (int i = 0; i < R; ++i)
-    v[i] = __fmul_rn(a[i], row[i / (N / 2) * 2 + i / 2 % 2]);
-  return v;
-}
+__device__ __forceinline__ uint32 lane() { return threadIdx.x % 32; }
+__device__ __forceinline__ uint32 warp() { return threadIdx.x / 32; }
 
 } // namespace attune

@@ -1,0 +1,180 @@
+//===- elementwise.cuh - arithmetic on tiles --------------------*- CUDA -*-===//
+//
+// Operators over accumulators, rows and scalars. A scalar stands for a tile of itself, and beside an accumulator a
+// row stands for the accumulator whose every column it is. f32 is rounded to nearest and never contracted: the
+// intrinsics are add.rn, sub.rn, mul.rn, fma.rn.
+//
+//===----------------------------------------------------------------------===//
+#pragma once
+#include "vec.cuh"
+
+namespace attune {
+
+// The tile shape that an operation on A and B gives; none for two scalars.
+struct Scalar {};
+template <typename A> struct ShapeOfOne {
+  using type = Scalar;
+};
+template <typename T, int R, typename S> struct ShapeOfOne<Vec<T, R, S>> {
+  using type = S;
+};
+template <typename A, typename B> struct Join;
+template <typename S> struct Join<S, S> {
+  using type = S;
+};
+template <> struct Join<Scalar, Scalar> {
+  using type = Scalar;
+};
+template <int M, int N, int W> struct Join<AccShape<M, N, W>, Scalar> {
+  using type = AccShape<M, N, W>;
+};
+template <int M, int N, int W> struct Join<Scalar, AccShape<M, N, W>> {
+  using type = AccShape<M, N, W>;
+};
+template <int M, int W> struct Join<RowShape<M, W>, Scalar> {
+  using type = RowShape<M, W>;
+};
+template <int M, int W> struct Join<Scalar, RowShape<M, W>> {
+  using type = RowShape<M, W>;
+};
+template <int M, int N, int W> struct Join<AccShape<M, N, W>, RowShape<M, W>> {
+  using type = AccShape<M, N, W>;
+};
+template <int M, int N, int W> struct Join<RowShape<M, W>, AccShape<M, N, W>> {
+  using type = AccShape<M, N, W>;
+};
+template <typename A> using ShapeOf = typename ShapeOfOne<A>::type;
+template <typename A, typename B> using ShapeOf2 = typename Join<ShapeOf<A>, ShapeOf<B>>::type;
+template <typename A, typename B, typename C> using ShapeOf3 = typename Join<ShapeOf2<A, B>, ShapeOf<C>>::type;
+
+// Register i of an operand, seen as a tile of shape S.
+template <typename S, typename T> struct Element {
+  __device__ static __forceinline__ T get(const T &x, int) { return x; }
+};
+template <typename S, typename T, int R> struct Element<S, Vec<T, R, S>> {
+  __device__ static __forceinline__ T get(const Vec<T, R, S> &x, int i) { return x[i]; }
+};
+template <int M, int N, int W, typename T, int R> struct Element<AccShape<M, N, W>, Vec<T, R, RowShape<M, W>>> {
+  __device__ static __forceinline__ T get(const Vec<T, R, RowShape<M, W>> &x, int i) { return x[i / (N / 2) * 2 + i / 2 % 2]; }
+};
+template <typename S, typename A> __device__ __forceinline__ auto element(const A &a, int i) { return Element<S, A>::get(a, i); }
+
+// f of the operands' elements, one register after the other. There is no map over scalars alone.
+template <typename S, typename F, typename... A>
+__device__ __forceinline__ auto map(F f, const A &...a) -> Vec<decltype(f(element<S>(a, 0)...)), S::kRegisters, S> {
+  Vec<decltype(f(element<S>(a, 0)...)), S::kRegisters, S> v;
+#pragma unroll
+  for (int i = 0; i < S::kRegisters; ++i)
+    v[i] = f(element<S>(a, i)...);
+  return v;
+}
+
+// The scalar operations.
+__device__ __forceinline__ float add(float x, float y) { return __fadd_rn(x, y); }
+__device__ __forceinline__ float subtract(float x, float y) { return __fsub_rn(x, y); }
+__device__ __forceinline__ float multiply(float x, float y) { return __fmul_rn(x, y); }
+__device__ __forceinline__ int add(int x, int y) { return int(unsigned(x) + unsigned(y)); }
+__device__ __forceinline__ int subtract(int x, int y) { return int(unsigned(x) - unsigned(y)); }
+__device__ __forceinline__ int multiply(int x, int y) { return int(unsigned(x) * unsigned(y)); }
+// max.NaN, min.NaN: NaN if either is.
+__device__ __forceinline__ float larger(float x, float y) {
+  float r;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(x), "f"(y));
+  return r;
+}
+__device__ __forceinline__ float smaller(float x, float y) {
+  float r;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(x), "f"(y));
+  return r;
+}
+__device__ __forceinline__ int larger(int x, int y) { return x > y ? x : y; }
+__device__ __forceinline__ int smaller(int x, int y) { return x < y ? x : y; }
+// ex2.approx.ftz, lg2.approx.ftz, rcp.approx.ftz: one instruction each.
+__device__ __forceinline__ float exp2_approx(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ __forceinline__ float log2_approx(float x) {
+  float y;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ __forceinline__ float reciprocal_approx(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+#define ATTUNE_BINARY(NAME, EXPRESSION)                                                                                \
+  template <typename A, typename B, typename S = ShapeOf2<A, B>, int = S::kRegisters>                                  \
+  __device__ __forceinline__ auto NAME(const A &a, const B &b) {                                                       \
+    return map<S>([](auto x, auto y) { return EXPRESSION; }, a, b);                                                    \
+  }
+ATTUNE_BINARY(operator+, add(x, y))
+ATTUNE_BINARY(operator-, subtract(x, y))
+ATTUNE_BINARY(operator*, multiply(x, y))
+ATTUNE_BINARY(operator/, __fdiv_rn(x, y))
+ATTUNE_BINARY(max, larger(x, y))
+ATTUNE_BINARY(min, smaller(x, y))
+ATTUNE_BINARY(operator==, x == y)
+ATTUNE_BINARY(operator!=, x != y)
+ATTUNE_BINARY(operator<, x < y)
+ATTUNE_BINARY(operator<=, x <= y)
+ATTUNE_BINARY(operator>, x > y)
+ATTUNE_BINARY(operator>=, x >= y)
+ATTUNE_BINARY(operator&, decltype(x)(x & y))
+ATTUNE_BINARY(operator|, decltype(x)(x | y))
+ATTUNE_BINARY(operator^, decltype(x)(x ^ y))
+#undef ATTUNE_BINARY
+
+#define ATTUNE_UNARY(NAME, EXPRESSION)                                                                                 \
+  template <typename T, int R, typename S> __device__ __forceinline__ auto NAME(const Vec<T, R, S> &a) {               \
+    return map<S>([](auto x) { return EXPRESSION; }, a);                                                               \
+  }
+ATTUNE_UNARY(operator-, -x)
+ATTUNE_UNARY(operator!, !x)
+ATTUNE_UNARY(abs, fabsf(x))
+ATTUNE_UNARY(exp2, exp2_approx(x))
+ATTUNE_UNARY(log2, log2_approx(x))
+ATTUNE_UNARY(reciprocal, reciprocal_approx(x))
+ATTUNE_UNARY(to_float, float(x))
+#undef ATTUNE_UNARY
+
+template <typename A, typename B, typename C, typename S = ShapeOf3<A, B, C>, int = S::kRegisters>
+__device__ __forceinline__ auto fma(const A &a, const B &b, const C &c) {
+  return map<S>([](float x, float y, float z) { return __fmaf_rn(x, y, z); }, a, b, c);
+}
+// a where the condition holds, else b.
+template <typename A, typename B, typename C, typename S = ShapeOf3<A, B, C>, int = S::kRegisters>
+__device__ __forceinline__ auto select(const A &condition, const B &a, const C &b) {
+  return map<S>([](bool x, auto y, auto z) { return x ? y : z; }, condition, a, b);
+}
+// A choice that is the same for the whole tile.
+template <typename T, int R, typename S>
+__device__ __forceinline__ Vec<T, R, S> choose(bool condition, const Vec<T, R, S> &a, const Vec<T, R, S> &b) {
+  return map<S>([=](T x, T y) { return condition ? x : y; }, a, b);
+}
+// A row's value in each of N columns.
+template <int N, typename T, int R, int M, int W>
+__device__ __forceinline__ AccOf<M, N, W, T> spread(const Vec<T, R, RowShape<M, W>> &row) {
+  return map<AccShape<M, N, W>>([](T x) { return x; }, row);
+}
+
+// Row indices inside the tile, and column indices.
+template <int M, int W> __device__ __forceinline__ RowOf<M, W, int> row_index() {
+  RowOf<M, W, int> rows;
+#pragma unroll
+  for (int i = 0; i < M / (8 * W); ++i)
+    rows[i] = int(warp()) * 16 + int(lane() / 4) + i / 2 * 16 * W + i % 2 * 8;
+  return rows;
+}
+template <int M, int N, int W> __device__ __forceinline__ AccOf<M, N, W, int> column_index() {
+  AccOf<M, N, W, int> columns;
+#pragma unroll
+  for (int i = 0; i < AccShape<M, N, W>::kRegisters; ++i)
+    columns[i] = int(lane() % 4) * 2 + i / 4 % (N / 8) * 8 + i % 2;
+  return columns;
+}
+
+} // namespace attune
