@@ -106,59 +106,73 @@ __device__ __forceinline__ float reciprocal_approx(float x) {
   return y;
 }
 
-#define ATTUNE_BINARY(NAME, EXPRESSION)                                                                                \
+// A function object and the operator on tiles that maps it. (Lambdas would need a compiler flag to run on the device.)
+#define ATTUNE_BINARY(OBJECT, NAME, EXPRESSION)                                                                        \
+  struct OBJECT {                                                                                                      \
+    template <typename X, typename Y> __device__ __forceinline__ auto operator()(X x, Y y) const { return EXPRESSION; } \
+  };                                                                                                                   \
   template <typename A, typename B, typename S = ShapeOf2<A, B>, int = S::kRegisters>                                  \
   __device__ __forceinline__ auto NAME(const A &a, const B &b) {                                                       \
-    return map<S>([](auto x, auto y) { return EXPRESSION; }, a, b);                                                    \
+    return map<S>(OBJECT{}, a, b);                                                                                     \
   }
-ATTUNE_BINARY(operator+, add(x, y))
-ATTUNE_BINARY(operator-, subtract(x, y))
-ATTUNE_BINARY(operator*, multiply(x, y))
-ATTUNE_BINARY(operator/, __fdiv_rn(x, y))
-ATTUNE_BINARY(max, larger(x, y))
-ATTUNE_BINARY(min, smaller(x, y))
-ATTUNE_BINARY(operator==, x == y)
-ATTUNE_BINARY(operator!=, x != y)
-ATTUNE_BINARY(operator<, x < y)
-ATTUNE_BINARY(operator<=, x <= y)
-ATTUNE_BINARY(operator>, x > y)
-ATTUNE_BINARY(operator>=, x >= y)
-ATTUNE_BINARY(operator&, decltype(x)(x & y))
-ATTUNE_BINARY(operator|, decltype(x)(x | y))
-ATTUNE_BINARY(operator^, decltype(x)(x ^ y))
+ATTUNE_BINARY(Add, operator+, add(x, y))
+ATTUNE_BINARY(Subtract, operator-, subtract(x, y))
+ATTUNE_BINARY(Multiply, operator*, multiply(x, y))
+ATTUNE_BINARY(Divide, operator/, __fdiv_rn(x, y))
+ATTUNE_BINARY(Max, max, larger(x, y))
+ATTUNE_BINARY(Min, min, smaller(x, y))
+ATTUNE_BINARY(Equal, operator==, x == y)
+ATTUNE_BINARY(NotEqual, operator!=, x != y)
+ATTUNE_BINARY(Less, operator<, x < y)
+ATTUNE_BINARY(LessEqual, operator<=, x <= y)
+ATTUNE_BINARY(Greater, operator>, x > y)
+ATTUNE_BINARY(GreaterEqual, operator>=, x >= y)
+ATTUNE_BINARY(And, operator&, X(x & y))
+ATTUNE_BINARY(Or, operator|, X(x | y))
+ATTUNE_BINARY(Xor, operator^, X(x ^ y))
 #undef ATTUNE_BINARY
 
-#define ATTUNE_UNARY(NAME, EXPRESSION)                                                                                 \
+#define ATTUNE_UNARY(OBJECT, NAME, EXPRESSION)                                                                         \
+  struct OBJECT {                                                                                                      \
+    template <typename X> __device__ __forceinline__ auto operator()(X x) const { return EXPRESSION; }                 \
+  };                                                                                                                   \
   template <typename T, int R, typename S> __device__ __forceinline__ auto NAME(const Vec<T, R, S> &a) {               \
-    return map<S>([](auto x) { return EXPRESSION; }, a);                                                               \
+    return map<S>(OBJECT{}, a);                                                                                        \
   }
-ATTUNE_UNARY(operator-, -x)
-ATTUNE_UNARY(operator!, !x)
-ATTUNE_UNARY(abs, fabsf(x))
-ATTUNE_UNARY(exp2, exp2_approx(x))
-ATTUNE_UNARY(log2, log2_approx(x))
-ATTUNE_UNARY(reciprocal, reciprocal_approx(x))
-ATTUNE_UNARY(to_float, float(x))
+ATTUNE_UNARY(Negate, operator-, -x)
+ATTUNE_UNARY(Not, operator!, !x)
+ATTUNE_UNARY(Abs, abs, fabsf(x))
+ATTUNE_UNARY(Exp2, exp2, exp2_approx(x))
+ATTUNE_UNARY(Log2, log2, log2_approx(x))
+ATTUNE_UNARY(Reciprocal, reciprocal, reciprocal_approx(x))
+ATTUNE_UNARY(ToFloat, to_float, float(x))
+ATTUNE_UNARY(Same, same, x)
 #undef ATTUNE_UNARY
 
+struct Fma {
+  __device__ __forceinline__ float operator()(float x, float y, float z) const { return __fmaf_rn(x, y, z); }
+};
 template <typename A, typename B, typename C, typename S = ShapeOf3<A, B, C>, int = S::kRegisters>
 __device__ __forceinline__ auto fma(const A &a, const B &b, const C &c) {
-  return map<S>([](float x, float y, float z) { return __fmaf_rn(x, y, z); }, a, b, c);
+  return map<S>(Fma{}, a, b, c);
 }
 // a where the condition holds, else b.
+struct Select {
+  template <typename Y> __device__ __forceinline__ Y operator()(bool x, Y y, Y z) const { return x ? y : z; }
+};
 template <typename A, typename B, typename C, typename S = ShapeOf3<A, B, C>, int = S::kRegisters>
 __device__ __forceinline__ auto select(const A &condition, const B &a, const C &b) {
-  return map<S>([](bool x, auto y, auto z) { return x ? y : z; }, condition, a, b);
+  return map<S>(Select{}, condition, a, b);
 }
 // A choice that is the same for the whole tile.
 template <typename T, int R, typename S>
 __device__ __forceinline__ Vec<T, R, S> choose(bool condition, const Vec<T, R, S> &a, const Vec<T, R, S> &b) {
-  return map<S>([=](T x, T y) { return condition ? x : y; }, a, b);
+  return map<S>(Select{}, condition, a, b);
 }
 // A row's value in each of N columns.
 template <int N, typename T, int R, int M, int W>
 __device__ __forceinline__ AccOf<M, N, W, T> spread(const Vec<T, R, RowShape<M, W>> &row) {
-  return map<AccShape<M, N, W>>([](T x) { return x; }, row);
+  return map<AccShape<M, N, W>>(Same{}, row);
 }
 
 // Row indices inside the tile, and column indices.

@@ -1,0 +1,599 @@
+// CudaPrinter: statements, and which variables carry what from one to the next.
+#include "compiler/target/cuda/CudaPrinter.h"
+
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/FormatVariadic.h"
+
+#include <fmt/format.h>
+
+using namespace mlir;
+
+namespace attune {
+
+CudaPrinter::CudaPrinter(thread::KernelOp kernel) : kernel(kernel), warps(kernel.getWarps()) {}
+
+void CudaPrinter::line(const llvm::Twine &text) {
+  std::string string = text.str();
+  if (!string.empty())
+    out += std::string(size_t(depth) * 2, ' ') + string;
+  out += '\n';
+}
+
+void CudaPrinter::comment(StringRef note) {
+  std::string text = note.str();
+  text[0] = char(toupper(text[0]));
+  line("// " + text + (text.back() == '.' ? "" : "."));
+}
+
+/// A blank line and a comment before the first statement of each part of the kernel. Parts follow each other;
+/// what comes back to an earlier one stays where it is.
+void CudaPrinter::section(Part part) {
+  static const char *const comments[] = {
+      "",
+      "Which queries, head and batch entry this block owns.",
+      "The matrices of this head.",
+      "Which blocks of keys to visit, and which keys each row sees.",
+      "Shared memory.",
+      "The first tiles travel.",
+      "The output, and for each row its reference maximum, that times the scale, and its sum.",
+      "Divide by the sums, and store."};
+  if (depth != 1 || part <= current)
+    return;
+  if (current != Part::None)
+    line("");
+  current = part;
+  line(llvm::Twine("// ") + comments[int(part)]);
+}
+
+//===----------------------------------------------------------------------===//
+// Names and variables
+//===----------------------------------------------------------------------===//
+
+std::string CudaPrinter::unique(std::string name) {
+  // What the templates and CUDA call something else.
+  static const llvm::StringMap<StringRef> taken = {{"max", "largest"},
+                                                   {"min", "smallest"},
+                                                   {"params", "parameters"},
+                                                   {"smem", "tile"},
+                                                   {"shared", "base"}};
+  static const llvm::StringSet<> reserved = {
+      "abs",    "add",       "auto",      "bool",    "case",     "char",     "choose",   "class",
+      "const",  "default",   "div",       "do",      "dot",      "double",   "element",  "else",
+      "enum",   "exp2",      "f16",       "bf16",    "false",    "float",    "fma",      "for",
+      "goto",   "if",        "infinity",  "inline",  "int",      "lane",     "larger",   "log2",
+      "long",   "map",       "minus_inf", "mma",     "mod",      "multiply", "new",      "reciprocal",
+      "return", "row_index", "row_max",   "row_sum", "select",   "short",    "signed",   "smaller",
+      "splat",  "spread",    "static",    "struct",  "subtract", "switch",   "template", "this",
+      "true",   "typename",  "uniform",   "union",   "unsigned", "view",     "void",     "warp",
+      "while",  "zero"};
+  if (auto other = taken.find(name); other != taken.end())
+    name = other->second.str();
+  if (reserved.contains(name))
+    name += "_value";
+  auto used = [&](const std::string &candidate) {
+    return llvm::any_of(scopes, [&](const llvm::StringSet<> &scope) { return scope.contains(candidate); });
+  };
+  std::string candidate = name;
+  for (int i = 2; used(candidate); ++i)
+    candidate = fmt::format("{}_{}", name, i);
+  scopes.back().insert(candidate);
+  return candidate;
+}
+
+std::string CudaPrinter::nameOf(Operation *op) {
+  if (std::string name = nameFrom(op->getLoc()); !name.empty())
+    return name;
+  return TypeSwitch<Operation *, std::string>(op)
+      .Case([](thread::DotOp dot) { return dot.getTransposed() ? "scores" : "out"; })
+      .Case([](thread::LoadOperandOp) { return "q"; })
+      .Case([](thread::KeepColumnsOp) { return "kept"; })
+      .Case([](thread::RowReduceOp reduce) {
+        return reduce.getKind() == tile::Reduction::Max ? "new_max" : "sum";
+      })
+      .Case([](thread::RowCombineOp) { return "whole_row"; })
+      .Case([](thread::WarpAnyOp) { return "any"; })
+      .Case([](math::Exp2Op) { return "power"; })
+      .Case<arith::CmpFOp, arith::CmpIOp>([](auto) { return "is"; })
+      .Default([](Operation *op) { return isa<VectorType>(op->getResult(0).getType()) ? "x" : "n"; });
+}
+
+int CudaPrinter::newVariable(std::string name) {
+  variables.push_back({unique(std::move(name)), Value()});
+  return int(variables.size()) - 1;
+}
+
+int CudaPrinter::variableOf(Value value) {
+  auto found = bound.find(value);
+  return found == bound.end() ? -1 : found->second;
+}
+
+void CudaPrinter::bind(Value value, int variable) {
+  bound[value] = variable;
+  variables[size_t(variable)].holds = value;
+  known[value] = {variables[size_t(variable)].name, 20, formOf(value.getType())};
+}
+
+bool CudaPrinter::mayOverwrite(int variable, Operation *point) {
+  Value held = variables[size_t(variable)].holds;
+  // A yield of what the variable holds into the same variable is no statement.
+  return !held || !uses.isReadAfter(held, point, [&](OpOperand &read) {
+    auto found = targets.find(read.getOwner());
+    return found != targets.end() && found->second[read.getOperandNumber()] == variable;
+  });
+}
+
+bool CudaPrinter::reads(Value value, int variable) {
+  if (variableOf(value) == variable)
+    return true;
+  Operation *op = value.getDefiningOp();
+  return op && !known.contains(value) && uses.isInlined(op) &&
+         llvm::any_of(op->getOperands(), [&](Value operand) { return reads(operand, variable); });
+}
+
+//===----------------------------------------------------------------------===//
+// Tiles of shared memory
+//===----------------------------------------------------------------------===//
+
+static std::optional<int64_t> constantOffset(Value offset) {
+  APInt number;
+  return matchPattern(offset, m_ConstantInt(&number)) ? std::optional(number.getSExtValue()) : std::nullopt;
+}
+
+void CudaPrinter::nameTile(Value offset, int64_t tileRows, int64_t cols, Type element, StringRef name) {
+  SmemTile tile{constantOffset(offset).value_or(-1), tileRows, cols, element, ""};
+  if (tile.offset < 0) {
+    // An offset that is only ever one kind of tile is declared as that tile.
+    auto [entry, isNew] = tileAt.try_emplace(offset, tile);
+    if (!isNew && (entry->second.rows != tileRows || entry->second.cols != cols))
+      entry->second.rows = 0;
+    return;
+  }
+  for (const SmemTile &other : tiles)
+    if (other.offset == tile.offset && other.rows == tileRows && other.cols == cols &&
+        other.element == element)
+      return;
+  std::string given = nameFrom(offset.getLoc());
+  tile.name = unique(given.empty() ? name.str() : given);
+  tiles.push_back(tile);
+}
+
+void CudaPrinter::findTiles() {
+  auto elementOf = [](tile::ViewType view) { return view.getElementType(); };
+  kernel->walk([&](thread::AsyncCopyOp op) {
+    auto view = op.getView().getDefiningOp<tile::ViewOp>();
+    StringRef name = view ? tile::stringifyOperand(view.getOperand()) : "copied";
+    nameTile(op.getOffset(), op.getRows(), op.getCols(), elementOf(op.getView().getType()),
+             (name + "_tile").str());
+  });
+  kernel->walk([&](Operation *op) {
+    if (auto dot = dyn_cast<thread::DotOp>(op)) {
+      if (!isa<VectorType>(dot.getA().getType()))
+        nameTile(dot.getA(), dot.getM(), dot.getK(), dot.getType(), "a_tile");
+      bool transposed = dot.getTransposed();
+      nameTile(dot.getB(), transposed ? dot.getN() : dot.getK(), transposed ? dot.getK() : dot.getN(),
+               dot.getType(), "b_tile");
+    } else if (auto load = dyn_cast<thread::LoadOperandOp>(op)) {
+      nameTile(load.getOffset(), load.getRows(), load.getCols(),
+               cast<VectorType>(load.getType()).getElementType(), "a_tile");
+    } else if (auto store = dyn_cast<thread::StoreOp>(op)) {
+      nameTile(store.getStaging(), store.getM(), store.getN(), elementOf(store.getView().getType()),
+               "out_tile");
+    }
+  });
+  llvm::DenseMap<Value, SmemTile> kept;
+  for (auto &[value, tile] : tileAt) {
+    bool onlyTile = llvm::all_of(value.getUsers(), [&](Operation *user) {
+      return isa<thread::AsyncCopyOp, thread::DotOp, thread::LoadOperandOp, thread::StoreOp>(user);
+    });
+    if (tile.rows && onlyTile && value.getDefiningOp() && !uses.isInlined(value.getDefiningOp()))
+      kept[value] = tile;
+  }
+  tileAt = kept;
+}
+
+FailureOr<std::string> CudaPrinter::smemTile(Value offset, int64_t tileRows, int64_t cols, Type element) {
+  if (std::optional<int64_t> constant = constantOffset(offset))
+    for (const SmemTile &tile : tiles)
+      if (tile.offset == *constant && tile.rows == tileRows && tile.cols == cols && tile.element == element)
+        return tile.name;
+  FailureOr<std::string> place = text(offset);
+  if (failed(place) || tileAt.contains(offset))
+    return place;
+  return fmt::format("{}{{shared + {}}}", tileType(tileRows, cols, element), *place);
+}
+
+//===----------------------------------------------------------------------===//
+// Statements
+//===----------------------------------------------------------------------===//
+
+/// An operation whose single result gets a name: the variable that it ends up in, or a constant.
+LogicalResult CudaPrinter::define(Operation *op) {
+  Value result = op->getResult(0);
+  if (op->use_empty())
+    return success();
+  if (auto found = wanted.find(result); found != wanted.end() && mayOverwrite(found->second, op)) {
+    FailureOr<std::string> value = initialiser(result);
+    if (failed(value))
+      return failure();
+    line(variables[size_t(found->second)].name + " = " + *value + ";");
+    bind(result, found->second);
+    return success();
+  }
+  FailureOr<Expression> value = compute(op);
+  if (failed(value))
+    return failure();
+  std::string name = unique(nameOf(op));
+  if (auto tile = tileAt.find(result); tile != tileAt.end()) {
+    line(fmt::format("const {} {}{{shared + {}}};",
+                     tileType(tile->second.rows, tile->second.cols, tile->second.element), name,
+                     value->text));
+  } else {
+    bool spelled =
+        value->form == formOf(result.getType()) && !typeText(result.getType()).starts_with("A") == false;
+    Type element = getElementTypeOrSelf(result.getType());
+    spelled =
+        value->form == formOf(result.getType()) && (!isa<VectorType>(result.getType()) || element.isF32());
+    line(fmt::format("const {} {} = {};", spelled ? typeText(result.getType()) : "auto", name, value->text));
+  }
+  known[result] = {name, 20, value->form};
+  return success();
+}
+
+LogicalResult CudaPrinter::asyncCopy(thread::AsyncCopyOp op) {
+  FailureOr<std::string> tile =
+      smemTile(op.getOffset(), op.getRows(), op.getCols(), op.getView().getType().getElementType());
+  FailureOr<std::string> from = text(op.getView()), row = text(op.getRow());
+  if (failed(tile) || failed(from) || failed(row))
+    return failure();
+  std::string copy = fmt::format("{}<kThreads>({}, {}, {});",
+                                 op.getBounded() ? "copy_tile_or_zeros" : "copy_tile", *tile, *from, *row);
+  if (!op.getCondition())
+    return line(copy), success();
+  FailureOr<std::string> condition = text(op.getCondition());
+  if (failed(condition))
+    return failure();
+  line("if (" + *condition + ")");
+  ++depth;
+  line(copy);
+  --depth;
+  return success();
+}
+
+LogicalResult CudaPrinter::yield(Operation *terminator, ArrayRef<int> into) {
+  SmallVector<std::pair<int, Value>> pending;
+  for (auto [variable, value] : llvm::zip(into, terminator->getOperands()))
+    if (variable >= 0 && variableOf(value) != variable)
+      pending.push_back({variable, value});
+  while (!pending.empty()) {
+    // A variable that another one is still computed from waits.
+    auto ready = llvm::find_if(pending, [&](auto &candidate) {
+      return llvm::none_of(pending, [&](auto &other) {
+        return other.second != candidate.second && reads(other.second, candidate.first);
+      });
+    });
+    if (ready == pending.end()) {
+      ready = pending.begin();
+      FailureOr<std::string> value = full(ready->second);
+      if (failed(value))
+        return failure();
+      std::string name = unique("next");
+      line("const auto " + name + " = " + *value + ";");
+      known[ready->second] = {name, 20, formOf(ready->second.getType())};
+      bound.erase(ready->second);
+      continue;
+    }
+    FailureOr<std::string> value = initialiser(ready->second);
+    if (failed(value))
+      return failure();
+    line(variables[size_t(ready->first)].name + " = " + *value + ";");
+    pending.erase(ready);
+  }
+  return success();
+}
+
+LogicalResult CudaPrinter::forLoop(scf::ForOp loop) {
+  FailureOr<std::string> from = text(loop.getLowerBound()), to = text(loop.getUpperBound(), 12),
+                         by = text(loop.getStep());
+  if (failed(from) || failed(to) || failed(by))
+    return failure();
+  SmallVector<int> carried;
+  for (auto [argument, init] : llvm::zip(loop.getRegionIterArgs(), loop.getInitArgs())) {
+    int variable = variableOf(init);
+    auto elsewhere = [&](OpOperand *read) {
+      return loop->isAncestor(read->getOwner()) && read->getOwner() != loop;
+    };
+    bool reuse = variable >= 0 && !llvm::is_contained(carried, variable) && mayOverwrite(variable, loop) &&
+                 llvm::none_of(uses.readers(init), elsewhere) && llvm::count(loop.getInitArgs(), init) == 1;
+    if (!reuse) {
+      FailureOr<std::string> start = initialiser(init);
+      if (failed(start))
+        return failure();
+      std::string name = nameFrom(argument.getLoc());
+      variable = newVariable(name.empty() ? "carried" : name);
+      line(
+          fmt::format("{} {} = {};", typeText(argument.getType()), variables[size_t(variable)].name, *start));
+    }
+    carried.push_back(variable);
+  }
+  if (depth == 1)
+    line("");
+  if (auto note = loop->getAttrOfType<StringAttr>("note"))
+    comment(note.getValue());
+  scopes.emplace_back();
+  std::string name = nameFrom(loop.getInductionVar().getLoc());
+  std::string it = unique(name.empty() ? "it" : name);
+  known[loop.getInductionVar()] = {it, 20, Form::Scalar};
+  line(fmt::format("for (int {0} = {1}; {0} < {2}; {3}) {{", it, *from, *to,
+                   *by == "1" ? "++" + it : it + " += " + *by));
+  ++depth;
+  Operation *terminator = loop.getBody()->getTerminator();
+  targets[terminator] = carried;
+  for (auto [argument, variable, value] :
+       llvm::zip(loop.getRegionIterArgs(), carried, terminator->getOperands())) {
+    bind(argument, variable);
+    wanted.try_emplace(value, variable);
+  }
+  if (failed(block(*loop.getBody())) || failed(yield(terminator, carried)))
+    return failure();
+  --depth;
+  line("}");
+  scopes.pop_back();
+  for (auto [result, variable] : llvm::zip(loop.getResults(), carried))
+    bind(result, variable);
+  return success();
+}
+
+LogicalResult CudaPrinter::ifElse(scf::IfOp branch) {
+  FailureOr<std::string> condition = text(branch.getCondition());
+  if (failed(condition))
+    return failure();
+  SmallVector<int> into;
+  for (Value result : branch.getResults()) {
+    unsigned i = cast<OpResult>(result).getResultNumber();
+    Value otherwise = branch.elseYield().getOperand(i), then = branch.thenYield().getOperand(i);
+    int variable = variableOf(otherwise);
+    targets[branch.elseYield()] = into;
+    targets[branch.elseYield()].resize(branch.getNumResults(), -1);
+    targets[branch.elseYield()][i] = variable;
+    if (result.use_empty()) {
+      variable = -1;
+    } else if (variable < 0 || llvm::is_contained(into, variable) || !mayOverwrite(variable, branch)) {
+      std::string name = nameFrom(result.getLoc());
+      variable = newVariable(name.empty() ? "chosen" : name);
+      line(typeText(result.getType()) + " " + variables[size_t(variable)].name + ";");
+    }
+    into.push_back(variable);
+    if (variable >= 0 && then.getParentBlock() == &branch.getThenRegion().front())
+      wanted.try_emplace(then, variable);
+  }
+  std::vector<Variable> before = variables;
+  auto side = [&](Region &region) -> LogicalResult {
+    scopes.emplace_back();
+    ++depth;
+    Operation *terminator = region.front().getTerminator();
+    targets[terminator] = into;
+    LogicalResult result = success(succeeded(block(region.front())) && succeeded(yield(terminator, into)));
+    --depth;
+    scopes.pop_back();
+    // Each side starts from what the variables held before.
+    variables.resize(before.size());
+    for (auto [variable, old] : llvm::zip(variables, before))
+      variable.holds = old.holds;
+    return result;
+  };
+  if (auto note = branch->getAttrOfType<StringAttr>("note"))
+    comment(note.getValue());
+  else if (branch.getCondition().getDefiningOp<thread::WarpAnyOp>())
+    comment("some row's maximum has outgrown its reference: move the reference");
+  line("if (" + *condition + ") {");
+  if (failed(side(branch.getThenRegion())))
+    return failure();
+  if (!branch.getElseRegion().empty()) {
+    size_t start = out.size();
+    line("} else {");
+    size_t inside = out.size();
+    if (failed(side(branch.getElseRegion())))
+      return failure();
+    if (out.size() == inside)
+      out.resize(start);
+  }
+  line("}");
+  for (auto [result, variable] : llvm::zip(branch.getResults(), into))
+    if (variable >= 0)
+      bind(result, variable);
+  return success();
+}
+
+void CudaPrinter::view(tile::ViewOp op) {
+  section(Part::Views);
+  std::string operand = tile::stringifyOperand(op.getOperand()).str();
+  std::string given = nameFrom(op.getLoc());
+  std::string name = unique(given.empty() ? StringRef(operand).upper() : given);
+  Type element = op.getType().getElementType();
+  std::string arguments = fmt::format("{}, {}",
+                                      element.isF32()    ? "float"
+                                      : element.isBF16() ? "bf16"
+                                                         : "f16",
+                                      op.getType().getCols());
+  auto part = [&](Value value) { return *text(value); };
+  line(fmt::format("const View<{0}> {1} = view<{0}>(params.{2}, {3}, {4}, {5});", arguments, name, operand,
+                   part(op.getBatch()), part(op.getHead()), part(op.getRows())));
+  known[op.getResult()] = {name, 20, Form::Scalar};
+}
+
+LogicalResult CudaPrinter::statement(Operation *op) {
+  if (uses.isInlined(op))
+    return success();
+  return TypeSwitch<Operation *, LogicalResult>(op)
+      .Case([&](scf::ForOp loop) { return forLoop(loop); })
+      .Case([&](scf::IfOp branch) { return ifElse(branch); })
+      .Case([&](tile::ViewOp x) { return view(x), success(); })
+      .Case([&](gpu::BarrierOp) { return line("block_barrier();"), success(); })
+      .Case([&](tile::CommitGroupOp) { return line("commit_copies();"), success(); })
+      .Case([&](tile::WaitGroupOp wait) {
+        return line(fmt::format("wait_copies<{}>();", wait.getPending())), success();
+      })
+      .Case([&](thread::AsyncCopyOp copy) {
+        section(Part::Copies);
+        return asyncCopy(copy);
+      })
+      .Case([&](thread::StoreOp store) -> LogicalResult {
+        FailureOr<std::string> to = text(store.getView()), row = text(store.getRow()),
+                               value = full(store.getValue()),
+                               staging = smemTile(store.getStaging(), store.getM(), store.getN(),
+                                                  store.getView().getType().getElementType());
+        if (failed(to) || failed(row) || failed(value) || failed(staging))
+          return failure();
+        return line(fmt::format("store_tile({}, {}, {}, {});", *to, *row, *value, *staging)), success();
+      })
+      .Case([&](thread::StoreRowsOp store) -> LogicalResult {
+        FailureOr<std::string> to = text(store.getView()), row = text(store.getRow()),
+                               value = full(store.getValue());
+        if (failed(to) || failed(row) || failed(value))
+          return failure();
+        return line(fmt::format("store_rows({}, {}, {});", *to, *row, *value)), success();
+      })
+      .Default([&](Operation *) -> LogicalResult {
+        if (op->getNumResults() != 1)
+          return op->emitOpError("expected an operation of the thread form that CUDA C++ has");
+        return define(op);
+      });
+}
+
+LogicalResult CudaPrinter::block(Block &block) {
+  for (Operation &op : block)
+    if (!op.hasTrait<OpTrait::IsTerminator>() && failed(statement(&op)))
+      return failure();
+  return success();
+}
+
+void CudaPrinter::sinkSelects() {
+  SmallVector<scf::IfOp> branches;
+  kernel->walk([&](scf::IfOp branch) { branches.push_back(branch); });
+  for (scf::IfOp branch : branches) {
+    SmallVector<arith::SelectOp> selects;
+    for (Operation *user : branch.getCondition().getUsers())
+      if (auto select = dyn_cast<arith::SelectOp>(user))
+        if (select.getCondition() == branch.getCondition() && select->getBlock() == branch->getBlock() &&
+            select->isBeforeInBlock(branch) && llvm::all_of(select->getUsers(), [&](Operation *reader) {
+              Operation *at = branch->getBlock()->findAncestorOpInBlock(*reader);
+              return at && branch->isBeforeInBlock(at);
+            }))
+          selects.push_back(select);
+    if (selects.empty() || branch.getElseRegion().empty())
+      continue;
+    SmallVector<Type> types(branch.getResultTypes());
+    SmallVector<Location> names;
+    for (arith::SelectOp select : selects)
+      types.push_back(select.getType());
+    OpBuilder builder(branch);
+    auto wider = scf::IfOp::create(builder, branch.getLoc(), types, branch.getCondition(), true);
+    wider->setDiscardableAttrs(branch->getDiscardableAttrDictionary());
+    auto move = [&](Region &from, Region &to, bool then) {
+      to.takeBody(from);
+      Operation *terminator = to.front().getTerminator();
+      SmallVector<Value> values(terminator->getOperands());
+      for (arith::SelectOp select : selects)
+        values.push_back(then ? select.getTrueValue() : select.getFalseValue());
+      terminator->setOperands(values);
+    };
+    move(branch.getThenRegion(), wider.getThenRegion(), true);
+    move(branch.getElseRegion(), wider.getElseRegion(), false);
+    unsigned count = branch.getNumResults();
+    branch->replaceAllUsesWith(wider.getResults().take_front(count));
+    for (arith::SelectOp select : selects) {
+      select.getResult().replaceAllUsesWith(wider.getResult(count++));
+      select->erase();
+    }
+    branch->erase();
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// The file
+//===----------------------------------------------------------------------===//
+
+LogicalResult CudaPrinter::header() {
+  kernel->walk([&](Operation *op) {
+    if (auto dot = dyn_cast<thread::DotOp>(op))
+      rows = dot.getM();
+    else if (auto store = dyn_cast<thread::StoreOp>(op))
+      rows = rows ? rows : store.getM();
+  });
+  if (rows == 0)
+    return kernel.emitOpError("expected a thread.dot or a thread.store, which say how many rows a tile has");
+
+  std::string what, dtype, schedule;
+  kernel->walk([&](tile::ViewOp view) {
+    if (view.getOperand() == tile::Operand::Q || view.getOperand() == tile::Operand::V)
+      what += fmt::format(", {} {}", view.getOperand() == tile::Operand::Q ? "head dim" : "values of",
+                          view.getType().getCols());
+    if (!view.getType().getElementType().isF32())
+      dtype = view.getType().getElementType().isBF16() ? "bf16" : "f16";
+  });
+  auto number = [&](StringRef name) -> int64_t {
+    auto attributes = kernel.getScheduleAttr();
+    auto value = attributes ? attributes.getAs<IntegerAttr>(name) : IntegerAttr();
+    return value ? value.getInt() : 0;
+  };
+  if (number("block_kv"))
+    schedule = fmt::format(", {} keys a step, {} stage{}", number("block_kv"), number("stages"),
+                           number("stages") == 1 ? "" : "s");
+  int64_t threads = 32 * warps, smem = kernel.getSmem();
+  line(fmt::format("// attune forward: {}{}.", dtype, what));
+  line(
+      fmt::format("// {}: {} query rows a block in {} warp{}{}, {} bytes of shared memory, {} block{} an SM.",
+                  kernel.getArch().str(), rows, warps, warps == 1 ? "" : "s", schedule, smem,
+                  kernel.getMinBlocks(), kernel.getMinBlocks() == 1 ? "" : "s"));
+  line("// A block walks the keys from its last visible one to the left. Types carry the shapes of tiles of "
+       "the whole block.");
+  line("#include \"attune.cuh\"");
+  line("");
+  line("using namespace attune;");
+  line(fmt::format("constexpr int kWarps = {}, kThreads = {};", warps, threads));
+  line("template <int M, int N> using Acc = AccOf<M, N, kWarps>;");
+  line("template <int M> using Row = RowOf<M, kWarps>;");
+  line("extern __shared__ __align__(128) unsigned char smem[];");
+  line("");
+  line(fmt::format("extern \"C\" __global__ void __launch_bounds__(kThreads, {}) {}(const __grid_constant__ "
+                   "ForwardParams params) {{",
+                   kernel.getMinBlocks(), kernel.getSymName().str()));
+  return success();
+}
+
+FailureOr<std::string> CudaPrinter::print() {
+  sinkSelects();
+  scopes.emplace_back();
+  if (failed(header()))
+    return failure();
+  ++depth;
+  findTiles();
+  for (Operation &op : kernel.getBody().front()) {
+    if (uses.isInlined(&op))
+      continue;
+    if (isa<thread::AsyncCopyOp>(op) && current < Part::Memory) {
+      section(Part::Memory);
+      line("const uint32 shared = shared_address(smem);");
+      for (const SmemTile &tile : tiles)
+        line(fmt::format("const {} {}{{shared{}}};", tileType(tile.rows, tile.cols, tile.element), tile.name,
+                         tile.offset ? fmt::format(" + {}", tile.offset) : ""));
+    }
+    bool loop = isa<scf::ForOp>(op);
+    if (loop)
+      section(Part::Loops);
+    else if (current == Part::Loops)
+      section(Part::Result);
+    else if (current == Part::None)
+      section(isa<tile::ViewOp>(op) ? Part::Views : Part::Place);
+    else if (current == Part::Views && !isa<tile::ViewOp>(op))
+      section(Part::Blocks);
+    if (failed(statement(&op)))
+      return failure();
+  }
+  --depth;
+  line("}");
+  return out;
+}
+
+} // namespace attune
