@@ -1,0 +1,469 @@
+//===- Control.cpp - divergence, barriers, and the scheduling of a block --------===//
+//
+// A warp whose lanes took different ways is a set of fragments (pc, lanes); the one with the lowest pc runs,
+// and fragments that meet at a pc merge. An instruction at which lanes must be together suspends the fragment
+// until the missing lanes come; if they cannot come any more, that is a finding, and the fragment goes on
+// without them.
+//
+//===----------------------------------------------------------------------===//
+#include "runtime/device/sim/Exec.h"
+
+#include <algorithm>
+#include <cstring>
+#include <fmt/format.h>
+
+namespace attune::sim {
+
+static void updateJoin(Warp &w) {
+  w.joinPc = kFull;
+  for (const Fragment &f : w.fragments)
+    if (!f.missing || f.pc >= w.pc)
+      w.joinPc = std::min(w.joinPc, f.pc);
+}
+
+static void run(Warp &w, size_t fragment) {
+  w.pc = w.fragments[fragment].pc;
+  w.active = w.fragments[fragment].mask;
+  w.fragments.erase(w.fragments.begin() + ptrdiff_t(fragment));
+  updateJoin(w);
+}
+
+void reconverge(Warp &w) {
+  for (;;) {
+    size_t lowest = w.fragments.size();
+    for (size_t f = 0; f < w.fragments.size();) {
+      if (w.fragments[f].pc == w.pc) {
+        w.active |= w.fragments[f].mask;
+        w.fragments.erase(w.fragments.begin() + ptrdiff_t(f));
+        lowest = w.fragments.size();
+        f = 0;
+        continue;
+      }
+      if (!w.fragments[f].missing && w.fragments[f].pc < w.pc &&
+          (lowest == w.fragments.size() || w.fragments[f].pc < w.fragments[lowest].pc))
+        lowest = f;
+      ++f;
+    }
+    if (lowest == w.fragments.size()) {
+      updateJoin(w);
+      return;
+    }
+    Fragment self{w.pc, w.active, 0};
+    w.pc = w.fragments[lowest].pc;
+    w.active = w.fragments[lowest].mask;
+    w.fragments[lowest] = self;
+  }
+}
+
+bool selectFragment(Warp &w) {
+  size_t best = w.fragments.size();
+  for (size_t f = 0; f < w.fragments.size(); ++f)
+    if (!w.fragments[f].missing && (best == w.fragments.size() || w.fragments[f].pc < w.fragments[best].pc))
+      best = f;
+  if (best < w.fragments.size()) {
+    run(w, best);
+    return true;
+  }
+  if (w.fragments.empty())
+    return false;
+  // All wait for lanes that wait elsewhere or have exited.
+  best = 0;
+  for (size_t f = 1; f < w.fragments.size(); ++f)
+    if (w.fragments[f].pc < w.fragments[best].pc)
+      best = f;
+  uint32_t missing = w.fragments[best].missing;
+  run(w, best);
+  const Inst &i = w.program->code[w.pc];
+  if (w.worker->launch->checks && !reportedBefore(w, i, FindingKind::Divergence)) {
+    int64_t other = -1;
+    for (const Fragment &f : w.fragments)
+      if (f.mask & missing) {
+        other = w.program->code[f.pc].statement;
+        break;
+      }
+    uint32_t keep = w.mask;
+    w.mask = w.active;
+    report(w, i, FindingKind::Divergence, uint32_t(__builtin_ctz(w.active)), 0,
+           fmt::format("lanes 0x{:08x} execute it without lanes 0x{:08x}, which {}", w.active, missing,
+                       (missing & w.live) ? "wait elsewhere" : "have exited instead"),
+           other, w.index);
+    w.mask = keep;
+  }
+  w.forced = true;
+  return true;
+}
+
+bool converge(Warp &w, const Inst &i, uint32_t need, bool aligned) {
+  if (!(need & ~w.mask))
+    return true;
+  if (w.forced) {
+    w.forced = false;
+    return true;
+  }
+  uint32_t missing = need & ~w.mask & w.live;
+  if (!missing)
+    return true;
+  if (missing & w.active) { // kept away by the guard
+    if (w.worker->launch->checks && !reportedBefore(w, i, FindingKind::Divergence))
+      report(w, i, FindingKind::Divergence, uint32_t(__builtin_ctz(w.mask)), 0,
+             fmt::format("lanes 0x{:08x} execute it without lanes 0x{:08x}, whose guard is false", w.mask,
+                         missing));
+    return true;
+  }
+  w.fragments.push_back({w.pc - 1, w.active, missing});
+  selectFragment(w);
+  return false;
+}
+
+void execBranch(Warp &w, const Inst &i) {
+  uint32_t taken = w.mask;
+  if (taken == w.active) {
+    w.pc = i.target;
+  } else if (taken) {
+    ++w.worker->counters.divergentBranches;
+    w.fragments.push_back({w.pc, w.active & ~taken, 0});
+    w.active = taken;
+    w.pc = i.target;
+  }
+  if (!w.fragments.empty())
+    updateJoin(w);
+}
+
+void execNop(Warp &, const Inst &) {}
+
+void execExit(Warp &w, const Inst &) {
+  w.live &= ~w.mask;
+  w.active &= ~w.mask;
+  if (w.active)
+    return;
+  if (!selectFragment(w)) {
+    w.state = WarpState::Done;
+    w.stop = true;
+  }
+}
+
+void execTrap(Warp &w, const Inst &i) {
+  report(w, i, FindingKind::Trap, uint32_t(__builtin_ctz(w.mask)), 0, "the kernel executed a trap");
+  w.cta->aborted = true;
+  w.stop = true;
+}
+
+void execClock(Warp &w, const Inst &i) {
+  uint64_t t = w.executed;
+  for (int l = 0; l < 32; ++l) {
+    if (!(w.mask >> l & 1))
+      continue;
+    if (i.width == 8)
+      reinterpret_cast<uint64_t *>(w.regs + i.d)[l] = t;
+    else
+      reinterpret_cast<uint32_t *>(w.regs + i.d)[l] = uint32_t(i.imm ? t >> 32 : t);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Undefined registers
+//===----------------------------------------------------------------------===//
+
+void execTracked(Warp &w, const Inst &i) {
+  const Tracked &t = w.program->tracked[i.tracked];
+  auto mask = [&](Tracked::Ref r) -> uint32_t & {
+    return r.predicate ? w.undefinedPreds[r.offset] : w.undefined[r.offset / kSlotBytes];
+  };
+  uint32_t u = 0;
+  for (Tracked::Ref r : t.uses)
+    u |= mask(r);
+  uint32_t relevant = i.runsEmpty ? w.active : w.mask;
+  if (t.matters && (u & relevant) && w.worker->launch->checks &&
+      !reportedBefore(w, i, FindingKind::Uninitialised))
+    report(w, i, FindingKind::Uninitialised, uint32_t(__builtin_ctz(u & relevant)), 0,
+           "depends on a register that was never written on the way here");
+  uint32_t lanes = w.mask;
+  // A store hides what it stores: it may overwrite its own address register's lanes in no way, so look first.
+  uint32_t stored = 0;
+  if (t.store)
+    for (Tracked::Ref r : t.data)
+      stored |= mask(r);
+  uint64_t address[32];
+  if (stored & lanes) {
+    for (int l = 0; l < 32; ++l)
+      address[l] = (i.addr64 ? reinterpret_cast<uint64_t *>(w.regs + i.a)[l]
+                             : uint64_t(reinterpret_cast<uint32_t *>(w.regs + i.a)[l])) +
+                   uint64_t(i.imm);
+  }
+  t.fn(w, i);
+  if (i.cls != Class::Memory)
+    for (Tracked::Ref r : t.defs)
+      mask(r) = (mask(r) & ~lanes) | (u & lanes);
+  if (!(stored & lanes))
+    return;
+  uint64_t localBytes = w.program->info.localBytes, bytes = uint64_t(i.width) * i.count;
+  for (int l = 0; l < 32; ++l) {
+    if (!((stored & lanes) >> l & 1))
+      continue;
+    uint64_t a = address[l] >= kLocalWindow && address[l] - kLocalWindow < kWindowBytes
+                     ? address[l] - kLocalWindow
+                     : address[l];
+    if (a < localBytes && a + bytes <= localBytes) {
+      for (uint64_t b = 0; b < bytes; ++b) {
+        uint64_t bit = uint64_t(l) * localBytes + a + b;
+        w.localInit[bit >> 3] &= uint8_t(~(1u << (bit & 7)));
+      }
+    } else if (w.worker->launch->checks && !reportedBefore(w, i, FindingKind::Uninitialised)) {
+      report(w, i, FindingKind::Uninitialised, uint32_t(l), address[l],
+             "stores a register that was never written on the way here");
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Barriers
+//===----------------------------------------------------------------------===//
+
+static uint32_t liveThreads(const Cta &cta) {
+  uint32_t n = 0;
+  for (const Warp &w : cta.warps)
+    n += w.state != WarpState::Done ? 32 : 0;
+  return n;
+}
+
+static void finishReduction(Warp &w, const Inst &i, const Barrier &b) {
+  uint32_t kind = i.aux >> 2;
+  if (!kind)
+    return;
+  for (int l = 0; l < 32; ++l) {
+    if (!(w.active >> l & 1))
+      continue;
+    if (kind == 1)
+      reinterpret_cast<uint32_t *>(w.regs + i.d)[l] = b.count;
+    else {
+      bool v = kind == 2 ? b.count == b.voters : b.count != 0;
+      w.preds[i.d2] = (w.preds[i.d2] & ~(1u << l)) | uint32_t(v) << l;
+    }
+  }
+}
+
+static void completeBarrier(Cta &cta, Barrier &b) {
+  uint32_t live = 0;
+  for (const Warp &w : cta.warps)
+    live |= w.state != WarpState::Done ? 1u << w.index : 0;
+  bool whole = (b.waiting & live) == live;
+  for (Warp &w : cta.warps) {
+    if (!(b.waiting >> w.index & 1))
+      continue;
+    w.state = WarpState::Ready;
+    if (w.barrierInst)
+      finishReduction(w, *w.barrierInst, b);
+    if (!whole)
+      for (size_t k = 0; k < w.clocks.size(); ++k)
+        if (k != w.index)
+          w.clocks[k] = std::max(w.clocks[k], b.clocks[k]);
+  }
+  if (whole) { // everything so far is ordered before everything that follows
+    ++cta.epoch;
+    cta.details.clear();
+    for (Warp &w : cta.warps) {
+      std::fill(w.clocks.begin(), w.clocks.end(), 0);
+      w.clocks[w.index] = 1;
+    }
+  }
+  b = Barrier();
+}
+
+void execBarrier(Warp &w, const Inst &i) {
+  bool arrive = i.aux & 2;
+  if (!converge(w, i, w.live, i.aux & 1))
+    return;
+  uint32_t lane = uint32_t(__builtin_ctz(w.mask));
+  uint32_t id = reinterpret_cast<uint32_t *>(w.regs + i.a)[lane];
+  uint32_t count = i.count ? reinterpret_cast<uint32_t *>(w.regs + i.b)[lane] : 0;
+  Cta &cta = *w.cta;
+  auto misuse = [&](std::string text, int64_t other = -1) {
+    if (!reportedBefore(w, i, FindingKind::BarrierMisuse))
+      report(w, i, FindingKind::BarrierMisuse, lane, 0, std::move(text), other, w.index);
+  };
+  if (id > 15)
+    return misuse(fmt::format("expected a barrier number from 0 to 15, got {}", id));
+  if (i.count && (count == 0 || count % 32 || count > 1024))
+    return misuse(
+        fmt::format("expected a thread count that is a multiple of 32 from 32 to 1024, got {}", count));
+  Barrier &b = cta.barriers[id];
+  if (b.active && b.expected != count)
+    misuse(fmt::format("expected {} threads at barrier {} as its first arrival said, got {}",
+                       b.expected ? fmt::format("{}", b.expected) : "all", id,
+                       count ? fmt::format("{}", count) : "all"),
+           b.site);
+  if (b.active && (b.arrivals >> w.index & 1))
+    misuse(fmt::format("warp {} arrives a second time at barrier {} before it completed", w.index, id),
+           b.site);
+  if (!b.active) {
+    b.active = true;
+    b.expected = count;
+    b.site = i.statement;
+    b.clocks.assign(cta.warps.size(), 0);
+  }
+  b.arrived += 32;
+  b.arrivals |= 1u << w.index;
+  for (size_t k = 0; k < b.clocks.size(); ++k)
+    b.clocks[k] = std::max(b.clocks[k], w.clocks[k]);
+  ++w.clocks[w.index];
+  if (i.aux >> 2) {
+    b.count += uint32_t(__builtin_popcount((w.preds[i.c] ^ uint32_t(i.imm)) & w.mask));
+    b.voters += uint32_t(__builtin_popcount(w.mask));
+  }
+  if (!arrive) {
+    b.waiting |= 1u << w.index;
+    w.state = WarpState::AtBarrier;
+    w.barrier = id;
+    w.barrierInst = &i;
+    w.stop = true;
+    ++w.worker->counters.barrierWaits;
+  }
+  if (b.arrived >= (b.expected ? b.expected : liveThreads(cta))) {
+    completeBarrier(cta, b);
+    w.stop = w.state != WarpState::Ready;
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Blocks
+//===----------------------------------------------------------------------===//
+
+static std::string warpStates(const Cta &cta) {
+  std::string text;
+  for (const Warp &w : cta.warps) {
+    const Program &p = *w.program;
+    uint32_t line =
+        p.statements[p.code[std::min<size_t>(w.pc, p.code.size()) - (w.pc > 0)].statement].ptxLine;
+    text +=
+        fmt::format("{}warp {}: {}", text.empty() ? "" : "; ", w.index,
+                    w.state == WarpState::Done        ? std::string("done")
+                    : w.state == WarpState::AtBarrier ? fmt::format("at barrier {}, line {}", w.barrier, line)
+                                                      : fmt::format("runs, line {}", line));
+    if (text.size() > 1500)
+      return text + "; ...";
+  }
+  return text;
+}
+
+static void runWarp(Warp &w, uint64_t budget) {
+  const Inst *code = w.program->code.data();
+  uint64_t *counts = w.worker->classCounts;
+  w.stop = false;
+  uint64_t left = budget;
+  while (left) {
+    if (w.pc >= w.joinPc)
+      reconverge(w);
+    const Inst &i = code[w.pc++];
+    --left;
+    ++counts[size_t(i.cls)];
+    w.mask = w.active & (w.preds[i.guard] ^ i.guardNeg);
+    if (!w.mask && !i.runsEmpty)
+      continue;
+    i.fn(w, i);
+    if (w.stop)
+      break;
+  }
+  w.executed += budget - left;
+}
+
+static void startBlock(Worker &worker) {
+  Cta &cta = worker.cta;
+  const Launch &launch = *worker.launch;
+  const LaunchConfig &config = *launch.config;
+  const Program &program = *launch.program;
+  cta.id = {uint32_t(cta.linear % config.grid[0]), uint32_t(cta.linear / config.grid[0] % config.grid[1]),
+            uint32_t(cta.linear / config.grid[0] / config.grid[1])};
+  ++cta.epoch;
+  cta.details.clear();
+  cta.aborted = false;
+  for (Barrier &b : cta.barriers)
+    b = Barrier();
+  std::memset(cta.shared, 0xFF, cta.sharedBytes);
+  std::memset(cta.sharedInit, 0, (cta.sharedBytes + 7) / 8);
+  worker.random = config.seed * 0x9E3779B97F4A7C15ull + cta.linear * 0xD1B54A32D192ED03ull + 1;
+  for (Warp &w : cta.warps) {
+    uint32_t threads = std::min(32u, launch.threadsPerCta - w.index * 32);
+    w.live = w.active = threads == 32 ? kFull : (1u << threads) - 1;
+    w.pc = 0;
+    w.joinPc = kFull;
+    w.forced = false;
+    w.state = WarpState::Ready;
+    w.executed = 0;
+    w.fragments.clear();
+    std::fill(w.clocks.begin(), w.clocks.end(), 0);
+    w.clocks[w.index] = 1;
+    w.copies.clear();
+    std::memset(w.committed, 0, sizeof(w.committed));
+    if (w.localInit)
+      std::memset(w.localInit, 0, program.info.localBytes * 32 / 8);
+    for (const Program::Special &s : program.specials) {
+      uint32_t *at = reinterpret_cast<uint32_t *>(w.regs + s.offset);
+      if (s.name.compare(0, 7, "%ctaid.") == 0)
+        std::fill(at, at + 32, cta.id[size_t(s.name[7] - 'x')]);
+    }
+    if (!w.undefined.empty())
+      std::fill(w.undefined.begin(), w.undefined.end(), 0);
+    for (uint32_t offset : program.undefinedSlots) {
+      std::memset(w.regs + offset, 0xA5, kSlotBytes);
+      w.undefined[offset / kSlotBytes] = kFull;
+    }
+    std::fill(w.undefinedPreds.begin(), w.undefinedPreds.end(), 0);
+    for (uint32_t p : program.undefinedPredicates) {
+      w.preds[p] = 0;
+      w.undefinedPreds[p] = kFull;
+    }
+  }
+}
+
+void runBlock(Worker &worker) {
+  startBlock(worker);
+  Cta &cta = worker.cta;
+  const Launch &launch = *worker.launch;
+  bool random = launch.mode == Mode::Random;
+  uint64_t limit = launch.config->maxInstructionsPerWarp;
+  size_t n = cta.warps.size(), next = 0, idle = 0;
+  while (!cta.aborted) {
+    // The next ready warp in turn, or any in random mode.
+    size_t pick = random ? worker.nextRandom() % n : next;
+    size_t tried = 0;
+    while (tried < n && cta.warps[pick].state != WarpState::Ready) {
+      pick = (pick + 1) % n;
+      ++tried;
+    }
+    if (tried == n)
+      break;
+    Warp &w = cta.warps[pick];
+    next = (pick + 1) % n;
+    uint64_t quantum = random ? 1 + worker.nextRandom() % 200 : 1u << 16;
+    runWarp(w, std::min(quantum, limit - w.executed + 1));
+    if (w.executed > limit) {
+      const Inst &i = w.program->code[w.pc ? w.pc - 1 : 0];
+      w.mask = w.active ? w.active : 1;
+      report(w, i, FindingKind::EndlessLoop, uint32_t(__builtin_ctz(w.mask)), 0,
+             fmt::format("warp {} executed more than {} instructions; {}", w.index, limit, warpStates(cta)));
+      cta.aborted = true;
+    }
+    if (w.state == WarpState::Done)
+      for (Barrier &b : cta.barriers) // a barrier of the whole block does not wait for warps that are gone
+        if (b.active && !b.expected && b.arrived && b.arrived >= liveThreads(cta))
+          completeBarrier(cta, b);
+  }
+  (void)idle;
+  if (!cta.aborted) {
+    for (Warp &w : cta.warps) {
+      if (w.state != WarpState::AtBarrier)
+        continue;
+      const Barrier &b = cta.barriers[w.barrier];
+      w.mask = w.active;
+      report(w, *w.barrierInst, FindingKind::Deadlock, uint32_t(__builtin_ctz(w.mask)), 0,
+             fmt::format("barrier {} waits for ever: {} of {} threads arrived; {}", w.barrier, b.arrived,
+                         b.expected ? b.expected : liveThreads(cta), warpStates(cta)));
+      break;
+    }
+  }
+  ++worker.counters.blocks;
+  for (const Warp &w : cta.warps)
+    worker.counters.warpInstructions += w.executed;
+}
+
+} // namespace attune::sim

@@ -1,0 +1,366 @@
+//===- Launch.cpp - modules, and the running of a grid ---------------------------===//
+#include "runtime/device/sim/Decode.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <fmt/format.h>
+#include <mutex>
+#include <thread>
+
+namespace attune::sim {
+
+const HandlerTable &handlers() {
+  static const HandlerTable &table = [&]() -> const HandlerTable & {
+    std::string_view isa = hostInstructionSet();
+    return isa == "avx512" ? avx512::handlers() : isa == "avx2" ? avx2::handlers() : baseline::handlers();
+  }();
+  return table;
+}
+
+std::string_view hostInstructionSet() {
+  static const std::string_view isa = [] {
+    __builtin_cpu_init();
+    if (const char *forced = std::getenv("ATTUNE_SIM_ISA"); forced && *forced) {
+      std::string_view f = forced;
+      if (f == "baseline" || (f == "avx2" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")))
+        return f == "avx2" ? std::string_view("avx2") : std::string_view("baseline");
+    }
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512cd"))
+      return std::string_view("avx512");
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c"))
+      return std::string_view("avx2");
+    return std::string_view("baseline");
+  }();
+  return isa;
+}
+
+Module::Module(std::unique_ptr<const ModuleImpl> impl) : state(std::move(impl)) {}
+Module::~Module() = default;
+const std::vector<EntryInfo> &Module::entries() const { return state->infos; }
+const std::string &Module::target() const { return state->ast.target; }
+const std::string &Module::fileName() const { return state->ast.fileName; }
+
+Result<const EntryInfo *> Module::entry(std::string_view name) const {
+  std::string all;
+  for (const EntryInfo &e : state->infos) {
+    if (e.name == name)
+      return &e;
+    all += (all.empty() ? "" : ", ") + e.name;
+  }
+  return badInput(fmt::format("{}: error: expected an entry that the file has ({}), got '{}'",
+                              state->ast.fileName, all.empty() ? "it has none" : all, name));
+}
+
+Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::string_view fileName) {
+  auto impl = std::make_unique<ModuleImpl>();
+  impl->ast.text = std::string(ptx);
+  while (!impl->ast.text.empty() && impl->ast.text.back() == '\0')
+    impl->ast.text.pop_back();
+  impl->ast.fileName = std::string(fileName);
+  Diagnostics diagnostics{std::string(fileName)};
+  parse(impl->ast, diagnostics);
+  if (diagnostics.empty())
+    for (const Function &f : impl->ast.functions) {
+      auto program = std::make_unique<Program>();
+      Decoder(impl->ast, f, *program, diagnostics).run();
+      impl->infos.push_back(program->info);
+      impl->programs.push_back(std::move(program));
+    }
+  if (!diagnostics.empty())
+    return badInput(diagnostics.text());
+  return std::make_shared<const Module>(std::move(impl));
+}
+
+//===----------------------------------------------------------------------===//
+// Launch
+//===----------------------------------------------------------------------===//
+
+/// Allocates a module's variables at its first launch on a memory. One lock serves all: launches are rare.
+static Status instantiate(Launch &launch) {
+  static std::mutex mutex;
+  std::lock_guard<std::mutex> lock(mutex);
+  const ModuleImpl &module = *launch.module;
+  auto [it, fresh] = launch.memory->moduleVariables.try_emplace(&module);
+  std::vector<uint64_t> &addresses = it->second;
+  if (fresh) {
+    addresses.assign(module.ast.variables.size(), 0);
+    for (size_t v = 0; v < addresses.size(); ++v) {
+      const Variable &var = module.ast.variables[v];
+      if (var.space != Space::Global && var.space != Space::Const)
+        continue;
+      Result<uint64_t> a = launch.memory->allocate(std::max<uint64_t>(var.size, 1), var.name);
+      if (!a)
+        return a.error();
+      addresses[v] = *a;
+    }
+    for (size_t v = 0; v < addresses.size(); ++v) {
+      const Variable &var = module.ast.variables[v];
+      if (!addresses[v])
+        continue;
+      Allocation &a = launch.memory->allocations[size_t(launch.memory->find(addresses[v]))];
+      if (!var.init.empty())
+        std::memcpy(a.data, var.init.data(), var.init.size());
+      for (const Variable::Reference &r : var.references)
+        for (size_t k = 0; k < addresses.size(); ++k)
+          if (addresses[k] && module.ast.variables[k].name == r.symbol && r.at + 8 <= var.size) {
+            uint64_t value = addresses[k] + uint64_t(r.offset);
+            std::memcpy(a.data + r.at, &value, 8);
+          }
+      // Variables without an initialiser are zero on a device.
+      std::memset(a.init, 0xFF, (a.size + 7) / 8);
+      a.readOnly = var.space == Space::Const;
+    }
+  }
+  launch.variableAddresses = addresses;
+  return success();
+}
+
+/// A worker's memory: register files, predicates, shared and local memory of one block.
+struct Arena {
+  std::vector<std::byte> registers, shared, local;
+  std::vector<uint32_t> predicates;
+  std::vector<uint8_t> sharedInit, localInit;
+  std::vector<ShadowCell> cells;
+};
+
+template <class T> static T *aligned(std::vector<std::byte> &bytes, size_t size) {
+  bytes.resize(size + 128);
+  return reinterpret_cast<T *>((reinterpret_cast<uintptr_t>(bytes.data()) + 127) & ~uintptr_t(127));
+}
+
+static void prepare(Worker &worker, Arena &arena) {
+  const Launch &launch = *worker.launch;
+  const Program &program = *launch.program;
+  const LaunchConfig &config = *launch.config;
+  size_t fileBytes = std::max<size_t>(program.fileBytes, kSlotBytes), n = launch.warpsPerCta;
+  std::byte *files = aligned<std::byte>(arena.registers, fileBytes * n);
+  arena.predicates.assign(program.predicates * n, 0);
+  Cta &cta = worker.cta;
+  cta.sharedBytes = launch.sharedBytes;
+  size_t padded = (launch.sharedBytes + 31) / 16 * 16;
+  cta.shared = aligned<std::byte>(arena.shared, padded);
+  arena.sharedInit.assign(padded / 8 + 16, 0);
+  cta.sharedInit = arena.sharedInit.data();
+  arena.cells.assign(padded / 16, ShadowCell());
+  cta.cells = arena.cells.data();
+  uint64_t localBytes = program.info.localBytes;
+  if (localBytes) {
+    arena.local.resize(localBytes * 32 * n);
+    arena.localInit.resize(localBytes * 4 * n);
+  }
+  worker.allocationHint.assign(program.code.size(), -1);
+  cta.warps.resize(n);
+  for (size_t k = 0; k < n; ++k) {
+    Warp &w = cta.warps[k];
+    w.regs = files + k * fileBytes;
+    w.preds = arena.predicates.data() + k * program.predicates;
+    w.preds[0] = kFull;
+    w.cta = &cta;
+    w.worker = &worker;
+    w.program = &program;
+    w.index = uint32_t(k);
+    w.clocks.assign(n, 0);
+    if (localBytes) {
+      w.local = arena.local.data() + localBytes * 32 * k;
+      w.localInit = arena.localInit.data() + localBytes * 4 * k;
+    }
+    if (!program.tracked.empty()) {
+      w.undefined.assign(fileBytes / kSlotBytes, 0);
+      w.undefinedPreds.assign(program.predicates, 0);
+    }
+    for (const Program::Constant &c : program.constants) {
+      uint64_t bits = c.bits + (c.variable >= 0 ? launch.variableAddresses[size_t(c.variable)] : 0);
+      for (int l = 0; l < 32; ++l) {
+        if (c.wide)
+          reinterpret_cast<uint64_t *>(w.regs + c.offset)[l] = bits;
+        else
+          reinterpret_cast<uint32_t *>(w.regs + c.offset)[l] = uint32_t(bits);
+      }
+    }
+    for (const Program::Special &s : program.specials) {
+      std::string_view name = s.name;
+      uint32_t *at = reinterpret_cast<uint32_t *>(w.regs + s.offset);
+      for (uint32_t l = 0; l < 32; ++l) {
+        uint32_t t = uint32_t(k) * 32 + l, v = 0;
+        size_t axis = size_t(name.back() - 'x');
+        if (name.substr(0, 5) == "%tid.")
+          v = axis == 0   ? t % config.block[0]
+              : axis == 1 ? t / config.block[0] % config.block[1]
+                          : t / config.block[0] / config.block[1];
+        else if (name.substr(0, 6) == "%ntid.")
+          v = config.block[axis];
+        else if (name.substr(0, 8) == "%nctaid.")
+          v = config.grid[axis];
+        else if (name == "%laneid")
+          v = l;
+        else if (name == "%warpid")
+          v = uint32_t(k);
+        else if (name == "%nwarpid")
+          v = 64;
+        else if (name == "%nsmid")
+          v = 1;
+        else if (name == "%lanemask_eq")
+          v = 1u << l;
+        else if (name == "%lanemask_lt")
+          v = (1u << l) - 1;
+        else if (name == "%lanemask_le")
+          v = (2u << l) - 1;
+        else if (name == "%lanemask_gt")
+          v = ~((2u << l) - 1);
+        else if (name == "%lanemask_ge")
+          v = ~((1u << l) - 1);
+        else if (name == "%total_smem_size" || name == "%aggr_smem_size")
+          v = launch.sharedBytes;
+        else if (name == "%dynamic_smem_size")
+          v = config.dynamicShared;
+        at[l] = v;
+      }
+    }
+  }
+}
+
+static void addCounters(Counters &to, const Worker &worker) {
+  const Counters &c = worker.counters;
+  to.warpInstructions += c.warpInstructions;
+  to.multiplyAdds += c.multiplyAdds;
+  to.globalLoadBytes += c.globalLoadBytes;
+  to.globalStoreBytes += c.globalStoreBytes;
+  to.sharedLoadBytes += c.sharedLoadBytes;
+  to.sharedStoreBytes += c.sharedStoreBytes;
+  to.localBytes += c.localBytes;
+  to.asyncBytes += c.asyncBytes;
+  to.sharedWavefronts += c.sharedWavefronts;
+  to.bankConflicts += c.bankConflicts;
+  to.divergentBranches += c.divergentBranches;
+  to.barrierWaits += c.barrierWaits;
+  to.blocks += c.blocks;
+  const uint64_t *n = worker.classCounts;
+  to.integer += n[size_t(Class::Integer)];
+  to.floating += n[size_t(Class::Floating)];
+  to.special += n[size_t(Class::Special)];
+  to.conversion += n[size_t(Class::Conversion)];
+  to.move += n[size_t(Class::Move)];
+  to.predicate += n[size_t(Class::Predicate)];
+  to.control += n[size_t(Class::Control)];
+  to.memory += n[size_t(Class::Memory)];
+  to.matrix += n[size_t(Class::Matrix)];
+  to.matrixLoad += n[size_t(Class::MatrixLoad)];
+  to.asyncCopy += n[size_t(Class::AsyncCopy)];
+  to.shuffle += n[size_t(Class::Shuffle)];
+  to.barrier += n[size_t(Class::Barrier)];
+}
+
+static Status checkConfig(const ModuleImpl &module, const EntryInfo &entry, const LaunchConfig &c) {
+  auto fail = [&](std::string text) {
+    return badInput(fmt::format("{}: error: entry '{}': {}", module.ast.fileName, entry.name, text));
+  };
+  if (c.params.size() != entry.paramBytes)
+    return fail(fmt::format("expected {} parameter bytes, got {}", entry.paramBytes, c.params.size()));
+  uint64_t threads = 1;
+  for (int k = 0; k < 3; ++k) {
+    if (!c.grid[k] || !c.block[k] || c.grid[k] > (k ? 65535u : 0x7FFFFFFFu))
+      return fail(fmt::format(
+          "expected grid and block sizes from 1 up to the device's limits, got grid ({}, {}, {}), "
+          "block ({}, {}, {})",
+          c.grid[0], c.grid[1], c.grid[2], c.block[0], c.block[1], c.block[2]));
+    threads *= c.block[k];
+    if (threads > 1024)
+      return fail(fmt::format("expected at most 1024 threads a block, got ({}, {}, {})", c.block[0],
+                              c.block[1], c.block[2]));
+  }
+  uint64_t limit = uint64_t(entry.maxntid[0]) * entry.maxntid[1] * entry.maxntid[2];
+  if (limit && threads > limit)
+    return fail(fmt::format("expected at most {} threads a block (.maxntid), got {}", limit, threads));
+  if (entry.reqntid[0] && entry.reqntid != c.block)
+    return fail(fmt::format("expected blocks of ({}, {}, {}) threads (.reqntid), got ({}, {}, {})",
+                            entry.reqntid[0], entry.reqntid[1], entry.reqntid[2], c.block[0], c.block[1],
+                            c.block[2]));
+  uint64_t shared = uint64_t(entry.dynamicSharedOffset) + c.dynamicShared;
+  int sm = std::atoi(module.ast.target.c_str() + 3);
+  // What the device can give one block (the CUDA programming guide's table of compute capabilities).
+  uint64_t most = sm == 80 || sm == 87   ? 163 * 1024
+                  : sm >= 90 && sm < 120 ? 227 * 1024
+                  : sm >= 80             ? 99 * 1024
+                                         : 96 * 1024;
+  if (shared > most)
+    return fail(fmt::format("expected at most {} bytes of shared memory on {}, got {} ({} of them dynamic)",
+                            most, module.ast.target, shared, c.dynamicShared));
+  return success();
+}
+
+Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const LaunchConfig &config) {
+  Launch launch;
+  launch.module = &module.impl();
+  launch.memory = &memory.impl();
+  launch.config = &config;
+  launch.checks = config.checks;
+  launch.mode = config.mode;
+  Result<const EntryInfo *> entry = module.entry(config.entry);
+  if (!entry)
+    return entry.error();
+  launch.program = launch.module->programs[size_t(*entry - launch.module->infos.data())].get();
+  const EntryInfo &info = launch.program->info;
+  if (Status ok = checkConfig(*launch.module, info, config); !ok)
+    return ok.error();
+  if (Status ok = instantiate(launch); !ok)
+    return ok.error();
+  launch.threadsPerCta = config.block[0] * config.block[1] * config.block[2];
+  launch.warpsPerCta = (launch.threadsPerCta + 31) / 32;
+  launch.sharedBytes =
+      config.dynamicShared ? info.dynamicSharedOffset + config.dynamicShared : info.staticSharedBytes;
+  uint64_t blocks = uint64_t(config.grid[0]) * config.grid[1] * config.grid[2];
+  unsigned threads = config.threads ? config.threads : std::max(1u, std::thread::hardware_concurrency());
+  threads = unsigned(std::min<uint64_t>(threads, blocks));
+
+  auto start = std::chrono::steady_clock::now();
+  std::vector<std::unique_ptr<Worker>> workers;
+  for (unsigned t = 0; t < threads; ++t) {
+    workers.push_back(std::make_unique<Worker>());
+    workers.back()->launch = &launch;
+  }
+  auto work = [&](Worker &worker) {
+    Arena arena;
+    prepare(worker, arena);
+    for (;;) {
+      uint64_t next = launch.nextCta.fetch_add(1, std::memory_order_relaxed);
+      if (next >= blocks)
+        return;
+      worker.cta.linear = next;
+      runBlock(worker);
+    }
+  };
+  std::vector<std::thread> pool;
+  for (unsigned t = 1; t < threads; ++t)
+    pool.emplace_back([&, t] { work(*workers[t]); });
+  work(*workers[0]);
+  for (std::thread &t : pool)
+    t.join();
+
+  LaunchResult result;
+  std::map<FindingKey, FindingRecord> all;
+  for (const auto &worker : workers) {
+    addCounters(result.counters, *worker);
+    for (const auto &[key, record] : worker->findings) {
+      auto [it, fresh] = all.try_emplace(key, record);
+      if (fresh)
+        continue;
+      uint64_t count = it->second.finding.count + record.finding.count;
+      if (record.cta < it->second.cta)
+        it->second = record;
+      it->second.finding.count = count;
+    }
+  }
+  for (auto &[key, record] : all)
+    result.findings.push_back(std::move(record.finding));
+  result.counters.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (result.counters.special)
+    result.notes.push_back(
+        "`.approx` functions give the correctly rounded value: a stand-in for the device's own");
+  return result;
+}
+
+} // namespace attune::sim

@@ -1,0 +1,6 @@
+//===- IsaBaseline.cpp - the handlers for baseline machines -----------------------===//
+#include "runtime/device/sim/isa/IsaHeaders.h"
+
+namespace attune::sim::baseline {
+#include "runtime/device/sim/isa/Table.inc"
+} // namespace attune::sim::baseline
