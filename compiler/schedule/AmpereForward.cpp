@@ -60,6 +60,7 @@ private:
   Attribute row() { return tile::RowAttr::get(context); }
 
   void locate();
+  void readBounds();
   void findBlocks();
   void openRings();
   void prologue();
@@ -72,8 +73,8 @@ private:
   Value indexTile(NamingBuilder &at, RankedTensorType shape, Value argument, Value firstKey);
   void epilogue(SoftmaxState state);
 
-  /// `bound` for query row `query`: a scalar i32, or each row's value as a #row tile.
-  Value evaluate(NamingBuilder &at, const LinearIndex &bound, Value query, bool asRows, StringRef name);
+  /// What `bound` adds to its multiple of the query row.
+  Value offsetOf(const LinearIndex &bound);
   Value splatRow(NamingBuilder &at, Value scalar) {
     return at.make<tensor::SplatOp>("", scalar, tensor({tiles.blockQ}, at.getI32Type(), row()));
   }
@@ -93,12 +94,14 @@ private:
   NamingBuilder b;
 
   tile::KernelOp kernel;
-  Value lengthQ, lengthKv, batch, head, kvHead, firstQuery, queryRows;
+  Value lengthQ, lengthKv, batch, head, kvHead, firstQuery;
   Value qView, kView, vView;
   Value qRing, kRing, vRing, q;
   Value end, count, maskedRight,
-      wholeEnd;                // `end`: one past the last visible block; iterations count from there
-  Value firstOfRow, lastOfRow; // #row: the first and last key that each row sees
+      wholeEnd; // `end`: one past the last visible block; iterations count from there
+  /// The keys that a row sees: from `first` to `last`, and from row + firstShift to row + lastShift; null: no
+  /// such limit.
+  Value first, last, firstShift, lastShift;
 };
 } // namespace
 
@@ -106,9 +109,8 @@ private:
 // Which CTA this is, and which blocks of keys it visits
 //===----------------------------------------------------------------------===//
 
-Value AmpereForwardBuilder::evaluate(NamingBuilder &at, const LinearIndex &bound, Value query, bool asRows,
-                                     StringRef name) {
-  Scalars s(at);
+Value AmpereForwardBuilder::offsetOf(const LinearIndex &bound) {
+  Scalars s(b);
   Value offset = s.constant(bound.constant);
   auto accumulate = [&](int64_t factor, Value value) {
     if (factor == 1)
@@ -120,16 +122,25 @@ Value AmpereForwardBuilder::evaluate(NamingBuilder &at, const LinearIndex &bound
   };
   accumulate(bound.lengthKv, lengthKv);
   accumulate(bound.lengthQ, lengthQ);
-  if (!asRows) {
-    accumulate(bound.q, query);
-    return offset;
+  return offset;
+}
+
+void AmpereForwardBuilder::readBounds() {
+  Scalars s(b);
+  // Of several limits of a kind, the tightest one.
+  last = s.sub(lengthKv, s.constant(1));
+  for (const LinearIndex &bound : bounds.last) {
+    Value offset = offsetOf(bound);
+    if (bound.q == 0)
+      last = s.min(last, offset, "last");
+    else
+      lastShift = lastShift ? s.min(lastShift, offset, "last_shift") : offset;
   }
-  Value rows = splatRow(at, offset);
-  if (bound.q == 0)
-    return rows;
-  if (bound.q != 1)
-    query = at.make<arith::MulIOp>("", query, splatRow(at, s.constant(bound.q)));
-  return at.make<arith::AddIOp>(name, query, rows);
+  for (const LinearIndex &bound : bounds.first) {
+    Value offset = offsetOf(bound);
+    Value &slot = bound.q == 0 ? first : firstShift;
+    slot = slot ? s.max(slot, offset) : offset;
+  }
 }
 
 void AmpereForwardBuilder::locate() {
@@ -167,16 +178,19 @@ void AmpereForwardBuilder::findBlocks() {
   Value zero = s.constant(0), one = s.constant(1);
   Value lastQuery = s.sub(s.min(s.add(firstQuery, s.constant(tiles.blockQ)), lengthQ), one, "last_query");
 
-  // Both kinds of bound grow with the query row, so the corners of the tile decide. Keys [begin, stop) are
+  // Limits stand still or grow with the query row, so the corners of the tile decide. Keys [begin, stop) are
   // seen by some row; keys [wholeBegin, wholeStop) by every row.
-  Value stop = lengthKv, wholeStop = lengthKv, begin = zero, wholeBegin = zero;
-  for (const LinearIndex &bound : bounds.last) {
-    stop = s.min(stop, s.add(evaluate(b, bound, lastQuery, false, ""), one));
-    wholeStop = s.min(wholeStop, s.add(evaluate(b, bound, firstQuery, false, ""), one));
+  Value stop = s.add(last, one), wholeStop = stop, begin = zero, wholeBegin = zero;
+  if (lastShift) {
+    Value pastShift = s.add(lastShift, one);
+    stop = s.min(stop, s.add(lastQuery, pastShift));
+    wholeStop = s.min(wholeStop, s.add(firstQuery, pastShift));
   }
-  for (const LinearIndex &bound : bounds.first) {
-    begin = s.max(begin, evaluate(b, bound, firstQuery, false, ""));
-    wholeBegin = s.max(wholeBegin, evaluate(b, bound, lastQuery, false, ""));
+  if (first)
+    begin = wholeBegin = s.max(begin, first);
+  if (firstShift) {
+    begin = s.max(begin, s.add(firstQuery, firstShift));
+    wholeBegin = s.max(wholeBegin, s.add(lastQuery, firstShift));
   }
   stop = s.max(stop, zero);
   wholeStop = s.max(wholeStop, zero);
@@ -197,20 +211,6 @@ void AmpereForwardBuilder::findBlocks() {
     Value wholeBeginBlock = s.div(s.add(wholeBegin, s.constant(blockKv - 1)), blockKv);
     wholeEnd = s.max(maskedRight, s.sub(end, s.min(wholeBeginBlock, end)), "whole_end");
     wholeEnd = s.min(wholeEnd, count, "whole_end");
-  }
-
-  RankedTensorType rows = tensor({tiles.blockQ}, b.getI32Type(), row());
-  if (llvm::any_of(llvm::concat<const LinearIndex>(bounds.first, bounds.last),
-                   [](const LinearIndex &bound) { return bound.q != 0; })) {
-    Value index = b.make<tile::RowIndexOp>("row", rows);
-    queryRows = b.make<arith::AddIOp>("query", index, splatRow(b, firstQuery));
-  }
-  lastOfRow = splatRow(b, s.sub(lengthKv, one));
-  for (const LinearIndex &bound : bounds.last)
-    lastOfRow = b.make<arith::MinSIOp>("last_key", lastOfRow, evaluate(b, bound, queryRows, true, ""));
-  for (const LinearIndex &bound : bounds.first) {
-    Value first = evaluate(b, bound, queryRows, true, "first_key");
-    firstOfRow = firstOfRow ? Value(b.make<arith::MaxSIOp>("first_key", firstOfRow, first)) : first;
   }
 }
 
@@ -310,9 +310,12 @@ FailureOr<Value> AmpereForwardBuilder::applyScore(NamingBuilder &at, Value score
 
 FailureOr<Value> AmpereForwardBuilder::maskScores(NamingBuilder &at, const BlockKind &kind, Value scores,
                                                   Value firstKey) {
-  Value first = kind.first ? firstOfRow : Value(), last = kind.last ? lastOfRow : Value();
-  if (first || last)
-    scores = at.make<tile::KeepColumnsOp>("kept", scores.getType(), scores, firstKey, first, last);
+  if (kind.first || kind.last) {
+    auto where = [](bool wanted, Value limit) { return wanted ? limit : Value(); };
+    scores = at.make<tile::KeepColumnsOp>("kept", scores.getType(), scores, firstQuery, firstKey,
+                                          where(kind.first, first), where(kind.last, last),
+                                          where(kind.first, firstShift), where(kind.last, lastShift));
+  }
   if (bounds.residual.empty())
     return scores;
   auto type = cast<RankedTensorType>(scores.getType());
@@ -425,6 +428,7 @@ FailureOr<tile::KernelOp> AmpereForwardBuilder::build() {
                                   schedule.minBlocksPerSm, IntegerAttr(), b.getDictionaryAttr(entries));
   b.createBlock(&kernel.getBody());
   locate();
+  readBounds();
   findBlocks();
   openRings();
   prologue();

@@ -79,7 +79,7 @@ static void read(Value keep, MaskBounds &bounds) {
     predicate = swapSides(predicate);
   }
   limit.kv = 0;
-  if (limit.q < 0)
+  if (limit.q != 0 && limit.q != 1)
     return bounds.residual.push_back(keep);
   switch (predicate) {
   case arith::CmpIPredicate::slt:

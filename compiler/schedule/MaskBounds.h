@@ -19,8 +19,7 @@ struct LinearIndex {
 };
 
 /// A mask as the conjunction of: kv >= every `first`, kv <= every `last`, and every `residual` (i1 values of
-/// the region). In `first` and `last` the factor of q is not negative and that of kv is 0, so both grow with
-/// q.
+/// the region). In `first` and `last` the factor of q is 0 or 1 and that of kv is 0.
 struct MaskBounds {
   llvm::SmallVector<LinearIndex> first, last;
   llvm::SmallVector<mlir::Value> residual;

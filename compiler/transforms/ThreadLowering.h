@@ -57,22 +57,22 @@ private:
   void lowerColumnIndex(thread::ColumnIndexOp op);
   void lowerKeepColumns(thread::KeepColumnsOp op);
 
-  /// The 16-byte pieces of a swizzled tile that this thread copies: calls `piece` for each.
-  struct Piece {
-    mlir::Value shared; ///< i32 address
-    mlir::Value global; ///< i64 address
-    mlir::Value exists; ///< i1, or null where the piece certainly exists
-    int64_t bytes;      ///< beyond `global`, the panel's offset
-  };
-  void forEachPiece(const SwizzledTile &tile, mlir::Value tileOffset, const GlobalView &view,
-                    mlir::Value firstRow, bool bounded, llvm::function_ref<void(const Piece &)> piece);
-
   /// An address of shared memory: a register, and a constant that becomes an immediate. What only depends on
   /// the thread is the same register for every tile, so that it is computed and kept once.
   struct SharedAddress {
     mlir::Value lane;
     int64_t constant;
   };
+  /// The 16-byte pieces of a swizzled tile that this thread copies: calls `piece` for each.
+  struct Piece {
+    SharedAddress shared;
+    mlir::Value global;  ///< i64 address
+    int64_t globalBytes; ///< beyond `global`, the panel's offset
+    mlir::Value exists;  ///< i1, or null where the piece certainly exists
+  };
+  void forEachPiece(const SwizzledTile &tile, mlir::Value tileOffset, const GlobalView &view,
+                    mlir::Value firstRow, bool bounded, llvm::function_ref<void(const Piece &)> piece);
+
   SharedAddress sharedAddress(mlir::Value laneOffset, mlir::Value tileOffset);
 
   /// Loads 16 x 16 values with ldmatrix.x4, four registers. `lane` is the thread's address in the tile's
@@ -97,11 +97,18 @@ private:
   mlir::Value shr(mlir::Value x, int64_t y); ///< logical
   mlir::Value bxor(mlir::Value x, mlir::Value y);
   mlir::Value less(mlir::Value x, mlir::Value y); ///< signed
+  /// Inline assembly without side effects, one result.
   mlir::Value asm1(mlir::Type type, llvm::StringRef text, llvm::StringRef constraints,
                    mlir::ValueRange operands);
+  /// Inline assembly that reads or writes memory: it stays where it is.
+  mlir::LLVM::InlineAsmOp asmMemory(mlir::Type type, llvm::StringRef text, llvm::StringRef constraints,
+                                    mlir::ValueRange operands);
   mlir::Value intrinsic(llvm::StringRef name, mlir::Type type, mlir::ValueRange operands);
   /// x * y + z, x and y signed 32 bits, z 64 bits: one instruction, which LLVM would otherwise take apart.
   mlir::Value madWide(mlir::Value x, mlir::Value y, mlir::Value z);
+  /// `value`, of which LLVM knows nothing: what is computed from it is computed here and not where the same
+  /// computation stands before a loop, in registers that would have to live through the loop.
+  mlir::Value opaque(mlir::Value value);
   mlir::Value sharedPointer(mlir::Value address);
   mlir::Value globalPointer(mlir::Value address, int64_t bytes = 0);
   mlir::Value loadParam(int64_t offset, mlir::Type type);

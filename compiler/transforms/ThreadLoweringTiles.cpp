@@ -45,7 +45,8 @@ void ThreadLowering::forEachPiece(const SwizzledTile &tile, Value tileOffset, co
   Value rowIndex = add(firstRow, row);
   // The base is the same for all threads, so it may stay in a uniform register as long as nothing of the
   // thread's own is added to it.
-  Value first = madWide(chunk, i32(16), madWide(rowIndex, view.rowBytes, view.base));
+  Value chunkBytes = LLVM::ZExtOp::create(b, loc, b.getI64Type(), mul(chunk, 16));
+  Value first = add(madWide(rowIndex, view.rowBytes, view.base), chunkBytes);
   bool partialColumns = view.cols < tile.cols;
   Value columnExists;
   if (partialColumns)
@@ -63,7 +64,7 @@ void ThreadLowering::forEachPiece(const SwizzledTile &tile, Value tileOffset, co
         Value exists = rowExists;
         if (partialColumns && panel == panels - 1)
           exists = exists ? Value(LLVM::AndOp::create(b, loc, exists, columnExists)) : columnExists;
-        piece({add(lane, place + panel * tile.panelBytes()), global, exists, panel * tile.pitch()});
+        piece({{lane, place + panel * tile.panelBytes()}, global, panel * tile.pitch(), exists});
       }
     };
     // The last pass may reach past the tile's rows.
@@ -79,13 +80,17 @@ void ThreadLowering::lowerAsyncCopy(thread::AsyncCopyOp op) {
   auto copy = [&] {
     forEachPiece(tile, scalar(op.getOffset()), views[op.getView()], scalar(op.getRow()), op.getBounded(),
                  [&](const Piece &piece) {
+                   // Written out, so that constants are immediates and not registers that LLVM takes out of a
+                   // loop.
+                   std::string text =
+                       llvm::formatv("cp.async.cg.shared.global [$0+{0}], [$1+{1}], 16{2};",
+                                     piece.shared.constant, piece.globalBytes, piece.exists ? ", $2" : "");
+                   SmallVector<Value> operands = {piece.shared.lane, piece.global};
                    // A source size of 0 fills with zeros and reads nothing.
-                   Value size = piece.exists
-                                    ? Value(LLVM::SelectOp::create(b, loc, piece.exists, i32(16), i32(0)))
-                                    : Value();
-                   NVVM::CpAsyncOp::create(b, loc, sharedPointer(piece.shared),
-                                           globalPointer(piece.global, piece.bytes), 16,
-                                           NVVM::LoadCacheModifierKind::CG, size);
+                   if (piece.exists)
+                     operands.push_back(LLVM::SelectOp::create(b, loc, piece.exists, i32(16), i32(0)));
+                   asmMemory(LLVM::LLVMVoidType::get(b.getContext()), text, piece.exists ? "r,l,r" : "r,l",
+                             operands);
                  });
   };
   if (op.getCondition())
@@ -121,13 +126,16 @@ void ThreadLowering::lowerStore(thread::StoreOp op) {
   barrier();
 
   Type quad = VectorType::get({4}, b.getI32Type());
-  forEachPiece(
-      tile, scalar(op.getStaging()), view, scalar(op.getRow()), /*bounded=*/true, [&](const Piece &piece) {
-        branch(piece.exists, [&] {
-          Value bytes = LLVM::LoadOp::create(b, loc, quad, sharedPointer(piece.shared), /*alignment=*/16);
-          LLVM::StoreOp::create(b, loc, bytes, globalPointer(piece.global, piece.bytes), /*alignment=*/16);
-        });
-      });
+  forEachPiece(tile, scalar(op.getStaging()), view, opaque(scalar(op.getRow())), /*bounded=*/true,
+               [&](const Piece &piece) {
+                 branch(piece.exists, [&] {
+                   Value bytes = LLVM::LoadOp::create(
+                       b, loc, quad, sharedPointer(add(piece.shared.lane, piece.shared.constant)),
+                       /*alignment=*/16);
+                   LLVM::StoreOp::create(b, loc, bytes, globalPointer(piece.global, piece.globalBytes),
+                                         /*alignment=*/16);
+                 });
+               });
 }
 
 void ThreadLowering::lowerStoreRows(thread::StoreRowsOp op) {
@@ -161,12 +169,12 @@ SmallVector<Value, 4> ThreadLowering::loadBlock(const SwizzledTile &tile, Shared
   // holds exclusive-ored with its row.
   int64_t panel = col / tile.panelCols(), chunk = col % tile.panelCols() / 8;
   Value address = chunk ? bxor(lane.lane, i32(chunk * 16)) : lane.lane;
-  address = add(address, lane.constant + panel * tile.panelBytes() + row * tile.pitch());
+  int64_t constant = lane.constant + panel * tile.panelBytes() + row * tile.pitch();
+  std::string text = llvm::formatv("ldmatrix.sync.aligned.m8n8.x4{0}.shared.b16 {{$0, $1, $2, $3}, [$4+{1}];",
+                                   transposed ? ".trans" : "", constant);
   Type word = b.getI32Type();
   Type four = LLVM::LLVMStructType::getLiteral(b.getContext(), {word, word, word, word});
-  Value loaded = NVVM::LdMatrixOp::create(
-      b, loc, four, sharedPointer(address), 4, transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row,
-      NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8), NVVM::LdStMatrixEltType::B16);
+  Value loaded = asmMemory(four, text, "=r,=r,=r,=r,r", address).getResult(0);
   SmallVector<Value, 4> registers;
   for (int64_t i = 0; i != 4; ++i)
     registers.push_back(LLVM::ExtractValueOp::create(b, loc, loaded, i));
@@ -303,29 +311,52 @@ void ThreadLowering::lowerColumnIndex(thread::ColumnIndexOp op) {
 void ThreadLowering::lowerKeepColumns(thread::KeepColumnsOp op) {
   // A thread owns two of every eight columns, so a limit becomes a number of owned columns, and a row's
   // dropped columns become a bit mask. ptxas turns tests of single bits into predicates seven at a time
-  // (R2P).
+  // (R2P). A thread's rows are multiples of 8 apart, so one count serves them all: eight rows further down it
+  // is two more.
   auto ownedBelow = [&](Value bound) {
     Value mine = LLVM::SubOp::create(b, loc, bound, laneColumn);
     auto eighth = [&](int64_t round) { return LLVM::AShrOp::create(b, loc, add(mine, round), i32(3)); };
     return add(eighth(7), eighth(6));
   };
+  Value firstRow = add(scalar(op.getRow()), add(mul(warp, 16), laneRow));
+  // Owned columns below a limit, counted from column 0; null where there is no such limit.
+  auto count = [&](Value limit, bool moves, int64_t beyond) -> Value {
+    if (!limit)
+      return Value();
+    Value bound = moves ? add(firstRow, scalar(limit)) : scalar(limit);
+    return ownedBelow(add(bound, beyond));
+  };
+  Value last = count(op.getLast(), false, 1), lastDiagonal = count(op.getLastShift(), true, 1);
+  Value first = count(op.getFirst(), false, 0), firstDiagonal = count(op.getFirstShift(), true, 0);
+  // One register for all rows outside the loop; each row's own count is made when it is needed.
+  for (Value *diagonal : {&lastDiagonal, &firstDiagonal})
+    if (*diagonal)
+      *diagonal = opaque(*diagonal);
+  Value ownedBefore = shr(scalar(op.getColumn()), 2);
   // Bits `count` and up; PTX's shl gives 0 for counts of 32 and more.
   auto bitsFrom = [&](Value count) -> Value {
     Value shift = LLVM::SMaxOp::create(b, loc, count, i32(0));
     return asm1(b.getI32Type(), "shl.b32 $0, -1, $1;", "=r,r", shift);
   };
+  auto inTile = [&](Value fixed, Value moving, int64_t row, bool lower) -> Value {
+    if (moving)
+      moving = add(moving, row / 4);
+    if (fixed && moving)
+      fixed = lower ? Value(LLVM::SMaxOp::create(b, loc, fixed, moving))
+                    : Value(LLVM::SMinOp::create(b, loc, fixed, moving));
+    else if (moving)
+      fixed = moving;
+    return fixed ? Value(LLVM::SubOp::create(b, loc, fixed, ownedBefore)) : Value();
+  };
+
   Registers scores = registers(op.getValue());
   int64_t n = int64_t(op.getN()), words = (n / 4 + 31) / 32;
-  Value ownedBefore = shr(scalar(op.getStart()), 2);
   SmallVector<SmallVector<Value>> dropped; // [row][word]
-  for (int64_t row = 0; row != rowValues(op.getM(), warps); ++row) {
+  for (int64_t i = 0; i != rowValues(int64_t(op.getM()), warps); ++i) {
+    int64_t row = rowOfRowValue(i, warps);
+    Value past = inTile(last, lastDiagonal, row, /*lower=*/false);
+    Value before = inTile(first, firstDiagonal, row, /*lower=*/true);
     SmallVector<Value> bits;
-    Value past, before;
-    if (op.getLast())
-      past =
-          LLVM::SubOp::create(b, loc, ownedBelow(add(registers(op.getLast())[size_t(row)], 1)), ownedBefore);
-    if (op.getFirst())
-      before = LLVM::SubOp::create(b, loc, ownedBelow(registers(op.getFirst())[size_t(row)]), ownedBefore);
     for (int64_t word = 0; word != words; ++word) {
       Value drop;
       if (past)

@@ -49,11 +49,20 @@ Value ThreadLowering::less(Value x, Value y) {
   return LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::slt, x, y);
 }
 
-Value ThreadLowering::asm1(Type type, StringRef text, StringRef constraints, ValueRange operands) {
+static LLVM::InlineAsmOp makeAsm(OpBuilder &b, Location loc, Type type, StringRef text, StringRef constraints,
+                                 ValueRange operands, bool sideEffects) {
   auto dialect = LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT);
-  return LLVM::InlineAsmOp::create(b, loc, type, operands, text, constraints, /*has_side_effects=*/false,
-                                   /*is_align_stack=*/false, LLVM::TailCallKind::None, dialect, ArrayAttr())
-      .getResult(0);
+  return LLVM::InlineAsmOp::create(b, loc, type, operands, text, constraints, sideEffects,
+                                   /*is_align_stack=*/false, LLVM::TailCallKind::None, dialect, ArrayAttr());
+}
+
+Value ThreadLowering::asm1(Type type, StringRef text, StringRef constraints, ValueRange operands) {
+  return makeAsm(b, loc, type, text, constraints, operands, /*sideEffects=*/false).getResult(0);
+}
+
+LLVM::InlineAsmOp ThreadLowering::asmMemory(Type type, StringRef text, StringRef constraints,
+                                            ValueRange operands) {
+  return makeAsm(b, loc, type, text, (constraints + ",~{memory}").str(), operands, /*sideEffects=*/true);
 }
 
 Value ThreadLowering::intrinsic(StringRef name, Type type, ValueRange operands) {
@@ -63,6 +72,10 @@ Value ThreadLowering::intrinsic(StringRef name, Type type, ValueRange operands) 
 
 Value ThreadLowering::madWide(Value x, Value y, Value z) {
   return asm1(b.getI64Type(), "mad.wide.s32 $0, $1, $2, $3;", "=l,r,r,l", {x, y, z});
+}
+
+Value ThreadLowering::opaque(Value value) {
+  return makeAsm(b, loc, b.getI32Type(), "mov.b32 $0, $1;", "=r,r", value, /*sideEffects=*/true).getResult(0);
 }
 
 Value ThreadLowering::sharedPointer(Value address) {

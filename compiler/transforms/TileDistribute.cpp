@@ -179,8 +179,10 @@ LogicalResult Distributor::visit(Operation *op) {
       })
       .Case([&](tile::KeepColumnsOp keep) {
         ArrayRef<int64_t> tile = shape(keep.getValue());
-        return replace<thread::KeepColumnsOp>(op, resultType(), map(keep.getValue()), map(keep.getStart()),
-                                              map(keep.getFirst()), map(keep.getLast()), tile[0], tile[1]);
+        return replace<thread::KeepColumnsOp>(op, resultType(), map(keep.getValue()), map(keep.getRow()),
+                                              map(keep.getColumn()), map(keep.getFirst()),
+                                              map(keep.getLast()), map(keep.getFirstShift()),
+                                              map(keep.getLastShift()), tile[0], tile[1]);
       })
       .Case([&](tile::ToAOpOp convert) {
         ArrayRef<int64_t> tile = shape(convert.getValue());

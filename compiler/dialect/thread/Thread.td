@@ -95,14 +95,16 @@ def Thread_ColumnIndexOp : Thread_Op<"column_index", [Pure]> {
   let assemblyFormat = "`tile` `(` $m `x` $n `)` attr-dict `:` type($result)";
 }
 
-def Thread_KeepColumnsOp : Thread_Op<"keep_columns", [Pure, AttrSizedOperandSegments, AllTypesMatch<["value", "result"]>]> {
-  let summary = "-inf outside the columns from `first` to `last` of each row, inclusive; column 0 of the tile is `start`";
-  let arguments = (ins AnyVectorOfNonZeroRank:$value, I32:$start, Optional<AnyVectorOfNonZeroRank>:$first,
-                   Optional<AnyVectorOfNonZeroRank>:$last, I64Attr:$m, I64Attr:$n);
+def Thread_KeepColumnsOp : Thread_Op<"keep_columns", [Pure, AttrSizedOperandSegments,
+                                                   AllTypesMatch<["value", "result"]>]> {
+  let summary = "-inf in this thread's part of an m x n tile where a row does not see a column; limits as tile.keep_columns";
+  let arguments = (ins AnyVectorOfNonZeroRank:$value, I32:$row, I32:$column, Optional<I32>:$first, Optional<I32>:$last,
+                   Optional<I32>:$first_shift, Optional<I32>:$last_shift, I64Attr:$m, I64Attr:$n);
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = [{
-    $value `at` $start (`from` $first^ `:` type($first))? (`to` $last^ `:` type($last))? `tile` `(` $m `x` $n `)` attr-dict
-    `in` type($value)
+    $value `at` `[` $row `,` $column `]` (`first` `(` $first^ `)`)? (`last` `(` $last^ `)`)?
+    (`first_shift` `(` $first_shift^ `)`)? (`last_shift` `(` $last_shift^ `)`)? `tile` `(` $m `x` $n `)` attr-dict
+    `:` type($value)
   }];
 }
 

@@ -214,17 +214,21 @@ def Tile_ColumnIndexOp : Tile_Op<"column_index", [Pure]> {
   let assemblyFormat = "attr-dict `:` type($result)";
 }
 
-def Tile_KeepColumnsOp : Tile_Op<"keep_columns", [Pure, AttrSizedOperandSegments, AllTypesMatch<["value", "result"]>]> {
-  let summary = "-inf in each row outside the columns from `first` to `last`, inclusive; the tile starts at column `start`";
+def Tile_KeepColumnsOp : Tile_Op<"keep_columns", [Pure, AttrSizedOperandSegments,
+                                               AllTypesMatch<["value", "result"]>]> {
+  let summary = "-inf where a row does not see a column: limits that hold for all rows, and limits that move with the row";
   let description = [{
-    `start` is a multiple of 8.
+    The tile's first row is row `row`, its first column is column `column`, a multiple of 8. Row r keeps the columns c with
+    `first` <= c <= `last` and r + `first_shift` <= c <= r + `last_shift`, as far as these are given.
 
-    Example: `%kept = tile.keep_columns %s at %key to %last : tensor<128xi32, #tile.row> in tensor<128x64xf32, #tile.acc>`
+    Example: `%kept = tile.keep_columns %s at [%query, %key] last(%end) last_shift(%shift) : tensor<128x64xf32, #tile.acc>`
   }];
-  let arguments = (ins Tile_Acc:$value, I32:$start, Optional<Tile_Row>:$first, Optional<Tile_Row>:$last);
+  let arguments = (ins Tile_Acc:$value, I32:$row, I32:$column, Optional<I32>:$first, Optional<I32>:$last,
+                   Optional<I32>:$first_shift, Optional<I32>:$last_shift);
   let results = (outs Tile_Acc:$result);
   let assemblyFormat = [{
-    $value `at` $start (`from` $first^ `:` type($first))? (`to` $last^ `:` type($last))? attr-dict `in` type($value)
+    $value `at` `[` $row `,` $column `]` (`first` `(` $first^ `)`)? (`last` `(` $last^ `)`)?
+    (`first_shift` `(` $first_shift^ `)`)? (`last_shift` `(` $last_shift^ `)`)? attr-dict `:` type($value)
   }];
   let hasVerifier = 1;
 }
