@@ -24,41 +24,71 @@ __device__ __forceinline__ uint32 bits_from(int count) {
   return r;
 }
 
-// x, but -inf outside the columns `first` .. `last` of each row; column 0 of x is column `start` of the whole. Bounds are
-// rows or one number.
-template <bool Left, bool Right, int M, int N, int W, int R, typename First, typename Last>
-__device__ __forceinline__ AccOf<M, N, W> keep_interval(Vec<float, R, AccShape<M, N, W>> x, int start, const First &first,
-                                                        const Last &last) {
+// Limits of the keys that a query row sees: the same for every row, or a diagonal that moves with the row. Each is a
+// number of owned columns below it, for the thread's first row `row`.
+struct UpTo { // key <= last
+  int last;
+  static constexpr bool kRight = true, kMoves = false;
+  __device__ __forceinline__ int count(int) const { return owned_below(last + 1); }
+};
+struct UpToDiagonal { // key <= row + shift
+  int shift;
+  static constexpr bool kRight = true, kMoves = true;
+  __device__ __forceinline__ int count(int row) const { return owned_below(row + shift + 1); }
+};
+struct From { // key >= first
+  int first;
+  static constexpr bool kRight = false, kMoves = false;
+  __device__ __forceinline__ int count(int) const { return owned_below(first); }
+};
+struct FromDiagonal { // key >= row + shift
+  int shift;
+  static constexpr bool kRight = false, kMoves = true;
+  __device__ __forceinline__ int count(int row) const { return owned_below(row + shift); }
+};
+
+// Takes a limit into the range [before, past) of the thread's columns that its row `further` columns down a diagonal sees.
+template <typename Limit>
+__device__ __forceinline__ void tighten(const Limit &limit, int first_row, int further, int &past, int &before) {
+  const int count = limit.count(first_row) + (Limit::kMoves ? further : 0);
+  if (Limit::kRight)
+    past = smaller(past, count);
+  else
+    before = larger(before, count);
+}
+
+// x, but -inf where a row does not see a column by some limit. The tile's first row is row `row` of the whole, its
+// first column is column `column`, a multiple of 8.
+template <int M, int N, int W, int R, typename... Limits>
+__device__ __forceinline__ AccOf<M, N, W> keep_columns(Vec<float, R, AccShape<M, N, W>> x, int row, int column,
+                                                       const Limits &...limits) {
+  const int first_row = row + int(warp()) * 16 + int(lane() / 4);
+  constexpr bool kRight = (Limits::kRight || ...), kLeft = (!Limits::kRight || ...);
 #pragma unroll
-  for (int row = 0; row < M / (8 * W); ++row)
+  for (int i = 0; i < M / (8 * W); ++i) {
+    // The thread's rows are multiples of 8 apart; eight rows further down a diagonal is two columns further right.
+    const int further = (i / 2 * 16 * W + i % 2 * 8) / 4;
+    int past = 0x7fffffff, before = -0x7fffffff;
+    (tighten(limits, first_row, further, past, before), ...);
 #pragma unroll
     for (int word = 0; word < (N + 127) / 128; ++word) {
-      const int before = start / 4 + word * 32;
+      const int owned_before = column / 4 + word * 32;
       uint32 drop = 0;
-      if (Right)
-        drop = bits_from(owned_below(element<RowShape<M, W>>(last, row) + 1) - before);
-      if (Left)
-        drop |= ~bits_from(owned_below(element<RowShape<M, W>>(first, row)) - before);
+      if (kRight)
+        drop = bits_from(past - owned_before);
+      if (kLeft)
+        drop |= ~bits_from(before - owned_before);
 #pragma unroll
       for (int bit = 0; bit < 32; ++bit) {
         const int n = word * 16 + bit / 2;
         if (n < N / 8) {
-          float &e = x[(row / 2 * (N / 8) + n) * 4 + row % 2 * 2 + bit % 2];
+          float &e = x[(i / 2 * (N / 8) + n) * 4 + i % 2 * 2 + bit % 2];
           e = drop & 1u << bit ? -infinity() : e;
         }
       }
     }
+  }
   return x;
-}
-template <typename Acc, typename First, typename Last>
-__device__ __forceinline__ Acc keep_columns(const Acc &x, int start, const First &first, const Last &last) {
-  return keep_interval<true, true>(x, start, first, last);
-}
-template <typename Acc, typename Last> __device__ __forceinline__ Acc keep_columns_to(const Acc &x, int start, const Last &last) {
-  return keep_interval<false, true>(x, start, 0, last);
-}
-template <typename Acc, typename First> __device__ __forceinline__ Acc keep_columns_from(const Acc &x, int start, const First &first) {
-  return keep_interval<true, false>(x, start, first, 0);
 }
 
 } // namespace attune

@@ -383,14 +383,19 @@ FailureOr<Expression> CudaPrinter::compute(Operation *op) {
         Type element = cast<VectorType>(convert.getType()).getElementType();
         return of("to_a_operand<" + elementText(element) + ">", full(convert.getValue()));
       })
-      .Case([&](thread::KeepColumnsOp keep) {
-        if (keep.getFirst() && keep.getLast())
-          return of("keep_columns", full(keep.getValue()), text(keep.getStart()), text(keep.getFirst()),
-                    text(keep.getLast()));
-        if (!keep.getFirst() && !keep.getLast())
-          return of("", full(keep.getValue()));
-        return of(keep.getFirst() ? "keep_columns_from" : "keep_columns_to", full(keep.getValue()),
-                  text(keep.getStart()), text(keep.getFirst() ? keep.getFirst() : keep.getLast()));
+      .Case([&](thread::KeepColumnsOp keep) -> FailureOr<Expression> {
+        std::string limits;
+        for (auto [name, limit] : {std::pair("From", keep.getFirst()), std::pair("UpTo", keep.getLast()),
+                                   std::pair("FromDiagonal", keep.getFirstShift()),
+                                   std::pair("UpToDiagonal", keep.getLastShift())})
+          if (limit) {
+            FailureOr<std::string> value = text(limit);
+            if (failed(value))
+              return failure();
+            limits += (limits.empty() ? "" : ", ") + std::string(name) + "{" + *value + "}";
+          }
+        return of("keep_columns", full(keep.getValue()), text(keep.getRow()), text(keep.getColumn()),
+                  FailureOr<std::string>(limits));
       })
       .Case([&](thread::LoadOperandOp load) {
         return of("load_a_operand<kWarps>", smemTile(load.getOffset(), load.getRows(), load.getCols(),
