@@ -49,7 +49,7 @@ Result<std::unique_ptr<Device>> openDevice(const DeviceOptions &options) {
   Result<std::vector<DeviceInfo>> gpus = listCudaDevices(options.cudaDriver);
   if (gpus)
     return openCudaDevice(options.cudaDriver, gpus->front().ordinal, options.arch, "the first GPU");
-  return openSimDevice(options.arch, options.sim, fmt::format("simulated: {}", gpus.error().message));
+  return openSimDevice(options.arch, options.sim, gpus.error().message);
 }
 
 DeviceList listDevices(const std::string &cudaDriver) {
