@@ -164,19 +164,15 @@ LogicalResult ThreadLowering::run() {
 }
 
 LogicalResult ThreadLowering::lowerBlock(Block &block) {
-  if (block.empty())
-    return mlir::success();
-  for (Operation &op : block.without_terminator()) {
+  for (Operation &op : block) {
+    // A kernel's body has no terminator; those of loops and branches are lowered with them.
+    if (op.hasTrait<OpTrait::IsTerminator>())
+      continue;
     loc = op.getLoc();
     if (failed(lower(&op)))
       return failure();
   }
-  // A kernel's body has no terminator; without_terminator then leaves its last op out.
-  Operation &last = block.back();
-  if (last.hasTrait<OpTrait::IsTerminator>())
-    return mlir::success();
-  loc = last.getLoc();
-  return lower(&last);
+  return mlir::success();
 }
 
 LogicalResult ThreadLowering::lowerFor(scf::ForOp loop) {
