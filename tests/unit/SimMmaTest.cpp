@@ -1,0 +1,292 @@
+//===- SimMmaTest.cpp - the tensor core against its rule, fragments against the PTX ISA -----===//
+//
+// The rule is stated here a second time, in integers and without any vector; the fragment tables are written from the
+// PTX ISA's sections on mma.m16n8k16, m16n8k8 and ldmatrix.
+//
+//===----------------------------------------------------------------------===//
+#include "SimSupport.h"
+
+#include <algorithm>
+
+using namespace attune;
+using namespace simtest;
+
+namespace {
+
+/// A finite number as integer significand times 2^exponent, with the exponent that the tensor core sees.
+struct Number {
+  bool nan = false, inf = false, negative = false;
+  uint64_t significand = 0; ///< value = significand * 2^(exponent - fraction)
+  int exponent = 0, fraction = 0;
+};
+
+Number decode(uint32_t bits, int exponentBits, int fractionBits) {
+  Number n;
+  int bias = (1 << (exponentBits - 1)) - 1;
+  uint32_t e = bits >> fractionBits & ((1u << exponentBits) - 1), m = bits & ((1u << fractionBits) - 1);
+  n.negative = bits >> (exponentBits + fractionBits) & 1;
+  n.fraction = fractionBits;
+  if (e == (1u << exponentBits) - 1) {
+    n.nan = m != 0;
+    n.inf = m == 0;
+    return n;
+  }
+  n.significand = e ? m | 1u << fractionBits : m;
+  n.exponent = e ? int(e) - bias : 1 - bias;
+  if (!n.significand)
+    n.exponent = -126; // the hardware's convention for zeros
+  return n;
+}
+
+/// One step: c + sum of a[k] * b[k], aligned to the largest exponent, truncated to `f` bits, truncated to f32.
+uint32_t step(const Number *a, const Number *b, int count, uint32_t c, int f) {
+  Number nc = decode(c, 8, 23);
+  bool nan = nc.nan, plus = nc.inf && !nc.negative, minus = nc.inf && nc.negative;
+  for (int k = 0; k < count; ++k) {
+    if (a[k].nan || b[k].nan)
+      nan = true;
+    if (a[k].inf || b[k].inf) {
+      bool zero = (!a[k].inf && !a[k].significand) || (!b[k].inf && !b[k].significand);
+      if (zero)
+        nan = true;
+      else
+        (a[k].negative != b[k].negative ? minus : plus) = true;
+    }
+  }
+  if (nan || (plus && minus))
+    return 0x7FFFFFFF;
+  if (plus || minus)
+    return plus ? 0x7F800000 : 0xFF800000;
+  int top = nc.exponent;
+  for (int k = 0; k < count; ++k)
+    top = std::max(top, a[k].exponent + b[k].exponent);
+  __int128 sum = 0;
+  auto add = [&](bool negative, uint64_t significand, int exponent, int fraction) {
+    int shift = f - fraction + exponent - top; // bits to the left
+    unsigned __int128 v = significand;
+    v = shift >= 0 ? v << shift : -shift < 127 ? v >> -shift : 0;
+    sum += negative ? -__int128(v) : __int128(v);
+  };
+  add(nc.negative, nc.significand, nc.exponent, nc.fraction);
+  for (int k = 0; k < count; ++k)
+    add(a[k].negative != b[k].negative, a[k].significand * b[k].significand, a[k].exponent + b[k].exponent,
+        a[k].fraction + b[k].fraction);
+  if (sum == 0)
+    return 0;
+  uint32_t sign = sum < 0 ? 0x80000000u : 0;
+  unsigned __int128 m = sum < 0 ? -sum : sum;
+  int high = 127;
+  while (!(m >> high & 1))
+    --high;
+  int exponent = top - f + high; // of the leading bit
+  if (exponent > 127)
+    return sign | 0x7F800000;
+  int lowest = std::max(exponent, -126) - 23; // weight of the last fraction bit kept
+  int drop = lowest - (top - f);
+  unsigned __int128 kept = drop > 0 ? (drop > 127 ? 0 : m >> drop) : m << -drop;
+  if (exponent < -126)
+    return sign | uint32_t(kept);
+  return sign | uint32_t(exponent + 127) << 23 | (uint32_t(kept) & 0x7FFFFF);
+}
+
+const char *mmaBody(int k, bool tf32) {
+  // a, b, c, d: for each warp the registers of all lanes, lane after lane.
+  static std::string text;
+  int na = tf32 ? k / 2 : k / 4, nb = na / 2;
+  auto list = [](const char *p, int n) {
+    std::string s = "{";
+    for (int i = 0; i < n; ++i)
+      s += std::string(i ? ", " : "") + "%" + p + std::to_string(i);
+    return s + "}";
+  };
+  text = ".reg .b32 %a<4>; .reg .b32 %b<2>; .reg .f32 %c<4>; .reg .f32 %d<4>; .reg .b32 %r<8>; .reg .b64 %q<12>;\n"
+         "ld.param.u64 %q0, [A]; ld.param.u64 %q1, [B]; ld.param.u64 %q2, [C]; ld.param.u64 %q3, [D];\n"
+         "mov.u32 %r0, %tid.x; mov.u32 %r1, %ctaid.x; mov.u32 %r2, %ntid.x; mad.lo.u32 %r3, %r1, %r2, %r0;\n";
+  text += "mul.wide.u32 %q4, %r3, " + std::to_string(4 * na) + "; add.u64 %q5, %q0, %q4;\n";
+  text += "mul.wide.u32 %q6, %r3, " + std::to_string(4 * nb) + "; add.u64 %q7, %q1, %q6;\n";
+  text += "mul.wide.u32 %q8, %r3, 16; add.u64 %q9, %q2, %q8; add.u64 %q10, %q3, %q8;\n";
+  for (int i = 0; i < na; ++i)
+    text += "ld.global.b32 %a" + std::to_string(i) + ", [%q5+" + std::to_string(4 * i) + "];\n";
+  for (int i = 0; i < nb; ++i)
+    text += "ld.global.b32 %b" + std::to_string(i) + ", [%q7+" + std::to_string(4 * i) + "];\n";
+  text += "ld.global.v4.f32 " + list("c", 4) + ", [%q9];\n";
+  text += "mma.sync.aligned.m16n8k" + std::to_string(k) + ".row.col.f32.TYPE.TYPE.f32 " + list("d", 4) + ", " +
+          list("a", na) + ", " + list("b", nb) + ", " + list("c", 4) + ";\n";
+  text += "st.global.v4.f32 [%q10], " + list("d", 4) + ";\nret;";
+  return text.c_str();
+}
+
+struct Case {
+  const char *type;
+  int k, exponentBits, fractionBits;
+};
+
+/// A value of interest: mostly near 1, sometimes anything, and each special one.
+uint32_t interesting(std::mt19937 &rng, int eb, int fb, int flavour) {
+  uint32_t all = (1u << (eb + fb + 1)) - 1, bias = (1u << (eb - 1)) - 1, r = rng();
+  uint32_t sign = r & 1 ? 1u << (eb + fb) : 0, fraction = rng() & ((1u << fb) - 1);
+  switch (flavour) {
+  case 0: // near one
+    return sign | (bias - 4 + rng() % 8) << fb | fraction;
+  case 1: // spread so that alignment matters
+    return sign | (bias - std::min(14u, bias - 1) + rng() % (2 * std::min(14u, bias - 1))) << fb | fraction;
+  case 2: // any finite value
+    return sign | (rng() % ((1u << eb) - 1)) << fb | fraction;
+  case 3: // zeros, subnormals, largest
+    switch (rng() % 5) {
+    case 0:
+      return sign;
+    case 1:
+      return sign | fraction;
+    case 2:
+      return sign | ((1u << eb) - 2) << fb | ((1u << fb) - 1);
+    case 3:
+      return sign | 1u << fb;
+    default:
+      return sign | bias << fb;
+    }
+  case 4: // infinities and NaN
+    return rng() % 6 == 0 ? (sign | ((1u << eb) - 1) << fb | (rng() % 2 ? fraction : 0)) & all
+                          : sign | (bias + rng() % 3) << fb | fraction;
+  default: // equal exponents, all ones: the largest sums
+    return sign * (rng() % 8 == 0) | bias << fb | ((1u << fb) - 1);
+  }
+}
+
+void testDot(const Case &c, const char *target, int f, int steps, int warps) {
+  CAPTURE(c.type);
+  CAPTURE(c.k);
+  CAPTURE(target);
+  bool tf32 = std::string(c.type) == "tf32";
+  std::string body = mmaBody(c.k, tf32);
+  for (size_t at; (at = body.find("TYPE")) != std::string::npos;)
+    body.replace(at, 4, c.type);
+  auto m = parse(ptx(".param .u64 A, .param .u64 B, .param .u64 C, .param .u64 D", body, target));
+  std::mt19937 rng(uint32_t(c.k * 7 + f + c.fractionBits));
+  int na = tf32 ? c.k / 2 : c.k / 4, nb = na / 2;
+  // Matrices first, then the registers by the ISA's tables.
+  std::vector<uint32_t> A(size_t(warps) * 32 * na), B(size_t(warps) * 32 * nb), C(size_t(warps) * 128);
+  std::vector<uint32_t> ma(size_t(warps) * 16 * c.k), mb(size_t(warps) * 8 * c.k), mc(size_t(warps) * 128);
+  for (int w = 0; w < warps; ++w) {
+    int flavour = w % 6;
+    uint32_t *a = &ma[size_t(w) * 16 * c.k], *b = &mb[size_t(w) * 8 * c.k], *cc = &mc[size_t(w) * 128];
+    for (int n = 0; n < 16 * c.k; ++n)
+      a[n] = interesting(rng, c.exponentBits, c.fractionBits, flavour);
+    for (int n = 0; n < 8 * c.k; ++n)
+      b[n] = interesting(rng, c.exponentBits, c.fractionBits, flavour);
+    for (int n = 0; n < 128; ++n)
+      cc[n] = interesting(rng, 8, 23, rng() % 4 == 0 ? 3 : flavour);
+    if (w % 7 == 3) // rows and columns of zeros, zero accumulators
+      for (int n = 0; n < 128; ++n) {
+        if (n < 4 * c.k)
+          a[n] = 0;
+        if (n < 2 * c.k)
+          b[n] = 0;
+        cc[n] = n % 3 ? 0 : cc[n];
+      }
+    for (int l = 0; l < 32; ++l) {
+      int g = l / 4, t = l % 4;
+      for (int r = 0; r < na; ++r) {
+        uint32_t &reg = A[(size_t(w) * 32 + l) * na + r];
+        int row = g + (r % 2) * 8;
+        if (tf32)
+          reg = a[row * c.k + t + (r / 2) * 4] << 13 | (rng() & 0x1FFF); // the low bits do not count
+        else {
+          int col = 2 * t + (r / 2) * 8;
+          reg = a[row * c.k + col] | a[row * c.k + col + 1] << 16;
+        }
+      }
+      for (int r = 0; r < nb; ++r) {
+        uint32_t &reg = B[(size_t(w) * 32 + l) * nb + r];
+        if (tf32)
+          reg = b[(t + r * 4) * 8 + g] << 13;
+        else {
+          int row = 2 * t + r * 8;
+          reg = b[row * 8 + g] | b[(row + 1) * 8 + g] << 16;
+        }
+      }
+      for (int r = 0; r < 4; ++r)
+        C[(size_t(w) * 32 + l) * 4 + r] = cc[(g + (r / 2) * 8) * 8 + 2 * t + r % 2];
+    }
+  }
+  Device d;
+  uint64_t pa = d.put(A), pb = d.put(B), pc = d.put(C), pd = d.make(C.size() * 4);
+  sim::LaunchConfig config{.entry = "k", .grid = {uint32_t(warps), 1, 1}, .block = {32, 1, 1}};
+  config.params = Params().add(pa).add(pb).add(pc).add(pd).bytes;
+  CHECK_CLEAN(d.run(*m, config));
+  auto D = d.get<uint32_t>(pd, C.size());
+  int wrong = 0;
+  for (int w = 0; w < warps; ++w)
+    for (int i = 0; i < 16; ++i)
+      for (int j = 0; j < 8; ++j) {
+        Number na_[16], nb_[16];
+        for (int k = 0; k < c.k; ++k) {
+          na_[k] = decode(ma[(size_t(w) * 16 + i) * c.k + k], c.exponentBits, c.fractionBits);
+          nb_[k] = decode(mb[(size_t(w) * c.k + k) * 8 + j], c.exponentBits, c.fractionBits);
+        }
+        uint32_t expected = mc[(size_t(w) * 16 + i) * 8 + j];
+        for (int s = 0; s < steps; ++s)
+          expected = step(na_ + s * (c.k / steps), nb_ + s * (c.k / steps), c.k / steps, expected, f);
+        int lane = i % 8 * 4 + j / 2, reg = i / 8 * 2 + j % 2;
+        uint32_t got = D[(size_t(w) * 32 + lane) * 4 + reg];
+        if (got != expected && ++wrong < 4)
+          FAIL_CHECK("warp " << w << " row " << i << " column " << j << ": expected " << std::hex << expected << ", got " << got);
+      }
+  CHECK(wrong == 0);
+}
+
+} // namespace
+
+TEST_CASE("mma.sync: every element follows the rule of its architecture") {
+  const Case cases[] = {{"bf16", 16, 8, 7}, {"f16", 16, 5, 10}, {"bf16", 8, 8, 7}, {"f16", 8, 5, 10}, {"tf32", 8, 8, 10}, {"tf32", 4, 8, 10}};
+  for (const Case &c : cases) {
+    bool split = (c.type[0] != 't' && c.k == 16) || (c.type[0] == 't' && c.k == 8);
+    testDot(c, "sm_80", 24, split ? 2 : 1, 2400);
+    testDot(c, "sm_90", 25, 1, 2400);
+    testDot(c, "sm_89", 24, split ? 2 : 1, 60);
+    testDot(c, "sm_120", 25, 1, 60);
+  }
+}
+
+TEST_CASE("ldmatrix and stmatrix move the elements that the PTX ISA's figures say") {
+  for (int n : {1, 2, 4})
+    for (bool trans : {false, true})
+      for (bool store : {false, true}) {
+        std::string x = "x" + std::to_string(n), t = trans ? ".trans" : "", regs = "{";
+        for (int i = 0; i < n; ++i)
+          regs += std::string(i ? ", " : "") + "%a" + std::to_string(i);
+        regs += "}";
+        // Shared memory holds n matrices, row r of matrix m at 16 * (8 m + r); memory is copied word by word.
+        std::string body = ".shared .align 16 .b8 s[512]; .reg .b32 %a<4>; .reg .b32 %r<8>; .reg .b64 %q<6>;\n"
+                           "ld.param.u64 %q0, [IN]; ld.param.u64 %q1, [OUT]; mov.u32 %r0, %tid.x; mov.u32 %r1, s;\n"
+                           "shl.b32 %r2, %r0, 4; add.u32 %r3, %r1, %r2; mul.wide.u32 %q2, %r0, 16; add.u64 %q3, %q0, %q2; add.u64 %q4, %q1, %q2;\n"
+                           "ld.global.v4.b32 {%a0, %a1, %a2, %a3}, [%q3];\n";
+        if (store)
+          body += "stmatrix.sync.aligned.m8n8." + x + t + ".shared.b16 [%r3], " + regs + ";\n"
+                  "bar.warp.sync 0xffffffff; and.b32 %r4, %r0, " + std::to_string(8 * n - 1) +
+                  "; shl.b32 %r4, %r4, 4; add.u32 %r3, %r1, %r4; ld.shared.v4.b32 {%a0, %a1, %a2, %a3}, [%r3];\n";
+        else
+          body += "st.shared.v4.b32 [%r3], {%a0, %a1, %a2, %a3}; bar.warp.sync 0xffffffff;\n"
+                  "mov.b32 %a1, 0; mov.b32 %a2, 0; mov.b32 %a3, 0;\nldmatrix.sync.aligned.m8n8." + x + t + ".shared.b16 " + regs + ", [%r3];\n";
+        body += "st.global.v4.b32 [%q4], {%a0, %a1, %a2, %a3}; ret;";
+        auto m = parse(ptx(".param .u64 IN, .param .u64 OUT", body, "sm_90"));
+        std::vector<uint16_t> in(256);
+        for (int i = 0; i < 256; ++i)
+          in[i] = uint16_t(i * 3 + 1);
+        Device d;
+        uint64_t pi = d.put(in), po = d.make(512);
+        sim::LaunchConfig config{.entry = "k"};
+        config.params = Params().add(pi).add(po).bytes;
+        CHECK_CLEAN(d.run(*m, config));
+        auto out = d.get<uint16_t>(po, 256);
+        for (int l = 0; l < 32; ++l)
+          for (int r = 0; r < n; ++r)
+            for (int h = 0; h < 2; ++h) {
+              int row = trans ? l % 4 * 2 + h : l / 4, col = trans ? l / 4 : l % 4 * 2 + h;
+              if (store) // register r of lane l went to (row, col) of matrix r
+                REQUIRE(out[(8 * r + row) * 8 + col] == in[l * 8 + r * 2 + h]);
+              else
+                REQUIRE(out[l * 8 + r * 2 + h] == in[(8 * r + row) * 8 + col]);
+            }
+      }
+}
