@@ -190,10 +190,11 @@ void execTracked(Warp &w, const Inst &i) {
                              : uint64_t(reinterpret_cast<uint32_t *>(w.regs + i.a)[l])) +
                    uint64_t(i.imm);
   }
+  // What a load gives is defined, or its handler says otherwise (local memory).
+  bool load = i.cls == Class::Memory || i.cls == Class::MatrixLoad;
+  for (Tracked::Ref r : t.defs)
+    mask(r) = (mask(r) & ~lanes) | (load ? 0 : u & lanes);
   t.fn(w, i);
-  if (i.cls != Class::Memory)
-    for (Tracked::Ref r : t.defs)
-      mask(r) = (mask(r) & ~lanes) | (u & lanes);
   if (!(stored & lanes))
     return;
   uint64_t localBytes = w.program->info.localBytes, bytes = uint64_t(i.width) * i.count;
