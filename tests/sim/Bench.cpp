@@ -1,9 +1,10 @@
 //===- Bench.cpp - how fast the simulator runs an attention kernel ---------------===//
 //
-// sim_bench FILE.ptx --shared BYTES [--length N] [--head-dim D] [--heads H] [--block-q N] [--threads N] [--mode M]
+// sim_bench FILE.ptx --shared BYTES [--length N] [--head-dim D] [--heads H] [--block-q N] [--threads N]
+// [--mode M]
 //           [--no-checks] [--repeat N]
-// The entry takes ForwardParams (compiler/spec/KernelParams.h). Inputs are random; results are not compared, but
-// findings are printed.
+// The entry takes ForwardParams (compiler/spec/KernelParams.h). Inputs are random; results are not compared,
+// but findings are printed.
 //
 //===----------------------------------------------------------------------===//
 #include "compiler/spec/KernelParams.h"
@@ -94,8 +95,8 @@ int main(int argc, char **argv) {
   c.mode = mode;
   c.checks = checks;
   c.threads = threads;
-  fmt::print("{}: {} instructions, {} registers of 32 bits, {}\n", entry.name, entry.instructions, entry.registerSlots,
-             sim::hostInstructionSet());
+  fmt::print("{}: {} instructions, {} registers of 32 bits, {}\n", entry.name, entry.instructions,
+             entry.registerSlots, sim::hostInstructionSet());
   for (uint32_t r = 0; r < repeat; ++r) {
     auto result = sim::launch(**module, memory, c);
     if (!result) {
@@ -103,14 +104,17 @@ int main(int argc, char **argv) {
       return 2;
     }
     const sim::Counters &n = result->counters;
-    fmt::print("{:.3f} s, {} blocks, {:.1f} M warp instructions ({:.1f} M/s), {:.2f} G multiply-adds ({:.2f} G/s)\n", n.seconds,
-               n.blocks, double(n.warpInstructions) * 1e-6, double(n.warpInstructions) * 1e-6 / n.seconds,
-               double(n.multiplyAdds) * 1e-9, double(n.multiplyAdds) * 1e-9 / n.seconds);
+    fmt::print(
+        "{:.3f} s, {} blocks, {:.1f} M warp instructions ({:.1f} M/s), {:.2f} G multiply-adds ({:.2f} G/s)\n",
+        n.seconds, n.blocks, double(n.warpInstructions) * 1e-6, double(n.warpInstructions) * 1e-6 / n.seconds,
+        double(n.multiplyAdds) * 1e-9, double(n.multiplyAdds) * 1e-9 / n.seconds);
     if (r + 1 == repeat) {
-      fmt::print("integer {} float {} special {} convert {} move {} predicate {} control {} memory {} matrix {} ldmatrix {} "
+      fmt::print("integer {} float {} special {} convert {} move {} predicate {} control {} memory {} matrix "
+                 "{} ldmatrix {} "
                  "async {} shuffle {} barrier {}; wavefronts {} conflicts {}\n",
-                 n.integer, n.floating, n.special, n.conversion, n.move, n.predicate, n.control, n.memory, n.matrix,
-                 n.matrixLoad, n.asyncCopy, n.shuffle, n.barrier, n.sharedWavefronts, n.bankConflicts);
+                 n.integer, n.floating, n.special, n.conversion, n.move, n.predicate, n.control, n.memory,
+                 n.matrix, n.matrixLoad, n.asyncCopy, n.shuffle, n.barrier, n.sharedWavefronts,
+                 n.bankConflicts);
       for (const sim::Finding &f : result->findings)
         fmt::print("{}\n", f.text());
       std::vector<uint16_t> o(elements);
@@ -118,7 +122,8 @@ int main(int argc, char **argv) {
       uint64_t hash = 1469598103934665603ull;
       for (uint16_t x : o)
         hash = (hash ^ x) * 1099511628211ull;
-      fmt::print("hash of O: {:016x}, unwritten bytes {}\n", hash, *memory.countUninitialised(p.o.base, elements * 2));
+      fmt::print("hash of O: {:016x}, unwritten bytes {}\n", hash,
+                 *memory.countUninitialised(p.o.base, elements * 2));
     }
   }
   return 0;

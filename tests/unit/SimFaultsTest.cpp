@@ -11,7 +11,8 @@ const char *const buffers = ".param .u64 IN, .param .u64 OUT";
 const char *const prologue =
     ".shared .align 16 .b8 s[4096]; .reg .b32 %r<20>; .reg .b64 %q<12>; .reg .pred %p<8>; .reg .b16 %h<4>;\n"
     "ld.param.u64 %q0, [IN]; ld.param.u64 %q1, [OUT]; mov.u32 %r0, %tid.x; mov.u32 %r1, s;\n"
-    "mul.wide.u32 %q2, %r0, 16; add.u64 %q3, %q0, %q2; add.u64 %q4, %q1, %q2; shl.b32 %r2, %r0, 2; add.u32 %r3, %r1, %r2;\n"
+    "mul.wide.u32 %q2, %r0, 16; add.u64 %q3, %q0, %q2; add.u64 %q4, %q1, %q2; shl.b32 %r2, %r0, 2; add.u32 "
+    "%r3, %r1, %r2;\n"
     "shl.b32 %r4, %r0, 4; add.u32 %r5, %r1, %r4;\n";
 
 struct Outcome {
@@ -19,7 +20,8 @@ struct Outcome {
   std::vector<uint32_t> out;
 };
 
-Outcome runBody(const std::string &body, uint32_t threads = 64, sim::Mode mode = sim::Mode::Eager, uint64_t limit = 100000) {
+Outcome runBody(const std::string &body, uint32_t threads = 64, sim::Mode mode = sim::Mode::Eager,
+                uint64_t limit = 100000) {
   auto m = parse(ptx(buffers, prologue + body + "\nret;"));
   Device d;
   std::vector<uint32_t> in(4 * threads);
@@ -38,7 +40,8 @@ Outcome runBody(const std::string &body, uint32_t threads = 64, sim::Mode mode =
 }
 
 /// Exactly one kind of finding, and its text names what it should.
-void expectFault(const std::string &body, Kind kind, std::initializer_list<const char *> words = {}, uint32_t threads = 64) {
+void expectFault(const std::string &body, Kind kind, std::initializer_list<const char *> words = {},
+                 uint32_t threads = 64) {
   CAPTURE(body);
   for (sim::Mode mode : {sim::Mode::Eager, sim::Mode::Lazy, sim::Mode::Random}) {
     auto o = runBody(body, threads, mode);
@@ -68,7 +71,8 @@ void expectClean(const std::string &body, uint32_t threads = 64) {
 TEST_CASE("a missing barrier between writer and reader of different warps") {
   std::string write = "st.shared.u32 [%r3], %r0;\n", swap = "xor.b32 %r6, %r2, 128; add.u32 %r7, %r1, %r6;\n",
               read = "ld.shared.u32 %r8, [%r7]; st.global.u32 [%q4], %r8;";
-  expectFault(write + swap + read, Kind::Race, {"race", "the other access", "st.shared.u32 [%r3], %r0", "s + ", "warp 0", "warp 1"});
+  expectFault(write + swap + read, Kind::Race,
+              {"race", "the other access", "st.shared.u32 [%r3], %r0", "s + ", "warp 0", "warp 1"});
   expectClean(write + "bar.sync 0;\n" + swap + read);
   expectClean(write + "barrier.sync.aligned 0;\n" + swap + read);
   // A reader of its own warp's words needs none.
@@ -79,14 +83,17 @@ TEST_CASE("a missing barrier between writer and reader of different warps") {
 }
 
 TEST_CASE("warps that write neighbouring words of 16 bytes do not race") {
-  expectClean("shr.u32 %r6, %r0, 5; shl.b32 %r6, %r6, 2; add.u32 %r6, %r1, %r6; and.b32 %r7, %r0, 31; setp.eq.u32 %p0, %r7, 0;\n"
-              "@%p0 st.shared.u32 [%r6], %r0; @%p0 ld.shared.u32 %r8, [%r6]; @%p0 add.u32 %r8, %r8, 1; @%p0 st.shared.u32 [%r6], %r8;\n"
+  expectClean("shr.u32 %r6, %r0, 5; shl.b32 %r6, %r6, 2; add.u32 %r6, %r1, %r6; and.b32 %r7, %r0, 31; "
+              "setp.eq.u32 %p0, %r7, 0;\n"
+              "@%p0 st.shared.u32 [%r6], %r0; @%p0 ld.shared.u32 %r8, [%r6]; @%p0 add.u32 %r8, %r8, 1; @%p0 "
+              "st.shared.u32 [%r6], %r8;\n"
               "bar.sync 0; ld.shared.v2.u32 {%r9, %r10}, [%r1]; st.global.v2.u32 [%q4], {%r9, %r10};");
 }
 
 TEST_CASE("named barriers order the warps that take part, and only those") {
-  std::string head = "shr.u32 %r6, %r0, 5; setp.eq.u32 %p0, %r6, 0; setp.eq.u32 %p1, %r6, 1; setp.eq.u32 %p2, %r6, 2;\n"
-                     "@%p0 st.shared.u32 [%r3], %r0; @%p0 bar.arrive 1, 64; @%p1 bar.sync 1, 64;\n";
+  std::string head =
+      "shr.u32 %r6, %r0, 5; setp.eq.u32 %p0, %r6, 0; setp.eq.u32 %p1, %r6, 1; setp.eq.u32 %p2, %r6, 2;\n"
+      "@%p0 st.shared.u32 [%r3], %r0; @%p0 bar.arrive 1, 64; @%p1 bar.sync 1, 64;\n";
   std::string readBy1 = "@%p1 ld.shared.u32 %r8, [%r3+-128]; @%p1 st.global.u32 [%q4], %r8;\n";
   std::string readBy2 = "@%p2 ld.shared.u32 %r8, [%r3+-256]; @%p2 st.global.u32 [%q4], %r8;\n";
   expectClean(head + readBy1, 96);
@@ -98,22 +105,28 @@ TEST_CASE("asynchronous copies: missing wait, missing commit, missing barrier, o
               wait = "cp.async.wait_group 0;\n", own = "ld.shared.u32 %r8, [%r5]; st.global.u32 [%q4], %r8;";
   expectClean(copy + commit + wait + own);
   expectClean(copy + "cp.async.wait_all;\n" + own);
-  expectFault(copy + commit + own, Kind::MissingWait, {"missing wait", "in flight", "cp.async.cg.shared.global [%r5], [%q3], 16"});
-  expectFault(copy + wait + own, Kind::MissingWait);           // never committed
+  expectFault(copy + commit + own, Kind::MissingWait,
+              {"missing wait", "in flight", "cp.async.cg.shared.global [%r5], [%q3], 16"});
+  expectFault(copy + wait + own, Kind::MissingWait); // never committed
   expectFault(copy + commit + "cp.async.wait_group 1;\n" + own, Kind::MissingWait);
   expectClean(copy + commit + commit + "cp.async.wait_group 1;\n" + own);
-  std::string other = "xor.b32 %r6, %r4, 512; add.u32 %r7, %r1, %r6; ld.shared.u32 %r8, [%r7]; st.global.u32 [%q4], %r8;";
+  std::string other =
+      "xor.b32 %r6, %r4, 512; add.u32 %r7, %r1, %r6; ld.shared.u32 %r8, [%r7]; st.global.u32 [%q4], %r8;";
   expectClean(copy + commit + wait + "bar.sync 0;\n" + other);
   // The barrier before the wait orders nothing.
   expectFault(copy + commit + "bar.sync 0;\n" + wait + other, Kind::Race);
   // Somebody writes where a copy is in flight.
-  expectFault(copy + commit + "bar.sync 0;\nxor.b32 %r6, %r4, 512; add.u32 %r7, %r1, %r6; st.shared.u32 [%r7], %r0;\nbar.sync 0;\n" + wait,
+  expectFault(copy + commit +
+                  "bar.sync 0;\nxor.b32 %r6, %r4, 512; add.u32 %r7, %r1, %r6; st.shared.u32 [%r7], "
+                  "%r0;\nbar.sync 0;\n" +
+                  wait,
               Kind::Race, {"in flight"});
   // A read by another warp that is not ordered before the next copy into the same place.
   expectFault(copy + commit + wait + "bar.sync 0;\n" + other + "\n" + copy + commit + wait, Kind::Race);
   // Zero fill: the source size says how much is read.
-  auto o = runBody("mov.u32 %r9, 8; cp.async.ca.shared.global [%r5], [%q3], 16, %r9;\n" + commit + wait +
-                   "ld.shared.v4.u32 {%r10, %r11, %r12, %r13}, [%r5]; st.global.v4.u32 [%q4], {%r10, %r11, %r12, %r13};");
+  auto o = runBody(
+      "mov.u32 %r9, 8; cp.async.ca.shared.global [%r5], [%q3], 16, %r9;\n" + commit + wait +
+      "ld.shared.v4.u32 {%r10, %r11, %r12, %r13}, [%r5]; st.global.v4.u32 [%q4], {%r10, %r11, %r12, %r13};");
   CHECK_CLEAN(o.result);
   CHECK(o.out[4] == 29);
   CHECK(o.out[5] == 36);
@@ -122,63 +135,81 @@ TEST_CASE("asynchronous copies: missing wait, missing commit, missing barrier, o
 }
 
 TEST_CASE("uninitialised data: shared, global, registers") {
-  expectFault("ld.shared.u32 %r8, [%r3]; st.global.u32 [%q4], %r8;", Kind::Uninitialised, {"never written", "s + "});
+  expectFault("ld.shared.u32 %r8, [%r3]; st.global.u32 [%q4], %r8;", Kind::Uninitialised,
+              {"never written", "s + "});
   expectFault("st.shared.u16 [%r3], %h0;", Kind::Uninitialised, {"register"});
   expectFault("ld.global.u32 %r8, [%q4]; st.global.u32 [%q4], %r8;", Kind::Uninitialised, {"'out'"});
-  expectFault("setp.lt.u32 %p0, %r0, 3; @%p0 mov.u32 %r8, 1; st.global.u32 [%q4], %r8;", Kind::Uninitialised, {"never written"});
+  expectFault("setp.lt.u32 %p0, %r0, 3; @%p0 mov.u32 %r8, 1; st.global.u32 [%q4], %r8;", Kind::Uninitialised,
+              {"never written"});
   expectFault("setp.eq.u32 %p0, %r9, 3; @%p0 bra L; st.global.u32 [%q4], %r0; L:", Kind::Uninitialised);
   // Written on the lanes that use it; or used only where it cannot matter.
-  expectClean("setp.lt.u32 %p0, %r0, 3; @%p0 mov.u32 %r8, 1; @!%p0 mov.u32 %r8, 2; st.global.u32 [%q4], %r8;");
-  expectClean("setp.lt.u32 %p0, %r0, 3; @%p0 mov.u32 %r8, 1; add.u32 %r9, %r8, 1; @%p0 st.global.u32 [%q4], %r9;");
+  expectClean(
+      "setp.lt.u32 %p0, %r0, 3; @%p0 mov.u32 %r8, 1; @!%p0 mov.u32 %r8, 2; st.global.u32 [%q4], %r8;");
+  expectClean(
+      "setp.lt.u32 %p0, %r0, 3; @%p0 mov.u32 %r8, 1; add.u32 %r9, %r8, 1; @%p0 st.global.u32 [%q4], %r9;");
   // Half a word written.
   expectFault("mov.u16 %h0, 1; st.shared.u16 [%r3], %h0; ld.shared.u32 %r8, [%r3];", Kind::Uninitialised);
-  expectClean("mov.u16 %h0, 1; st.shared.u16 [%r3], %h0; st.shared.u16 [%r3+2], %h0; ld.shared.u32 %r8, [%r3]; st.global.u32 [%q4], %r8;");
+  expectClean("mov.u16 %h0, 1; st.shared.u16 [%r3], %h0; st.shared.u16 [%r3+2], %h0; ld.shared.u32 %r8, "
+              "[%r3]; st.global.u32 [%q4], %r8;");
 }
 
 TEST_CASE("out of bounds and misaligned") {
-  expectFault("st.global.u32 [%q4+16], %r0;", Kind::OutOfBounds, {"write of 4 bytes", "0 bytes after the end of 'out'"});
+  expectFault("st.global.u32 [%q4+16], %r0;", Kind::OutOfBounds,
+              {"write of 4 bytes", "0 bytes after the end of 'out'"});
   expectFault("ld.global.u32 %r8, [%q0+-4];", Kind::OutOfBounds, {"4 bytes before 'in'"});
   expectFault("ld.global.v4.u32 {%r8, %r9, %r10, %r11}, [%q3+8];", Kind::Misaligned, {"multiple of 16"});
   expectFault("st.shared.u32 [%r5+3584], %r0;", Kind::OutOfBounds, {"s + ", "4096 bytes of shared memory"});
   expectFault("ld.shared.u32 %r8, [%r3+2];", Kind::Misaligned);
   expectFault("mov.u32 %r8, 0; ld.shared.u32 %r9, [%r8];", Kind::OutOfBounds);
   expectFault("cp.async.cg.shared.global [%r3], [%q3], 16; cp.async.wait_all;", Kind::Misaligned);
-  expectFault("cp.async.cg.shared.global [%r5], [%q3+16], 16; cp.async.wait_all;", Kind::OutOfBounds, {"'in'"});
-  expectClean("ld.global.v4.u32 {%r8, %r9, %r10, %r11}, [%q3]; st.global.v4.u32 [%q4], {%r8, %r9, %r10, %r11};");
+  expectFault("cp.async.cg.shared.global [%r5], [%q3+16], 16; cp.async.wait_all;", Kind::OutOfBounds,
+              {"'in'"});
+  expectClean(
+      "ld.global.v4.u32 {%r8, %r9, %r10, %r11}, [%q3]; st.global.v4.u32 [%q4], {%r8, %r9, %r10, %r11};");
   // What is out of bounds reads zero and goes on.
   auto o = runBody("mov.u32 %r8, 5; ld.global.u32 %r8, [%q0+1048576]; st.global.u32 [%q4], %r8;");
   CHECK(o.out[4] == 0);
 }
 
 TEST_CASE("barriers: divergence, misuse, deadlock; endless loops; traps") {
-  expectFault("setp.lt.u32 %p0, %r0, 16; @%p0 bra L; bra M; L: bar.sync 0; M: st.global.u32 [%q4], %r0;", Kind::Divergence,
-              {"bar.sync 0"}, 32);
-  expectFault("setp.lt.u32 %p0, %r0, 16; @%p0 bar.sync 0; st.global.u32 [%q4], %r0;", Kind::Divergence, {"guard"}, 32);
-  expectFault("setp.lt.u32 %p0, %r0, 32; @%p0 bra L; bar.sync 1; bra M; L: bar.sync 2; M:", Kind::Deadlock, {"warp 0", "warp 1", "waits for ever"});
+  expectFault("setp.lt.u32 %p0, %r0, 16; @%p0 bra L; bra M; L: bar.sync 0; M: st.global.u32 [%q4], %r0;",
+              Kind::Divergence, {"bar.sync 0"}, 32);
+  expectFault("setp.lt.u32 %p0, %r0, 16; @%p0 bar.sync 0; st.global.u32 [%q4], %r0;", Kind::Divergence,
+              {"guard"}, 32);
+  expectFault("setp.lt.u32 %p0, %r0, 32; @%p0 bra L; bar.sync 1; bra M; L: bar.sync 2; M:", Kind::Deadlock,
+              {"warp 0", "warp 1", "waits for ever"});
   expectFault("mov.u32 %r8, 16; bar.sync %r8;", Kind::BarrierMisuse, {"0 to 15"});
   expectFault("mov.u32 %r8, 33; bar.sync 1, %r8;", Kind::BarrierMisuse, {"multiple of 32"});
-  expectFault("setp.lt.u32 %p0, %r0, 32; @%p0 bra L; bar.sync 1, 64; bra M; L: bar.sync 1, 96; M:", Kind::BarrierMisuse, {"64", "96"});
+  expectFault("setp.lt.u32 %p0, %r0, 32; @%p0 bra L; bar.sync 1, 64; bra M; L: bar.sync 1, 96; M:",
+              Kind::BarrierMisuse, {"64", "96"});
   expectFault("L: add.u32 %r8, %r0, 1; bra L;", Kind::EndlessLoop, {"100000"});
   expectFault("trap;", Kind::Trap);
   // Branches that meet again before the barrier are fine, and so are loops of different lengths.
-  expectClean("setp.lt.u32 %p0, %r0, 16; @%p0 bra L; mov.u32 %r8, 1; bra M; L: mov.u32 %r8, 2; M: bar.sync 0; st.global.u32 [%q4], %r8;");
-  expectClean("mov.u32 %r8, 0; L: add.u32 %r8, %r8, 1; setp.le.u32 %p0, %r8, %r0; @%p0 bra L; bar.sync 0; st.global.u32 [%q4], %r8;");
+  expectClean("setp.lt.u32 %p0, %r0, 16; @%p0 bra L; mov.u32 %r8, 1; bra M; L: mov.u32 %r8, 2; M: bar.sync "
+              "0; st.global.u32 [%q4], %r8;");
+  expectClean("mov.u32 %r8, 0; L: add.u32 %r8, %r8, 1; setp.le.u32 %p0, %r8, %r0; @%p0 bra L; bar.sync 0; "
+              "st.global.u32 [%q4], %r8;");
   // The reconvergence point is laid out before one of the ways to it.
-  expectClean("setp.lt.u32 %p0, %r0, 16; @%p0 bra FAR; bra M; M: bar.sync 0; st.global.u32 [%q4], %r0; ret; FAR: mov.u32 %r8, 1; bra M;");
+  expectClean("setp.lt.u32 %p0, %r0, 16; @%p0 bra FAR; bra M; M: bar.sync 0; st.global.u32 [%q4], %r0; ret; "
+              "FAR: mov.u32 %r8, 1; bra M;");
   // Threads that have exited are not waited for.
   expectClean("setp.lt.u32 %p0, %r0, 32; @%p0 ret; bar.sync 0; st.global.u32 [%q4], %r0;");
 }
 
 TEST_CASE("shuffles and votes among lanes that are not all there") {
-  expectFault("setp.lt.u32 %p0, %r0, 16; @%p0 bra L; bra M; L: shfl.sync.idx.b32 %r8, %r0, 20, 31, 0xffff; M:", Kind::BadOperand,
-              {"does not execute"}, 32);
-  expectFault("setp.lt.u32 %p0, %r0, 16; @%p0 bra L; bra M; L: shfl.sync.idx.b32 %r8, %r0, 0, 31, -1; M:", Kind::Divergence, {}, 32);
+  expectFault(
+      "setp.lt.u32 %p0, %r0, 16; @%p0 bra L; bra M; L: shfl.sync.idx.b32 %r8, %r0, 20, 31, 0xffff; M:",
+      Kind::BadOperand, {"does not execute"}, 32);
+  expectFault("setp.lt.u32 %p0, %r0, 16; @%p0 bra L; bra M; L: shfl.sync.idx.b32 %r8, %r0, 0, 31, -1; M:",
+              Kind::Divergence, {}, 32);
   expectClean("setp.lt.u32 %p0, %r0, 16; @%p0 bra L; shfl.sync.idx.b32 %r8, %r0, 20, 31, 0xffff0000; bra M;\n"
-              "L: shfl.sync.idx.b32 %r8, %r0, 3, 31, 0xffff; M: st.global.u32 [%q4], %r8;", 32);
+              "L: shfl.sync.idx.b32 %r8, %r0, 3, 31, 0xffff; M: st.global.u32 [%q4], %r8;",
+              32);
 }
 
 TEST_CASE("findings do not depend on the number of host threads, and are counted") {
-  auto m = parse(ptx(buffers, std::string(prologue) + "ld.shared.u32 %r8, [%r3]; st.global.u32 [%q1+64], %r0; ret;"));
+  auto m = parse(
+      ptx(buffers, std::string(prologue) + "ld.shared.u32 %r8, [%r3]; st.global.u32 [%q1+64], %r0; ret;"));
   std::string first;
   for (unsigned threads : {1u, 2u, 5u}) {
     Device d;
@@ -217,7 +248,8 @@ TEST_CASE("memory: sparse giants, frees, host ranges") {
 }
 
 TEST_CASE("launches that cannot be") {
-  auto m = parse(".version 8.0\n.target sm_86\n.address_size 64\n.visible .entry k(.param .u64 a)\n.maxntid 64, 1, 1\n{ ret; }");
+  auto m = parse(".version 8.0\n.target sm_86\n.address_size 64\n.visible .entry k(.param .u64 a)\n.maxntid "
+                 "64, 1, 1\n{ ret; }");
   sim::GlobalMemory g;
   auto message = [&](sim::LaunchConfig c) {
     auto r = sim::launch(*m, g, c);

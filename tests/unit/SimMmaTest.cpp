@@ -1,7 +1,7 @@
 //===- SimMmaTest.cpp - the tensor core against its rule, fragments against the PTX ISA -----===//
 //
-// The rule is stated here a second time, in integers and without any vector; the fragment tables are written from the
-// PTX ISA's sections on mma.m16n8k16, m16n8k8 and ldmatrix.
+// The rule is stated here a second time, in integers and without any vector; the fragment tables are written
+// from the PTX ISA's sections on mma.m16n8k16, m16n8k8 and ldmatrix.
 //
 //===----------------------------------------------------------------------===//
 #include "SimSupport.h"
@@ -38,7 +38,8 @@ Number decode(uint32_t bits, int exponentBits, int fractionBits) {
   return n;
 }
 
-/// One step: c + sum of a[k] * b[k], aligned to the largest exponent, truncated to `f` bits, truncated to f32.
+/// One step: c + sum of a[k] * b[k], aligned to the largest exponent, truncated to `f` bits, truncated to
+/// f32.
 uint32_t step(const Number *a, const Number *b, int count, uint32_t c, int f) {
   Number nc = decode(c, 8, 23);
   bool nan = nc.nan, plus = nc.inf && !nc.negative, minus = nc.inf && nc.negative;
@@ -99,7 +100,8 @@ const char *mmaBody(int k, bool tf32) {
       s += std::string(i ? ", " : "") + "%" + p + std::to_string(i);
     return s + "}";
   };
-  text = ".reg .b32 %a<4>; .reg .b32 %b<2>; .reg .f32 %c<4>; .reg .f32 %d<4>; .reg .b32 %r<8>; .reg .b64 %q<12>;\n"
+  text = ".reg .b32 %a<4>; .reg .b32 %b<2>; .reg .f32 %c<4>; .reg .f32 %d<4>; .reg .b32 %r<8>; .reg .b64 "
+         "%q<12>;\n"
          "ld.param.u64 %q0, [A]; ld.param.u64 %q1, [B]; ld.param.u64 %q2, [C]; ld.param.u64 %q3, [D];\n"
          "mov.u32 %r0, %tid.x; mov.u32 %r1, %ctaid.x; mov.u32 %r2, %ntid.x; mad.lo.u32 %r3, %r1, %r2, %r0;\n";
   text += "mul.wide.u32 %q4, %r3, " + std::to_string(4 * na) + "; add.u64 %q5, %q0, %q4;\n";
@@ -110,8 +112,8 @@ const char *mmaBody(int k, bool tf32) {
   for (int i = 0; i < nb; ++i)
     text += "ld.global.b32 %b" + std::to_string(i) + ", [%q7+" + std::to_string(4 * i) + "];\n";
   text += "ld.global.v4.f32 " + list("c", 4) + ", [%q9];\n";
-  text += "mma.sync.aligned.m16n8k" + std::to_string(k) + ".row.col.f32.TYPE.TYPE.f32 " + list("d", 4) + ", " +
-          list("a", na) + ", " + list("b", nb) + ", " + list("c", 4) + ";\n";
+  text += "mma.sync.aligned.m16n8k" + std::to_string(k) + ".row.col.f32.TYPE.TYPE.f32 " + list("d", 4) +
+          ", " + list("a", na) + ", " + list("b", nb) + ", " + list("c", 4) + ";\n";
   text += "st.global.v4.f32 [%q10], " + list("d", 4) + ";\nret;";
   return text.c_str();
 }
@@ -230,7 +232,8 @@ void testDot(const Case &c, const char *target, int f, int steps, int warps) {
         int lane = i % 8 * 4 + j / 2, reg = i / 8 * 2 + j % 2;
         uint32_t got = D[(size_t(w) * 32 + lane) * 4 + reg];
         if (got != expected && ++wrong < 4)
-          FAIL_CHECK("warp " << w << " row " << i << " column " << j << ": expected " << std::hex << expected << ", got " << got);
+          FAIL_CHECK("warp " << w << " row " << i << " column " << j << ": expected " << std::hex << expected
+                             << ", got " << got);
       }
   CHECK(wrong == 0);
 }
@@ -238,7 +241,8 @@ void testDot(const Case &c, const char *target, int f, int steps, int warps) {
 } // namespace
 
 TEST_CASE("mma.sync: every element follows the rule of its architecture") {
-  const Case cases[] = {{"bf16", 16, 8, 7}, {"f16", 16, 5, 10}, {"bf16", 8, 8, 7}, {"f16", 8, 5, 10}, {"tf32", 8, 8, 10}, {"tf32", 4, 8, 10}};
+  const Case cases[] = {{"bf16", 16, 8, 7}, {"f16", 16, 5, 10}, {"bf16", 8, 8, 7},
+                        {"f16", 8, 5, 10},  {"tf32", 8, 8, 10}, {"tf32", 4, 8, 10}};
   for (const Case &c : cases) {
     bool split = (c.type[0] != 't' && c.k == 16) || (c.type[0] == 't' && c.k == 8);
     testDot(c, "sm_80", 24, split ? 2 : 1, 2400);
@@ -257,17 +261,23 @@ TEST_CASE("ldmatrix and stmatrix move the elements that the PTX ISA's figures sa
           regs += std::string(i ? ", " : "") + "%a" + std::to_string(i);
         regs += "}";
         // Shared memory holds n matrices, row r of matrix m at 16 * (8 m + r); memory is copied word by word.
-        std::string body = ".shared .align 16 .b8 s[512]; .reg .b32 %a<4>; .reg .b32 %r<8>; .reg .b64 %q<6>;\n"
-                           "ld.param.u64 %q0, [IN]; ld.param.u64 %q1, [OUT]; mov.u32 %r0, %tid.x; mov.u32 %r1, s;\n"
-                           "shl.b32 %r2, %r0, 4; add.u32 %r3, %r1, %r2; mul.wide.u32 %q2, %r0, 16; add.u64 %q3, %q0, %q2; add.u64 %q4, %q1, %q2;\n"
-                           "ld.global.v4.b32 {%a0, %a1, %a2, %a3}, [%q3];\n";
+        std::string body =
+            ".shared .align 16 .b8 s[512]; .reg .b32 %a<4>; .reg .b32 %r<8>; .reg .b64 %q<6>;\n"
+            "ld.param.u64 %q0, [IN]; ld.param.u64 %q1, [OUT]; mov.u32 %r0, %tid.x; mov.u32 %r1, s;\n"
+            "shl.b32 %r2, %r0, 4; add.u32 %r3, %r1, %r2; mul.wide.u32 %q2, %r0, 16; add.u64 %q3, %q0, %q2; "
+            "add.u64 %q4, %q1, %q2;\n"
+            "ld.global.v4.b32 {%a0, %a1, %a2, %a3}, [%q3];\n";
         if (store)
-          body += "stmatrix.sync.aligned.m8n8." + x + t + ".shared.b16 [%r3], " + regs + ";\n"
-                  "bar.warp.sync 0xffffffff; and.b32 %r4, %r0, " + std::to_string(8 * n - 1) +
-                  "; shl.b32 %r4, %r4, 4; add.u32 %r3, %r1, %r4; ld.shared.v4.b32 {%a0, %a1, %a2, %a3}, [%r3];\n";
+          body +=
+              "stmatrix.sync.aligned.m8n8." + x + t + ".shared.b16 [%r3], " + regs +
+              ";\n"
+              "bar.warp.sync 0xffffffff; and.b32 %r4, %r0, " +
+              std::to_string(8 * n - 1) +
+              "; shl.b32 %r4, %r4, 4; add.u32 %r3, %r1, %r4; ld.shared.v4.b32 {%a0, %a1, %a2, %a3}, [%r3];\n";
         else
           body += "st.shared.v4.b32 [%r3], {%a0, %a1, %a2, %a3}; bar.warp.sync 0xffffffff;\n"
-                  "mov.b32 %a1, 0; mov.b32 %a2, 0; mov.b32 %a3, 0;\nldmatrix.sync.aligned.m8n8." + x + t + ".shared.b16 " + regs + ", [%r3];\n";
+                  "mov.b32 %a1, 0; mov.b32 %a2, 0; mov.b32 %a3, 0;\nldmatrix.sync.aligned.m8n8." +
+                  x + t + ".shared.b16 " + regs + ", [%r3];\n";
         body += "st.global.v4.b32 [%q4], {%a0, %a1, %a2, %a3}; ret;";
         auto m = parse(ptx(".param .u64 IN, .param .u64 OUT", body, "sm_90"));
         std::vector<uint16_t> in(256);
