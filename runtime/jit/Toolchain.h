@@ -40,8 +40,9 @@ struct SearchStep {
 /// The tools of this machine. Finding them only looks at file names; nothing is run or opened.
 class Toolchain {
 public:
-  /// Looks in, first hit wins, tool by tool: ATTUNE_TOOLS_DIR, CUDA_HOME, CUDA_PATH, /usr/local/cuda, PATH (for
-  /// NVRTC the system's library folders), the `nvidia` wheels of the Pythons on PATH and of VIRTUAL_ENV, and
+  /// Looks in, first hit wins, tool by tool: ATTUNE_TOOLS_DIR, CUDA_HOME, CUDA_PATH, /usr/local/cuda, PATH
+  /// (for NVRTC the system's library folders), the `nvidia` wheels of the Pythons on PATH and of VIRTUAL_ENV,
+  /// and
   /// `../tools` of the executable.
   static Toolchain find();
 
