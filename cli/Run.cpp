@@ -215,6 +215,21 @@ Status writeArrays(const Job &job, const RunResult &result) {
   return success();
 }
 
+/// Lines "name value" with the names in a column as wide as the plan's.
+std::string aligned(const std::string &text) {
+  std::string result;
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
+    size_t name = line.find(' ');
+    size_t value = line.find_first_not_of(' ', name);
+    bool both = name != std::string::npos && value != std::string::npos && name > 0;
+    result += both ? fmt::format("{:<12} {}\n", line.substr(0, name), line.substr(value)) : line + "\n";
+    begin = end + 1;
+  }
+  return result;
+}
+
 std::string countersJson(const LaunchCounters &counters) {
   JsonObject json;
   json.whole("warp_instructions", static_cast<int64_t>(counters.warpInstructions));
@@ -296,7 +311,8 @@ int runJob(Job &job) {
     fmt::print("{}stages\n{}", describe(result->plan), timesText(result->times));
     for (const std::string &note : result->notes)
       fmt::print("note: {}\n", note);
-    fmt::print("{}", verdict ? reference::toText(*verdict) : "unchecked (--check none)\n");
+    fmt::print("{}", verdict ? aligned(reference::toText(*verdict))
+                             : std::string("verdict      none (--check none)\n"));
   }
   return verdict && !verdict->passed ? 1 : 0;
 }
