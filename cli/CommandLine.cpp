@@ -12,6 +12,11 @@
 
 namespace attune::cli {
 
+std::shared_ptr<CommandLine> CommandLine::add(CLI::App &parent, const std::string &name,
+                                              const std::string &help) {
+  return std::make_shared<CommandLine>(*parent.add_subcommand(name, help));
+}
+
 void CommandLine::option(const std::string &name, const std::string &valueName, const std::string &help,
                          const std::string &group) {
   auto store = std::make_shared<std::vector<std::string>>();

@@ -26,10 +26,13 @@ class App;
 
 namespace attune::cli {
 
-/// One subcommand's options and what was given of them.
+/// One subcommand's options and what was given of them. CLI11's header is large, so only this class and the
+/// program's main include it.
 class CommandLine {
 public:
   explicit CommandLine(CLI::App &app) : app(app) {}
+  /// A new subcommand of `parent`.
+  static std::shared_ptr<CommandLine> add(CLI::App &parent, const std::string &name, const std::string &help);
 
   // Declaring: before parsing.
 

@@ -8,9 +8,7 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <regex>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -113,15 +111,17 @@ Result<KernelText> takeText(const Job &job, std::string text) {
   kernel.target = job.options.target;
   kernel.arch = job.options.arch;
   kernel.stage = Stage::Text;
-  std::smatch found;
-  std::regex entry(kernel.target == Target::PTX
-                       ? R"(\.entry\s+([A-Za-z_$][\w$]*))"
-                       : R"(__global__[^;{]*?\b([A-Za-z_]\w*)\s*\(\s*const\s+__grid_constant__)");
-  if (!std::regex_search(text, found, entry))
-    return badInput(fmt::format(
-        "{}: error: expected a kernel ({}), got none", job.file,
-        kernel.target == Target::PTX ? ".entry NAME" : "__global__ ... NAME(const __grid_constant__ ..."));
-  kernel.name = found[1];
+  // PTX: `.entry NAME(`. CUDA C++: `__global__ ... NAME(const __grid_constant__ ForwardParams params)`.
+  bool ptx = kernel.target == Target::PTX;
+  size_t mark = text.find(ptx ? ".entry" : "const __grid_constant__");
+  size_t end = mark == std::string::npos ? mark
+               : ptx                     ? text.find_first_of("( \n", mark + 7)
+                                         : text.rfind('(', mark);
+  if (end == std::string::npos)
+    return badInput(fmt::format("{}: error: expected a kernel ({}), got none", job.file,
+                                ptx ? ".entry NAME" : "__global__ ... NAME(const __grid_constant__ ...)"));
+  size_t begin = text.find_last_of(" \n\t*)", end - 1) + 1;
+  kernel.name = text.substr(begin, end - begin);
   kernel.text = std::move(text);
   return kernel;
 }
@@ -210,8 +210,7 @@ int runCompile(const Job &job) {
 } // namespace
 
 Run addCompile(CLI::App &parent) {
-  CLI::App *app = parent.add_subcommand("compile", "write a kernel, or any stage on the way to it");
-  auto line = std::make_shared<CommandLine>(*app);
+  auto line = CommandLine::add(parent, "compile", "write a kernel, or any stage on the way to it");
   line->option("--arch", "ARCH", "GPU architecture (sm_80): sm_80, sm_86, sm_89, sm_90 or sm_120");
   line->option("--target", "ptx|cuda", "print PTX through LLVM, or CUDA C++ (ptx)");
   line->option("--emit", "STAGE", "spec, attn, tile, thread, llvm, cuda, ptx or cubin (the target's text)");

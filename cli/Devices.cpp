@@ -5,7 +5,6 @@
 
 #include <cstdio>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 namespace attune::cli {
@@ -56,8 +55,7 @@ int listAll(bool json) {
 } // namespace
 
 Run addDevices(CLI::App &parent) {
-  CLI::App *app = parent.add_subcommand("devices", "list what kernels can run on here");
-  auto line = std::make_shared<CommandLine>(*app);
+  auto line = CommandLine::add(parent, "devices", "list what kernels can run on here");
   line->flag("--json", "print one JSON object");
   return [line] {
     if (Status good = line->problems(); !good)

@@ -11,7 +11,6 @@
 
 #include <cstdio>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -129,9 +128,8 @@ int print(const Diagnosis &found) {
 } // namespace
 
 Run addDoctor(CLI::App &parent) {
-  CLI::App *app =
-      parent.add_subcommand("doctor", "say what works on this machine, what is missing, how to get it");
-  auto line = std::make_shared<CommandLine>(*app);
+  auto line =
+      CommandLine::add(parent, "doctor", "say what works on this machine, what is missing, how to get it");
   line->flag("--json", "print one JSON object");
   line->flag("--missing-tools", "print only the names of NVIDIA's tools that were not found, one a line");
   return [line] {

@@ -66,12 +66,7 @@ int runCommand(int argc, char **argv) {
   app.get_formatter()->column_width(36);
   app.allow_extras();
   std::vector<std::pair<CLI::App *, Run>> commands;
-#ifdef ATTUNE_DEVICES
-  constexpr Run (*parts[])(CLI::App &) = {addCompile, addRun, addDevices, addDoctor};
-#else
-  constexpr Run (*parts[])(CLI::App &) = {addCompile};
-#endif
-  for (auto add : parts) {
+  for (auto add : {addCompile, addRun, addDevices, addDoctor}) {
     Run run = add(app);
     CLI::App *command = app.get_subcommands({}).back();
     command->allow_extras(); // CommandLine::problems tells about them, with the nearest flag

@@ -15,7 +15,6 @@
 #include <cstring>
 #include <filesystem>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 namespace attune::cli {
@@ -320,9 +319,7 @@ int runJob(Job &job) {
 } // namespace
 
 Run addRun(CLI::App &parent) {
-  CLI::App *app =
-      parent.add_subcommand("run", "compile a kernel, launch it on arrays, and verify the result");
-  auto line = std::make_shared<CommandLine>(*app);
+  auto line = CommandLine::add(parent, "run", "compile a kernel, launch it on arrays, and verify the result");
   const char *problem = "The problem";
   line->option("--len", "N", "queries and keys", problem);
   line->option("--len-q", "N", "queries alone", problem);

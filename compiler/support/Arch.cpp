@@ -46,7 +46,7 @@ int blocksPerSm(const Arch &arch, int threads, int registersPerThread, int share
   int warps = (threads + 31) / 32;
   int registersPerWarp = (registersPerThread * 32 + 255) / 256 * 256;
   int shared = sharedBytes + arch.sharedReservedPerBlock;
-  if (sharedBytes > arch.sharedPerBlock || threads > 1024 || registersPerThread > 255)
+  if (sharedBytes > arch.sharedPerBlock || threads < 1 || threads > 1024 || registersPerThread > 255)
     return 0;
   int blocks =
       std::min({arch.maxBlocksPerSm, arch.maxThreadsPerSm / (warps * 32), arch.sharedPerSm / shared});

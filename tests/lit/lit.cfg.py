@@ -25,17 +25,8 @@ config.substitutions.append(("%examples", os.path.join(config.attune_source, "ex
 config.substitutions.append(("%python", sys.executable))
 
 
-
-def attune(*arguments):
-    return subprocess.run([os.path.join(tools, "attune"), *arguments], capture_output=True, text=True)
-
-
 # `attune doctor --json` names the tools that it found.
-doctor = attune("doctor", "--json")
+doctor = subprocess.run([os.path.join(tools, "attune"), "doctor", "--json"], capture_output=True, text=True)
 for tool in ("ptxas", "nvrtc", "nvdisasm"):
     if f'"{tool}":{{"found":true' in doctor.stdout.lower().replace(" ", ""):
         config.available_features.add(tool)
-if attune("devices").returncode == 0:
-    config.available_features.add("devices")
-if attune("compile", "--emit", "cuda").returncode == 0:
-    config.available_features.add("cuda-target")
