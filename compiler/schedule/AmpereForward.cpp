@@ -196,14 +196,14 @@ void AmpereForwardBuilder::findBlocks() {
   wholeStop = s.max(wholeStop, zero);
   int64_t blockKv = tiles.blockKv;
   end = s.div(s.add(stop, s.constant(blockKv - 1)), blockKv, "end");
-  Value beginBlock = bounds.first.empty() ? zero : s.min(s.div(begin, blockKv), end);
+  Value beginBlock = bounds.first.empty() ? zero : s.min(s.div(begin, blockKv), end, "begin_block");
   count = bounds.first.empty() ? end : s.sub(end, beginBlock, "count");
 
   // Iterations run from the last visible block to the first: [0, maskedRight) cross a row's last key or the
   // end, [maskedRight, wholeEnd) are seen whole, [wholeEnd, count) cross a row's first key.
-  Value wholeStopBlock = s.min(s.div(wholeStop, blockKv), end);
+  Value wholeStopBlock = s.min(s.div(wholeStop, blockKv), end, "whole_stop");
   if (!bounds.first.empty())
-    wholeStopBlock = s.max(wholeStopBlock, beginBlock);
+    wholeStopBlock = s.max(wholeStopBlock, beginBlock, "whole_stop");
   maskedRight = s.sub(end, wholeStopBlock, "masked_right");
   if (bounds.first.empty()) {
     wholeEnd = count;

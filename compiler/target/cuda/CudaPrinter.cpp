@@ -14,9 +14,22 @@ namespace attune {
 CudaPrinter::CudaPrinter(thread::KernelOp kernel) : kernel(kernel), warps(kernel.getWarps()) {}
 
 void CudaPrinter::line(const llvm::Twine &text) {
-  std::string string = text.str();
-  if (!string.empty())
-    out += std::string(size_t(depth) * 2, ' ') + string;
+  std::string rest = text.str();
+  std::string indent(size_t(depth) * 2, ' ');
+  // Long statements break after a comma, as far to the right as fits.
+  for (constexpr size_t width = 116; !rest.empty();) {
+    size_t end = rest.size();
+    if (indent.size() + end > width)
+      if (size_t comma = rest.rfind(", ", width - indent.size());
+          comma != std::string::npos && !StringRef(rest).starts_with("//"))
+        end = comma + 1;
+    out += indent + rest.substr(0, end);
+    rest = StringRef(rest).drop_front(end).ltrim().str();
+    if (!rest.empty())
+      out += '\n';
+    if (indent.size() == size_t(depth) * 2)
+      indent += "    ";
+  }
   out += '\n';
 }
 
@@ -58,15 +71,15 @@ std::string CudaPrinter::unique(std::string name) {
                                                    {"smem", "tile"},
                                                    {"shared", "base"}};
   static const llvm::StringSet<> reserved = {
-      "abs",    "add",       "auto",      "bool",    "case",     "char",     "choose",   "class",
-      "const",  "default",   "div",       "do",      "dot",      "double",   "element",  "else",
-      "enum",   "exp2",      "f16",       "bf16",    "false",    "float",    "fma",      "for",
-      "goto",   "if",        "infinity",  "inline",  "int",      "lane",     "larger",   "log2",
-      "long",   "map",       "minus_inf", "mma",     "mod",      "multiply", "new",      "reciprocal",
-      "return", "row_index", "row_max",   "row_sum", "select",   "short",    "signed",   "smaller",
-      "splat",  "spread",    "static",    "struct",  "subtract", "switch",   "template", "this",
-      "true",   "typename",  "uniform",   "union",   "unsigned", "view",     "void",     "warp",
-      "while",  "zero"};
+      "abs",      "add",        "auto",   "bool",      "case",      "char",    "choose",   "class",
+      "const",    "default",    "div",    "do",        "dot",       "double",  "element",  "else",
+      "enum",     "exp2",       "from",   "opaque",    "f16",       "bf16",    "false",    "float",
+      "fma",      "for",        "goto",   "if",        "infinity",  "inline",  "int",      "lane",
+      "larger",   "log2",       "long",   "map",       "minus_inf", "mma",     "mod",      "multiply",
+      "new",      "reciprocal", "return", "row_index", "row_max",   "row_sum", "select",   "short",
+      "signed",   "smaller",    "splat",  "spread",    "static",    "struct",  "subtract", "switch",
+      "template", "this",       "true",   "typename",  "uniform",   "up_to",   "union",    "unsigned",
+      "view",     "void",       "warp",   "while",     "zero"};
   if (auto other = taken.find(name); other != taken.end())
     name = other->second.str();
   if (reserved.contains(name))

@@ -37,8 +37,13 @@ bool ValueUses::decide(Operation *op) {
     return true;
   Type type = op->getResult(0).getType();
   std::string name = nameFrom(op->getLoc());
-  if (name.empty() && !isa<VectorType>(type))
-    return true; // integers without a name are cheap to write twice
+  // Integers without a name are written twice rather than named, but not what is long already.
+  auto isLeaf = [&](Value operand) {
+    Operation *by = operand.getDefiningOp();
+    return !by || isa<arith::ConstantOp, tile::ParamOp>(by) || !isInlined(by);
+  };
+  if (name.empty() && !isa<VectorType>(type) && (op->hasOneUse() || llvm::all_of(op->getOperands(), isLeaf)))
+    return true;
   if (!op->hasOneUse())
     return false;
   Operation *user = *op->user_begin();
