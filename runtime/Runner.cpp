@@ -223,9 +223,18 @@ Result<Plan> planKernel(Device &device, const Toolchain &tools, const Cache &cac
   plan.grid = {(uint32_t(problem.lengthQ) + blockQ - 1) / blockQ, uint32_t(problem.headsQ),
                uint32_t(problem.batch)};
   plan.block = {uint32_t(kernel.text.threads), 1, 1};
-  if (kernel.resources)
-    plan.registers = kernel.resources->registers;
-  plan.blocksPerSm = kernel.blocksPerSm().value_or(-1);
+  if (const std::optional<Resources> &used = kernel.resources) {
+    plan.registers = used->registers;
+    plan.blocksPerSm = *kernel.blocksPerSm();
+    if (used->spillStores + used->spillLoads > 0)
+      plan.built.notes.push_back(
+          fmt::format("registers do not hold the kernel's values: {} bytes are stored and {} "
+                      "loaded again a thread; a smaller block_kv or block_q may be faster",
+                      used->spillStores, used->spillLoads));
+    if (plan.blocksPerSm < kernel.text.minBlocksPerSm)
+      plan.built.notes.push_back(fmt::format("{} blocks run on an SM at once, the schedule plans for {}",
+                                             plan.blocksPerSm, kernel.text.minBlocksPerSm));
+  }
   return plan;
 }
 
