@@ -1,6 +1,9 @@
-//===- ParserStatements.inc - the parser's part for instructions; included by Parser.cpp ------*- C++ -*-===//
+//===- ParserStatements.cpp - instructions, operands, labels ------------------===//
+#include "runtime/device/sim/Parser.h"
 
-namespace {
+#include <fmt/format.h>
+
+namespace attune::sim {
 
 void Parser::resolveName(Operand &o) {
   std::string_view name = o.text;
@@ -277,4 +280,4 @@ void Parser::resolveLabels() {
   }
 }
 
-} // namespace
+} // namespace attune::sim
