@@ -297,7 +297,7 @@ Result<RunResult> runAttention(Device &device, const Toolchain &tools, const Cac
   std::array<DeviceBuffer, 3> buffers;
   for (size_t i = 0; i < 3; ++i) {
     size_t bytes = size_t(inputs[i].wanted) * sizeof(uint16_t);
-    Result<DeviceBuffer> buffer = DeviceBuffer::make(device, bytes);
+    Result<DeviceBuffer> buffer = DeviceBuffer::make(device, bytes, inputs[i].name);
     if (!buffer)
       return buffer.error();
     if (Status copied = device.copyIn(buffer->address(), inputs[i].data.data(), bytes); !copied)
@@ -306,8 +306,8 @@ Result<RunResult> runAttention(Device &device, const Toolchain &tools, const Cac
   }
   result.o.resize(size_t(lengths.o));
   result.lse.resize(spec.lse ? size_t(lengths.lse) : 0);
-  Result<DeviceBuffer> o = DeviceBuffer::make(device, result.o.size() * sizeof(uint16_t));
-  Result<DeviceBuffer> lse = DeviceBuffer::make(device, result.lse.size() * sizeof(float));
+  Result<DeviceBuffer> o = DeviceBuffer::make(device, result.o.size() * sizeof(uint16_t), "o");
+  Result<DeviceBuffer> lse = DeviceBuffer::make(device, result.lse.size() * sizeof(float), "lse");
   if (!o || !lse)
     return o ? lse.error() : o.error();
   Status poisoned = poison(device, *o, result.o, reference::unwritten16);

@@ -12,8 +12,8 @@
 namespace attune {
 Device::~Device() = default;
 
-Result<DeviceBuffer> DeviceBuffer::make(Device &device, size_t bytes) {
-  Result<DeviceAddress> address = device.allocate(std::max<size_t>(bytes, 1));
+Result<DeviceBuffer> DeviceBuffer::make(Device &device, size_t bytes, std::string_view name) {
+  Result<DeviceAddress> address = device.allocate(std::max<size_t>(bytes, 1), name);
   if (!address)
     return address.error();
   DeviceBuffer buffer;

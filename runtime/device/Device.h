@@ -113,8 +113,9 @@ public:
   /// Whether modules of this kind can be loaded: the simulator executes PTX only.
   virtual bool takes(ImageKind kind) const = 0;
 
-  /// `bytes` > 0 of device memory, aligned to 256 bytes. Contents are undefined.
-  virtual Result<DeviceAddress> allocate(size_t bytes) = 0;
+  /// `bytes` > 0 of device memory, aligned to 256 bytes. Contents are undefined. The simulator's findings
+  /// call it by `name`.
+  virtual Result<DeviceAddress> allocate(size_t bytes, std::string_view name = {}) = 0;
   virtual Status free(DeviceAddress address) = 0;
   /// Copies and fills are ordered by `stream`; host memory must stay until that stream is synchronised.
   virtual Status copyIn(DeviceAddress to, const void *from, size_t bytes, Stream stream = {}) = 0;
@@ -159,7 +160,7 @@ public:
   }
   ~DeviceBuffer();
   /// Allocates; a request for 0 bytes gets memory too, so that its address is a valid one.
-  static Result<DeviceBuffer> make(Device &device, size_t bytes);
+  static Result<DeviceBuffer> make(Device &device, size_t bytes, std::string_view name = {});
   DeviceAddress address() const { return where; }
   size_t size() const { return bytes; }
 

@@ -79,9 +79,9 @@ public:
   const DeviceInfo &info() const override { return about; }
   bool takes(ImageKind kind) const override { return kind == ImageKind::PTX; }
 
-  Result<DeviceAddress> allocate(size_t bytes) override {
+  Result<DeviceAddress> allocate(size_t bytes, std::string_view name) override {
     std::lock_guard guard(lock);
-    return memory.allocate(bytes, fmt::format("buffer {}", ++buffers));
+    return memory.allocate(bytes, name.empty() ? fmt::format("buffer {}", ++buffers) : std::string(name));
   }
   Status free(DeviceAddress address) override {
     std::lock_guard guard(lock);

@@ -391,6 +391,7 @@ TEST_CASE("run: faults found by the simulator name the PTX line and the tile op"
   REQUIRE(!result);
   CHECK(result.error().kind == ErrorKind::Verification);
   CHECK(has(result.error().message, "faulty.ptx:"));
+  CHECK(has(result.error().message, "the end of 'q'"));
   CHECK(has(result.error().message, "from: copy rows"));
 }
 

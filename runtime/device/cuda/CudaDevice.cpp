@@ -71,7 +71,7 @@ public:
                                       about.arch.computeCapability <= about.computeCapability);
   }
 
-  Result<DeviceAddress> allocate(size_t bytes) override {
+  Result<DeviceAddress> allocate(size_t bytes, std::string_view) override {
     CUdeviceptr address = 0;
     Status done = call(fmt::format("cannot allocate {} bytes on {}", bytes, about.name),
                        [&] { return api.MemAlloc(&address, bytes); });
