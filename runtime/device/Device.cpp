@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 namespace attune {
+
 Device::~Device() = default;
 
 Result<DeviceBuffer> DeviceBuffer::make(Device &device, size_t bytes, std::string_view name) {
