@@ -37,10 +37,14 @@ function(attune_library name)
   endif()
 endfunction()
 
+# doctest's own main takes as long to compile as most tests: once for all of them.
+add_library(attune_unit_main OBJECT EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/tests/unit/Main.cpp)
+target_link_libraries(attune_unit_main PRIVATE doctest::doctest)
+
 # attune_unit_test(NAME SOURCES... [LINK targets...]): one doctest executable, run by ctest.
 function(attune_unit_test name)
   cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
-  add_executable(${name} ${arg_UNPARSED_ARGUMENTS} ${CMAKE_SOURCE_DIR}/tests/unit/Main.cpp)
+  add_executable(${name} ${arg_UNPARSED_ARGUMENTS} $<TARGET_OBJECTS:attune_unit_main>)
   target_link_libraries(${name} PRIVATE ${arg_LINK} doctest::doctest attune_fmt)
   add_test(NAME ${name} COMMAND ${name})
 endfunction()
