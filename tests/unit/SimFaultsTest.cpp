@@ -274,3 +274,13 @@ TEST_CASE("launches that cannot be") {
   c.grid = {0, 1, 1};
   CHECK(message(c).find("grid") != std::string::npos);
 }
+
+TEST_CASE("a warp that writes over its own copy in flight") {
+  expectFault("cp.async.cg.shared.global [%r5], [%q3], 16; st.shared.u32 [%r5], %r0; cp.async.wait_all; "
+              "ld.shared.u32 %r8, [%r5]; "
+              "st.global.u32 [%q4], %r8;",
+              Kind::Race, {"in flight"});
+  expectClean("cp.async.ca.shared.global [%r5], [%q3], 4; cp.async.ca.shared.global [%r5+4], [%q3+4], 4; "
+              "cp.async.wait_all; "
+              "ld.shared.v2.u32 {%r8, %r9}, [%r5]; st.global.v2.u32 [%q4], {%r8, %r9};");
+}

@@ -366,6 +366,38 @@ TEST_CASE("f32 arithmetic") {
   }
 }
 
+TEST_CASE("f32 arithmetic in directed roundings") {
+  struct Mode {
+    const char *name;
+    int host;
+  };
+  for (Mode m : {Mode{"rz", FE_TOWARDZERO}, {"rm", FE_DOWNWARD}, {"rp", FE_UPWARD}}) {
+    // The host's own modes are the statement; volatile keeps the compiler from computing ahead.
+    auto with = [m](auto f) {
+      return [m, f](uint64_t a, uint64_t b, uint64_t c) {
+        std::fesetround(m.host);
+        volatile float x = f32(a), y = f32(b), z = f32(c), r = f(x, y, z);
+        std::fesetround(FE_TONEAREST);
+        return u32(r);
+      };
+    };
+    std::string n = std::string(".") + m.name + ".f32";
+    check("add" + n, 32, {32, 32},
+          with([](volatile float &a, volatile float &b, volatile float &) { return a + b; }), floatEdges,
+          true);
+    check("sub" + n, 32, {32, 32},
+          with([](volatile float &a, volatile float &b, volatile float &) { return a - b; }), floatEdges,
+          true);
+    check("mul" + n, 32, {32, 32},
+          with([](volatile float &a, volatile float &b, volatile float &) { return a * b; }), floatEdges,
+          true);
+    check("fma" + n, 32, {32, 32, 32}, with([](volatile float &a, volatile float &b, volatile float &c) {
+            return std::fma(float(a), float(b), float(c));
+          }),
+          floatEdges, true);
+  }
+}
+
 TEST_CASE("approximate functions are correctly rounded stand-ins") {
   auto within = [](const char *op, auto f) {
     check(

@@ -57,8 +57,11 @@ static void land(Warp &w, AsyncCopy &c, uint32_t lanes) {
       continue;
     const ShadowCell &cell = cta.cells[o >> 4];
     uint16_t bytes = uint16_t(((1u << c.size) - 1) << (o & 15));
-    if (cell.epoch > c.epoch && !cell.detailed && (cell.writeBytes & bytes) &&
-        cell.writeSite != c.inst->statement && !reportedBefore(w, *c.inst, FindingKind::Race)) {
+    // In the epoch of the issue the ordinary check sees other warps, but not this one's own writes; a cell
+    // that one copy fills has one writer.
+    bool written = cell.epoch > c.epoch || (cell.epoch == c.epoch && c.size == 16);
+    if (written && !cell.detailed && (cell.writeBytes & bytes) && cell.writeSite != c.inst->statement &&
+        !reportedBefore(w, *c.inst, FindingKind::Race)) {
       uint32_t other = uint32_t(__builtin_ctz(cell.warps));
       report(w, *c.inst, FindingKind::Race, l, kSharedBase + o,
              fmt::format("asynchronous copy to {} by warp {} was in flight when warp {} wrote there",

@@ -124,6 +124,11 @@ struct Program {
 
 class ModuleImpl {
 public:
+  /// Tells modules apart that lived at one address after each other.
+  const uint64_t id = [] {
+    static std::atomic<uint64_t> next{1};
+    return next.fetch_add(1);
+  }();
   Ast ast;
   std::vector<EntryInfo> infos;
   std::vector<std::unique_ptr<Program>> programs;
@@ -148,8 +153,8 @@ public:
   ~GlobalMemoryImpl();
   std::vector<Allocation> allocations; ///< by address
   uint64_t nextAddress = 0x0000'1000'0000'0000;
-  /// Addresses of a module's variables here, allocated at its first launch.
-  std::map<const ModuleImpl *, std::vector<uint64_t>> moduleVariables;
+  /// Addresses of a module's variables here, by its id, allocated at its first launch.
+  std::map<uint64_t, std::vector<uint64_t>> moduleVariables;
 
   Result<uint64_t> allocate(size_t bytes, std::string name);
   /// The live allocation that holds `address`, or -1.

@@ -84,7 +84,7 @@ static Status instantiate(Launch &launch) {
   static std::mutex mutex;
   std::lock_guard<std::mutex> lock(mutex);
   const ModuleImpl &module = *launch.module;
-  auto [it, fresh] = launch.memory->moduleVariables.try_emplace(&module);
+  auto [it, fresh] = launch.memory->moduleVariables.try_emplace(module.id);
   std::vector<uint64_t> &addresses = it->second;
   if (fresh) {
     addresses.assign(module.ast.variables.size(), 0);

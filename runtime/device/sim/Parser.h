@@ -1,7 +1,7 @@
 //===- Parser.h - PTX text to Ast, one pass ----------------------*- C++ -*-===//
 //
-// Registers and variables are resolved where they are used (PTX declares before use); labels when their function
-// ends. After an error the parser goes on behind the next ';' or '}'.
+// Registers and variables are resolved where they are used (PTX declares before use); labels when their
+// function ends. After an error the parser goes on behind the next ';' or '}'.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_DEVICE_SIM_PARSER_H

@@ -127,7 +127,7 @@ struct LaunchConfig {
   uint64_t seed = 0;    ///< for Mode::Random
   unsigned threads = 0; ///< host threads; 0: all cores. Results and findings do not depend on it.
   bool checks = true;   ///< off: only bounds are kept
-  uint64_t maxInstructionsPerWarp = 2'000'000'000; ///< beyond it a warp counts as an endless loop
+  uint64_t maxInstructionsPerWarp = 400'000'000; ///< beyond it a warp counts as an endless loop
 };
 
 enum class FindingKind {
