@@ -136,10 +136,13 @@ LogicalResult ThreadLowering::run() {
   func->setAttr("nvvm.maxntid", b.getDenseI32ArrayAttr({int32_t(32 * warps), 1, 1}));
   func->setAttr("nvvm.minctasm", b.getI32IntegerAttr(int32_t(kernel.getMinBlocks())));
   // What a launch needs beside the code stays readable at this stage too.
-  func->setAttr("thread.kernel", b.getDictionaryAttr({b.getNamedAttr("min_blocks", kernel.getMinBlocksAttr()),
-                                                      b.getNamedAttr("schedule", kernel.getScheduleAttr()),
-                                                      b.getNamedAttr("smem", kernel.getSmemAttr()),
-                                                      b.getNamedAttr("warps", kernel.getWarpsAttr())}));
+  NamedAttrList facts;
+  facts.set("min_blocks", kernel.getMinBlocksAttr());
+  facts.set("smem", kernel.getSmemAttr());
+  facts.set("warps", kernel.getWarpsAttr());
+  if (DictionaryAttr schedule = kernel.getScheduleAttr())
+    facts.set("schedule", schedule);
+  func->setAttr("thread.kernel", facts.getDictionary(context));
   func.setArgAttr(0, "llvm.byval",
                   TypeAttr::get(LLVM::LLVMArrayType::get(b.getI64Type(), sizeof(ForwardParams) / 8)));
   func.setArgAttr(0, "llvm.align", b.getI64IntegerAttr(8));

@@ -20,6 +20,7 @@ public:
     auto result = thread::KernelOp::create(b, kernel.getLoc(), kernel.getSymName(), kernel.getArch(), warps,
                                            kernel.getMinBlocks(), kernel.getSmem().value_or(0),
                                            kernel.getScheduleAttr());
+    result->setDiscardableAttrs(kernel->getDiscardableAttrDictionary());
     Block *body = b.createBlock(&result.getBody());
     if (failed(distribute(kernel.getBody().front(), body)))
       return failure();

@@ -1,4 +1,5 @@
 // Rings become slots, copy groups and barriers.
+#include "compiler/ir/IrText.h"
 #include "compiler/schedule/Naming.h"
 #include "compiler/transforms/ChannelModel.h"
 #include "compiler/transforms/Passes.h"
@@ -33,11 +34,31 @@ struct TileLowerChannelsPass : impl::TileLowerChannelsBase<TileLowerChannelsPass
     for (Operation *op : ops)
       if (failed(lower(op, *plan)))
         return signalPassFailure();
+    nameRings(kernel, rings);
     for (tile::RingOp ring : rings)
       ring.erase();
   }
 
 private:
+  /// Below this, tiles of shared memory are numbers; a table on the kernel says which ring each number means.
+  void nameRings(tile::KernelOp kernel, ArrayRef<tile::RingOp> rings) {
+    Builder b(&getContext());
+    SmallVector<NamedAttribute> table;
+    for (size_t i = 0; i != rings.size(); ++i) {
+      tile::RingOp ring = rings[i];
+      StringRef name = nameOf(ring.getLoc());
+      std::string key = name.empty() ? "ring_" + std::to_string(i) : name.str();
+      int64_t offset = int64_t(ring.getOffset().value_or(0)),
+              bytes = tile::tileBytes(ring.getType().getSlot());
+      SmallVector<int64_t> slots;
+      for (int64_t slot = 0; slot != ring.getType().getDepth(); ++slot)
+        slots.push_back(offset + slot * bytes);
+      if (llvm::none_of(table, [&](NamedAttribute entry) { return entry.getName() == key; }))
+        table.push_back(b.getNamedAttr(key, b.getDenseI64ArrayAttr(slots)));
+    }
+    kernel->setDiscardableAttr("rings", b.getDictionaryAttr(table));
+  }
+
   void shareWithPrevious(tile::WaitOp wait, ChannelPlan &plan) {
     Operation *previous = wait->getPrevNode();
     while (!isa<tile::WaitOp>(previous))

@@ -46,7 +46,8 @@ def Thread_LoadOperandOp : Thread_Op<"load_operand", [Pure]> {
   let assemblyFormat = "$offset `tile` `(` $rows `x` $cols `)` attr-dict `:` type($result)";
 }
 
-def Thread_DotOp : Thread_Op<"dot", [Pure]> {
+def Thread_DotOp : Thread_Op<"dot", [Pure, OptionalTypesMatchWith<"c has the type of the result", "result", "c",
+                                                                  "$_self">]> {
   let summary = "a b + c on tensor cores (ldmatrix for what lies in shared memory, mma.m16n8k16), k ascending";
   let description = [{
     `a` is a fragment, or the byte offset of an m x k tile of type `type`; `b` is the byte offset of a k x n tile, or of
@@ -56,7 +57,7 @@ def Thread_DotOp : Thread_Op<"dot", [Pure]> {
                    Optional<AnyVectorOfNonZeroRank>:$c, I64Attr:$m, I64Attr:$n, I64Attr:$k, TypeAttr:$type);
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = [{
-    $a `,` $b (`transposed` $transposed^)? (`plus` $c^ `:` type($c) `,`)? `tile` `(` $m `x` $n `x` $k `,` $type `)` attr-dict
+    $a `,` $b (`transposed` $transposed^)? (`plus` $c^)? `tile` `(` $m `x` $n `x` $k `,` $type `)` attr-dict
     `:` type($a) `->` type($result)
   }];
 }
@@ -102,7 +103,7 @@ def Thread_KeepColumnsOp : Thread_Op<"keep_columns", [Pure, AttrSizedOperandSegm
                    Optional<I32>:$first_shift, Optional<I32>:$last_shift, I64Attr:$m, I64Attr:$n);
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = [{
-    $value `at` `[` $row `,` $column `]` (`first` `(` $first^ `)`)? (`last` `(` $last^ `)`)?
+    $value `at` ` ` `[` $row `,` $column `]` (`first` `(` $first^ `)`)? (`last` `(` $last^ `)`)?
     (`first_shift` `(` $first_shift^ `)`)? (`last_shift` `(` $last_shift^ `)`)? `tile` `(` $m `x` $n `)` attr-dict
     `:` type($value)
   }];

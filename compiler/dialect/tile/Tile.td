@@ -159,7 +159,8 @@ def Tile_StoreRowsOp : Tile_Op<"store_rows"> {
 // Compute
 //===----------------------------------------------------------------------===//
 
-def Tile_DotOp : Tile_Op<"dot", [Pure]> {
+def Tile_DotOp : Tile_Op<"dot", [Pure, OptionalTypesMatchWith<"c has the type of the result", "result", "c",
+                                                              "$_self">]> {
   let summary = "a b + c, or a b^T + c with `transposed`; c is zero where it is absent";
   let description = [{
     `a` is in registers, or in shared memory and loaded on the way. The k steps of 16 run in ascending order.
@@ -169,7 +170,7 @@ def Tile_DotOp : Tile_Op<"dot", [Pure]> {
   let arguments = (ins AnyTypeOf<[Tile_AOp, Tile_Smem]>:$a, Tile_Smem:$b, UnitAttr:$transposed, Optional<Tile_Acc>:$c);
   let results = (outs Tile_Acc:$result);
   let assemblyFormat = [{
-    $a `,` $b (`transposed` $transposed^)? (`plus` $c^ `:` type($c) `,`)? attr-dict `:` type($a) `,` type($b) `->` type($result)
+    $a `,` $b (`transposed` $transposed^)? (`plus` $c^)? attr-dict `:` type($a) `,` type($b) `->` type($result)
   }];
   let hasVerifier = 1;
 }
@@ -227,7 +228,7 @@ def Tile_KeepColumnsOp : Tile_Op<"keep_columns", [Pure, AttrSizedOperandSegments
                    Optional<I32>:$first_shift, Optional<I32>:$last_shift);
   let results = (outs Tile_Acc:$result);
   let assemblyFormat = [{
-    $value `at` `[` $row `,` $column `]` (`first` `(` $first^ `)`)? (`last` `(` $last^ `)`)?
+    $value `at` ` ` `[` $row `,` $column `]` (`first` `(` $first^ `)`)? (`last` `(` $last^ `)`)?
     (`first_shift` `(` $first_shift^ `)`)? (`last_shift` `(` $last_shift^ `)`)? attr-dict `:` type($value)
   }];
   let hasVerifier = 1;

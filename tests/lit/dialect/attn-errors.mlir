@@ -1,0 +1,51 @@
+// RUN: attune-opt %s -split-input-file -verify-diagnostics
+
+// expected-error@+1 {{expected dtype f16 or bf16, got 'f32'}}
+attn.forward @dtype : f32, qk = 128, v = 128, scale = 1.0
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) { attn.yield %s : f32 }
+  mask (%b: index, %h: index, %q: index, %kv: index) { %t = arith.constant true
+    attn.yield %t : i1 }
+
+// -----
+
+// expected-error@+1 {{expected head dim v to be a multiple of 8 in 8..256, got 100}}
+attn.forward @dim : f16, qk = 128, v = 100, scale = 1.0
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) { attn.yield %s : f32 }
+  mask (%b: index, %h: index, %q: index, %kv: index) { %t = arith.constant true
+    attn.yield %t : i1 }
+
+// -----
+
+// expected-error@+1 {{expected the mask region to take}}
+attn.forward @arguments : f16, qk = 128, v = 128, scale = 1.0
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) { attn.yield %s : f32 }
+  mask (%q: index, %kv: index) { %t = arith.constant true
+    attn.yield %t : i1 }
+
+// -----
+
+attn.forward @yield : f16, qk = 128, v = 128, scale = 1.0
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) { attn.yield %s : f32 }
+  mask (%b: index, %h: index, %q: index, %kv: index) {
+    // expected-error@+1 {{expected the mask region to yield 'i1', got 'index'}}
+    attn.yield %q : index
+  }
+
+// -----
+
+attn.forward @operation : f16, qk = 128, v = 128, scale = 1.0
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
+    // expected-error@+1 {{expected only arith, math and attn.length in the score region}}
+    %x = tensor.empty() : tensor<4xf32>
+    attn.yield %s : f32
+  }
+  mask (%b: index, %h: index, %q: index, %kv: index) { %t = arith.constant true
+    attn.yield %t : i1 }
+
+// -----
+
+// expected-error@+1 {{expected 'lse' or 'schedule'}}
+attn.forward @keyword : f16, qk = 128, v = 128, scale = 1.0, sles
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) { attn.yield %s : f32 }
+  mask (%b: index, %h: index, %q: index, %kv: index) { %t = arith.constant true
+    attn.yield %t : i1 }

@@ -1,0 +1,70 @@
+// The schedule is decided, and becomes a tile program.
+// RUN: attune-opt %s -attn-to-tile=arch=sm_80 -canonicalize -cse -mlir-use-nameloc-as-prefix | FileCheck %s
+// RUN: attune-opt %s -attn-to-tile=arch=sm_89 | FileCheck %s --check-prefix=SM89
+
+// CHECK-LABEL: tile.kernel @causal arch("sm_80") warps(4) min_blocks(2) schedule {block_kv = 64 : i64, block_q = 128 : i64, stages = 1 : i64}
+// SM89-LABEL: tile.kernel @causal arch("sm_89") warps(8) min_blocks(1) schedule {block_kv = 128 : i64, block_q = 128 : i64, stages = 1 : i64}
+// Longest work first, since later queries see more keys.
+// CHECK: gpu.grid_dim x
+// CHECK: %end = arith.divui
+// CHECK: %masked_right = arith.subi %end
+// CHECK: %k_ring = tile.ring : <1 x tensor<64x128xbf16, #smem>>
+// Two loops: blocks that cross the diagonal or the last key, then whole ones, which never see a mask.
+// CHECK: scf.for %it = %{{.*}} to %masked_right
+// CHECK: tile.dot %q_tile, %k_tile transposed
+// CHECK: tile.keep_columns %scores at [%first_query, %{{.*}}] last(%{{.*}}) last_shift(%{{.*}})
+// CHECK: note = "blocks that cross a row's last key"
+// CHECK: scf.for %it = %masked_right to %end
+// CHECK-NOT: keep_columns
+// CHECK: note = "blocks that every row sees whole"
+// CHECK-NOT: scf.for
+// CHECK: tile.store
+// CHECK: tile.store_rows
+attn.forward @causal : bf16, qk = 128, v = 128, scale = 0.0883883461, lse
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
+    attn.yield %s : f32
+  }
+  mask (%b: index, %h: index, %q: index, %kv: index) {
+    %keep = arith.cmpi sle, %kv, %q : index
+    attn.yield %keep : i1
+  }
+
+// A window needs a third loop; the schedule that is asked for is taken.
+// CHECK-LABEL: tile.kernel @window arch("sm_80") warps(2) min_blocks({{[0-9]+}}) schedule {block_kv = 32 : i64, block_q = 32 : i64, stages = 2 : i64}
+// CHECK: %k_ring = tile.ring : <2 x tensor<32x64xf16, #smem>>
+// CHECK: note = "blocks that cross a row's last key, or its first"
+// CHECK: note = "blocks that every row sees whole"
+// CHECK: tile.keep_columns %scores at [%first_query, %{{.*}}] first_shift(%{{.*}})
+// CHECK: note = "blocks that cross a row's first key"
+attn.forward @window : f16, qk = 64, v = 64, scale = 0.125, schedule {block_q = 32, block_kv = 32, stages = 2, warps = 2}
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
+    attn.yield %s : f32
+  }
+  mask (%b: index, %h: index, %q: index, %kv: index) {
+    %c100 = arith.constant 100 : index
+    %first = arith.subi %q, %c100 : index
+    %after = arith.cmpi sge, %kv, %first : index
+    %before = arith.cmpi sge, %q, %kv : index
+    %keep = arith.andi %after, %before : i1
+    attn.yield %keep : i1
+  }
+
+// A mask that is no interval is evaluated for every score, in every loop; a score function works on whole tiles.
+// CHECK-LABEL: tile.kernel @any
+// CHECK: note = "blocks that cross a row's last key"
+// CHECK: tile.column_index : tensor<128x64xi32, #acc>
+// CHECK: math.exp2
+// CHECK: note = "blocks that every row sees whole"
+attn.forward @any : bf16, qk = 128, v = 128, scale = 0.0883883461
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
+    %t = math.tanh %s : f32
+    attn.yield %t : f32
+  }
+  mask (%b: index, %h: index, %q: index, %kv: index) {
+    %sum = arith.addi %q, %kv : index
+    %c1 = arith.constant 1 : index
+    %odd = arith.andi %sum, %c1 : index
+    %c0 = arith.constant 0 : index
+    %keep = arith.cmpi eq, %odd, %c0 : index
+    attn.yield %keep : i1
+  }

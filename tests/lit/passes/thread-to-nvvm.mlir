@@ -1,0 +1,60 @@
+// The thread form as LLVM dialect: one value a register, one operation a machine instruction.
+// RUN: attune-opt %s -thread-to-nvvm | FileCheck %s
+
+// CHECK: llvm.mlir.global external @attune_shared() {addr_space = 3 : i32, alignment = 1024 : i64} : !llvm.array<0 x i8>
+// CHECK-LABEL: llvm.func @one(%arg0: !llvm.ptr {llvm.align = 8 : i64, llvm.byval = !llvm.array<22 x i64>, llvm.noundef, nvvm.grid_constant})
+// CHECK-SAME: nvvm.kernel, nvvm.maxntid = array<i32: 32, 1, 1>, nvvm.minctasm = 1 : i32
+// CHECK-SAME: thread.kernel = {min_blocks = 1 : i64, smem = 4096 : i64, warps = 1 : i64}
+thread.kernel @one arch("sm_80") warps(1) min_blocks(1) smem(4096) {
+  %c0 = arith.constant 0 : i32
+  %c1 = arith.constant 1 : i32
+  %c512 = arith.constant 512 : i32
+  // length_kv lies at byte 164 of the parameter.
+  // CHECK: llvm.getelementptr %arg0[164]
+  // CHECK: llvm.load %{{.*}} {alignment = 4 : i64} : !llvm.ptr -> i32
+  %n = tile.param length_kv
+  %k = tile.view k[%c0, %c0] rows(%n) : <16, f16>
+  // Rows that may not exist are filled with zeros by a source size of 0.
+  // CHECK: mad.wide.s32
+  // CHECK: llvm.select %{{.*}}, %{{.*}}, %{{.*}} : i1, i32
+  // CHECK: cp.async.cg.shared.global [$0+512], [$1+0], 16, $2;
+  thread.async_copy %k[%c0] to %c512 tile(16 x 16) bounded : <16, f16>
+  // CHECK: nvvm.cp.async.commit.group
+  tile.commit_group
+  // CHECK: nvvm.cp.async.wait.group 0
+  tile.wait_group 0
+  // CHECK: nvvm.barrier0
+  gpu.barrier
+  // CHECK: ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$0, $1, $2, $3}, [$4+0];
+  %a = thread.load_operand %c0 tile(16 x 16) : vector<8xf16>
+  // CHECK: ldmatrix.sync.aligned.m8n8.x4.shared.b16 {$0, $1, $2, $3}, [$4+512];
+  // CHECK: llvm.call_intrinsic "llvm.nvvm.mma.m16n8k16.row.col.f32.f32"
+  // CHECK: llvm.call_intrinsic "llvm.nvvm.mma.m16n8k16.row.col.f32.f32"
+  %s = thread.dot %a, %c512 transposed tile(16 x 16 x 16, f16) : vector<8xf16> -> vector<8xf32>
+  // CHECK-COUNT-8: llvm.intr.maxnum
+  // CHECK: nvvm.shfl.sync bfly
+  %zero = arith.constant dense<0.0> : vector<2xf32>
+  %max = thread.row_reduce max %s, %zero : vector<8xf32> -> vector<2xf32>
+  %whole = thread.row_combine max %max : vector<2xf32>
+  // A loop is tested at its end, and carries registers.
+  // CHECK: llvm.cond_br %{{.*}}, ^[[BODY:bb[0-9]+]](%{{.*}} : i32, f32, f32), ^[[EXIT:bb[0-9]+]](%{{.*}} : f32, f32)
+  // CHECK: ^[[BODY]](
+  // CHECK-COUNT-2: ex2.approx.ftz.f32 $0, $1;
+  // CHECK: llvm.cond_br %{{.*}}, ^[[BODY]](%{{.*}} : i32, f32, f32), ^[[EXIT]](%{{.*}} : f32, f32)
+  %r = scf.for %i = %c0 to %n step %c1 iter_args(%x = %whole) -> (vector<2xf32>) : i32 {
+    %e = math.exp2 %x fastmath<afn> : vector<2xf32>
+    scf.yield %e : vector<2xf32>
+  }
+  // 64 bits of a mask word; each test is one instruction for the assembler to turn into a predicate.
+  // CHECK: shl.b32 $0, -1, $1;
+  // CHECK: and.b32 t, $1, 1; setp.ne.b32 p, t, 0; selp.f32 $0, 0fFF800000, $2, p;
+  %kept = thread.keep_columns %s at [%c0, %c0] last(%n) tile(16 x 16) : vector<8xf32>
+  // CHECK: llvm.call_intrinsic "llvm.nvvm.ff2f16x2.rn"
+  %p = thread.to_a_op %kept tile(16 x 16) : vector<8xf32> -> vector<8xf16>
+  // CHECK: nvvm.vote.sync any
+  %grew = arith.cmpf ogt, %r, %zero : vector<2xf32>
+  %any = thread.warp_any %grew : vector<2xi1>
+  %lse = tile.view lse[%c0, %c0] rows(%n) : <1, f32>
+  // CHECK: llvm.store %{{.*}}, %{{.*}} : f32, !llvm.ptr<1>
+  thread.store_rows %r to %lse[%c0] : vector<2xf32>, <1, f32>
+}

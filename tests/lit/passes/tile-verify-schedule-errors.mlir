@@ -1,0 +1,84 @@
+// RUN: attune-opt %s -pass-pipeline="builtin.module(tile.kernel(tile-verify-schedule))" -split-input-file -verify-diagnostics
+
+// expected-error@+1 {{expected at most 101376 bytes of shared memory on sm_86, got 131072}}
+tile.kernel @shared arch("sm_86") warps(4) min_blocks(1) smem(131072) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+}
+
+// -----
+
+// expected-error@+1 {{expected an architecture among sm_80, sm_86, sm_89, sm_90, sm_90a, sm_120, got 'sm_70'}}
+tile.kernel @arch arch("sm_70") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+}
+
+// -----
+
+tile.kernel @uncommitted arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+  %c0 = arith.constant 0 : i32
+  %k = tile.view k[%c0, %c0] rows(%c0) : <64, bf16>
+  %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
+  %s = tile.acquire %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+  tile.async_copy %k[%c0] to %s : <64, bf16>, tensor<64x64xbf16, #tile.smem>
+  // expected-error@+1 {{expected tile 0 to be committed before it is waited for}}
+  %t = tile.wait %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+}
+
+// -----
+
+tile.kernel @uncopied arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+  %c0 = arith.constant 0 : i32
+  %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
+  %s = tile.acquire %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+  tile.commit %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+  // expected-error@+1 {{expected tile 0 to be copied before it is waited for}}
+  %t = tile.wait %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+}
+
+// -----
+
+tile.kernel @unreleased arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+  %c0 = arith.constant 0 : i32
+  %c1 = arith.constant 1 : i32
+  %k = tile.view k[%c0, %c0] rows(%c0) : <64, bf16>
+  %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
+  %s = tile.acquire %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+  tile.async_copy %k[%c0] to %s : <64, bf16>, tensor<64x64xbf16, #tile.smem>
+  tile.commit %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+  %t = tile.wait %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+  // expected-error@+1 {{expected tile 0 to be released before tile 1 takes its slot}}
+  %s1 = tile.acquire %ring[%c1] : <1 x tensor<64x64xbf16, #tile.smem>>
+}
+
+// -----
+
+tile.kernel @kept arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+  %c0 = arith.constant 0 : i32
+  %k = tile.view k[%c0, %c0] rows(%c0) : <64, bf16>
+  // expected-error@+1 {{expected every tile that is waited for to be released, tile 0 is not}}
+  %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
+  %s = tile.acquire %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+  tile.async_copy %k[%c0] to %s : <64, bf16>, tensor<64x64xbf16, #tile.smem>
+  tile.commit %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+  %t = tile.wait %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+}
+
+// -----
+
+tile.kernel @early arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+  %c0 = arith.constant 0 : i32
+  %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
+  // expected-error@+1 {{expected tile 0 to be waited for before it is released}}
+  tile.release %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+}
+
+// -----
+
+tile.kernel @data arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+  %c0 = arith.constant 0 : i32
+  %zeros = arith.constant dense<false> : tensor<64xi1, #tile.row>
+  %any = tile.warp_any %zeros : tensor<64xi1, #tile.row>
+  %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
+  // expected-error@+1 {{expected no ring operation inside a branch; use the condition of async_copy}}
+  scf.if %any {
+    %s = tile.acquire %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+  }
+}
