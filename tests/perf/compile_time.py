@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -48,16 +49,16 @@ def arguments():
 
 
 def timed(command, environment, folder):
-    """Seconds of a whole command with an empty cache, and what it printed."""
+    """Seconds of a whole command with an empty cache, its processor seconds, and what it printed."""
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder, mode=0o700)
     environment = dict(os.environ, **environment)
-    start = time.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    seconds = time.perf_counter() - start
+    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))}\nexited with {done.returncode}:\n{done.stderr or done.stdout}")
-    return seconds, done.stdout
+    return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
 
 
 def attune_command(attune, problem, target, emit, out):
@@ -84,18 +85,20 @@ def main():
         for problem in PROBLEMS:
             for target, emit in columns:
                 command = attune_command(attune, problem, target, emit, scratch / "out")
-                seconds, _ = timed(command, environment, scratch / "attune")
+                seconds, processor, _ = timed(command, environment, scratch / "attune")
                 samples.setdefault((problem, f"{target} to {emit}"), []).append(seconds)
+                samples.setdefault((problem, f"{target} to {emit}, processor"), []).append(processor)
             if have_triton:
-                seconds, text = timed(triton + [str(x) for x in problem], environment, scratch / "triton")
+                seconds, processor, text = timed(triton + [str(x) for x in problem], environment, scratch / "triton")
                 samples.setdefault((problem, "triton"), []).append(seconds)
+                samples.setdefault((problem, "triton, processor"), []).append(processor)
                 inside = json.loads(text.splitlines()[-1])["compile_s"]
                 samples.setdefault((problem, "triton in process"), []).append(inside)
     shutil.rmtree(scratch)
 
     median = {key: statistics.median(values) for key, values in samples.items()}
     lines = ["| problem | attune to PTX | attune to cubin (ptxas) | attune to cubin (NVRTC) | Triton, whole command (in process) "
-             "| Triton / attune, to cubin |", "|---|---|---|---|---|---|"]
+             "| Triton / attune, to cubin (by processor time) |", "|---|---|---|---|---|---|"]
     worst = None
     for problem in PROBLEMS:
         dtype, dim, mask, capability = problem
@@ -106,10 +109,11 @@ def main():
             theirs = f"{median[problem, 'triton']:.3f} ({median[problem, 'triton in process']:.3f})"
             factor = median[problem, "triton"] / median[problem, "ptx to cubin"]
             worst = min(worst or factor, factor)
-            ratio = f"{factor:.1f}"
+            processor = median[problem, "triton, processor"] / median[problem, "ptx to cubin, processor"]
+            ratio = f"{factor:.1f} ({processor:.1f})"
         lines.append(f"| {dtype} d{dim} {mask} sm_{capability} | {' | '.join(cells)} | {theirs} | {ratio} |")
     note = (f"Seconds, median of {options.rounds} interleaved rounds, each with an empty cache; {os.cpu_count()} cores "
-            f"({platform.machine()}), Triton {version}. Command: `tests/perf/compile_time.py --update`.")
+            f"({platform.machine()}, load {os.getloadavg()[1]:.1f} from others and us), Triton {version}. Command: `tests/perf/compile_time.py --update`.")
     table = "\n".join(lines + ["", note])
     if options.json:
         print(json.dumps({"triton": version, "samples": [{"problem": list(p), "what": w, "seconds": s}
