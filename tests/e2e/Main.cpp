@@ -1,6 +1,6 @@
 //===- Main.cpp - attune_e2e: the end-to-end matrix -----------------------===//
 //
-//   attune_e2e                 the quick matrix, about a minute on two cores
+//   attune_e2e                 the quick matrix, about half a minute on two cores
 //   attune_e2e --all           every dtype x head dims x mask, all modes
 //   attune_e2e --case 'TEXT'   one case, as a failure prints it
 //   attune_e2e --list [--all]  the cases

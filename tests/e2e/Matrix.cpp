@@ -125,9 +125,9 @@ const Axes &axes() {
 std::vector<Case> quickMatrix() {
   const Axes &a = axes();
   std::vector<Case> cases;
-  // Three kernels for each head dim, walking the other axes at strides that are prime to one another's sizes.
+  // Four kernels for each head dim, walking the other axes at strides that are prime to one another's sizes.
   size_t number = 0;
-  for (size_t round = 0; round < 3; ++round)
+  for (size_t round = 0; round < 4; ++round)
     for (size_t d = 0; d < a.dims.size(); ++d, ++number) {
       Kernel kernel;
       kernel.spec.headDimQk = a.dims[d].first;

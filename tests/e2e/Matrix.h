@@ -18,7 +18,7 @@ struct Axes {
 const Axes &axes();
 
 /// A subset for every run: each pair of (dims, dtype), (mask, dtype), (mask, arch), (mask, score variant) and
-/// of lengths appears, each dims with several masks, in about a minute on two cores.
+/// of lengths appears, each dims with several masks, in about half a minute on two cores.
 std::vector<Case> quickMatrix();
 
 /// Every dtype x dims x mask, each with all the lengths in both directions and all GQA ratios spread over it.
