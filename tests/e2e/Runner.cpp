@@ -134,6 +134,11 @@ Result<Loaded> load(const CompiledKernel &source, SimOptions::Mode mode, const R
   return Loaded{std::move(*device), *kernel};
 }
 
+reference::GoldenOptions goldenOptions(const KernelText &text) {
+  return {text.schedule.blockQ, text.schedule.blockKv, text.schedule.warps,
+          reference::tensorCoreRule(text.arch.computeCapability)};
+}
+
 struct RunResult {
   std::vector<uint16_t> o;
   std::vector<float> lse;
@@ -243,9 +248,7 @@ public:
     std::string key = fmt::format("{}x{} {}", schedule.blockQ, schedule.blockKv, schedule.warps);
     std::unique_ptr<Expected> &expected = bySchedule[key];
     if (!expected) {
-      reference::GoldenOptions golden{schedule.blockQ, schedule.blockKv, schedule.warps,
-                                      reference::tensorCoreRule(source.text.arch.computeCapability)};
-      expected = std::make_unique<Expected>(spec, shape, golden);
+      expected = std::make_unique<Expected>(spec, shape, goldenOptions(source.text));
       if (!expected->faultOfGolden.empty())
         fail(name, "the golden model itself: " + expected->faultOfGolden);
     }
@@ -340,6 +343,21 @@ Outcome runCase(const Case &one, const RunOptions &options,
     number += shape.lengthQ % 2; // the targets change modes
   }
   return outcome;
+}
+
+std::string runOnce(const CompiledKernel &kernel, const AttentionSpec &spec, const Shape &shape,
+                    SimOptions::Mode mode) {
+  Result<Loaded> loaded = load(kernel, mode, RunOptions());
+  if (!loaded)
+    return loaded.error().message;
+  Expected expected(spec, shape, goldenOptions(kernel.text));
+  if (!expected.faultOfGolden.empty())
+    return expected.faultOfGolden;
+  Result<RunResult> result = launch(*loaded, kernel, spec, shape, expected);
+  if (!result)
+    return result.error().message;
+  reference::Outputs got{result->o.data(), spec.lse ? result->lse.data() : nullptr};
+  return reference::firstDifference(spec, expected.problem, got, expected.outputs(spec));
 }
 
 } // namespace attune::e2e

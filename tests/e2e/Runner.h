@@ -7,6 +7,8 @@
 #ifndef ATTUNE_TESTS_E2E_RUNNER_H
 #define ATTUNE_TESTS_E2E_RUNNER_H
 
+#include "runtime/Kernel.h"
+#include "runtime/device/Device.h"
 #include "tests/e2e/Case.h"
 
 #include <functional>
@@ -41,6 +43,11 @@ struct RunOptions {
 /// Runs every shape of the case. `note` is told what runs at the moment, for a crash report.
 Outcome runCase(const Case &one, const RunOptions &options,
                 const std::function<void(const std::string &)> &note);
+
+/// Runs one compiled kernel, perhaps a damaged one, on one shape. Empty, or what went wrong: the PTX is
+/// refused, the simulator's checkers found something, the bits are not the golden model's.
+std::string runOnce(const CompiledKernel &kernel, const AttentionSpec &spec, const Shape &shape,
+                    SimOptions::Mode mode);
 
 } // namespace attune::e2e
 
