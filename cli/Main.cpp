@@ -7,6 +7,7 @@
 #include "cli/CommandLine.h"
 #include "cli/Output.h"
 #include "compiler/spec/Diagnostics.h"
+#include "runtime/File.h"
 
 #include <cstdio>
 #include <exception>
@@ -92,6 +93,7 @@ int runCommand(int argc, char **argv) {
 } // namespace
 
 int main(int argc, char **argv) {
+  removeTempDirsOnSignals();
   try {
     return runCommand(argc, argv);
   } catch (const std::bad_alloc &) {

@@ -132,6 +132,8 @@ Job readJob(CommandLine &line) {
   job.request.target = Target(line.choice("--target", {"ptx", "cuda"}, 0));
   job.request.dumpDir = line.text("--dump-dir");
   job.device.which = line.text("--device", "auto");
+  if (!job.device.which.starts_with("cuda:")) // whose number openDevice reads
+    (void)line.choice("--device", {"auto", "cuda", "sim"}, 0);
   job.device.arch = line.has("--arch") ? line.arch("--arch", "").name : "";
   job.device.sim.mode = SimOptions::Mode(line.choice("--sim-mode", {"eager", "lazy", "random"}, 0));
   job.seed = static_cast<uint64_t>(line.whole("--seed", 0, 0, int64_t(1) << 53));

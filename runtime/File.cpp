@@ -1,8 +1,10 @@
 //===- File.cpp - whole files, read and written safely --------------------===//
 #include "runtime/File.h"
 
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -11,6 +13,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace attune {
@@ -102,6 +105,60 @@ Status writeFileAtomically(const std::string &path, const std::vector<std::strin
   return badInput(fmt::format("{}: cannot write: {}", path, errorText(failed)));
 }
 
+namespace {
+
+/// The folders that exist now, for a signal handler, which may neither lock nor allocate. `name` is written
+/// while `state` is Taken, and read only while it is Live.
+struct LiveFolder {
+  enum State { Free, Taken, Live };
+  std::atomic<int> state = Free;
+  char name[256];
+};
+std::array<LiveFolder, 16> liveFolders;
+
+void enlist(const std::string &folder) {
+  if (folder.size() >= sizeof LiveFolder::name)
+    return;
+  for (LiveFolder &slot : liveFolders) {
+    int expected = LiveFolder::Free;
+    if (!slot.state.compare_exchange_strong(expected, LiveFolder::Taken))
+      continue;
+    std::memcpy(slot.name, folder.c_str(), folder.size() + 1);
+    slot.state = LiveFolder::Live;
+    return;
+  }
+}
+
+void strike(const std::string &folder) {
+  for (LiveFolder &slot : liveFolders)
+    if (slot.state == LiveFolder::Live && folder == slot.name)
+      slot.state = LiveFolder::Free;
+}
+
+void removeLiveFolders(int signal) {
+  // Walking a folder is nothing that a handler may do; another program may.
+  for (LiveFolder &slot : liveFolders) {
+    if (slot.state != LiveFolder::Live)
+      continue;
+    pid_t child = ::_Fork();
+    if (child == 0) {
+      ::execl("/bin/rm", "rm", "-rf", "--", slot.name, static_cast<char *>(nullptr));
+      ::_exit(127);
+    }
+    if (child > 0)
+      ::waitpid(child, nullptr, 0);
+  }
+  std::signal(signal, SIG_DFL);
+  ::raise(signal);
+}
+
+} // namespace
+
+void removeTempDirsOnSignals() {
+  for (int signal : {SIGINT, SIGTERM, SIGHUP})
+    std::signal(signal, removeLiveFolders);
+}
+
 Result<TempDir> TempDir::make() {
   const char *base = std::getenv("TMPDIR");
   std::string pattern = fmt::format("{}/attune-XXXXXX", base && *base ? base : "/tmp");
@@ -110,13 +167,16 @@ Result<TempDir> TempDir::make() {
     return missing(
         fmt::format("{}: cannot make a temporary folder: {}; set TMPDIR to one that can be written", pattern,
                     errorText(errno)));
+  enlist(pattern);
   return TempDir(pattern);
 }
 
 TempDir::~TempDir() {
   std::error_code ignored;
-  if (!folder.empty())
-    std::filesystem::remove_all(folder, ignored);
+  if (folder.empty())
+    return;
+  std::filesystem::remove_all(folder, ignored);
+  strike(folder);
 }
 
 } // namespace attune

@@ -58,6 +58,9 @@ private:
   std::string folder;
 };
 
+/// From now on SIGINT, SIGTERM and SIGHUP remove this process's temporary folders before they end it.
+void removeTempDirsOnSignals();
+
 } // namespace attune
 
 #endif // ATTUNE_RUNTIME_FILE_H
