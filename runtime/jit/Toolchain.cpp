@@ -225,7 +225,7 @@ Toolchain Toolchain::find() {
     for (const std::string &folder : *pythons)
       look("Python's nvidia wheels", folder, inPrefix);
     if (pythons->empty())
-      steps.push_back({"Python's nvidia wheels", ""});
+      steps.push_back({"Python's nvidia wheels", "no Python here has an nvidia package"});
     look("beside the executable", beside, inPrefix);
   }
   return chain;

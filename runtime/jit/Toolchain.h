@@ -34,7 +34,7 @@ struct FoundTool {
 /// One place that was looked at.
 struct SearchStep {
   std::string origin;
-  std::string folder; ///< empty: the variable is not set
+  std::string folder; ///< or what stands for it; empty: the variable is not set
 };
 
 /// The tools of this machine. Finding them only looks at file names; nothing is run or opened.
