@@ -177,3 +177,29 @@ TEST_CASE("matmul with mma.sync, ldmatrix and cp.async, in all modes") {
       CHECK(r.counters.multiplyAdds == 3u * 2 * 4 * 3 * 2 * 8 * 2048);
     }
 }
+
+TEST_CASE("matmul without any one of its synchronisations is caught") {
+  std::string text = readFile(std::string(ATTUNE_SIM_KERNELS) + "/matmul.ptx");
+  const int M = 64, N = 64, K = 160;
+  std::vector<uint16_t> a(M * K, toBf16(1)), b(K * N, toBf16(2));
+  int mutants = 0;
+  for (const char *op : {"bar.sync", "cp.async.commit_group", "cp.async.wait_group"})
+    for (size_t at = text.find(op); at != std::string::npos; at = text.find(op, at + 1)) {
+      std::string mutant = text;
+      size_t end = mutant.find(';', at);
+      mutant.replace(at, end + 1 - at, std::string(end + 1 - at, ' '));
+      auto m = parse(mutant, "mutant.ptx");
+      for (sim::Mode mode : {sim::Mode::Eager, sim::Mode::Lazy}) {
+        Device d;
+        uint64_t pa = d.put(a, "a"), pb = d.put(b, "b"), pc = d.make(M * N * 4, "c");
+        sim::LaunchConfig c{.entry = "matmul", .grid = {1, 1, 1}, .block = {128, 1, 1}};
+        c.params = Params().add(pa).add(pb).add(pc).add(M).add(N).add(K).bytes;
+        c.mode = mode;
+        auto r = d.run(*m, c);
+        CHECK_MESSAGE(!r.findings.empty(),
+                      "without line " << std::count(text.begin(), text.begin() + ptrdiff_t(at), '\n') + 1);
+      }
+      ++mutants;
+    }
+  CHECK(mutants >= 5);
+}

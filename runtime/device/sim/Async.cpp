@@ -17,16 +17,28 @@ namespace attune::sim {
 static uint16_t moveLane(Warp &w, const AsyncCopy &c, uint32_t l) {
   std::byte *to = w.cta->shared + c.shared[l];
   uint32_t n = c.sourceBytes[l];
-  std::memset(to + n, 0, c.size - n);
+  if (n < c.size)
+    std::memset(to + n, 0, c.size - n);
   uint16_t fresh = uint16_t(((1u << c.size) - 1) & ~((1u << n) - 1));
   if (!n)
     return fresh;
   const GlobalMemoryImpl &memory = *w.worker->launch->memory;
-  int at = memory.find(c.global[l]); // checked at the issue
+  int at = w.worker->allocationHint[c.inst->target];
+  auto holds = [&](int k) {
+    return k >= 0 && c.global[l] - memory.allocations[size_t(k)].base < memory.allocations[size_t(k)].size;
+  };
+  if (!holds(at))
+    at = memory.find(c.global[l]); // checked at the issue
   if (at < 0)
     return fresh;
   const Allocation &a = memory.allocations[size_t(at)];
   uint64_t o = c.global[l] - a.base;
+  if (n == 16) {
+    uint16_t bits;
+    std::memcpy(to, a.data + o, 16);
+    std::memcpy(&bits, a.init + (o >> 3), 2);
+    return bits;
+  }
   std::memcpy(to, a.data + o, n);
   for (uint32_t b = 0; b < n; ++b)
     fresh |= uint16_t((a.init[(o + b) >> 3] >> ((o + b) & 7) & 1) << b);
