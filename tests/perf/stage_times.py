@@ -94,7 +94,8 @@ def main():
             count = results[0]["counters"]["warp_instructions"]
             lines.append(f"| {name} | {target} | {cell(name, 'the simulation', simulate, limit)} ms | {count / 1e6:.2f} M "
                          f"| {count / simulate / 1e3:.1f} | {verify:.0f} ms |")
-    lines += ["", f"Median of {options.rounds} cold rounds (3 of the runs), {os.cpu_count()} cores ({platform.machine()}), all "
+    lines += ["", f"Median of {options.rounds} cold rounds (3 of the runs), {os.cpu_count()} cores ({platform.machine()}, "
+              f"load {os.getloadavg()[1]:.1f} from others and us), all "
               "checkers on. Command: `tests/perf/stage_times.py --update`."]
     table = "\n".join(lines)
     print(table)
