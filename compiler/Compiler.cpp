@@ -227,12 +227,16 @@ Result<KernelText> Compilation::climb(Stage stage) {
   return result;
 }
 
+static bool rowsHaveFirstKey(const AttentionSpec &spec) {
+  return llvm::any_of(spec.mask, [](const MaskTerm &term) { return term.left.has_value(); });
+}
+
 Result<KernelText> Compilation::fromSpec(const AttentionSpec &spec) {
   if (Status s = dump.open(); !s)
     return s.error();
   // Refuse an illegal schedule where it was asked for.
-  Result<PortableSchedule> schedule =
-      choosePortableSchedule(spec.headDimQk, spec.headDimV, spec.schedule, options.arch);
+  Result<PortableSchedule> schedule = choosePortableSchedule(
+      spec.headDimQk, spec.headDimV, rowsHaveFirstKey(spec), spec.schedule, options.arch);
   if (!schedule) {
     const std::string &where = spec.origin.schedule.empty() ? spec.origin.spec : spec.origin.schedule;
     return badInput(fmt::format("{}{}error: {}", where, where.empty() ? "" : ": ", schedule.error().message));
@@ -267,7 +271,7 @@ Result<KernelText> compileFrom(Stage stage, const std::string &text, const std::
 
 Result<Schedule> chooseSchedule(const AttentionSpec &spec, const Arch &arch) {
   Result<PortableSchedule> schedule =
-      choosePortableSchedule(spec.headDimQk, spec.headDimV, spec.schedule, arch);
+      choosePortableSchedule(spec.headDimQk, spec.headDimV, rowsHaveFirstKey(spec), spec.schedule, arch);
   if (!schedule)
     return schedule.error();
   return schedule->tiles;

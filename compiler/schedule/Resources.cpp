@@ -27,32 +27,38 @@ struct Default {
   int headDimQk, headDimV;
   Schedule tiles;
   bool qInRegisters;
+  /// Keys a step where registers are scarcer: rows have a first key, which takes one more loop and limit, or
+  /// the architecture (sm_90) keeps the base of shared memory in a register. 0: the same.
+  int tightBlockKv = 0;
 };
 } // namespace
 
-/// Measured with ptxas 13.0 (tests/perf/README.md): no spills, fewest issue slots per score, then most blocks
-/// an SM.
+/// Measured with ptxas 13.0 (tests/perf/README.md): no spills on either target with any mask or softcap,
+/// fewest issue slots per score, then most blocks an SM. Where registers allow it a warp owns two slabs of 16
+/// rows, for that halves the loads of K and V.
 static const Default kLargeShared[] = {
-    {32, 32, {128, 128, 1, 4}, false},  {64, 64, {128, 112, 1, 4}, false},
-    {80, 80, {128, 64, 1, 4}, false},   {96, 96, {128, 64, 1, 4}, false},
-    {128, 128, {128, 64, 1, 4}, false}, {192, 128, {128, 128, 1, 8}, false},
-    {192, 192, {128, 96, 1, 8}, false}, {256, 256, {128, 96, 1, 8}, false},
+    {32, 32, {128, 96, 1, 4}, false},       {64, 64, {128, 80, 1, 4}, false},
+    {80, 80, {128, 64, 1, 4}, false},       {96, 96, {128, 64, 1, 4}, false},
+    {128, 128, {128, 48, 1, 4}, false, 32}, {192, 128, {128, 128, 1, 8}, false},
+    {192, 192, {128, 96, 1, 8}, false},     {256, 256, {128, 80, 1, 8}, false},
 };
 static const Default kSmallShared[] = {
-    {32, 32, {128, 128, 1, 4}, false},   {64, 64, {128, 112, 1, 4}, false},
+    {32, 32, {128, 96, 1, 4}, false},    {64, 64, {128, 80, 1, 4}, false},
     {80, 80, {128, 64, 1, 4}, false},    {96, 96, {128, 64, 1, 4}, false},
     {128, 128, {128, 128, 1, 8}, false}, {192, 128, {128, 64, 1, 8}, false},
     {192, 192, {128, 64, 1, 8}, false},  {256, 256, {64, 64, 1, 4}, false},
 };
 
-static const Default &defaultFor(int headDimQk, int headDimV, const Arch &arch) {
+static Default defaultFor(int headDimQk, int headDimV, bool rowsHaveFirstKey, const Arch &arch) {
   bool large = arch.sharedPerBlock > 128 * 1024;
   const Default *table = large ? kLargeShared : kSmallShared;
-  size_t count = large ? std::size(kLargeShared) : std::size(kSmallShared);
-  for (size_t i = 0; i != count; ++i)
-    if (headDimQk <= table[i].headDimQk && headDimV <= table[i].headDimV)
-      return table[i];
-  return table[count - 1];
+  size_t count = large ? std::size(kLargeShared) : std::size(kSmallShared), i = 0;
+  while (i + 1 < count && (headDimQk > table[i].headDimQk || headDimV > table[i].headDimV))
+    ++i;
+  Default chosen = table[i];
+  if ((rowsHaveFirstKey || arch.computeCapability >= 90) && chosen.tightBlockKv)
+    chosen.tiles.blockKv = chosen.tightBlockKv;
+  return chosen;
 }
 
 static std::string describe(const Schedule &tiles) {
@@ -108,9 +114,9 @@ static std::string nearest(int headDimQk, int headDimV, const Schedule &wanted, 
   return best ? "; the nearest schedule that fits is " + describe(*best) : "";
 }
 
-Result<PortableSchedule> choosePortableSchedule(int headDimQk, int headDimV, const ScheduleRequest &request,
-                                                const Arch &arch) {
-  const Default &base = defaultFor(headDimQk, headDimV, arch);
+Result<PortableSchedule> choosePortableSchedule(int headDimQk, int headDimV, bool rowsHaveFirstKey,
+                                                const ScheduleRequest &request, const Arch &arch) {
+  const Default base = defaultFor(headDimQk, headDimV, rowsHaveFirstKey, arch);
   bool free = !request.blockQ && !request.blockKv && !request.stages && !request.warps;
   PortableSchedule chosen{base.tiles, base.qInRegisters, 1, ""};
   Schedule &tiles = chosen.tiles;

@@ -32,9 +32,10 @@ int portableSharedBytes(int headDimQk, int headDimV, const Schedule &tiles);
 int portableRegisters(int headDimQk, int headDimV, const Schedule &tiles, bool qInRegisters);
 
 /// Fills in what `request` leaves open, preferring the default of the architecture; an error says which limit
-/// is exceeded, with the numbers and the nearest schedule that fits.
-Result<PortableSchedule> choosePortableSchedule(int headDimQk, int headDimV, const ScheduleRequest &request,
-                                                const Arch &arch);
+/// is exceeded, with the numbers and the nearest schedule that fits. `rowsHaveFirstKey`: the mask has a left
+/// bound, as a window has.
+Result<PortableSchedule> choosePortableSchedule(int headDimQk, int headDimV, bool rowsHaveFirstKey,
+                                                const ScheduleRequest &request, const Arch &arch);
 
 } // namespace attune
 

@@ -1,5 +1,6 @@
 // Decides the schedule and writes the tile program.
 #include "compiler/schedule/AmpereForward.h"
+#include "compiler/schedule/MaskBounds.h"
 #include "compiler/transforms/Passes.h"
 
 using namespace mlir;
@@ -48,7 +49,8 @@ struct AttnToTilePass : impl::AttnToTileBase<AttnToTilePass> {
       if (failed(request))
         return signalPassFailure();
       Result<PortableSchedule> schedule =
-          choosePortableSchedule(int(forward.getHeadDimQk()), int(forward.getHeadDimV()), *request, *target);
+          choosePortableSchedule(int(forward.getHeadDimQk()), int(forward.getHeadDimV()),
+                                 !analyseMask(forward.getMask()).first.empty(), *request, *target);
       if (!schedule) {
         forward.emitOpError() << schedule.error().message;
         return signalPassFailure();

@@ -236,7 +236,12 @@ LogicalResult CudaPrinter::define(Operation *op) {
   FailureOr<Expression> value = compute(op);
   if (failed(value))
     return failure();
-  std::string name = unique(nameOf(op));
+  std::string name = nameOf(op);
+  // An offset that is not a tile by itself, but what the offsets of several are made of.
+  if (!tileAt.contains(result) && result.getType().isInteger(32) &&
+      (StringRef(name).ends_with("_tile") || StringRef(name).ends_with("_slot")))
+    name += "_offset";
+  name = unique(name);
   if (auto tile = tileAt.find(result); tile != tileAt.end()) {
     line(fmt::format("const {} {}{{shared + {}}};",
                      tileType(tile->second.rows, tile->second.cols, tile->second.element), name,
@@ -377,8 +382,10 @@ LogicalResult CudaPrinter::ifElse(scf::IfOp branch) {
       line(typeText(result.getType()) + " " + variables[size_t(variable)].name + ";");
     }
     into.push_back(variable);
-    if (variable >= 0 && then.getParentBlock() == &branch.getThenRegion().front())
-      wanted.try_emplace(then, variable);
+    if (variable >= 0)
+      for (Value value : {then, otherwise})
+        if (value.getParentBlock()->getParentOp() == branch)
+          wanted.try_emplace(value, variable);
   }
   std::vector<Variable> before = variables;
   auto side = [&](Region &region) -> LogicalResult {
@@ -585,7 +592,8 @@ FailureOr<std::string> CudaPrinter::print() {
   for (Operation &op : kernel.getBody().front()) {
     if (uses.isInlined(&op))
       continue;
-    if (isa<thread::AsyncCopyOp>(op) && current < Part::Memory) {
+    if (current < Part::Memory && isa<thread::AsyncCopyOp, thread::LoadOperandOp, thread::DotOp,
+                                      thread::StoreOp, scf::ForOp, scf::IfOp>(op)) {
       section(Part::Memory);
       line("const uint32 shared = shared_address(smem);");
       for (const SmemTile &tile : tiles)

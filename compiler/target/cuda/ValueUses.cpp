@@ -16,7 +16,10 @@ std::string nameFrom(Location loc) {
   for (char &c : text)
     if (!llvm::isAlnum(c))
       c = '_';
-  return text.empty() || llvm::isDigit(text[0]) ? "" : text;
+  // Constants are called c0 or cst where nobody named them.
+  bool isDefault =
+      StringRef(text).starts_with("cst") || (text.size() > 1 && text[0] == 'c' && llvm::isDigit(text[1]));
+  return text.empty() || llvm::isDigit(text[0]) || isDefault ? "" : text;
 }
 
 /// Operations that read nothing but their operands, so that they may stand anywhere. (A dot is pure as the

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""The assembler gate: every default schedule through the assembler, on both targets.
+
+  tests/ptx/gate.py                 the head dims and architectures that ship, causal
+  tests/ptx/gate.py --all           also all other masks, softcap, fp16 and the remaining architectures
+  tests/ptx/gate.py --update        also puts the table of issue slots into tests/perf/README.md
+
+Each kernel must assemble without a message C75xx (which `attune compile` makes an error), spill nothing, fit the
+occupancy that its plan states, and keep the issue slots per score element of LIMITS. Needs ptxas, NVRTC for target
+cuda, and nvdisasm for the slots; what is not found is skipped and counted.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "perf"))
+from readme import find_attune, put_section  # noqa: E402
+
+DIMS = [(32, 32), (64, 64), (80, 80), (96, 96), (128, 128), (192, 128), (192, 192), (256, 256)]
+ARCHS = ["sm_80", "sm_89", "sm_90"]
+ALL_ARCHS = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_120"]
+MASKS = {
+    "causal": ["--mask", "causal"],
+    "none": [],
+    "causal, bottom right": ["--mask", "causal:bottom_right"],
+    "window": ["--mask", "window:500:0"],
+    "two-sided window": ["--mask", "window:500:100"],
+    "softcap": ["--softcap", "30"],
+    "window, softcap": ["--mask", "window:500:0", "--softcap", "30"],
+}
+# Unmasked and masked loop: what FlashAttention needs on the same row, and what is aimed at.
+LIMITS = {
+    ("sm_80", (64, 64)): ((7.12, 11.84), (6.8, 9.5)),
+    ("sm_80", (128, 128)): ((10.5, 14.64), (9.2, 11.5)),
+    ("sm_89", (128, 128)): ((9.17, 12.48), (8.6, 10.5)),
+}
+
+
+def kernel(attune, arch, dims, mask, target, dtype):
+    command = [attune, "compile", "--head-dim-qk", str(dims[0]), "--head-dim-v", str(dims[1]), *MASKS[mask], "--lse",
+               "--dtype", dtype, "--arch", arch, "--target", target, "--emit", "cubin", "-o", os.devnull, "--report",
+               "--json", "--no-cache"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 3:
+        return None, done.stderr.strip()
+    if done.returncode != 0:
+        return None, "failed: " + done.stderr.strip()
+    return json.loads(done.stdout), ""
+
+
+def faults(report, arch, dims, mask):
+    """What is wrong with one kernel, as texts."""
+    found = []
+    if report["spill_store_bytes"] or report["spill_load_bytes"]:
+        found.append(f"spills {report['spill_store_bytes']} bytes")
+    if report["blocks_per_sm"] < report["planned_blocks_per_sm"]:
+        found.append(f"{report['blocks_per_sm']} blocks an SM, planned {report['planned_blocks_per_sm']}")
+    loops = [loop["slots_per_element"] for loop in report.get("inner_loops") or []]
+    limit = LIMITS.get((arch, dims))
+    if limit and mask == "causal" and len(loops) == 2:
+        for name, slots, bound in (("masked", loops[0], limit[0][1]), ("unmasked", loops[1], limit[0][0])):
+            if slots > bound:
+                found.append(f"{name} loop takes {slots:.2f} slots an element, FlashAttention {bound}")
+    return found
+
+
+def table(rows):
+    lines = ["| arch | head dims | tile, stages, warps | target | registers | spills | shared | blocks an SM | slots: whole / masked | FlashAttention | goal |",
+             "|---|---|---|---|---|---|---|---|---|---|---|"]
+    for (arch, dims, mask, target, dtype), report in rows:
+        if mask != "causal" or dtype != "bf16":
+            continue
+        schedule = report["schedule"]
+        loops = [loop["slots_per_element"] for loop in report.get("inner_loops") or []]
+        slots = f"{loops[1]:.2f} / {loops[0]:.2f}" if len(loops) == 2 else "-"
+        limit = LIMITS.get((arch, dims), (None, None))
+        text = [f"{pair[0]} / {pair[1]}" if pair else "" for pair in limit]
+        lines.append(f"| {arch} | {dims[0]}/{dims[1]} | {schedule['block_q']}x{schedule['block_kv']}, {schedule['stages']}, "
+                     f"{schedule['warps']} | {target} | {report['registers']} | {report['spill_store_bytes']} | "
+                     f"{report['shared_bytes'] // 1024} KB | {report['blocks_per_sm']} | {slots} | {text[0]} | {text[1]} |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--attune", type=Path, help="the executable; default: the newest under build/*/bin")
+    parser.add_argument("--all", action="store_true")
+    parser.add_argument("--update", action="store_true", help="put the table into tests/perf/README.md")
+    parser.add_argument("--arch", action="append", help="only this one")
+    parser.add_argument("--target", choices=["ptx", "cuda"], help="only this one")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    options = parser.parse_args()
+    attune = options.attune or find_attune()
+
+    cases = []
+    for arch in options.arch or (ALL_ARCHS if options.all else ARCHS):
+        for dims in DIMS:
+            for mask in MASKS if options.all else ["causal"]:
+                for target in [options.target] if options.target else ["ptx", "cuda"]:
+                    for dtype in ["bf16", "fp16"] if options.all else ["bf16"]:
+                        cases.append((arch, dims, mask, target, dtype))
+    passed = failed = skipped = 0
+    rows = []
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for case, (report, why) in zip(cases, pool.map(lambda case: kernel(attune, *case), cases)):
+            arch, dims, mask, target, dtype = case
+            if report is None and not why.startswith("failed"):
+                skipped += 1
+                continue
+            found = [why] if report is None else faults(report, arch, dims, mask)
+            if report is not None:
+                rows.append((case, report))
+            passed, failed = passed + (not found), failed + bool(found)
+            for fault in found:
+                print(f"FAILED {arch} {dims[0]}/{dims[1]} {mask} {dtype} {target}: {fault}", flush=True)
+    text = table(rows)
+    print(text)
+    if options.update:
+        put_section("gate.py", text)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not passed + skipped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
