@@ -38,7 +38,7 @@ struct Default {
 /// rows, for that halves the loads of K and V.
 static const Default kLargeShared[] = {
     {32, 32, {128, 96, 1, 4}, false},       {64, 64, {128, 80, 1, 4}, false},
-    {80, 80, {128, 64, 1, 4}, false},       {96, 96, {128, 64, 1, 4}, false},
+    {80, 80, {128, 64, 1, 4}, false},       {96, 96, {128, 64, 1, 4}, false, 48},
     {128, 128, {128, 48, 1, 4}, false, 32}, {192, 128, {128, 128, 1, 8}, false},
     {192, 192, {128, 96, 1, 8}, false},     {256, 256, {128, 80, 1, 8}, false},
 };
