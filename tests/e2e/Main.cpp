@@ -2,6 +2,7 @@
 //
 //   attune_e2e                 the quick matrix, about half a minute on two cores
 //   attune_e2e --all           every dtype x head dims x mask, all modes
+//   attune_e2e --random N      N kernels drawn at random; --seed S draws others
 //   attune_e2e --case 'TEXT'   one case, as a failure prints it
 //   attune_e2e --list [--all]  the cases
 //
@@ -34,13 +35,16 @@ struct Arguments {
   RunOptions run;
   int jobs = int(std::max(1u, std::thread::hardware_concurrency()));
   int most = 20; ///< failures that are printed
+  int random = 0;
+  uint64_t seed = 1;
 };
 
 int usage(const std::string &message) {
   fmt::print(
       stderr,
       "attune_e2e: error: {}\n"
-      "usage: attune_e2e [--all] [--list] [--verbose] [--case TEXT] [--match TEXT] [--target ptx|cuda]\n"
+      "usage: attune_e2e [--all | --random N [--seed S]] [--list] [--verbose] [--case TEXT] [--match TEXT] "
+      "[--target ptx|cuda]\n"
       "                  [--mode eager|lazy|random] [--all-modes] [--compile-only] [--jobs N] [--dump-dir D] "
       "[--failures N]\n",
       message);
@@ -76,6 +80,10 @@ int parse(int count, char **words, Arguments &arguments) {
       good = value(arguments.run.dumpDir);
     else if (word == "--jobs")
       good = value(number) && (arguments.jobs = std::atoi(number.c_str())) > 0;
+    else if (word == "--random")
+      good = value(number) && (arguments.random = std::atoi(number.c_str())) > 0;
+    else if (word == "--seed")
+      good = value(number) && (arguments.seed = std::strtoull(number.c_str(), nullptr, 10)) > 0;
     else if (word == "--failures")
       good = value(number) && (arguments.most = std::atoi(number.c_str())) > 0;
     else
@@ -124,7 +132,9 @@ int main(int count, char **words) {
   Arguments arguments;
   if (int bad = parse(count, words, arguments))
     return usage(fmt::format("expected one of the options below, got '{}'", words[bad]));
-  std::vector<Case> cases = arguments.all ? fullMatrix() : quickMatrix();
+  std::vector<Case> cases = arguments.random ? randomMatrix(arguments.random, arguments.seed)
+                            : arguments.all  ? fullMatrix()
+                                             : quickMatrix();
   arguments.run.allModes |= arguments.all;
   if (!arguments.oneCase.empty()) {
     auto one = parseCase(arguments.oneCase);

@@ -201,4 +201,51 @@ std::vector<Case> fullMatrix() {
   return cases;
 }
 
+std::vector<Case> randomMatrix(int count, uint64_t seed) {
+  std::vector<Case> cases;
+  RandomBits random(seed, 1);
+  auto oneOf = [&](const auto &choices) { return choices[random.below(std::size(choices))]; };
+  auto headDim = [&] { return 8 * (1 + int(random.below(random.below(3) ? 16 : 32))); };
+  for (int i = 0; i < count; ++i) {
+    Kernel kernel;
+    AttentionSpec &spec = kernel.spec;
+    spec.dtype = oneOf(axes().dtypes);
+    spec.headDimQk = headDim();
+    spec.headDimV = random.below(2) ? spec.headDimQk : headDim();
+    for (uint64_t terms = random.below(4); terms > 0; --terms) {
+      constexpr uint64_t reaches[] = {1, 4, 40, 300};
+      MaskTerm term;
+      if (random.below(2))
+        term.left = int64_t(random.below(oneOf(reaches)));
+      if (!term.left || random.below(2))
+        term.right = int64_t(random.below(oneOf(reaches)));
+      term.align = random.below(2) ? MaskAlign::BottomRight : MaskAlign::TopLeft;
+      spec.mask.push_back(term);
+    }
+    const Variant &variant = oneOf(variants);
+    spec.scale = variant.scale;
+    spec.softcap = variant.softcap;
+    spec.lse = variant.lse;
+    kernel.arch = oneOf(axes().archs);
+    if (random.below(3) == 0 && std::max(spec.headDimQk, spec.headDimV) <= 64) {
+      constexpr int factors[] = {1, 1, 2}, warps[] = {1, 2, 4, 8}, blocks[] = {16, 32, 48, 64};
+      int chosen = oneOf(warps);
+      spec.schedule = request(16 * chosen * oneOf(factors), oneOf(blocks), 1 + int(random.below(4)), chosen);
+    }
+    Case one{kernel, {}};
+    for (int shapes = 0; shapes < 4; ++shapes) {
+      Shape shape;
+      shape.lengthQ = 1 + int(random.below(random.below(2) ? 40 : 300));
+      shape.lengthKv = 1 + int(random.below(random.below(2) ? 40 : 600));
+      shape.placement = placementOf(random.next());
+      shape.seed = random.next() % 1000000;
+      shape.deviation = random.below(4) ? 1 : 6;
+      widen(shape, oneOf(axes().heads), 1 + int(random.below(2)), 100000);
+      one.shapes.push_back(shape);
+    }
+    cases.push_back(one);
+  }
+  return cases;
+}
+
 } // namespace attune::e2e

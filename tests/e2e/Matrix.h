@@ -24,6 +24,10 @@ std::vector<Case> quickMatrix();
 /// Every dtype x dims x mask, each with all the lengths in both directions and all GQA ratios spread over it.
 std::vector<Case> fullMatrix();
 
+/// `count` kernels drawn from everything that a spec can say, each with a few shapes. They ask for no
+/// schedule that might not fit.
+std::vector<Case> randomMatrix(int count, uint64_t seed);
+
 } // namespace attune::e2e
 
 #endif // ATTUNE_TESTS_E2E_MATRIX_H
