@@ -19,10 +19,10 @@ using Registers = llvm::SmallVector<mlir::Value>;
 
 /// A matrix in global memory.
 struct GlobalView {
-  mlir::Value base;     ///< i64: address of row 0
-  mlir::Value rowBytes; ///< i32
-  mlir::Value rows;     ///< i32
-  int64_t cols;
+  mlir::Value base;      ///< i64: address of row 0
+  mlir::Value rowStride; ///< i32, in elements: as launched with, so that it can stay in the constant bank
+  mlir::Value rows;      ///< i32
+  int64_t cols, elementBytes;
 };
 
 class ThreadLowering {

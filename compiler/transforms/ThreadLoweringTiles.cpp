@@ -46,7 +46,7 @@ void ThreadLowering::forEachPiece(const SwizzledTile &tile, Value tileOffset, co
   // The base is the same for all threads, so it may stay in a uniform register as long as nothing of the
   // thread's own is added to it.
   Value chunkBytes = LLVM::ZExtOp::create(b, loc, b.getI64Type(), mul(chunk, 16));
-  Value first = add(madWide(rowIndex, view.rowBytes, view.base), chunkBytes);
+  Value first = add(madWide(mul(rowIndex, view.elementBytes), view.rowStride, view.base), chunkBytes);
   bool partialColumns = view.cols < tile.cols;
   Value columnExists;
   if (partialColumns)
@@ -54,7 +54,7 @@ void ThreadLowering::forEachPiece(const SwizzledTile &tile, Value tileOffset, co
 
   for (int64_t pass = 0; pass != passes; ++pass) {
     int64_t down = pass * rowsPerPass;
-    Value global = pass == 0 ? first : madWide(view.rowBytes, i32(down), first);
+    Value global = pass == 0 ? first : madWide(view.rowStride, i32(down * view.elementBytes), first);
     int64_t flips = rowsPerPass % 8 == 0 ? 0 : (down >> tile.swizzleShift() & tile.swizzleMask()) * 16;
     Value lane = flips ? bxor(shared.lane, i32(flips)) : shared.lane;
     int64_t place = shared.constant + down * tile.pitch();
@@ -147,7 +147,8 @@ void ThreadLowering::lowerStoreRows(thread::StoreRowsOp op) {
     for (size_t i = 0; i != values.size(); ++i) {
       Value row = add(firstRow, rowOfRowValue(int64_t(i), warps));
       branch(less(row, view.rows), [&] {
-        LLVM::StoreOp::create(b, loc, values[i], globalPointer(madWide(row, view.rowBytes, view.base)));
+        LLVM::StoreOp::create(b, loc, values[i],
+                              globalPointer(madWide(mul(row, view.elementBytes), view.rowStride, view.base)));
       });
     }
   });

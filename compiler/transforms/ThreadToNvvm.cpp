@@ -309,11 +309,11 @@ void ThreadLowering::lowerView(tile::ViewOp op) {
   view.cols = op.getType().getCols();
   view.rows = scalar(op.getRows());
   // Rows of one element are adjacent; other strides stay below 2^30 elements, which the runtime checks.
-  view.rowBytes =
+  view.elementBytes = elementBytes;
+  view.rowStride =
       view.cols == 1
-          ? i32(elementBytes)
-          : mul(LLVM::TruncOp::create(b, loc, b.getI32Type(), field(offsetof(TensorParams, rowStride))),
-                elementBytes);
+          ? i32(1)
+          : Value(LLVM::TruncOp::create(b, loc, b.getI32Type(), field(offsetof(TensorParams, rowStride))));
   views[op.getResult()] = view;
 }
 
