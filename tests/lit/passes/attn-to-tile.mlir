@@ -2,13 +2,13 @@
 // RUN: attune-opt %s -attn-to-tile=arch=sm_80 -canonicalize -cse -mlir-use-nameloc-as-prefix | FileCheck %s
 // RUN: attune-opt %s -attn-to-tile=arch=sm_89 | FileCheck %s --check-prefix=SM89
 
-// CHECK-LABEL: tile.kernel @causal arch("sm_80") warps(4) min_blocks(2) schedule {block_kv = 64 : i64, block_q = 128 : i64, stages = 1 : i64}
+// CHECK-LABEL: tile.kernel @causal arch("sm_80") warps(8) min_blocks(1) schedule {block_kv = 128 : i64, block_q = 128 : i64, stages = 1 : i64}
 // SM89-LABEL: tile.kernel @causal arch("sm_89") warps(8) min_blocks(1) schedule {block_kv = 128 : i64, block_q = 128 : i64, stages = 1 : i64}
 // Longest work first, since later queries see more keys.
 // CHECK: gpu.grid_dim x
 // CHECK: %end = arith.divui
 // CHECK: %masked_right = arith.subi %end
-// CHECK: %k_ring = tile.ring : <1 x tensor<64x128xbf16, #smem>>
+// CHECK: %k_ring = tile.ring : <1 x tensor<128x128xbf16, #smem>>
 // Two loops: blocks that cross the diagonal or the last key, then whole ones, which never see a mask.
 // CHECK: scf.for %it = %{{.*}} to %masked_right
 // CHECK: tile.dot %q_tile, %k_tile transposed
@@ -52,7 +52,7 @@ attn.forward @window : f16, qk = 64, v = 64, scale = 0.125, schedule {block_q = 
 // A mask that is no interval is evaluated for every score, in every loop; a score function works on whole tiles.
 // CHECK-LABEL: tile.kernel @any
 // CHECK: note = "blocks that cross a row's last key"
-// CHECK: tile.column_index : tensor<128x64xi32, #acc>
+// CHECK: tile.column_index : tensor<128x128xi32, #acc>
 // CHECK: math.exp2
 // CHECK: note = "blocks that every row sees whole"
 attn.forward @any : bf16, qk = 128, v = 128, scale = 0.0883883461
