@@ -192,6 +192,13 @@ TEST_CASE("barriers: divergence, misuse, deadlock; endless loops; traps") {
   // The reconvergence point is laid out before one of the ways to it.
   expectClean("setp.lt.u32 %p0, %r0, 16; @%p0 bra FAR; bra M; M: bar.sync 0; st.global.u32 [%q4], %r0; ret; "
               "FAR: mov.u32 %r8, 1; bra M;");
+  // Without .aligned, threads of a warp may come to one barrier by different ways; to two they may not.
+  std::string ways =
+      "setp.lt.u32 %p0, %r0, 16; @%p0 bra L; st.shared.u32 [%r3], %r0; barrier.sync 0; bra M; L: "
+      "st.shared.u32 [%r3], %r0; barrier.sync N; M:\n"
+      "xor.b32 %r6, %r2, 128; add.u32 %r7, %r1, %r6; ld.shared.u32 %r8, [%r7]; st.global.u32 [%q4], %r8;";
+  expectClean(std::string(ways).replace(ways.find("N;"), 1, "0"));
+  expectFault(std::string(ways).replace(ways.find("N;"), 1, "1"), Kind::Divergence);
   // Threads that have exited are not waited for.
   expectClean("setp.lt.u32 %p0, %r0, 32; @%p0 ret; bar.sync 0; st.global.u32 [%q4], %r0;");
 }

@@ -55,6 +55,22 @@ void reconverge(Warp &w) {
   }
 }
 
+/// Whether all fragments wait at `barrier.sync` without .aligned and with one number: threads of a warp may
+/// come to it by different ways.
+static bool atOneBarrier(const Warp &w) {
+  uint32_t id = kFull;
+  for (const Fragment &f : w.fragments) {
+    const Inst &i = w.program->code[f.pc];
+    if (i.cls != Class::Barrier || i.fn != execBarrier || (i.aux & 1))
+      return false;
+    uint32_t own = reinterpret_cast<const uint32_t *>(w.regs + i.a)[__builtin_ctz(f.mask)];
+    if (id != kFull && own != id)
+      return false;
+    id = own;
+  }
+  return true;
+}
+
 bool selectFragment(Warp &w) {
   size_t best = w.fragments.size();
   for (size_t f = 0; f < w.fragments.size(); ++f)
@@ -72,6 +88,16 @@ bool selectFragment(Warp &w) {
     if (w.fragments[f].pc < w.fragments[best].pc)
       best = f;
   uint32_t missing = w.fragments[best].missing;
+  if (atOneBarrier(w)) { // the lowest arrives for the warp; the others go on behind their own
+    run(w, best);
+    for (Fragment &f : w.fragments) {
+      ++f.pc;
+      f.missing = 0;
+    }
+    updateJoin(w);
+    w.forced = true;
+    return true;
+  }
   run(w, best);
   const Inst &i = w.program->code[w.pc];
   if (w.worker->launch->checks && !reportedBefore(w, i, FindingKind::Divergence)) {

@@ -90,8 +90,8 @@ bool Parser::variable(Space space, bool external, std::vector<uint32_t> *params)
       }
       if (token.kind != TokenKind::Integer)
         return fail("an array size");
-      if (token.value > (1ull << 40) || v.size * token.value > (1ull << 40))
-        return fail("an array of at most 1 TB");
+      if (token.value > (1ull << 30) || v.size * token.value > (1ull << 30))
+        return fail("an array of at most 1 GB");
       v.size *= token.value;
       take();
       if (!expect(']', "after the array size"))
@@ -107,7 +107,6 @@ bool Parser::variable(Space space, bool external, std::vector<uint32_t> *params)
             v.loc, fmt::format("expected at most {} initialiser bytes, got {}", v.size, v.init.size()));
         return true;
       }
-      v.init.resize(v.size);
     }
     uint32_t index = uint32_t(ast.variables.size());
     if (!scopes[scope].variables.emplace(key, index).second)
