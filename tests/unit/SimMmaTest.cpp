@@ -20,13 +20,14 @@ struct Number {
   int exponent = 0, fraction = 0;
 };
 
-Number decode(uint32_t bits, int exponentBits, int fractionBits) {
+/// `ieee`: the largest exponent is infinity and NaN; otherwise (e4m3) only all ones is NaN.
+Number decode(uint32_t bits, int exponentBits, int fractionBits, bool ieee = true) {
   Number n;
   int bias = (1 << (exponentBits - 1)) - 1;
   uint32_t e = bits >> fractionBits & ((1u << exponentBits) - 1), m = bits & ((1u << fractionBits) - 1);
   n.negative = bits >> (exponentBits + fractionBits) & 1;
   n.fraction = fractionBits;
-  if (e == (1u << exponentBits) - 1) {
+  if (e == (1u << exponentBits) - 1 && (ieee || m == (1u << fractionBits) - 1)) {
     n.nan = m != 0;
     n.inf = m == 0;
     return n;
@@ -38,56 +39,97 @@ Number decode(uint32_t bits, int exponentBits, int fractionBits) {
   return n;
 }
 
-/// One step: c + sum of a[k] * b[k], aligned to the largest exponent, truncated to `f` bits, truncated to
-/// f32.
-uint32_t step(const Number *a, const Number *b, int count, uint32_t c, int f) {
-  Number nc = decode(c, 8, 23);
-  bool nan = nc.nan, plus = nc.inf && !nc.negative, minus = nc.inf && nc.negative;
+/// The exact sum of the aligned and truncated terms: value * 2^unit.
+struct Sum {
+  bool nan = false, plus = false, minus = false;
+  __int128 value = 0;
+  int unit = 0;
+};
+
+Sum sumOf(const Number *a, const Number *b, int count, const Number &c, int f) {
+  Sum s;
+  s.nan = c.nan;
+  s.plus = c.inf && !c.negative;
+  s.minus = c.inf && c.negative;
   for (int k = 0; k < count; ++k) {
     if (a[k].nan || b[k].nan)
-      nan = true;
+      s.nan = true;
     if (a[k].inf || b[k].inf) {
       bool zero = (!a[k].inf && !a[k].significand) || (!b[k].inf && !b[k].significand);
       if (zero)
-        nan = true;
+        s.nan = true;
       else
-        (a[k].negative != b[k].negative ? minus : plus) = true;
+        (a[k].negative != b[k].negative ? s.minus : s.plus) = true;
     }
   }
-  if (nan || (plus && minus))
-    return 0x7FFFFFFF;
-  if (plus || minus)
-    return plus ? 0x7F800000 : 0xFF800000;
-  int top = nc.exponent;
+  s.nan |= s.plus && s.minus;
+  int top = c.exponent;
   for (int k = 0; k < count; ++k)
     top = std::max(top, a[k].exponent + b[k].exponent);
-  __int128 sum = 0;
+  s.unit = top - f;
   auto add = [&](bool negative, uint64_t significand, int exponent, int fraction) {
     int shift = f - fraction + exponent - top; // bits to the left
     unsigned __int128 v = significand;
     v = shift >= 0 ? v << shift : -shift < 127 ? v >> -shift : 0;
-    sum += negative ? -__int128(v) : __int128(v);
+    s.value += negative ? -__int128(v) : __int128(v);
   };
-  add(nc.negative, nc.significand, nc.exponent, nc.fraction);
+  add(c.negative, c.significand, c.exponent, c.fraction);
   for (int k = 0; k < count; ++k)
     add(a[k].negative != b[k].negative, a[k].significand * b[k].significand, a[k].exponent + b[k].exponent,
         a[k].fraction + b[k].fraction);
-  if (sum == 0)
+  return s;
+}
+
+/// To f32 with `fraction` bits, towards zero.
+uint32_t finish32(const Sum &s, int fraction = 23) {
+  if (s.nan)
+    return 0x7FFFFFFF;
+  if (s.plus || s.minus)
+    return s.plus ? 0x7F800000 : 0xFF800000;
+  if (s.value == 0)
     return 0;
-  uint32_t sign = sum < 0 ? 0x80000000u : 0;
-  unsigned __int128 m = sum < 0 ? -sum : sum;
+  uint32_t sign = s.value < 0 ? 0x80000000u : 0;
+  unsigned __int128 m = s.value < 0 ? -s.value : s.value;
   int high = 127;
   while (!(m >> high & 1))
     --high;
-  int exponent = top - f + high; // of the leading bit
+  int exponent = s.unit + high; // of the leading bit
   if (exponent > 127)
     return sign | 0x7F800000;
-  int lowest = std::max(exponent, -126) - 23; // weight of the last fraction bit kept
-  int drop = lowest - (top - f);
+  int lowest = std::max(exponent, -126) - fraction; // weight of the last fraction bit kept
+  int drop = lowest - s.unit;
   unsigned __int128 kept = drop > 0 ? (drop > 127 ? 0 : m >> drop) : m << -drop;
+  kept <<= 23 - fraction;
   if (exponent < -126)
     return sign | uint32_t(kept);
   return sign | uint32_t(exponent + 127) << 23 | (uint32_t(kept) & 0x7FFFFF);
+}
+
+/// To f16, to nearest even.
+uint32_t finish16(const Sum &s) {
+  if (s.nan)
+    return 0x7FFF;
+  if (s.plus || s.minus)
+    return s.plus ? 0x7C00 : 0xFC00;
+  uint32_t sign = s.value < 0 ? 0x8000 : 0;
+  unsigned __int128 m = s.value < 0 ? -s.value : s.value;
+  if (m == 0)
+    return 0;
+  int high = 127;
+  while (!(m >> high & 1))
+    --high;
+  int exponent = std::max(s.unit + high, -14), drop = exponent - 10 - s.unit;
+  unsigned __int128 kept = drop <= 0 ? m << -drop : drop > 127 ? 0 : m >> drop;
+  if (drop > 0 && drop <= 127) {
+    unsigned __int128 rest = m - (kept << drop), halfway = (unsigned __int128)1 << (drop - 1);
+    kept += rest > halfway || (rest == halfway && (kept & 1));
+  }
+  uint32_t r = (uint32_t(exponent + 14) << 10) + uint32_t(kept);
+  return sign | (exponent > 15 || r >= 0x7C00 ? 0x7C00 : r);
+}
+
+uint32_t step(const Number *a, const Number *b, int count, uint32_t c, int f) {
+  return finish32(sumOf(a, b, count, decode(c, 8, 23), f));
 }
 
 const char *mmaBody(int k, bool tf32) {
@@ -250,6 +292,158 @@ TEST_CASE("mma.sync: every element follows the rule of its architecture") {
     testDot(c, "sm_89", 24, split ? 2 : 1, 60);
     testDot(c, "sm_120", 25, 1, 60);
   }
+}
+
+namespace {
+
+/// Runs one shape whose registers are given by a function of (register, lane), on `warps` warps, and returns
+/// D.
+std::vector<uint32_t> runMma(const std::string &instruction, const char *target, int na, int nb, int nc,
+                             int warps, const std::vector<uint32_t> &A, const std::vector<uint32_t> &B,
+                             const std::vector<uint32_t> &C) {
+  auto list = [](const char *p, int n) {
+    std::string s = "{";
+    for (int i = 0; i < n; ++i)
+      s += std::string(i ? ", " : "") + "%" + p + std::to_string(i);
+    return s + "}";
+  };
+  std::string body =
+      ".reg .b32 %a<4>; .reg .b32 %b<2>; .reg .b32 %c<4>; .reg .b32 %d<4>; .reg .b32 %r<4>; .reg .b64 "
+      "%q<8>;\n"
+      "mov.u32 %r0, %tid.x; mov.u32 %r1, %ctaid.x; shl.b32 %r2, %r1, 5; add.u32 %r3, %r2, %r0;\n";
+  auto pointer = [&](const char *param, int n) {
+    body += std::string("ld.param.u64 %q0, [") + param + "]; mul.wide.u32 %q1, %r3, " +
+            std::to_string(4 * n) + "; add.u64 %q2, %q0, %q1;\n";
+  };
+  auto loads = [&](const char *param, const char *reg, int n) {
+    pointer(param, n);
+    for (int i = 0; i < n; ++i)
+      body += "ld.global.b32 %" + std::string(reg) + std::to_string(i) + ", [%q2+" + std::to_string(4 * i) +
+              "];\n";
+  };
+  loads("A", "a", na);
+  loads("B", "b", nb);
+  loads("C", "c", nc);
+  body += instruction + " " + list("d", nc) + ", " + list("a", na) + ", " + list("b", nb) + ", " +
+          list("c", nc) + ";\n";
+  pointer("D", nc);
+  for (int i = 0; i < nc; ++i)
+    body += "st.global.b32 [%q2+" + std::to_string(4 * i) + "], %d" + std::to_string(i) + ";\n";
+  auto m = parse(ptx(".param .u64 A, .param .u64 B, .param .u64 C, .param .u64 D", body + "ret;", target));
+  Device d;
+  uint64_t pa = d.put(A), pb = d.put(B), pc = d.put(C), pd = d.make(C.size() * 4);
+  sim::LaunchConfig config{.entry = "k", .grid = {uint32_t(warps), 1, 1}, .block = {32, 1, 1}};
+  config.params = Params().add(pa).add(pb).add(pc).add(pd).bytes;
+  CHECK_CLEAN(d.run(*m, config));
+  return d.get<uint32_t>(pd, C.size());
+}
+
+/// Place of byte (m, k) of A and (k, n) of B for 8-bit operands: register, lane, byte.
+struct Place {
+  int reg, lane, byte;
+};
+Place byteA(int m, int k) { return {k / 16 * 2 + m / 8, m % 8 * 4 + k % 16 / 4, k % 4}; }
+Place byteB(int k, int n) { return {k / 16, n * 4 + k % 16 / 4, k % 4}; }
+
+} // namespace
+
+TEST_CASE("mma.sync of 8-bit integers and fp8") {
+  std::mt19937 rng(17);
+  const int warps = 200;
+  for (int k : {16, 32}) {
+    int na = k / 8, nb = k / 16;
+    std::vector<uint32_t> A(size_t(warps) * 32 * na), B(size_t(warps) * 32 * nb), C(size_t(warps) * 128);
+    for (auto *v : {&A, &B, &C})
+      for (uint32_t &x : *v)
+        x = rng();
+    auto get = [](const std::vector<uint32_t> &v, int w, int n, Place p) {
+      return uint8_t(v[(size_t(w) * 32 + p.lane) * n + p.reg] >> (8 * p.byte));
+    };
+    for (const char *types : {"s8.s8", "u8.u8", "s8.u8"})
+      for (bool saturate : {false, true}) {
+        auto D = runMma("mma.sync.aligned.m16n8k" + std::to_string(k) + ".row.col" +
+                            (saturate ? ".satfinite" : "") + ".s32." + types + ".s32",
+                        "sm_80", na, nb, 4, warps, A, B, C);
+        for (int w = 0; w < warps; ++w)
+          for (int i = 0; i < 16; ++i)
+            for (int j = 0; j < 8; ++j) {
+              size_t at = (size_t(w) * 32 + i % 8 * 4 + j / 2) * 4 + i / 8 * 2 + j % 2;
+              int64_t sum = int32_t(C[at]);
+              for (int x = 0; x < k; ++x) {
+                uint8_t a = get(A, w, na, byteA(i, x)), b = get(B, w, nb, byteB(x, j));
+                sum += int64_t(types[0] == 's' ? int8_t(a) : int(a)) * (types[3] == 's' ? int8_t(b) : int(b));
+              }
+              if (saturate)
+                sum = std::min<int64_t>(INT32_MAX, std::max<int64_t>(INT32_MIN, sum));
+              REQUIRE(D[at] == uint32_t(sum));
+            }
+      }
+    if (k == 16)
+      continue;
+    for (const char *target : {"sm_89", "sm_90", "sm_120"})
+      for (const char *types : {"e4m3.e4m3", "e5m2.e4m3"}) {
+        for (size_t n = 0; n < C.size(); ++n) // accumulators near the products
+          C[n] = (rng() & 0x807FFFFF) | (100 + rng() % 50) << 23;
+        auto D = runMma(std::string("mma.sync.aligned.m16n8k32.row.col.f32.") + types + ".f32", target, na,
+                        nb, 4, warps, A, B, C);
+        bool ada = std::string(target) == "sm_89";
+        int steps = ada ? 2 : 1;
+        for (int w = 0; w < warps; ++w)
+          for (int i = 0; i < 16; ++i)
+            for (int j = 0; j < 8; ++j) {
+              Number a[32], b[32];
+              for (int x = 0; x < 32; ++x) {
+                uint8_t u = get(A, w, na, byteA(i, x)), v = get(B, w, nb, byteB(x, j));
+                a[x] = types[1] == '5' ? decode(u, 5, 2) : decode(u, 4, 3, false);
+                b[x] = decode(v, 4, 3, false);
+              }
+              size_t at = (size_t(w) * 32 + i % 8 * 4 + j / 2) * 4 + i / 8 * 2 + j % 2;
+              uint32_t c = C[at];
+              for (int s = 0; s < steps; ++s)
+                c = finish32(sumOf(a + s * 32 / steps, b + s * 32 / steps, 32 / steps, decode(c, 8, 23),
+                                   ada ? 13 : 25),
+                             ada ? 13 : 23);
+              REQUIRE(D[at] == c);
+            }
+      }
+  }
+}
+
+TEST_CASE("mma.sync with f16 accumulators") {
+  std::mt19937 rng(23);
+  const int warps = 300;
+  for (int k : {8, 16})
+    for (const char *target : {"sm_80", "sm_90"}) {
+      int na = k / 4, nb = k / 8;
+      std::vector<uint32_t> A(size_t(warps) * 32 * na), B(size_t(warps) * 32 * nb), C(size_t(warps) * 64);
+      for (auto *v : {&A, &B, &C})
+        for (size_t n = 0; n < v->size(); ++n) {
+          int flavour = int(n / (v->size() / warps)) % 5;
+          (*v)[n] = interesting(rng, 5, 10, flavour) | interesting(rng, 5, 10, flavour) << 16;
+        }
+      auto D = runMma("mma.sync.aligned.m16n8k" + std::to_string(k) + ".row.col.f16.f16.f16.f16", target, na,
+                      nb, 2, warps, A, B, C);
+      bool hopper = std::string(target) == "sm_90";
+      int steps = !hopper && k == 16 ? 2 : 1;
+      for (int w = 0; w < warps; ++w)
+        for (int i = 0; i < 16; ++i)
+          for (int j = 0; j < 8; ++j) {
+            Number a[16], b[16];
+            for (int x = 0; x < k; ++x) {
+              int t = x % 8 / 2;
+              a[x] = decode(A[(size_t(w) * 32 + i % 8 * 4 + t) * na + x / 8 * 2 + i / 8] >> (x % 2 * 16) &
+                                0xFFFF,
+                            5, 10);
+              b[x] = decode(B[(size_t(w) * 32 + j * 4 + t) * nb + x / 8] >> (x % 2 * 16) & 0xFFFF, 5, 10);
+            }
+            size_t at = (size_t(w) * 32 + i % 8 * 4 + j / 2) * 2 + i / 8;
+            uint32_t c = C[at] >> (j % 2 * 16) & 0xFFFF;
+            for (int s = 0; s < steps; ++s)
+              c = finish16(
+                  sumOf(a + s * k / steps, b + s * k / steps, k / steps, decode(c, 5, 10), hopper ? 25 : 24));
+            REQUIRE((D[at] >> (j % 2 * 16) & 0xFFFF) == c);
+          }
+    }
 }
 
 TEST_CASE("ldmatrix and stmatrix move the elements that the PTX ISA's figures say") {

@@ -206,6 +206,7 @@ void addCollectives(HandlerTable &t) {
 void addScalarHandlers(HandlerTable &t) {
   addCollectives(t);
   addAtomics(t);
+  addOtherMatrix(t);
 }
 
 } // namespace attune::sim

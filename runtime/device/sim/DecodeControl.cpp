@@ -144,16 +144,45 @@ void Decoder::collective() {
   }
 }
 
+/// mma.sync.aligned.SHAPE.row.col[.satfinite].D.A.B.C d, a, b, c.
 void Decoder::mma() {
-  const std::vector<std::string_view> &mods = current->mods;
+  std::vector<std::string_view> mods = current->mods;
   const std::vector<Operand> &ops = current->operands;
-  // sync.aligned.SHAPE.row.col.D.A.B.C
-  bool shape = mods.size() == 9 && mods[0] == "sync" && mods[1] == "aligned" && mods[3] == "row" &&
-               mods[4] == "col" && mods[5] == "f32" && mods[8] == "f32" && mods[6] == mods[7];
+  bool saturate = take(mods, "satfinite");
   int sm = std::atoi(ast.target.c_str() + 3);
-  const HandlerInfo *info =
-      shape ? table.find(fmt::format("mma:{}:{}:{}", sm >= 90 ? "hopper" : "ampere", mods[2], mods[6]))
-            : nullptr;
+  bool hopper = sm >= 90;
+  const HandlerInfo *info = nullptr;
+  size_t k = 0, bRegs = 0, cRegs = 4;
+  uint16_t aux = 0;
+  uint8_t f = 0;
+  int64_t steps = 1;
+  if (mods.size() == 9 && mods[0] == "sync" && mods[1] == "aligned" && mods[2].substr(0, 5) == "m16n8" &&
+      mods[3] == "row" && mods[4] == "col" && mods[5] == mods[8]) {
+    std::string_view d = mods[5], a = mods[6], b = mods[7], shape = mods[2];
+    k = size_t(std::atoi(std::string(shape.substr(6)).c_str()));
+    auto is = [&](std::string_view x, std::string_view y) {
+      return (a == x || a == y) && (b == x || b == y);
+    };
+    aux = uint16_t((a == "s8" || a == "e5m2") | (b == "s8" || b == "e5m2") << 1 | saturate << 2);
+    if (d == "f32" && a == b && !saturate && (a == "bf16" || a == "f16" || a == "tf32")) {
+      info = table.find(fmt::format("mma:{}:{}:{}", hopper ? "hopper" : "ampere", shape, a));
+      bRegs = a == "tf32" ? k / 4 : k / 8;
+    } else if (d == "f16" && a == "f16" && b == "f16" && !saturate && (k == 8 || k == 16)) {
+      info = table.find("mma:half");
+      bRegs = k / 8;
+      cRegs = 2;
+      f = hopper ? 25 : 24;
+      steps = !hopper && k == 16 ? 2 : 1;
+    } else if (d == "s32" && is("s8", "u8") && (k == 16 || k == 32)) {
+      info = table.find("mma:int8");
+      bRegs = k / 16;
+    } else if (d == "f32" && is("e4m3", "e5m2") && !saturate && k == 32 && sm >= 89) {
+      info = table.find("mma:fp8");
+      bRegs = 2;
+      f = hopper ? 25 : 13;
+      steps = hopper ? 1 : 2;
+    }
+  }
   if (!info) {
     unsupported();
     return;
@@ -164,12 +193,15 @@ void Decoder::mma() {
   }
   if (!operandCount(4))
     return;
-  size_t k = mods[2] == "m16n8k16" ? 16 : mods[2] == "m16n8k8" ? 8 : 4;
-  size_t bRegs = mods[6] == "tf32" ? k / 4 : k / 8;
-  size_t counts[4] = {4, 2 * bRegs, bRegs, 4};
+  size_t counts[4] = {cRegs, 2 * bRegs, bRegs, cRegs};
   emit(info->fn, info->cls);
-  uint32_t at = last(), list = reserveList(8 + 3 * bRegs);
-  program.code[at].list = list;
+  uint32_t at = last(), list = reserveList(2 * cRegs + 3 * bRegs);
+  Inst &inst = program.code[at];
+  inst.list = list;
+  inst.aux = aux;
+  inst.width = f;
+  inst.imm = steps;
+  inst.count = uint8_t(bRegs);
   for (int n = 0; n < 4; ++n) {
     const Operand &o = ops[n];
     bool vector = o.kind == OperandKind::Vector && o.elements.size() == counts[n];
@@ -180,7 +212,7 @@ void Decoder::mma() {
     }
     for (size_t e = 0; e < counts[n]; ++e) {
       const Operand &r = single ? o : o.elements[e];
-      if (n == 0 ? !destination(r, Field::List, 'w', list) : !source(r, Field::List, 'w', n == 3, list))
+      if (n == 0 ? !destination(r, Field::List, 'w', list) : !source(r, Field::List, 'w', false, list))
         return;
       ++list;
     }

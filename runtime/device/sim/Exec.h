@@ -392,6 +392,7 @@ void execNop(Warp &w, const Inst &i);
 /// Handlers of a source file's own, added to every table.
 void addCollectives(HandlerTable &table);
 void addAtomics(HandlerTable &table);
+void addOtherMatrix(HandlerTable &table);
 void execTracked(Warp &w, const Inst &i);
 
 //===----------------------------------------------------------------------===//

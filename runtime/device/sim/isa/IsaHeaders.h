@@ -7,6 +7,7 @@
 #ifndef ATTUNE_RUNTIME_DEVICE_SIM_ISA_ISAHEADERS_H
 #define ATTUNE_RUNTIME_DEVICE_SIM_ISA_ISAHEADERS_H
 
+#include "runtime/device/sim/DotRule.h"
 #include "runtime/device/sim/Exec.h"
 
 #include <cmath>
