@@ -49,8 +49,8 @@ inline uint16_t fromFloat(DType dtype, float value) {
   return dtype == DType::BF16 ? fromFloat<DType::BF16>(value) : fromFloat<DType::F16>(value);
 }
 
-/// Largest relative error of rounding to the type.
-inline double unitRoundoff(DType dtype) { return dtype == DType::BF16 ? 0x1p-9 : 0x1p-12; }
+/// Largest relative error of rounding to the type: half a unit in the last place of 1.
+inline double unitRoundoff(DType dtype) { return dtype == DType::BF16 ? 0x1p-8 : 0x1p-11; }
 
 } // namespace attune::reference
 

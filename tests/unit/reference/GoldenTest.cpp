@@ -150,3 +150,21 @@ TEST_CASE("the verdict has teeth: off-by-one masks, a lost block, a wrong head a
       CHECK(refused(wrong, problem));
     }
 }
+
+TEST_CASE("golden model: softmax that picks one key is right to the last place") {
+  for (DType dtype : {DType::F16, DType::BF16}) {
+    AttentionSpec spec;
+    spec.dtype = dtype;
+    spec.headDimQk = spec.headDimV = 128;
+    spec.scale = 20000.0; // the plain algorithm makes no error: every probability is 0 or 1
+    Problem problem = denseProblem(spec, 1, 1, 1, 50, 30);
+    Arrays arrays(spec, problem, 8);
+    goldenAttention(spec, problem, arrays.inputs(), {64, 32, 4, tensorCoreRule(80)}, arrays.o.data(),
+                    arrays.lse.data());
+    Report report = verify(spec, problem, arrays.inputs(), arrays.outputs());
+    CHECK_MESSAGE(report.passed, report.why);
+    CHECK(report.ulps <= 1);
+    arrays.o[5] ^= 0x0800;
+    CHECK(!verify(spec, problem, arrays.inputs(), arrays.outputs()).passed);
+  }
+}
