@@ -292,6 +292,39 @@ TEST_CASE("bit instructions") {
   }
 }
 
+TEST_CASE("carry chains make wide integers") {
+  // 128-bit sums, differences and products from 64- and 32-bit pieces; the result is the upper half.
+  auto wide = [](const std::string &low, const std::string &high, auto f) {
+    CAPTURE(low);
+    auto in = inputs({64, 64}, intEdges, 77);
+    std::string body = ".reg .b64 %q<16>; .reg .b32 %r<16>; ld.param.u64 %q0, [A]; ld.param.u64 %q1, [B]; "
+                       "ld.param.u64 %q2, [OUT];\n"
+                       "mov.u32 %r0, %tid.x; mov.u32 %r1, %ctaid.x; mad.lo.u32 %r2, %r1, 128, %r0; "
+                       "mul.wide.u32 %q3, %r2, 8;\n"
+                       "add.u64 %q0, %q0, %q3; add.u64 %q1, %q1, %q3; add.u64 %q2, %q2, %q3; ld.global.u64 "
+                       "%q4, [%q0]; ld.global.u64 %q5, [%q1]; mov.u64 %q6, 0;\n" +
+                       low + high + "st.global.u64 [%q2], %q9; ret;";
+    auto m = parse(ptx(".param .u64 A, .param .u64 B, .param .u64 OUT", body));
+    Device d;
+    uint64_t pa = d.put(in[0]), pb = d.put(in[1]), po = d.make(kCount * 8);
+    sim::LaunchConfig c{.entry = "k", .grid = {kCount / 128, 1, 1}, .block = {128, 1, 1}};
+    c.params = Params().add(pa).add(pb).add(po).bytes;
+    CHECK_CLEAN(d.run(*m, c));
+    auto out = d.get<uint64_t>(po, kCount);
+    for (int i = 0; i < kCount; ++i)
+      REQUIRE(out[i] == f(in[0][i], in[1][i]));
+  };
+  using U = unsigned __int128;
+  wide("add.cc.u64 %q8, %q4, %q5;\n", "addc.u64 %q9, %q4, %q5;\n",
+       [](uint64_t a, uint64_t b) { return uint64_t(((U(a) << 64 | a) + (U(b) << 64 | b)) >> 64); });
+  wide("sub.cc.s64 %q8, %q4, %q5;\n", "subc.s64 %q9, %q5, %q4;\n",
+       [](uint64_t a, uint64_t b) { return uint64_t(((U(b) << 64 | a) - (U(a) << 64 | b)) >> 64); });
+  // a * b + a, 64 bits from 32-bit products of the low halves.
+  wide("cvt.u32.u64 %r4, %q4; cvt.u32.u64 %r5, %q5; mad.lo.cc.u32 %r6, %r4, %r5, %r4;\n",
+       "madc.hi.u32 %r7, %r4, %r5, 0; mov.b64 %q9, {%r6, %r7};\n",
+       [](uint64_t a, uint64_t b) { return (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF) + (a & 0xFFFFFFFF); });
+}
+
 TEST_CASE("f32 arithmetic") {
   auto both = [](const std::string &op, const std::string &tail, int n, auto f) {
     std::vector<int> bits(size_t(n), 32);

@@ -207,6 +207,7 @@ void addScalarHandlers(HandlerTable &t) {
   addCollectives(t);
   addAtomics(t);
   addOtherMatrix(t);
+  addCarry(t);
 }
 
 } // namespace attune::sim

@@ -336,6 +336,35 @@ void Decoder::setp(bool set) {
   }
 }
 
+/// add.cc, addc, sub.cc, subc, mad.LO.cc, madc: through a predicate that stands for the carry flag.
+void Decoder::carry(std::string_view operation, bool reads) {
+  std::vector<std::string_view> mods = current->mods;
+  bool writes = take(mods, "cc");
+  std::string name = fmt::format("carry:{}", operation);
+  for (std::string_view part : {"lo", "hi"})
+    if (operation == "mad" && take(mods, part))
+      name += fmt::format(".{}", part);
+  const HandlerInfo *info = mods.size() == 1 ? table.find(fmt::format("{}:{}", name, mods[0])) : nullptr;
+  if (!info) {
+    unsupported();
+    return;
+  }
+  size_t before = program.code.size();
+  genericOperands(*info, false);
+  if (program.code.size() == before)
+    return;
+  if (carryFlag < 0)
+    carryFlag = int32_t(temporary(Type::Pred));
+  Inst &inst = program.code.back();
+  inst.aux = uint16_t(writes | reads << 1);
+  if (writes)
+    fix(Fixup::Register, Field::D2, true, uint32_t(carryFlag));
+  if (reads) {
+    inst.list = reserveList(1);
+    fix(Fixup::Register, Field::List, false, uint32_t(carryFlag), inst.list);
+  }
+}
+
 /// cvt takes registers that are wider than its types.
 void Decoder::cvt() {
   std::string name(current->opcode);
@@ -422,6 +451,10 @@ void Decoder::statement() {
     loadStore(root == "st");
   else if (root == "setp" || root == "set")
     setp(root == "set");
+  else if (root == "addc" || root == "subc" || root == "madc")
+    carry(root.substr(0, 3), true);
+  else if ((root == "add" || root == "sub" || root == "mad") && mod("cc"))
+    carry(root, false);
   else if (root == "cvt")
     cvt();
   else if (root == "cvta")

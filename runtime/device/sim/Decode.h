@@ -69,6 +69,7 @@ private:
   void generic();
   void genericOperands(const HandlerInfo &info, bool isFloat);
   void setp(bool set);
+  void carry(std::string_view operation, bool reads);
   void cvt();
   void mov();
   void vectorMove(const Operand &dst, const Operand &src, unsigned bytes);
@@ -102,6 +103,7 @@ private:
   std::unordered_map<uint64_t, uint32_t> constantIndex[2];
   std::vector<std::pair<uint32_t, uint32_t>> branches; ///< instruction, statement
   std::vector<bool> maybeLocal;                        ///< by instruction: accesses memory that may be local
+  int32_t carryFlag = -1;                              ///< the predicate that stands for the condition code
   int32_t guard = -1;
   bool guardNegated = false;
 

@@ -393,6 +393,7 @@ void execNop(Warp &w, const Inst &i);
 void addCollectives(HandlerTable &table);
 void addAtomics(HandlerTable &table);
 void addOtherMatrix(HandlerTable &table);
+void addCarry(HandlerTable &table);
 void execTracked(Warp &w, const Inst &i);
 
 //===----------------------------------------------------------------------===//
