@@ -165,7 +165,19 @@ const std::string &textOf(const Job &job, const CompiledKernel &kernel) {
   return job.emit == Cubin ? kernel.cubin : job.emit == Ptx ? kernel.ptx : kernel.text.text;
 }
 
+/// Beside dumped CUDA C++, the headers that it includes: the folder then compiles by itself.
+Status dumpHeaders(const Job &job) {
+  if (job.options.dumpDir.empty() || job.options.target != Target::CUDA || job.emit < Cuda)
+    return success();
+  for (const NamedText &header : templateHeaders())
+    if (Status wrote = writeOutput(job.options.dumpDir + "/" + header.name, header.text); !wrote)
+      return wrote;
+  return success();
+}
+
 int finish(const Job &job, const std::string &text, const std::string &json, const std::string &people) {
+  if (Status wrote = dumpHeaders(job); !wrote)
+    return report(wrote.error());
   if (job.textAsked && !(job.json && job.output.empty())) {
     if (Status wrote = writeOutput(job.output.empty() ? "-" : job.output, text); !wrote)
       return report(wrote.error());
@@ -216,7 +228,8 @@ Run addCompile(CLI::App &parent) {
   line->option("--emit", "STAGE", "spec, attn, tile, thread, llvm, cuda, ptx or cubin (the target's text)");
   line->option("--from", "STAGE", "SPEC is the text of this stage, perhaps edited: go on from there");
   line->option("-o", "FILE", "where to write it (standard output)");
-  line->option("--dump-dir", "DIR", "also write every stage and pass there, numbered");
+  line->option("--dump-dir", "DIR",
+               "also write every stage and pass there, numbered, and for target cuda the headers");
   line->flag("--report", "print registers, spills, shared memory, occupancy and issue slots");
   line->flag("--json", "print one JSON object");
   line->cacheOptions();

@@ -62,7 +62,7 @@ private:
   llvm::FailureOr<std::string> initialiser(mlir::Value value);
   llvm::FailureOr<std::string> text(mlir::Value value, int precedence = 0);
 
-  //===-- Types, names, variables --===//
+  //===-- Types (CudaExpressions.cpp), names, variables (CudaNames.cpp) --===//
   Form formOf(mlir::Type type);
   int64_t columnsOf(mlir::VectorType type);
   std::string typeText(mlir::Type type);

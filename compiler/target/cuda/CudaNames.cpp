@@ -1,0 +1,170 @@
+// CudaPrinter: the names of values, variables and tiles of shared memory.
+#include "compiler/target/cuda/CudaPrinter.h"
+
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+#include <fmt/format.h>
+
+using namespace mlir;
+
+namespace attune {
+
+//===----------------------------------------------------------------------===//
+// Names and variables
+//===----------------------------------------------------------------------===//
+
+std::string CudaPrinter::unique(std::string name) {
+  // What the templates and CUDA call something else.
+  static const llvm::StringMap<StringRef> taken = {{"max", "largest"},
+                                                   {"min", "smallest"},
+                                                   {"params", "parameters"},
+                                                   {"smem", "tile"},
+                                                   {"shared", "base"}};
+  static const llvm::StringSet<> reserved = {
+      "abs",      "add",        "auto",   "bool",      "case",      "char",    "choose",   "class",
+      "const",    "default",    "div",    "do",        "dot",       "double",  "element",  "else",
+      "enum",     "exp2",       "from",   "opaque",    "f16",       "bf16",    "false",    "float",
+      "fma",      "for",        "goto",   "if",        "infinity",  "inline",  "int",      "lane",
+      "larger",   "log2",       "long",   "map",       "minus_inf", "mma",     "mod",      "multiply",
+      "new",      "reciprocal", "return", "row_index", "row_max",   "row_sum", "select",   "short",
+      "signed",   "smaller",    "splat",  "spread",    "static",    "struct",  "subtract", "switch",
+      "template", "this",       "true",   "typename",  "uniform",   "up_to",   "union",    "unsigned",
+      "view",     "void",       "warp",   "while",     "zero"};
+  if (auto other = taken.find(name); other != taken.end())
+    name = other->second.str();
+  if (reserved.contains(name))
+    name += "_value";
+  auto used = [&](const std::string &candidate) {
+    return llvm::any_of(scopes, [&](const llvm::StringSet<> &scope) { return scope.contains(candidate); });
+  };
+  std::string candidate = name;
+  for (int i = 2; used(candidate); ++i)
+    candidate = fmt::format("{}_{}", name, i);
+  scopes.back().insert(candidate);
+  return candidate;
+}
+
+std::string CudaPrinter::nameOf(Operation *op) {
+  if (std::string name = nameFrom(op->getLoc()); !name.empty())
+    return name;
+  return TypeSwitch<Operation *, std::string>(op)
+      .Case([](thread::DotOp dot) { return dot.getTransposed() ? "scores" : "out"; })
+      .Case([](thread::LoadOperandOp) { return "q"; })
+      .Case([](thread::KeepColumnsOp) { return "kept"; })
+      .Case([](thread::RowReduceOp reduce) {
+        return reduce.getKind() == tile::Reduction::Max ? "new_max" : "sum";
+      })
+      .Case([](thread::RowCombineOp) { return "whole_row"; })
+      .Case([](thread::WarpAnyOp) { return "any"; })
+      .Case([](math::Exp2Op) { return "power"; })
+      .Case<arith::CmpFOp, arith::CmpIOp>([](auto) { return "is"; })
+      .Default([](Operation *op) { return isa<VectorType>(op->getResult(0).getType()) ? "x" : "n"; });
+}
+
+int CudaPrinter::newVariable(std::string name) {
+  variables.push_back({unique(std::move(name)), Value()});
+  return int(variables.size()) - 1;
+}
+
+int CudaPrinter::variableOf(Value value) {
+  auto found = bound.find(value);
+  return found == bound.end() ? -1 : found->second;
+}
+
+void CudaPrinter::bind(Value value, int variable) {
+  bound[value] = variable;
+  variables[size_t(variable)].holds = value;
+  known[value] = {variables[size_t(variable)].name, 20, formOf(value.getType())};
+}
+
+bool CudaPrinter::mayOverwrite(int variable, Operation *point) {
+  Value held = variables[size_t(variable)].holds;
+  // A yield of what the variable holds into the same variable is no statement.
+  return !held || !uses.isReadAfter(held, point, [&](OpOperand &read) {
+    auto found = targets.find(read.getOwner());
+    return found != targets.end() && found->second[read.getOperandNumber()] == variable;
+  });
+}
+
+bool CudaPrinter::reads(Value value, int variable) {
+  if (variableOf(value) == variable)
+    return true;
+  Operation *op = value.getDefiningOp();
+  return op && !known.contains(value) && uses.isInlined(op) &&
+         llvm::any_of(op->getOperands(), [&](Value operand) { return reads(operand, variable); });
+}
+
+//===----------------------------------------------------------------------===//
+// Tiles of shared memory
+//===----------------------------------------------------------------------===//
+
+static std::optional<int64_t> constantOffset(Value offset) {
+  APInt number;
+  return matchPattern(offset, m_ConstantInt(&number)) ? std::optional(number.getSExtValue()) : std::nullopt;
+}
+
+void CudaPrinter::nameTile(Value offset, int64_t tileRows, int64_t cols, Type element, StringRef name) {
+  SmemTile tile{constantOffset(offset).value_or(-1), tileRows, cols, element, ""};
+  if (tile.offset < 0) {
+    // An offset that is only ever one kind of tile is declared as that tile.
+    auto [entry, isNew] = tileAt.try_emplace(offset, tile);
+    if (!isNew && (entry->second.rows != tileRows || entry->second.cols != cols))
+      entry->second.rows = 0;
+    return;
+  }
+  for (const SmemTile &other : tiles)
+    if (other.offset == tile.offset && other.rows == tileRows && other.cols == cols &&
+        other.element == element)
+      return;
+  std::string given = nameFrom(offset.getLoc());
+  tile.name = unique(given.empty() ? name.str() : given);
+  tiles.push_back(tile);
+}
+
+void CudaPrinter::findTiles() {
+  auto elementOf = [](tile::ViewType view) { return view.getElementType(); };
+  kernel->walk([&](thread::AsyncCopyOp op) {
+    auto view = op.getView().getDefiningOp<tile::ViewOp>();
+    StringRef name = view ? tile::stringifyOperand(view.getOperand()) : "copied";
+    nameTile(op.getOffset(), op.getRows(), op.getCols(), elementOf(op.getView().getType()),
+             (name + "_tile").str());
+  });
+  kernel->walk([&](Operation *op) {
+    if (auto dot = dyn_cast<thread::DotOp>(op)) {
+      if (!isa<VectorType>(dot.getA().getType()))
+        nameTile(dot.getA(), dot.getM(), dot.getK(), dot.getType(), "a_tile");
+      bool transposed = dot.getTransposed();
+      nameTile(dot.getB(), transposed ? dot.getN() : dot.getK(), transposed ? dot.getK() : dot.getN(),
+               dot.getType(), "b_tile");
+    } else if (auto load = dyn_cast<thread::LoadOperandOp>(op)) {
+      nameTile(load.getOffset(), load.getRows(), load.getCols(),
+               cast<VectorType>(load.getType()).getElementType(), "a_tile");
+    } else if (auto store = dyn_cast<thread::StoreOp>(op)) {
+      nameTile(store.getStaging(), store.getM(), store.getN(), elementOf(store.getView().getType()),
+               "out_tile");
+    }
+  });
+  llvm::DenseMap<Value, SmemTile> kept;
+  for (auto &[value, tile] : tileAt) {
+    bool onlyTile = llvm::all_of(value.getUsers(), [&](Operation *user) {
+      return isa<thread::AsyncCopyOp, thread::DotOp, thread::LoadOperandOp, thread::StoreOp>(user);
+    });
+    if (tile.rows && onlyTile && value.getDefiningOp() && !uses.isInlined(value.getDefiningOp()))
+      kept[value] = tile;
+  }
+  tileAt = kept;
+}
+
+FailureOr<std::string> CudaPrinter::smemTile(Value offset, int64_t tileRows, int64_t cols, Type element) {
+  if (std::optional<int64_t> constant = constantOffset(offset))
+    for (const SmemTile &tile : tiles)
+      if (tile.offset == *constant && tile.rows == tileRows && tile.cols == cols && tile.element == element)
+        return tile.name;
+  FailureOr<std::string> place = text(offset);
+  if (failed(place) || tileAt.contains(offset))
+    return place;
+  return fmt::format("{}{{shared + {}}}", tileType(tileRows, cols, element), *place);
+}
+
+} // namespace attune
