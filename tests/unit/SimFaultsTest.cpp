@@ -100,6 +100,21 @@ TEST_CASE("named barriers order the warps that take part, and only those") {
   expectFault(head + readBy2, Kind::Race, {"warp 2", "warp 0"}, 96);
 }
 
+TEST_CASE("a ring of named barriers, many rounds, without any barrier of the whole block") {
+  // Warp 0 fills, warp 1 reads; barriers 1 and 2 hand the slot over and back.
+  std::string loop = "shr.u32 %r6, %r0, 5; setp.eq.u32 %p0, %r6, 0; and.b32 %r7, %r2, 127; add.u32 %r7, %r1, "
+                     "%r7; mov.u32 %r9, 0; mov.u32 %r8, 0; @!%p0 bra READ;\n"
+                     "FILL: st.shared.u32 [%r7], %r9; bar.arrive 1, 64; BACK add.u32 %r9, %r9, 1; "
+                     "setp.lt.u32 %p1, %r9, 50; @%p1 bra FILL; bra END;\n"
+                     "READ: bar.sync 1, 64; ld.shared.u32 %r10, [%r7]; add.u32 %r8, %r8, %r10; bar.arrive 2, "
+                     "64; add.u32 %r9, %r9, 1; setp.lt.u32 %p1, %r9, 50; @%p1 bra READ;\n"
+                     "END: st.global.u32 [%q4], %r8;";
+  auto with = [&](const char *back) { return std::string(loop).replace(loop.find("BACK"), 4, back); };
+  expectClean(with("bar.sync 2, 64;"));
+  expectFault(with(""), Kind::BarrierMisuse, {"a second time"});
+  CHECK(runBody(with("bar.sync 2, 64;")).out[4 * 40] == 49 * 50 / 2);
+}
+
 TEST_CASE("asynchronous copies: missing wait, missing commit, missing barrier, overwritten source slot") {
   std::string copy = "cp.async.cg.shared.global [%r5], [%q3], 16;\n", commit = "cp.async.commit_group;\n",
               wait = "cp.async.wait_group 0;\n", own = "ld.shared.u32 %r8, [%r5]; st.global.u32 [%q4], %r8;";

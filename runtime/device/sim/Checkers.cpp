@@ -227,6 +227,12 @@ void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t index, uint16_t by
            a.site, a.warp);
     break;
   }
+  if (!same && list.size() >= 16) // what every warp has seen cannot race any more
+    std::erase_if(list, [&](const Access &a) {
+      return std::all_of(cta.warps.begin(), cta.warps.end(), [&](const Warp &other) {
+        return other.index == a.warp || other.state == WarpState::Done || other.clocks[a.warp] >= a.clock;
+      });
+    });
   if (same) {
     same->bytes |= bytes;
     same->site = i.statement;
