@@ -82,7 +82,7 @@ namespace limits {
 constexpr int headDimStep = 8, maxHeadDim = 256;
 constexpr int blockStep = 16, maxBlock = 512;
 constexpr int maxStages = 8;
-constexpr int64_t maxWindow = 2147483647; ///< lengths are 32-bit
+constexpr int64_t maxWindow = (1 << 30) - 1; ///< a kernel adds it to a position, in 32 bits
 constexpr size_t maxMaskTerms = 16;
 constexpr size_t maxName = 64;
 } // namespace limits

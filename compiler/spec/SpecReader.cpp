@@ -154,12 +154,14 @@ void setSoftcap(Reader &reader, const Value &value) {
   auto cap = reader.finite(value);
   if (!cap)
     return;
-  // Below 1e-30 the kernel's 1 / cap leaves f32; such a cap means nothing.
-  if (*cap < 1e-30 || *cap > 1e30)
-    return reader.mismatch(value, "a softcap from 1e-30 to 1e30 (leave it out for none)",
+  // Below 1e-30 the kernel's 1 / cap leaves f32; such a cap means nothing. A kernel's tanh errs by some
+  // 2^-24, so its scores by the cap times that: from 3e4 on the result is worse than the plain 16-bit
+  // algorithm's.
+  if (*cap < 1e-30 || *cap > 1e4)
+    return reader.mismatch(value, "a softcap from 1e-30 to 1e4 (leave it out for none)",
                            *cap <= 0  ? ""
                            : *cap < 1 ? "1e-30"
-                                      : "1e30");
+                                      : "1e4");
   reader.spec.softcap = *cap;
 }
 
@@ -226,7 +228,7 @@ void Reader::mismatch(const Value &at, const std::string &expected, const std::s
 
 std::optional<int64_t> Reader::integer(const Value &value, int64_t least, int64_t most, int64_t step) {
   std::string what = step > 1 ? fmt::format("a multiple of {} from {} to {}", step, least, most)
-                     : most == limits::maxWindow ? fmt::format("a whole number from {} on, below 2^31", least)
+                     : most == limits::maxWindow ? fmt::format("a whole number from {} on, below 2^30", least)
                                                  : fmt::format("a whole number from {} to {}", least, most);
   if (value.kind != Kind::Number) {
     mismatch(value, what);

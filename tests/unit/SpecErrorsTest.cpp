@@ -64,7 +64,7 @@ TEST_CASE("wrong values") {
            {R"({"scale": 1e39})",
             "s:1:11: error: expected a number that fits f32, got 1e39 (nearest: 3.4e38)"},
            {R"({"softcap": 0})",
-            "s:1:13: error: expected a softcap from 1e-30 to 1e30 (leave it out for none), got 0"},
+            "s:1:13: error: expected a softcap from 1e-30 to 1e4 (leave it out for none), got 0"},
            {R"({"name": "my-kernel"})",
             "s:1:10: error: expected a C identifier of at most 64 characters that C++ and "
             "PTX leave free, got \"my-kernel\" (nearest: \"my_kernel\")"},
@@ -95,8 +95,8 @@ TEST_CASE("masks") {
   CHECK(errors(R"({"mask": "window::"})") ==
         "s:1:10: error: expected LEFT, RIGHT or both (or \"none\"), got \"window::\"");
   CHECK(errors(R"({"mask": "window:-1:x"})") ==
-        "s:1:10: error: expected a whole number from 0 on, below 2^31, got -1 (nearest: 0)\n"
-        "s:1:10: error: expected a whole number from 0 on, below 2^31, got \"x\"");
+        "s:1:10: error: expected a whole number from 0 on, below 2^30, got -1 (nearest: 0)\n"
+        "s:1:10: error: expected a whole number from 0 on, below 2^30, got \"x\"");
   CHECK(errors(R"({"mask": "causal:topleft"})") ==
         "s:1:10: error: expected an alignment of top_left or bottom_right, got \"causal:topleft\" (nearest: "
         "top_left)");
@@ -110,7 +110,7 @@ TEST_CASE("masks") {
         "s:1:37: error: expected no \"left\" in a causal mask; a window has one");
   CHECK(errors(R"({"mask": {"left": 2147483648, "kid": 1, "align": 3}})") ==
         "s:1:10: error: expected a mask with the key \"kind\" (\"causal\" or \"window\"), got none\n"
-        "s:1:19: error: expected a whole number from 0 on, below 2^31, got 2147483648 (nearest: 2147483647)\n"
+        "s:1:19: error: expected a whole number from 0 on, below 2^30, got 2147483648 (nearest: 1073741823)\n"
         "s:1:31: error: expected a key of a mask, got \"kid\" (nearest: \"kind\")\n"
         "s:1:50: error: expected \"top_left\" or \"bottom_right\", got 3");
 }

@@ -46,7 +46,7 @@ AttentionSpec randomSpec(std::mt19937 &random) {
     spec.mask.push_back(term);
   }
   if (upTo(2))
-    spec.softcap = 1.0 + random() / 7.0;
+    spec.softcap = 1.0 + random() % 60000 / 7.0;
   spec.lse = upTo(2);
   if (upTo(2))
     spec.schedule = {256, 16 * (1 + upTo(8)), 1 + upTo(4), 1 << upTo(4)};
