@@ -383,6 +383,15 @@ LogicalResult CudaPrinter::header() {
   if (rows == 0)
     return kernel.emitOpError("expected a thread.dot or a thread.store, which say how many rows a tile has");
 
+  // Types and constants that the kernel's text uses; functions of the templates may share its name.
+  static const llvm::StringSet<> taken = {"AOperandOf",   "Acc",  "AccOf",  "ForwardParams", "From",
+                                          "FromDiagonal", "Row",  "RowOf",  "SmemTile",      "UpTo",
+                                          "UpToDiagonal", "View", "bf16",   "f16",           "kThreads",
+                                          "kWarps",       "smem", "uint32", "uint64",        "int64"};
+  if (taken.contains(kernel.getSymName()))
+    return kernel.emitOpError("expected a kernel name that CUDA C++ and templates/ leave free, got '")
+           << kernel.getSymName() << "'; '" << kernel.getSymName() << "_kernel' is free";
+
   std::string what, dtype, schedule;
   kernel->walk([&](tile::ViewOp view) {
     if (view.getOperand() == tile::Operand::Q || view.getOperand() == tile::Operand::V)

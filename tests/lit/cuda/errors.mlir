@@ -13,3 +13,7 @@ module {
     thread.store %tile to %O[%c0] through %c0 tile(64 x 64) : vector<32xf32>, <64, bf16>
   }
 }
+
+// A kernel cannot have the name of a type that its text uses.
+// RUN: not attune compile --head-dim 64 --name smem --target cuda --emit cuda 2>&1 | FileCheck %s --check-prefix=NAME
+// NAME: error: 'thread.kernel' op expected a kernel name that CUDA C++ and templates/ leave free, got 'smem'; 'smem_kernel' is free
