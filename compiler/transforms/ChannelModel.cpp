@@ -276,20 +276,39 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
     lengthsKv.push_back(blocks * blockKv);
     lengthsKv.push_back(blocks * blockKv + 1);
   }
+  SmallVector<Problem> problems;
+  for (int64_t lengthKv : lengthsKv)
+    for (int64_t lengthQ : {int64_t(1), blockQ, lengthKv, lengthKv + 2 * blockQ + 1}) {
+      int64_t blocks = (lengthQ + blockQ - 1) / blockQ;
+      for (int64_t queryBlock = 0; queryBlock < blocks; ++queryBlock)
+        problems.push_back({lengthQ, lengthKv, queryBlock, blocks});
+    }
+  // Some loops run only beyond a distance that the program names, as that over a window's left edge: lengths
+  // a few blocks past each such constant, at the last queries.
+  SmallVector<int64_t> distances;
+  kernel.walk([&](arith::ConstantOp constant) {
+    auto value = dyn_cast<IntegerAttr>(constant.getValue());
+    if (!value || !value.getType().isInteger(32))
+      return;
+    int64_t distance = std::abs(value.getInt());
+    if (distance > blockKv && distance <= 64 * blockKv && !llvm::is_contained(distances, distance))
+      distances.push_back(distance);
+  });
+  for (int64_t distance : distances)
+    for (int64_t blocks = 1; blocks <= depth + 2; ++blocks) {
+      int64_t length = distance + blockQ + blocks * blockKv + 1, queryBlocks = (length + blockQ - 1) / blockQ;
+      problems.push_back({length, length, queryBlocks - 1, queryBlocks});
+    }
+
   ChannelPlan plan;
   // A barrier that one run adds can change what another finds, so repeat until nothing is added.
   for (size_t barriers = ~size_t(0); barriers != plan.barrierBefore.size();) {
     barriers = plan.barrierBefore.size();
-    for (int64_t lengthKv : lengthsKv)
-      for (int64_t lengthQ : {int64_t(1), blockQ, lengthKv, lengthKv + 2 * blockQ + 1}) {
-        int64_t blocks = (lengthQ + blockQ - 1) / blockQ;
-        for (int64_t queryBlock = 0; queryBlock < blocks; ++queryBlock) {
-          Problem problem{lengthQ, lengthKv, queryBlock, blocks};
-          Run run(problem, plan);
-          if (failed(run.run(kernel.getBody().front())) || failed(run.finish()))
-            return failure();
-        }
-      }
+    for (const Problem &problem : problems) {
+      Run run(problem, plan);
+      if (failed(run.run(kernel.getBody().front())) || failed(run.finish()))
+        return failure();
+    }
   }
   return plan;
 }
