@@ -41,10 +41,10 @@ struct KernelText {
   Stage stage;
   std::string text;
   Schedule schedule;
-  int threads;         ///< of a CTA
-  int sharedBytes;     ///< dynamic shared memory to launch with
-  int minBlocksPerSm;  ///< occupancy that the schedule is planned for; also a launch bound
-  std::string why;     ///< where the schedule came from, for people
+  int threads;          ///< of a CTA
+  int sharedBytes;      ///< dynamic shared memory to launch with
+  int minBlocksPerSm;   ///< occupancy that the schedule is planned for; also a launch bound
+  std::string why;      ///< where the schedule came from, for people
   std::string tileText; ///< the tile program whose lines the text's `.loc`s point at (target PTX)
 };
 

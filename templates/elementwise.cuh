@@ -1,8 +1,8 @@
 //===- elementwise.cuh - arithmetic on tiles --------------------*- CUDA -*-===//
 //
-// Operators over accumulators, rows and scalars. A scalar stands for a tile of itself, and beside an accumulator a
-// row stands for the accumulator whose every column it is. f32 is rounded to nearest and never contracted: the
-// intrinsics are add.rn, sub.rn, mul.rn, fma.rn.
+// Operators over accumulators, rows and scalars. A scalar stands for a tile of itself, and beside an
+// accumulator a row stands for the accumulator whose every column it is. f32 is rounded to nearest and never
+// contracted: the intrinsics are add.rn, sub.rn, mul.rn, fma.rn.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -45,7 +45,8 @@ template <int M, int N, int W> struct Join<RowShape<M, W>, AccShape<M, N, W>> {
 };
 template <typename A> using ShapeOf = typename ShapeOfOne<A>::type;
 template <typename A, typename B> using ShapeOf2 = typename Join<ShapeOf<A>, ShapeOf<B>>::type;
-template <typename A, typename B, typename C> using ShapeOf3 = typename Join<ShapeOf2<A, B>, ShapeOf<C>>::type;
+template <typename A, typename B, typename C>
+using ShapeOf3 = typename Join<ShapeOf2<A, B>, ShapeOf<C>>::type;
 
 // Register i of an operand, seen as a tile of shape S.
 template <typename S, typename T> struct Element {
@@ -54,14 +55,20 @@ template <typename S, typename T> struct Element {
 template <typename S, typename T, int R> struct Element<S, Vec<T, R, S>> {
   __device__ static __forceinline__ T get(const Vec<T, R, S> &x, int i) { return x[i]; }
 };
-template <int M, int N, int W, typename T, int R> struct Element<AccShape<M, N, W>, Vec<T, R, RowShape<M, W>>> {
-  __device__ static __forceinline__ T get(const Vec<T, R, RowShape<M, W>> &x, int i) { return x[i / (N / 2) * 2 + i / 2 % 2]; }
+template <int M, int N, int W, typename T, int R>
+struct Element<AccShape<M, N, W>, Vec<T, R, RowShape<M, W>>> {
+  __device__ static __forceinline__ T get(const Vec<T, R, RowShape<M, W>> &x, int i) {
+    return x[i / (N / 2) * 2 + i / 2 % 2];
+  }
 };
-template <typename S, typename A> __device__ __forceinline__ auto element(const A &a, int i) { return Element<S, A>::get(a, i); }
+template <typename S, typename A> __device__ __forceinline__ auto element(const A &a, int i) {
+  return Element<S, A>::get(a, i);
+}
 
 // f of the operands' elements, one register after the other. There is no map over scalars alone.
 template <typename S, typename F, typename... A>
-__device__ __forceinline__ auto map(F f, const A &...a) -> Vec<decltype(f(element<S>(a, 0)...)), S::kRegisters, S> {
+__device__ __forceinline__ auto map(F f, const A &...a)
+    -> Vec<decltype(f(element<S>(a, 0)...)), S::kRegisters, S> {
   Vec<decltype(f(element<S>(a, 0)...)), S::kRegisters, S> v;
 #pragma unroll
   for (int i = 0; i < S::kRegisters; ++i)
@@ -106,14 +113,17 @@ __device__ __forceinline__ float reciprocal_approx(float x) {
   return y;
 }
 
-// A function object and the operator on tiles that maps it. (Lambdas would need a compiler flag to run on the device.)
-#define ATTUNE_BINARY(OBJECT, NAME, EXPRESSION)                                                                        \
-  struct OBJECT {                                                                                                      \
-    template <typename X, typename Y> __device__ __forceinline__ auto operator()(X x, Y y) const { return EXPRESSION; } \
-  };                                                                                                                   \
-  template <typename A, typename B, typename S = ShapeOf2<A, B>, int = S::kRegisters>                                  \
-  __device__ __forceinline__ auto NAME(const A &a, const B &b) {                                                       \
-    return map<S>(OBJECT{}, a, b);                                                                                     \
+// A function object and the operator on tiles that maps it. (Lambdas would need a compiler flag to run on the
+// device.)
+#define ATTUNE_BINARY(OBJECT, NAME, EXPRESSION)                                                              \
+  struct OBJECT {                                                                                            \
+    template <typename X, typename Y> __device__ __forceinline__ auto operator()(X x, Y y) const {           \
+      return EXPRESSION;                                                                                     \
+    }                                                                                                        \
+  };                                                                                                         \
+  template <typename A, typename B, typename S = ShapeOf2<A, B>, int = S::kRegisters>                        \
+  __device__ __forceinline__ auto NAME(const A &a, const B &b) {                                             \
+    return map<S>(OBJECT{}, a, b);                                                                           \
   }
 ATTUNE_BINARY(Add, operator+, add(x, y))
 ATTUNE_BINARY(Subtract, operator-, subtract(x, y))
@@ -127,17 +137,17 @@ ATTUNE_BINARY(Less, operator<, x < y)
 ATTUNE_BINARY(LessEqual, operator<=, x <= y)
 ATTUNE_BINARY(Greater, operator>, x > y)
 ATTUNE_BINARY(GreaterEqual, operator>=, x >= y)
-ATTUNE_BINARY(And, operator&, X(x & y))
+ATTUNE_BINARY(And, operator&, X(x &y))
 ATTUNE_BINARY(Or, operator|, X(x | y))
 ATTUNE_BINARY(Xor, operator^, X(x ^ y))
 #undef ATTUNE_BINARY
 
-#define ATTUNE_UNARY(OBJECT, NAME, EXPRESSION)                                                                         \
-  struct OBJECT {                                                                                                      \
-    template <typename X> __device__ __forceinline__ auto operator()(X x) const { return EXPRESSION; }                 \
-  };                                                                                                                   \
-  template <typename T, int R, typename S> __device__ __forceinline__ auto NAME(const Vec<T, R, S> &a) {               \
-    return map<S>(OBJECT{}, a);                                                                                        \
+#define ATTUNE_UNARY(OBJECT, NAME, EXPRESSION)                                                               \
+  struct OBJECT {                                                                                            \
+    template <typename X> __device__ __forceinline__ auto operator()(X x) const { return EXPRESSION; }       \
+  };                                                                                                         \
+  template <typename T, int R, typename S> __device__ __forceinline__ auto NAME(const Vec<T, R, S> &a) {     \
+    return map<S>(OBJECT{}, a);                                                                              \
   }
 ATTUNE_UNARY(Negate, operator-, -x)
 ATTUNE_UNARY(Not, operator!, !x)

@@ -1,8 +1,9 @@
 //===- mask.cuh - keys that a row does not see ------------------*- CUDA -*-===//
 //
-// A row's keys form an interval, and a thread owns columns 8 * n + 2 * i and + 1 of it. So the interval's bounds
-// become counts of owned columns, and the counts a bit mask whose bits the assembler moves into predicates seven at
-// a time (R2P): a little over one instruction an element, where compare and select would be two.
+// A row's keys form an interval, and a thread owns columns 8 * n + 2 * i and + 1 of it. So the interval's
+// bounds become counts of owned columns, and the counts a bit mask whose bits the assembler moves into
+// predicates seven at a time (R2P): a little over one instruction an element, where compare and select would
+// be two.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -10,7 +11,8 @@
 
 namespace attune {
 
-// How many of this thread's columns are below key `bound`, counted from key 0: columns come in pairs, every 8 keys.
+// How many of this thread's columns are below key `bound`, counted from key 0: columns come in pairs, every 8
+// keys.
 __device__ __forceinline__ int owned_below(int bound) {
   const int b = bound - int(lane() % 4) * 2;
   // floor((b + 7) / 8) left columns of pairs and floor((b + 6) / 8) right ones.
@@ -24,8 +26,8 @@ __device__ __forceinline__ uint32 bits_from(int count) {
   return r;
 }
 
-// Limits of the keys that a query row sees: the same for every row, or a diagonal that moves with the row. Each is a
-// number of owned columns below it, for the thread's first row `row`.
+// Limits of the keys that a query row sees: the same for every row, or a diagonal that moves with the row.
+// Each is a number of owned columns below it, for the thread's first row `row`.
 struct UpTo { // key <= last
   int last;
   static constexpr bool kRight = true, kMoves = false;
@@ -47,9 +49,11 @@ struct FromDiagonal { // key >= row + shift
   __device__ __forceinline__ int count(int row) const { return owned_below(row + shift); }
 };
 
-// Takes a limit into the range [before, past) of the thread's columns that its row `further` columns down a diagonal sees.
+// Takes a limit into the range [before, past) of the thread's columns that its row `further` columns down a
+// diagonal sees.
 template <typename Limit>
-__device__ __forceinline__ void tighten(const Limit &limit, int first_row, int further, int &past, int &before) {
+__device__ __forceinline__ void tighten(const Limit &limit, int first_row, int further, int &past,
+                                        int &before) {
   const int count = limit.count(first_row) + (Limit::kMoves ? further : 0);
   if (Limit::kRight)
     past = smaller(past, count);
@@ -57,16 +61,17 @@ __device__ __forceinline__ void tighten(const Limit &limit, int first_row, int f
     before = larger(before, count);
 }
 
-// x, but -inf where a row does not see a column by some limit. The tile's first row is row `row` of the whole, its
-// first column is column `column`, a multiple of 8.
+// x, but -inf where a row does not see a column by some limit. The tile's first row is row `row` of the
+// whole, its first column is column `column`, a multiple of 8.
 template <int M, int N, int W, int R, typename... Limits>
-__device__ __forceinline__ AccOf<M, N, W> keep_columns(Vec<float, R, AccShape<M, N, W>> x, int row, int column,
-                                                       const Limits &...limits) {
+__device__ __forceinline__ AccOf<M, N, W> keep_columns(Vec<float, R, AccShape<M, N, W>> x, int row,
+                                                       int column, const Limits &...limits) {
   const int first_row = row + int(warp()) * 16 + int(lane() / 4);
   constexpr bool kRight = (Limits::kRight || ...), kLeft = (!Limits::kRight || ...);
 #pragma unroll
   for (int i = 0; i < M / (8 * W); ++i) {
-    // The thread's rows are multiples of 8 apart; eight rows further down a diagonal is two columns further right.
+    // The thread's rows are multiples of 8 apart; eight rows further down a diagonal is two columns further
+    // right.
     const int further = (i / 2 * 16 * W + i % 2 * 8) / 4;
     int past = 0x7fffffff, before = -0x7fffffff;
     (tighten(limits, first_row, further, past, before), ...);

@@ -22,12 +22,14 @@ __device__ __forceinline__ void load_matrices_transposed(uint32 (&r)[4], uint32 
 
 // mma.m16n8k16: c (16 x 8, f32) += a (16 x 16) * b (16 x 8).
 __device__ __forceinline__ void mma(bf16, float *c, const uint32 *a, uint32 b0, uint32 b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 __device__ __forceinline__ void mma(f16, float *c, const uint32 *a, uint32 b0, uint32 b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, "
+      "%1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
@@ -44,15 +46,17 @@ __device__ __forceinline__ uint32 round_pair(f16, float low, float high) {
   return r;
 }
 
-// Where a lane's row of a 16 x 16 operand lies in a tile at offset 0. Matrices 0..3 are (rows, columns) (0, 0), (8, 0),
-// (0, 8), (8, 8): what the tensor core wants of A, and of a transposed B.
-template <int Cols> __device__ __forceinline__ uint32 operand_offset() { return Panel<Cols>::offset(lane() % 16, lane() / 16); }
+// Where a lane's row of a 16 x 16 operand lies in a tile at offset 0. Matrices 0..3 are (rows, columns) (0,
+// 0), (8, 0), (0, 8), (8, 8): what the tensor core wants of A, and of a transposed B.
+template <int Cols> __device__ __forceinline__ uint32 operand_offset() {
+  return Panel<Cols>::offset(lane() % 16, lane() / 16);
+}
 // The same with matrices (0, 0), (0, 8), (8, 0), (8, 8): B as it lies.
 template <int Cols> __device__ __forceinline__ uint32 operand_offset_b() {
   return Panel<Cols>::offset(lane() % 8 + lane() / 16 * 8, lane() / 8 % 2);
 }
-// Of columns 16 * k .. in the same rows: an XOR inside a panel, a constant from panel to panel. The tile's address
-// comes last, so that constants of all kinds end up in the instruction.
+// Of columns 16 * k .. in the same rows: an XOR inside a panel, a constant from panel to panel. The tile's
+// address comes last, so that constants of all kinds end up in the instruction.
 template <typename T, int Rows, int Cols>
 __device__ __forceinline__ uint32 at_step(SmemTile<T, Rows, Cols> tile, uint32 offset, int k) {
   constexpr int kStepsPerPanel = Panel<Cols>::kCols / 16;
@@ -95,8 +99,8 @@ __device__ __forceinline__ AOperandOf<T, M, K, W> load_a_operand(SmemTile<T, M, 
 
 // The n-tiles 2 * n and 2 * n + 1 of c += (16 columns from k of a) * (b0 | b1).
 template <int M, int N, int W, typename T, int R>
-__device__ __forceinline__ void mma_step(T type, Vec<float, R, AccShape<M, N, W>> &c, int n, const uint32 (&a)[M / (16 * W)][4],
-                                         const uint32 (&b)[4]) {
+__device__ __forceinline__ void mma_step(T type, Vec<float, R, AccShape<M, N, W>> &c, int n,
+                                         const uint32 (&a)[M / (16 * W)][4], const uint32 (&b)[4]) {
 #pragma unroll
   for (int m = 0; m < M / (16 * W); ++m) {
     mma(type, &c[(m * (N / 8) + 2 * n) * 4], a[m], b[0], b[1]);
@@ -105,7 +109,8 @@ __device__ __forceinline__ void mma_step(T type, Vec<float, R, AccShape<M, N, W>
 }
 // c + a * b^T, where b holds N rows of K columns; k ascends.
 template <typename A, typename T, int M, int N, int K, int W, int R>
-__device__ __forceinline__ void add_dot_transposed(const A &a, SmemTile<T, N, K> b, Vec<float, R, AccShape<M, N, W>> &c) {
+__device__ __forceinline__ void add_dot_transposed(const A &a, SmemTile<T, N, K> b,
+                                                   Vec<float, R, AccShape<M, N, W>> &c) {
   const uint32 offset = operand_offset_b<K>();
 #pragma unroll
   for (int k = 0; k < K / 16; ++k) {
@@ -122,7 +127,8 @@ __device__ __forceinline__ void add_dot_transposed(const A &a, SmemTile<T, N, K>
 }
 // c + a * b, where b holds K rows of N columns; k ascends.
 template <typename A, typename T, int M, int N, int K, int W, int R>
-__device__ __forceinline__ void add_dot(const A &a, SmemTile<T, K, N> b, Vec<float, R, AccShape<M, N, W>> &c) {
+__device__ __forceinline__ void add_dot(const A &a, SmemTile<T, K, N> b,
+                                        Vec<float, R, AccShape<M, N, W>> &c) {
   const uint32 offset = operand_offset<N>();
 #pragma unroll
   for (int k = 0; k < K / 16; ++k) {
@@ -138,31 +144,37 @@ __device__ __forceinline__ void add_dot(const A &a, SmemTile<T, K, N> b, Vec<flo
   }
 }
 
-// What kernels call. The left operand is in registers, or in shared memory and loaded as it is needed: that costs M / N
-// of the loads of b and no registers.
+// What kernels call. The left operand is in registers, or in shared memory and loaded as it is needed: that
+// costs M / N of the loads of b and no registers.
 template <int W, typename T, int M, int K, int R>
-__device__ __forceinline__ RegisterA<T, M, K, W> left_operand(const Vec<uint32, R, AOperandShape<T, M, K, W>> &a) {
+__device__ __forceinline__ RegisterA<T, M, K, W>
+left_operand(const Vec<uint32, R, AOperandShape<T, M, K, W>> &a) {
   return {a};
 }
-template <int W, typename T, int M, int K> __device__ __forceinline__ SharedA<W, T, M, K> left_operand(SmemTile<T, M, K> a) {
+template <int W, typename T, int M, int K>
+__device__ __forceinline__ SharedA<W, T, M, K> left_operand(SmemTile<T, M, K> a) {
   return SharedA<W, T, M, K>(a);
 }
 template <typename A, typename T, int M, int N, int K, int W, int R>
-__device__ __forceinline__ AccOf<M, N, W> dot_transposed(const A &a, SmemTile<T, N, K> b, Vec<float, R, AccShape<M, N, W>> c) {
+__device__ __forceinline__ AccOf<M, N, W> dot_transposed(const A &a, SmemTile<T, N, K> b,
+                                                         Vec<float, R, AccShape<M, N, W>> c) {
   add_dot_transposed<decltype(left_operand<W>(a)), T, M, N, K, W>(left_operand<W>(a), b, c);
   return c;
 }
 template <typename A, typename T, int M, int N, int K, int W, int R>
-__device__ __forceinline__ AccOf<M, N, W> dot(const A &a, SmemTile<T, K, N> b, Vec<float, R, AccShape<M, N, W>> c) {
+__device__ __forceinline__ AccOf<M, N, W> dot(const A &a, SmemTile<T, K, N> b,
+                                              Vec<float, R, AccShape<M, N, W>> c) {
   add_dot<decltype(left_operand<W>(a)), T, M, N, K, W>(left_operand<W>(a), b, c);
   return c;
 }
 // With nothing to add to: zeros, which cost no registers.
-template <int W, typename T, int M, int N, int K> __device__ __forceinline__ AccOf<M, N, W> dot_transposed(SmemTile<T, M, K> a, SmemTile<T, N, K> b) {
+template <int W, typename T, int M, int N, int K>
+__device__ __forceinline__ AccOf<M, N, W> dot_transposed(SmemTile<T, M, K> a, SmemTile<T, N, K> b) {
   return dot_transposed(a, b, AccOf<M, N, W>(zero()));
 }
 template <int W, typename T, int M, int N, int K, int R>
-__device__ __forceinline__ AccOf<M, N, W> dot_transposed(const Vec<uint32, R, AOperandShape<T, M, K, W>> &a, SmemTile<T, N, K> b) {
+__device__ __forceinline__ AccOf<M, N, W> dot_transposed(const Vec<uint32, R, AOperandShape<T, M, K, W>> &a,
+                                                         SmemTile<T, N, K> b) {
   return dot_transposed(a, b, AccOf<M, N, W>(zero()));
 }
 

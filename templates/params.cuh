@@ -8,8 +8,8 @@
 
 namespace attune {
 
-// Where the matrix of one (batch, head) lies. Strides count elements; inside a row elements are adjacent. Rows
-// start at multiples of 16 bytes, and a row stride is below 2^30 elements.
+// Where the matrix of one (batch, head) lies. Strides count elements; inside a row elements are adjacent.
+// Rows start at multiples of 16 bytes, and a row stride is below 2^30 elements.
 struct TensorParams {
   uint64 base; // address of element (0, 0, 0, 0)
   int64 batch_stride, head_stride, row_stride;
@@ -25,16 +25,16 @@ struct ForwardParams {
 };
 static_assert(sizeof(TensorParams) == 32 && sizeof(ForwardParams) == 176, "the layout of KernelParams.h");
 
-// redux.sync.max: what every thread knows to be the same for all, said so that the assembler knows it too and keeps what
-// follows from it in uniform registers. The quotient that is the KV head would else pin the addresses of K and V to four
-// registers a thread, which is what the largest tiles lack.
+// redux.sync.max: what every thread knows to be the same for all, said so that the assembler knows it too and
+// keeps what follows from it in uniform registers. The quotient that is the KV head would else pin the
+// addresses of K and V to four registers a thread, which is what the largest tiles lack.
 __device__ __forceinline__ int uniform(int x) {
   int y;
   asm("redux.sync.max.s32 %0, %1, 0xffffffff;" : "=r"(y) : "r"(x));
   return y;
 }
-// mad.wide.s32: base + row * row_bytes, exact in 64 bits. Written as an instruction, because from 64-bit C++ arithmetic
-// the compiler makes three to five of them.
+// mad.wide.s32: base + row * row_bytes, exact in 64 bits. Written as an instruction, because from 64-bit C++
+// arithmetic the compiler makes three to five of them.
 __device__ __forceinline__ uint64 address_of_row(uint64 base, int row, int row_bytes) {
   uint64 address;
   asm("mad.wide.s32 %0, %1, %2, %3;" : "=l"(address) : "r"(row_bytes), "r"(row), "l"(base));
@@ -47,9 +47,12 @@ template <typename T, int Cols> struct View {
   int row_bytes; // between rows
   int rows;      // that exist
 };
-template <typename T, int Cols> __device__ __forceinline__ View<T, Cols> view(const TensorParams &t, int batch, int head, int rows) {
-  const uint64 element = uint64(batch) * uint64(t.batch_stride) + uint64(uniform(head)) * uint64(t.head_stride);
-  return {t.base + element * sizeof(T), Cols == 1 ? int(sizeof(T)) : int(t.row_stride) * int(sizeof(T)), rows};
+template <typename T, int Cols>
+__device__ __forceinline__ View<T, Cols> view(const TensorParams &t, int batch, int head, int rows) {
+  const uint64 element =
+      uint64(batch) * uint64(t.batch_stride) + uint64(uniform(head)) * uint64(t.head_stride);
+  return {t.base + element * sizeof(T), Cols == 1 ? int(sizeof(T)) : int(t.row_stride) * int(sizeof(T)),
+          rows};
 }
 
 } // namespace attune

@@ -6,7 +6,8 @@ namespace attune {
 
 // The largest of `start` and of a row's elements that this thread owns; max.f32, in any order the same.
 template <int M, int N, int W, int R>
-__device__ __forceinline__ RowOf<M, W> row_max(const Vec<float, R, AccShape<M, N, W>> &x, const RowOf<M, W> &start) {
+__device__ __forceinline__ RowOf<M, W> row_max(const Vec<float, R, AccShape<M, N, W>> &x,
+                                               const RowOf<M, W> &start) {
   RowOf<M, W> largest = start;
 #pragma unroll
   for (int i = 0; i < R; ++i)
@@ -16,7 +17,8 @@ __device__ __forceinline__ RowOf<M, W> row_max(const Vec<float, R, AccShape<M, N
 
 // `start` + a row's elements that this thread owns, one by one from the left.
 template <int M, int N, int W, int R>
-__device__ __forceinline__ RowOf<M, W> row_sum(const Vec<float, R, AccShape<M, N, W>> &x, const RowOf<M, W> &start) {
+__device__ __forceinline__ RowOf<M, W> row_sum(const Vec<float, R, AccShape<M, N, W>> &x,
+                                               const RowOf<M, W> &start) {
   RowOf<M, W> sum = start;
 #pragma unroll
   for (int i = 0; i < R; ++i)
@@ -25,10 +27,13 @@ __device__ __forceinline__ RowOf<M, W> row_sum(const Vec<float, R, AccShape<M, N
 }
 
 // shfl.sync.bfly: the value of the lane whose number differs in the bits of `mask`.
-__device__ __forceinline__ float from_lane_xor(float x, int mask) { return __shfl_xor_sync(0xffffffffu, x, mask); }
+__device__ __forceinline__ float from_lane_xor(float x, int mask) {
+  return __shfl_xor_sync(0xffffffffu, x, mask);
+}
 
 // Over the four lanes that share a row: the largest, and the sum, of their parts.
-template <int M, int W, int R> __device__ __forceinline__ RowOf<M, W> max_over_quad(Vec<float, R, RowShape<M, W>> x) {
+template <int M, int W, int R>
+__device__ __forceinline__ RowOf<M, W> max_over_quad(Vec<float, R, RowShape<M, W>> x) {
 #pragma unroll
   for (int i = 0; i < R; ++i)
     x[i] = fmaxf(x[i], from_lane_xor(x[i], 1));
@@ -37,7 +42,8 @@ template <int M, int W, int R> __device__ __forceinline__ RowOf<M, W> max_over_q
     x[i] = fmaxf(x[i], from_lane_xor(x[i], 2));
   return x;
 }
-template <int M, int W, int R> __device__ __forceinline__ RowOf<M, W> sum_over_quad(Vec<float, R, RowShape<M, W>> x) {
+template <int M, int W, int R>
+__device__ __forceinline__ RowOf<M, W> sum_over_quad(Vec<float, R, RowShape<M, W>> x) {
 #pragma unroll
   for (int i = 0; i < R; ++i)
     x[i] = __fadd_rn(x[i], from_lane_xor(x[i], 1));

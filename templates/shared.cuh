@@ -1,8 +1,8 @@
 //===- shared.cuh - swizzled tiles in shared memory -------------*- CUDA -*-===//
 //
-// A tile of Rows x Cols 16-bit elements lies in panels, each as wide as the widest swizzle span that divides the
-// columns: 64, 32 or 16 columns. In a panel, rows follow each other and the 16-byte chunks of a row are permuted
-// by an XOR with bits of the row, so that the eight rows of an ldmatrix fall into different banks.
+// A tile of Rows x Cols 16-bit elements lies in panels, each as wide as the widest swizzle span that divides
+// the columns: 64, 32 or 16 columns. In a panel, rows follow each other and the 16-byte chunks of a row are
+// permuted by an XOR with bits of the row, so that the eight rows of an ldmatrix fall into different banks.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -12,8 +12,8 @@ namespace attune {
 
 template <int Cols> struct Panel {
   static constexpr int kCols = Cols % 64 == 0 ? 64 : Cols % 32 == 0 ? 32 : 16;
-  static constexpr int kPitch = kCols * 2;       // bytes of a row
-  static constexpr int kChunks = kPitch / 16;    // 16-byte chunks of a row
+  static constexpr int kPitch = kCols * 2;    // bytes of a row
+  static constexpr int kChunks = kPitch / 16; // 16-byte chunks of a row
   static constexpr int kCount = Cols / kCols;
   static_assert(Cols % 16 == 0);
   // The chunk's place in its row; it depends on the row modulo 8 only.
@@ -34,6 +34,8 @@ template <typename T, int Rows, int Cols> struct SmemTile {
 };
 
 // Shared-space address of the block's dynamic shared memory.
-__device__ __forceinline__ uint32 shared_address(const void *p) { return uint32(__cvta_generic_to_shared(p)); }
+__device__ __forceinline__ uint32 shared_address(const void *p) {
+  return uint32(__cvta_generic_to_shared(p));
+}
 
 } // namespace attune

@@ -22,19 +22,27 @@ using namespace attune;
 
 /// 16 warps loop over arithmetic, conversions, shuffles, selects and shared memory.
 static std::string ordinaryKernel() {
-  std::string body = ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry ordinary(.param .u64 out)\n.maxntid 512, 1, 1\n{\n"
-                     ".shared .align 16 .b8 s[8192];\n.reg .f32 %f<64>; .reg .b32 %r<32>; .reg .b64 %q<8>; .reg .pred %p<8>;\n"
-                     "mov.u32 %r0, %tid.x; mov.u32 %r1, s; shl.b32 %r2, %r0, 4; add.u32 %r3, %r1, %r2; mov.u32 %r4, 0; cvt.rn.f32.u32 %f0, %r0;\n";
+  std::string body = ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry ordinary(.param .u64 "
+                     "out)\n.maxntid 512, 1, 1\n{\n"
+                     ".shared .align 16 .b8 s[8192];\n.reg .f32 %f<64>; .reg .b32 %r<32>; .reg .b64 %q<8>; "
+                     ".reg .pred %p<8>;\n"
+                     "mov.u32 %r0, %tid.x; mov.u32 %r1, s; shl.b32 %r2, %r0, 4; add.u32 %r3, %r1, %r2; "
+                     "mov.u32 %r4, 0; cvt.rn.f32.u32 %f0, %r0;\n";
   for (int k = 1; k < 32; ++k)
     body += fmt::format("mul.f32 %f{}, %f0, 0f3A{:06x};\n", k, k * 4099);
   body += "st.shared.v4.f32 [%r3], {%f1, %f2, %f3, %f4};\nLOOP:\n";
   for (int k = 0; k < 16; ++k)
-    body += fmt::format("fma.rn.f32 %f{}, %f{}, 0f3F000000, %f{};\nmax.f32 %f{}, %f{}, %f{};\nex2.approx.ftz.f32 %f{}, %f{};\nadd.rn.f32 %f{}, %f{}, %f{};\n",
+    body += fmt::format("fma.rn.f32 %f{}, %f{}, 0f3F000000, %f{};\nmax.f32 %f{}, %f{}, "
+                        "%f{};\nex2.approx.ftz.f32 %f{}, %f{};\nadd.rn.f32 %f{}, %f{}, %f{};\n",
                         32 + k, 1 + k, 2 + k, 48, 32 + k, 33 + k % 8, 1 + k, 32 + k, 50, 1 + k, 2 + k);
-  body += "cvt.rn.bf16x2.f32 %r5, %f33, %f34; cvt.rn.bf16x2.f32 %r6, %f35, %f36; shfl.sync.bfly.b32 %r7, %r5, 1, 31, -1; xor.b32 %r8, %r7, %r6;\n"
-          "setp.gt.f32 %p1, %f33, %f34; selp.f32 %f51, %f33, %f34, %p1; and.b32 %r9, %r8, 31; shl.b32 %r10, %r4, 2; mad.lo.s32 %r11, %r4, 3, %r9;\n"
-          "ld.shared.v4.f32 {%f1, %f2, %f3, %f4}, [%r3]; st.shared.f32 [%r3], %f51; add.s32 %r4, %r4, 1; setp.lt.s32 %p2, %r4, 2000; @%p2 bra LOOP;\n"
-          "ld.param.u64 %q0, [out]; mul.wide.u32 %q1, %r0, 4; add.u64 %q2, %q0, %q1; st.global.f32 [%q2], %f50; ret;\n}\n";
+  body += "cvt.rn.bf16x2.f32 %r5, %f33, %f34; cvt.rn.bf16x2.f32 %r6, %f35, %f36; shfl.sync.bfly.b32 %r7, "
+          "%r5, 1, 31, -1; xor.b32 %r8, %r7, %r6;\n"
+          "setp.gt.f32 %p1, %f33, %f34; selp.f32 %f51, %f33, %f34, %p1; and.b32 %r9, %r8, 31; shl.b32 %r10, "
+          "%r4, 2; mad.lo.s32 %r11, %r4, 3, %r9;\n"
+          "ld.shared.v4.f32 {%f1, %f2, %f3, %f4}, [%r3]; st.shared.f32 [%r3], %f51; add.s32 %r4, %r4, 1; "
+          "setp.lt.s32 %p2, %r4, 2000; @%p2 bra LOOP;\n"
+          "ld.param.u64 %q0, [out]; mul.wide.u32 %q1, %r0, 4; add.u64 %q2, %q0, %q1; st.global.f32 [%q2], "
+          "%f50; ret;\n}\n";
   return body;
 }
 
@@ -63,7 +71,8 @@ static int ordinary(unsigned threads, bool checks) {
       return 2;
     }
     double n = double(result->counters.warpInstructions) * 1e-6;
-    fmt::print("{:.3f} s, {:.3f} s of processor time, {:.1f} M warp instructions, {:.1f} M/s a core, {} findings, {}\n",
+    fmt::print("{:.3f} s, {:.3f} s of processor time, {:.1f} M warp instructions, {:.1f} M/s a core, {} "
+               "findings, {}\n",
                result->counters.seconds, cpu, n, n / cpu, result->findings.size(), sim::hostInstructionSet());
     for (const sim::Finding &f : result->findings)
       fmt::print("{}\n", f.text());
@@ -160,11 +169,12 @@ int main(int argc, char **argv) {
       return 2;
     }
     const sim::Counters &n = result->counters;
-    fmt::print(
-        "{:.3f} s, {:.3f} s of processor time, {} blocks, {:.2f} M warp instructions ({:.1f} M/s a core), {:.2f} G "
+    fmt::print("{:.3f} s, {:.3f} s of processor time, {} blocks, {:.2f} M warp instructions ({:.1f} M/s a "
+               "core), {:.2f} G "
                "multiply-adds ({:.2f} G/s a core)\n",
-               n.seconds, cpu, n.blocks, double(n.warpInstructions) * 1e-6, double(n.warpInstructions) * 1e-6 / cpu,
-               double(n.multiplyAdds) * 1e-9, double(n.multiplyAdds) * 1e-9 / cpu);
+               n.seconds, cpu, n.blocks, double(n.warpInstructions) * 1e-6,
+               double(n.warpInstructions) * 1e-6 / cpu, double(n.multiplyAdds) * 1e-9,
+               double(n.multiplyAdds) * 1e-9 / cpu);
     if (r + 1 == repeat) {
       fmt::print("integer {} float {} special {} convert {} move {} predicate {} control {} memory {} matrix "
                  "{} ldmatrix {} "

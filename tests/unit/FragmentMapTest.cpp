@@ -1,4 +1,5 @@
-// Property tests of the layouts: every element has exactly one owner, every byte one place, no row of banks twice.
+// Property tests of the layouts: every element has exactly one owner, every byte one place, no row of banks
+// twice.
 #include "compiler/transforms/FragmentMap.h"
 
 #include <doctest/doctest.h>

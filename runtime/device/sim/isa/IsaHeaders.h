@@ -1,7 +1,7 @@
 //===- IsaHeaders.h - all headers that the handlers need --------------------*- C++ -*-===//
 //
-// Included before the target pragma: functions of the standard library that are not inlined must stay what every
-// machine can run.
+// Included before the target pragma: functions of the standard library that are not inlined must stay what
+// every machine can run.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_DEVICE_SIM_ISA_ISAHEADERS_H
