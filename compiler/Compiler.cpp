@@ -174,12 +174,12 @@ Result<KernelText> Compilation::climb(Stage stage) {
   if (stage == Stage::Tile) {
     if (Status s = collectFacts(); !s)
       return s.error();
-    // From here on an operation's place is its line in the tile program: faults and profiles name it.
-    result.tileText = snapshotIr(*module, result.name + ".tile.mlir");
-    if (stop(Stage::Tile)) {
-      result.text = result.tileText;
-      return result;
-    }
+    // From here on an operation's place is its line in the tile program: faults and profiles name it. A
+    // program that a person wrote already has its places.
+    if (result.tileText.empty())
+      result.tileText = snapshotIr(*module, result.name + ".tile.mlir");
+    if (stop(Stage::Tile))
+      return emit();
     if (Status s = run(populateTileToThreadPipeline); !s)
       return s.error();
     stage = Stage::Thread;
@@ -257,6 +257,8 @@ Result<KernelText> Compilation::fromStage(Stage stage, const std::string &text, 
     return badInput(fmt::format("{}: error: expected a stage before the one to emit", file));
   module = std::move(*parsed);
   result.why = "from " + file;
+  if (stage == Stage::Tile)
+    result.tileText = text;
   return climb(stage);
 }
 
