@@ -33,8 +33,9 @@ struct Default {
 };
 } // namespace
 
-/// Measured with ptxas 13.0 (tests/perf/README.md): no spills on either target with any mask or softcap,
-/// fewest issue slots per score, then most blocks an SM. Where registers allow it a warp owns two slabs of 16
+/// Measured with ptxas 13.0 (tests/perf/README.md, tests/ptx/gate.py --all): no spills on either target with
+/// any mask or softcap, but for 4 bytes of target cuda at 96 on sm_90 with a window and a softcap together;
+/// fewest issue slots per score; then most blocks an SM. Where registers allow it a warp owns two slabs of 16
 /// rows, for that halves the loads of K and V.
 static const Default kLargeShared[] = {
     {32, 32, {128, 96, 1, 4}, false},    {64, 64, {128, 80, 1, 4}, false, 64},
