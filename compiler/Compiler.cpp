@@ -271,12 +271,4 @@ Result<KernelText> compileFrom(Stage stage, const std::string &text, const std::
   return Compilation(options).fromStage(stage, text, file);
 }
 
-Result<Schedule> chooseSchedule(const AttentionSpec &spec, const Arch &arch) {
-  Result<PortableSchedule> schedule =
-      choosePortableSchedule(spec.headDimQk, spec.headDimV, rowsHaveFirstKey(spec), spec.schedule, arch);
-  if (!schedule)
-    return schedule.error();
-  return schedule->tiles;
-}
-
 } // namespace attune

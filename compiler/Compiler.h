@@ -48,15 +48,12 @@ struct KernelText {
   std::string tileText; ///< the tile program whose lines the text's `.loc`s point at (target PTX)
 };
 
-/// Lowers `spec`. `specText` and `specFile` say where it came from, for messages; may be empty.
+/// Lowers `spec`; messages name the places in `spec.origin`.
 Result<KernelText> compile(const AttentionSpec &spec, const CompileOptions &options);
 
 /// Goes on from the text of a stage (`--from`). `file` names it in messages.
 Result<KernelText> compileFrom(Stage stage, const std::string &text, const std::string &file,
                                const CompileOptions &options);
-
-/// The schedule that `compile` would use, or why there is none, with the numbers and the nearest that fits.
-Result<Schedule> chooseSchedule(const AttentionSpec &spec, const Arch &arch);
 
 } // namespace attune
 

@@ -29,8 +29,7 @@ struct ChannelPlan {
 /// The plan for `kernel`, or failure with errors at the ops that break a rule.
 mlir::FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel);
 
-/// The tile.waits that share one wait_group and one barrier with `wait`: those that follow it with only pure
-/// ops between.
+/// Whether `wait` can use the wait_group and the barrier of a tile.wait before it: only pure ops lie between.
 bool sharesBarrierWithPrevious(tile::WaitOp wait);
 
 } // namespace attune

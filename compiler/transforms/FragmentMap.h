@@ -12,7 +12,6 @@
 #ifndef ATTUNE_COMPILER_TRANSFORMS_FRAGMENTMAP_H
 #define ATTUNE_COMPILER_TRANSFORMS_FRAGMENTMAP_H
 
-#include <cassert>
 #include <cstdint>
 
 namespace attune {

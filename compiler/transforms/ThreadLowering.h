@@ -79,8 +79,7 @@ private:
   /// first 16 x 16 block of a panel; the block is `row` rows further down and at column `col`.
   llvm::SmallVector<mlir::Value, 4> loadBlock(const SwizzledTile &tile, SharedAddress lane, int64_t row,
                                               int64_t col, bool transposed);
-  /// The lane address for ldmatrix: rows lane mod 16 and chunks lane / 16 (A operands and transposed B), or
-  /// the other way for B that is stored by rows of n; `firstRow` is added to the row.
+  /// Where 16-byte chunk `chunk` of row `row` lies in the first panel of a tile; both are this thread's own.
   SharedAddress laneAddress(const SwizzledTile &tile, mlir::Value tileOffset, mlir::Value row,
                             mlir::Value chunk);
   llvm::SmallVector<mlir::Value, 4> loadSlab(const SwizzledTile &tile, SharedAddress lane, int64_t slab,
