@@ -62,6 +62,8 @@ void CommandLine::spec() {
   }
 }
 
+void CommandLine::footer(const std::string &text) { app.footer(text); }
+
 bool CommandLine::has(const std::string &name) const { return !values.at(name)->empty(); }
 
 std::string CommandLine::text(const std::string &name, const std::string &otherwise) {

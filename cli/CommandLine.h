@@ -43,6 +43,8 @@ public:
   void flag(const std::string &name, const std::string &help, const std::string &group = "Options");
   /// SPEC and every flag that sets a field of it.
   void spec();
+  /// What --help says after the options.
+  void footer(const std::string &text);
   /// --cache-dir and --no-cache.
   void cacheOptions();
 
@@ -50,6 +52,8 @@ public:
 
   bool has(const std::string &name) const;
   std::string text(const std::string &name, const std::string &otherwise = "");
+  /// All values of an option that may be given many times, in their order.
+  const std::vector<std::string> &texts(const std::string &name) const { return *values.at(name); }
   /// Whether any flag sets a field of the spec.
   bool hasSpecFlags() const { return !specFlags.empty(); }
   int64_t whole(const std::string &name, int64_t otherwise, int64_t least, int64_t most);
@@ -80,6 +84,7 @@ Run addCompile(CLI::App &app);
 Run addRun(CLI::App &app);
 Run addDevices(CLI::App &app);
 Run addDoctor(CLI::App &app);
+Run addSim(CLI::App &app);
 
 } // namespace attune::cli
 

@@ -166,33 +166,10 @@ public:
     Result<sim::LaunchResult> result = sim::launch(*module.module, memory, config);
     if (!result)
       return result.error();
-    const sim::Counters &c = result->counters;
-    counters = LaunchCounters{c.warpInstructions,
-                              {{"integer", c.integer},
-                               {"floating", c.floating},
-                               {"special", c.special},
-                               {"conversion", c.conversion},
-                               {"move", c.move},
-                               {"predicate", c.predicate},
-                               {"control", c.control},
-                               {"memory", c.memory},
-                               {"matrix", c.matrix},
-                               {"matrix load", c.matrixLoad},
-                               {"async copy", c.asyncCopy},
-                               {"shuffle", c.shuffle},
-                               {"barrier", c.barrier},
-                               {"multiply-adds", c.multiplyAdds},
-                               {"global load bytes", c.globalLoadBytes},
-                               {"global store bytes", c.globalStoreBytes},
-                               {"shared load bytes", c.sharedLoadBytes},
-                               {"shared store bytes", c.sharedStoreBytes},
-                               {"local bytes", c.localBytes},
-                               {"async bytes", c.asyncBytes},
-                               {"shared wavefronts", c.sharedWavefronts},
-                               {"bank conflicts", c.bankConflicts},
-                               {"divergent branches", c.divergentBranches},
-                               {"barrier waits", c.barrierWaits},
-                               {"blocks", c.blocks}}};
+    counters = LaunchCounters{result->counters.warpInstructions, {}};
+    for (const auto &[name, count] : sim::named(result->counters))
+      if (name != "warp instructions")
+        counters->byName.emplace_back(name, count);
     notes = result->notes;
     if (!result->findings.empty())
       return Error{ErrorKind::Verification, describe(result->findings, module.sources)};

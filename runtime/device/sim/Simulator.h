@@ -8,10 +8,14 @@
 //   sim::GlobalMemory memory;
 //   uint64_t q = memory.allocate(bytes, "q");
 //   memory.write(q, host, bytes);
-//   sim::LaunchConfig config{.entry = "attention", .grid = {8, 1, 1}, .block = {128, 1, 1}};
-//   config.params = ...;                         // the bytes of all parameters at their offsets
+//   sim::LaunchConfig config{.entry = "scale", .grid = {8, 1, 1}, .block = {128, 1, 1}};
+//   auto params = sim::packArguments(**(*module)->entry("scale"), {sim::Argument::pointer(q),
+//                                                                  sim::Argument::of(0.5f)});
+//   config.params = *params;
 //   auto result = sim::launch(**module, memory, config);
-//   if (!result->findings.empty()) std::puts(result->findings[0].text().c_str());
+//   for (const sim::Finding &finding : result->findings) std::puts(finding.text().c_str());
+//
+// `attune sim` is this library behind a command line (cli/Sim.cpp).
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_DEVICE_SIM_SIMULATOR_H
@@ -22,9 +26,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace attune::sim {
@@ -51,6 +58,42 @@ struct EntryInfo {
   uint32_t instructions = 0;
   uint32_t registerSlots = 0; ///< 32-bit registers a thread holds in the simulator, after slots are shared
 };
+
+/// The value of one kernel argument, with what it is meant as.
+struct Argument {
+  enum class Kind {
+    Pointer, ///< for 8-byte parameters that are no floating-point numbers
+    Integer, ///< for integer and untyped (.b) parameters of its size
+    Float,   ///< for floating-point and untyped parameters of its size
+    Bytes,   ///< for any parameter of its size
+  };
+  Kind kind = Kind::Bytes;
+  std::vector<std::byte> bytes;
+
+  static Argument pointer(uint64_t address) { return make(Kind::Pointer, address); }
+  /// A number, or a struct that the kernel takes by value.
+  template <class T> static Argument of(const T &value) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    return make(std::is_integral_v<T>         ? Kind::Integer
+                : std::is_floating_point_v<T> ? Kind::Float
+                                              : Kind::Bytes,
+                value);
+  }
+
+private:
+  template <class T> static Argument make(Kind kind, const T &value) {
+    Argument a{kind, std::vector<std::byte>(sizeof(T))};
+    std::memcpy(a.bytes.data(), &value, sizeof(T));
+    return a;
+  }
+};
+
+/// Why `argument` cannot be passed as `param` ("expected ..., got ..."), or "".
+std::string mismatch(const Param &param, const Argument &argument);
+
+/// LaunchConfig::params of these arguments, in the order of the entry's parameters. The error names the first
+/// argument that does not fit, or the number of arguments.
+Result<std::vector<std::byte>> packArguments(const EntryInfo &entry, const std::vector<Argument> &arguments);
 
 class ModuleImpl;
 
@@ -188,6 +231,9 @@ struct Counters {
   uint64_t blocks = 0;
   double seconds = 0; ///< host time
 };
+
+/// Every counter but the seconds under a name for people, in a fixed order.
+std::vector<std::pair<std::string_view, uint64_t>> named(const Counters &counters);
 
 struct LaunchResult {
   std::vector<Finding> findings; ///< by PTX line

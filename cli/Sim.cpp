@@ -1,0 +1,379 @@
+//===- Sim.cpp - attune sim -----------------------------------------------===//
+//
+// Runs any PTX kernel on the simulated GPU and tells what its checkers found.
+//
+//===----------------------------------------------------------------------===//
+#include "cli/CommandLine.h"
+#include "cli/Output.h"
+#include "cli/SimArguments.h"
+#include "runtime/File.h"
+#include "runtime/device/sim/Simulator.h"
+
+#include <charconv>
+#include <cstdio>
+#include <iterator>
+#include <set>
+
+#include <fmt/format.h>
+
+namespace attune::cli {
+
+namespace {
+
+using Triple = std::array<uint32_t, 3>;
+
+std::string tripleText(const Triple &t) { return fmt::format("({}, {}, {})", t[0], t[1], t[2]); }
+std::string tripleJson(const Triple &t) { return fmt::format("[{},{},{}]", t[0], t[1], t[2]); }
+
+Result<std::string> readPtx(const std::string &path) {
+  if (path != "-")
+    return readFile(path);
+  std::string text;
+  char buffer[65536];
+  while (size_t got = std::fread(buffer, 1, sizeof(buffer), stdin))
+    text.append(buffer, got);
+  return text;
+}
+
+/// "8", "8,2" or "8,2,1".
+Triple triple(CommandLine &line, const std::string &name, const Triple &otherwise) {
+  if (!line.has(name))
+    return otherwise;
+  std::string text = line.text(name);
+  Triple t{1, 1, 1};
+  size_t n = 0;
+  bool good = true;
+  for (std::string_view rest = text; good; ++n) {
+    size_t comma = std::min(rest.find(','), rest.size());
+    std::string_view one = rest.substr(0, comma);
+    uint32_t value = 0;
+    auto [end, code] = std::from_chars(one.data(), one.data() + one.size(), value);
+    good = n < 3 && code == std::errc() && end == one.data() + one.size() && value > 0;
+    if (good)
+      t[n] = value;
+    if (comma >= rest.size())
+      break;
+    rest.remove_prefix(comma + 1);
+  }
+  if (good)
+    return t;
+  line.problem(
+      name,
+      fmt::format("expected one to three whole numbers from 1 up, such as 64 or 16,4,1, got '{}'", text));
+  return otherwise;
+}
+
+//===----------------------------------------------------------------------===//
+// --list
+//===----------------------------------------------------------------------===//
+
+std::string paramType(const sim::Param &p) {
+  return p.type == "b8" && p.size > 1 ? fmt::format(".align {} .b8[{}]", p.align, p.size) : "." + p.type;
+}
+
+std::string limitText(const sim::EntryInfo &e) {
+  if (e.reqntid[0])
+    return fmt::format(", blocks of {} threads", tripleText(e.reqntid));
+  if (e.maxntid[0])
+    return fmt::format(", at most {} threads a block", uint64_t(e.maxntid[0]) * e.maxntid[1] * e.maxntid[2]);
+  return "";
+}
+
+void printEntries(const sim::Module &module, bool json) {
+  if (json) {
+    std::vector<std::string> entries;
+    for (const sim::EntryInfo &e : module.entries()) {
+      std::vector<std::string> params;
+      for (const sim::Param &p : e.params)
+        params.push_back(JsonObject()
+                             .text("name", p.name)
+                             .text("type", p.type)
+                             .whole("offset", p.offset)
+                             .whole("size", p.size)
+                             .whole("align", p.align)
+                             .str());
+      JsonObject entry;
+      entry.text("name", e.name).raw("params", jsonList(params)).whole("instructions", e.instructions);
+      entry.whole("static_shared_bytes", e.staticSharedBytes).whole("local_bytes", e.localBytes);
+      if (e.maxntid[0])
+        entry.raw("maxntid", tripleJson(e.maxntid));
+      if (e.reqntid[0])
+        entry.raw("reqntid", tripleJson(e.reqntid));
+      entries.push_back(entry.str());
+    }
+    fmt::print("{}\n", JsonObject()
+                           .text("file", module.fileName())
+                           .text("target", module.target())
+                           .raw("entries", jsonList(entries))
+                           .str());
+    return;
+  }
+  fmt::print("{}: {}, {} {}\n", module.fileName(), module.target(), module.entries().size(),
+             module.entries().size() == 1 ? "entry" : "entries");
+  for (const sim::EntryInfo &e : module.entries()) {
+    fmt::print("\n{}\n", e.name);
+    for (size_t n = 0; n < e.params.size(); ++n)
+      fmt::print("  {:>3}  {:<18} {}\n", n, paramType(e.params[n]), e.params[n].name);
+    fmt::print("  {} instructions, {} bytes of static shared memory, {} bytes of local memory a thread{}\n",
+               e.instructions, e.staticSharedBytes, e.localBytes, limitText(e));
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Results
+//===----------------------------------------------------------------------===//
+
+std::string siteJson(const sim::Site &s) {
+  JsonObject json;
+  json.text("file", s.ptxFile).whole("line", s.ptxLine).text("instruction", s.instruction);
+  if (!s.sourceFile.empty())
+    json.text("source_file", s.sourceFile).whole("source_line", s.sourceLine);
+  return json.str();
+}
+
+std::string findingJson(const sim::Finding &f) {
+  JsonObject json;
+  json.text("kind", sim::name(f.kind)).text("message", f.message).raw("at", siteJson(f.site));
+  json.raw("block", tripleJson(f.block)).raw("thread", tripleJson(f.thread)).whole("warp", f.warp);
+  json.text("address", fmt::format("0x{:x}", f.address));
+  if (f.hasOther)
+    json.raw("other_at", siteJson(f.other)).whole("other_warp", f.otherWarp);
+  return json.whole("count", int64_t(f.count)).text("text", f.text()).str();
+}
+
+std::string countersJson(const sim::Counters &counters) {
+  JsonObject json;
+  for (auto [name, count] : sim::named(counters)) {
+    std::string key(name);
+    for (char &c : key)
+      c = c == ' ' || c == '-' ? '_' : c;
+    json.whole(key, int64_t(count));
+  }
+  return json.str();
+}
+
+/// What an output leaves to say: elements that the kernel never wrote.
+struct Written {
+  const SimOutput *output;
+  Array array;
+  size_t unwritten; ///< bytes
+};
+
+Result<Written> collect(const sim::GlobalMemory &memory, const SimOutput &output) {
+  Written w{&output, Array::zeros(output.type, output.shape), 0};
+  if (Status read = memory.read(w.array.bytes.data(), output.address, w.array.bytes.size()); !read)
+    return read.error();
+  Result<size_t> unwritten = memory.countUninitialised(output.address, w.array.bytes.size());
+  if (!unwritten)
+    return unwritten.error();
+  w.unwritten = *unwritten;
+  return w;
+}
+
+struct Job {
+  std::shared_ptr<const sim::Module> module;
+  sim::GlobalMemory memory;
+  SimArguments arguments{memory};
+  sim::LaunchConfig config;
+  bool json = false, counters = false;
+};
+
+void printJson(const Job &job, const sim::LaunchResult &result, const std::vector<Written> &outputs) {
+  JsonObject json;
+  json.text("file", job.module->fileName()).text("entry", job.config.entry);
+  json.raw("grid", tripleJson(job.config.grid)).raw("block", tripleJson(job.config.block));
+  std::vector<std::string> findings, files, notes;
+  for (const sim::Finding &f : result.findings)
+    findings.push_back(findingJson(f));
+  for (const Written &w : outputs)
+    files.push_back(JsonObject()
+                        .whole("argument", int64_t(w.output->argument))
+                        .text("file", w.output->path)
+                        .text("array", w.array.describe())
+                        .whole("unwritten_bytes", int64_t(w.unwritten))
+                        .str());
+  for (const std::string &note : result.notes)
+    notes.push_back(JsonObject().text("note", note).str());
+  json.raw("findings", jsonList(findings)).raw("outputs", jsonList(files));
+  json.raw("counters", countersJson(result.counters)).number("seconds", result.counters.seconds);
+  json.raw("notes", jsonList(notes)).boolean("checked", job.config.checks);
+  json.text("verdict", !result.findings.empty() ? "findings" : job.config.checks ? "clean" : "unchecked");
+  fmt::print("{}\n", json.str());
+}
+
+void printText(const Job &job, const sim::LaunchResult &result, const std::vector<Written> &outputs) {
+  for (const sim::Finding &f : result.findings)
+    fmt::print("{}\n", f.text());
+  if (job.counters)
+    for (auto [name, count] : sim::named(result.counters))
+      fmt::print("{:<20} {:>14}\n", name, count);
+  for (const Written &w : outputs) {
+    fmt::print("wrote {}: {}", w.output->path, w.array.describe());
+    if (w.unwritten)
+      fmt::print("; {} of its {} bytes were never written by the kernel and are 0", w.unwritten,
+                 w.array.bytes.size());
+    fmt::print("\n");
+  }
+  for (const std::string &note : result.notes)
+    fmt::print("note: {}\n", note);
+  size_t n = result.findings.size();
+  fmt::print("{}: {} blocks of {} threads, {} warp instructions in {:.3f} s: {}\n", job.config.entry,
+             result.counters.blocks, tripleText(job.config.block), result.counters.warpInstructions,
+             result.counters.seconds,
+             n                   ? fmt::format("{} finding{}", n, n == 1 ? "" : "s")
+             : job.config.checks ? std::string("no findings")
+                                 : std::string("no findings, with --no-checks"));
+}
+
+int runJob(const Job &job) {
+  Result<sim::LaunchResult> result = sim::launch(*job.module, const_cast<Job &>(job).memory, job.config);
+  if (!result)
+    return report(result.error());
+  std::vector<Written> outputs;
+  for (const SimOutput &output : job.arguments.outputs()) {
+    Result<Written> w = collect(job.memory, output);
+    if (!w)
+      return report(w.error());
+    Uninterrupted untilRenamed;
+    if (Status wrote = writeNpy(output.path, w->array); !wrote)
+      return report(wrote.error());
+    outputs.push_back(std::move(*w));
+  }
+  job.json ? printJson(job, *result, outputs) : printText(job, *result, outputs);
+  return result->findings.empty() ? 0 : 1;
+}
+
+/// The entry that is meant, or null after a problem was told.
+const sim::EntryInfo *chooseEntry(CommandLine &line, const sim::Module &module) {
+  const std::vector<sim::EntryInfo> &all = module.entries();
+  if (!line.has("--entry") && all.size() == 1)
+    return &all[0];
+  if (!line.has("--entry") || all.empty()) {
+    std::string names;
+    for (const sim::EntryInfo &e : all)
+      names += (names.empty() ? "" : ", ") + e.name;
+    line.problem("--entry", fmt::format("expected one of the file's entries ({}), got none",
+                                        names.empty() ? "it has none" : names));
+    return nullptr;
+  }
+  Result<const sim::EntryInfo *> entry = module.entry(line.text("--entry"));
+  if (entry)
+    return *entry;
+  line.problem(entry.error());
+  return nullptr;
+}
+
+void readArguments(CommandLine &line, Job &job, const sim::EntryInfo &entry) {
+  std::vector<std::string> texts = line.texts("--arg");
+  if (texts.size() != entry.params.size()) {
+    std::string params;
+    for (const sim::Param &p : entry.params)
+      params += fmt::format("{}{} {}", params.empty() ? "" : ", ", paramType(p), p.name);
+    line.problem("--arg", fmt::format("expected {} for the parameters of '{}' ({}), got {}",
+                                      entry.params.size(), entry.name, params, texts.size()));
+  }
+  std::vector<sim::Argument> arguments;
+  for (size_t n = 0; n < texts.size(); ++n) {
+    std::string name = fmt::format("--arg {} (argument {})", texts[n], n);
+    Result<sim::Argument> argument = job.arguments.read(texts[n]);
+    if (!argument) {
+      line.problem(name, argument.error().message);
+      continue;
+    }
+    if (std::string why = n < entry.params.size() ? sim::mismatch(entry.params[n], *argument) : "";
+        !why.empty())
+      line.problem(name, why);
+    arguments.push_back(std::move(*argument));
+  }
+  std::set<std::string> paths;
+  for (const SimOutput &output : job.arguments.outputs())
+    if (!paths.insert(output.path).second)
+      line.problem("--arg",
+                   fmt::format("expected one argument for each output file, got two for {}", output.path));
+  if (Result<std::vector<std::byte>> packed = sim::packArguments(entry, arguments))
+    job.config.params = std::move(*packed);
+}
+
+int runCommand(CommandLine &line) {
+  Job job;
+  std::string path = line.text("FILE");
+  job.json = line.has("--json");
+  job.counters = line.has("--counters");
+  job.config.mode = sim::Mode(line.choice("--mode", {"eager", "lazy", "random"}, 0));
+  job.config.seed = uint64_t(line.whole("--seed", 0, 0, int64_t(1) << 53));
+  job.config.threads = unsigned(line.whole("--threads", 0, 0, 1024));
+  job.config.dynamicShared = uint32_t(line.whole("--smem", 0, 0, 1 << 20));
+  job.config.checks = !line.has("--no-checks");
+  job.config.maxInstructionsPerWarp = uint64_t(
+      line.whole("--max-instructions", int64_t(job.config.maxInstructionsPerWarp), 1, int64_t(1) << 53));
+  job.config.grid = triple(line, "--grid", {1, 1, 1});
+  if (path.empty())
+    line.problem("FILE", "expected a PTX file, or - for standard input, got none");
+  if (line.has("--seed") && job.config.mode != sim::Mode::Random)
+    line.problem("--seed", "expected it with --mode random only");
+  // A mistake in the options may have made a wrong word the file.
+  if (Status good = line.problems(); !good)
+    return report(good.error());
+  Result<std::string> text = readPtx(path);
+  if (!text)
+    return report(text.error());
+  Result<std::shared_ptr<const sim::Module>> module = sim::parseModule(*text, path == "-" ? "<stdin>" : path);
+  if (!module)
+    return report(module.error());
+  job.module = *module;
+  if (line.has("--list")) {
+    printEntries(*job.module, job.json);
+    return 0;
+  }
+  const sim::EntryInfo *entry = chooseEntry(line, *job.module);
+  job.config.block = triple(line, "--block", entry && entry->reqntid[0] ? entry->reqntid : Triple{1, 1, 1});
+  if (entry && !line.has("--block") && !entry->reqntid[0])
+    line.problem(
+        "--block",
+        fmt::format("expected the threads of a block for '{}', which states none (.reqntid)", entry->name));
+  if (entry) {
+    job.config.entry = entry->name;
+    readArguments(line, job, *entry);
+  }
+  if (Status good = line.problems(); !good)
+    return report(good.error());
+  return runJob(job);
+}
+
+const char *const footer = R"(
+Every output is written whole or not at all, also when there are findings; elements that the kernel never
+wrote are 0. Addresses, results and findings are the same in every run, whatever the number of threads.
+Findings go to standard output; exit status 0: none, 1: some, 2: bad usage, bad PTX or a launch that cannot
+be, 3: something is missing.
+
+Examples
+  attune sim k.ptx --list
+  attune sim k.ptx --entry add --grid 4 --block 256 --arg in:a.npy --arg in:b.npy --arg out:c.npy:f32[1024]
+      --arg u32:1024 --mode random --seed 7 --counters)";
+
+} // namespace
+
+Run addSim(CLI::App &parent) {
+  auto line = CommandLine::add(parent, "sim", "run any PTX kernel on the simulated GPU and find its faults");
+  line->option("FILE", "", "a PTX file, or - for standard input");
+  line->flag("--list", "print the file's entries with their parameters, and run nothing");
+  const char *launch = "The launch";
+  line->option("--entry", "NAME", "the kernel (the file's only one)", launch);
+  line->option("--grid", "X[,Y[,Z]]", "blocks (1)", launch);
+  line->option("--block", "X[,Y[,Z]]", "threads of a block (.reqntid)", launch);
+  line->option("--smem", "BYTES", "dynamic shared memory of a block (0)", launch);
+  line->option("--arg", "ARGUMENT", "the next parameter's value: see below", launch);
+  line->option("--mode", "eager|lazy|random",
+               "when asynchronous copies land: at once, only when a wait says so, or by the seed, which also "
+               "shuffles the warps (eager)");
+  line->option("--seed", "N", "of --mode random (0)");
+  line->option("--threads", "N", "host threads (all cores)");
+  line->option("--max-instructions", "N", "of a warp; beyond it counts as an endless loop (400000000)");
+  line->flag("--no-checks", "only keep accesses inside their buffers; several times as fast at best");
+  line->flag("--counters", "print instructions by class, bytes by space, bank conflicts, divergence, waits");
+  line->flag("--json", "print one JSON object");
+  line->footer(std::string(simArgumentHelp) + "\n" + footer);
+  return [line] { return runCommand(*line); };
+}
+
+} // namespace attune::cli
