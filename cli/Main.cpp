@@ -67,7 +67,7 @@ int runCommand(int argc, char **argv) {
   app.get_formatter()->column_width(36);
   app.allow_extras();
   std::vector<std::pair<CLI::App *, Run>> commands;
-  for (auto add : {addCompile, addRun, addSim, addDevices, addDoctor}) {
+  for (auto add : {addCompile, addRun, addSim, addCache, addDevices, addDoctor}) {
     Run run = add(app);
     CLI::App *command = app.get_subcommands({}).back();
     command->allow_extras(); // CommandLine::problems tells about them, with the nearest flag

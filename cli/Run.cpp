@@ -129,7 +129,8 @@ void completeShape(CommandLine &line, Shape &shape) {
 Job readJob(CommandLine &line) {
   Job job;
   job.request.spec = line.readSpec();
-  job.request.target = Target(line.choice("--target", {"ptx", "cuda"}, 0));
+  if (line.has("--target"))
+    job.request.target = Target(line.choice("--target", {"ptx", "cuda"}, 0));
   job.request.dumpDir = line.text("--dump-dir");
   job.device.which = line.text("--device", "auto");
   if (!job.device.which.starts_with("cuda:")) // whose number openDevice reads

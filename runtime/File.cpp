@@ -1,9 +1,12 @@
 //===- File.cpp - whole files, read and written safely --------------------===//
 #include "runtime/File.h"
 
+#include "runtime/FileLock.h"
+
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -12,6 +15,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,12 +82,32 @@ Result<std::string> readFile(const std::string &path) {
   return text;
 }
 
+namespace {
+
+uint64_t randomBits() {
+  uint64_t bits = 0;
+  if (::getrandom(&bits, sizeof bits, GRND_NONBLOCK) == sizeof bits)
+    return bits;
+  static std::atomic<uint64_t> serial = 0;
+  return uint64_t(std::chrono::system_clock::now().time_since_epoch().count()) * 1000 + serial++;
+}
+
+} // namespace
+
 Status writeFileAtomically(const std::string &path, const std::vector<std::string_view> &parts, int mode) {
-  static std::atomic<unsigned> serial = 0;
-  std::string temporary = fmt::format("{}.tmp-{}-{}", path, ::getpid(), serial++);
-  int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+  // Process numbers repeat, on other machines of a network file system and in containers, and a killed
+  // process leaves its file: only a random name is surely free.
+  std::string temporary;
+  int descriptor = -1;
+  for (int attempt = 0; descriptor < 0 && attempt < 16; ++attempt) {
+    temporary = fmt::format("{}{}{:016x}", path, temporaryMark, randomBits());
+    descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (descriptor < 0 && errno != EEXIST)
+      break;
+  }
   if (descriptor < 0)
     return badInput(fmt::format("{}: cannot create: {}", path, errorText(errno)));
+  lockDescriptor(descriptor); // so that who cleans up sees that it is being written
   int failed = 0;
   for (std::string_view part : parts) {
     while (!part.empty() && !failed) {

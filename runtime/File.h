@@ -40,6 +40,10 @@ private:
 
 Result<std::string> readFile(const std::string &path);
 
+/// Stands in the name of files that writeFileAtomically has begun: PATH.tmp-0123456789abcdef. While it writes
+/// one it holds a lock on it; without one, its writer is gone.
+inline constexpr std::string_view temporaryMark = ".tmp-";
+
 /// Writes the parts, one after the other, to a temporary name in the same folder, then renames it to
 /// `path`. On any error the temporary file is gone and `path` is as it was. `mode` is cut by the umask.
 Status writeFileAtomically(const std::string &path, const std::vector<std::string_view> &parts, int mode);

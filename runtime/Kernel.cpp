@@ -54,6 +54,24 @@ constexpr const char *logName = "assembler.log";
 
 } // namespace
 
+double StageClock::lap() {
+  auto now = std::chrono::steady_clock::now();
+  double ms = std::chrono::duration<double, std::milli>(now - last).count();
+  last = now;
+  return ms;
+}
+
+CacheKey requestKey(const AttentionSpec &spec, const Arch &arch, Target target) {
+  CacheKey key;
+  key.add("attune", ATTUNE_VERSION);
+  key.add("launch", launchInterface);
+  key.add("spec", codeKey(spec));
+  key.add("arch", arch.name);
+  key.add("target", nameOf(target));
+  key.endRequest();
+  return key;
+}
+
 const char *nameOf(Target target) { return target == Target::PTX ? "ptx" : "cuda"; }
 
 std::string describe(const Schedule &schedule) {

@@ -10,8 +10,12 @@
 #include "compiler/Compiler.h"
 #include "runtime/cache/Cache.h"
 
+#include <chrono>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace attune {
 
@@ -39,6 +43,33 @@ struct CompiledKernel {
   /// Blocks of it that fit in one multiprocessor of its architecture; nothing with no report.
   std::optional<int> blocksPerSm() const;
 };
+
+/// Milliseconds of each stage that ran, in order: ("generate", 41.2), ("ptxas", 210.0).
+using StageTimes = std::vector<std::pair<std::string, double>>;
+
+/// Milliseconds since it was made or last asked.
+class StageClock {
+public:
+  double lap();
+
+private:
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+};
+
+struct BuiltKernel {
+  CompiledKernel kernel;
+  bool fromCache = false;
+  std::string cacheFile; ///< where the entry lies; empty with no cache
+  StageTimes times;
+  std::vector<std::string> notes; ///< what did not work and was gone without: unusable entry, full disk
+};
+
+/// The binary interface between kernels and launches: ForwardParams and what the grid means. It changes with
+/// them, so that a program never launches a kernel of another one.
+inline constexpr std::string_view launchInterface = "forward 1";
+
+/// What is asked of a kernel: the first part of its cache key.
+CacheKey requestKey(const AttentionSpec &spec, const Arch &arch, Target target);
 
 const char *nameOf(Target target); ///< "ptx", "cuda"
 /// "block_q 128, block_kv 64, stages 2, warps 4".

@@ -1,13 +1,12 @@
 //===- Runner.cpp - from a spec and arrays to outputs ---------------------===//
 #include "runtime/Runner.h"
 
-#include "compiler/spec/KernelParams.h"
+#include "runtime/Planning.h"
 #include "runtime/reference/Compare.h"
 
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
 
 #include <fmt/format.h>
 
@@ -15,149 +14,8 @@ namespace attune {
 namespace {
 
 using reference::Problem;
-using reference::Strides;
 
-/// One array of a problem as the checks see it.
-struct View {
-  const char *name;
-  const Strides *strides;
-  int64_t batch, heads, rows, dim;
-  bool isOutput;
-};
-
-std::vector<View> viewsOf(const AttentionSpec &spec, const Problem &p) {
-  std::vector<View> views = {{"q", &p.q, p.batch, p.headsQ, p.lengthQ, spec.headDimQk, false},
-                             {"k", &p.k, p.batch, p.headsKv, p.lengthKv, spec.headDimQk, false},
-                             {"v", &p.v, p.batch, p.headsKv, p.lengthKv, spec.headDimV, false},
-                             {"o", &p.o, p.batch, p.headsQ, p.lengthQ, spec.headDimV, true}};
-  if (spec.lse)
-    views.push_back({"lse", &p.lse, p.batch, p.headsQ, p.lengthQ, 1, true});
-  return views;
-}
-
-/// Elements from the first to the last; nothing if 64 bits cannot count their bytes.
-std::optional<int64_t> spanOf(const View &view) {
-  int64_t last = view.dim;
-  for (auto [stride, extent] : {std::pair{view.strides->batch, view.batch},
-                                {view.strides->head, view.heads},
-                                {view.strides->row, view.rows}}) {
-    int64_t reach;
-    if (__builtin_mul_overflow(stride, extent - 1, &reach) || __builtin_add_overflow(last, reach, &last))
-      return std::nullopt;
-  }
-  return last <= INT64_MAX / 4 ? std::optional<int64_t>(last) : std::nullopt;
-}
-
-/// Whether two (batch, head, row) of an output share an element. Exact for strides that nest, which all real
-/// layouts do; others are taken to overlap.
-bool overlaps(const View &view) {
-  std::array<std::pair<int64_t, int64_t>, 3> axes = {
-      {{view.strides->batch, view.batch}, {view.strides->head, view.heads}, {view.strides->row, view.rows}}};
-  std::sort(axes.begin(), axes.end());
-  int64_t span = view.dim;
-  for (auto [stride, extent] : axes) {
-    if (extent == 1)
-      continue;
-    if (stride < span)
-      return true;
-    span = stride * (extent - 1) + span;
-  }
-  return false;
-}
-
-void checkArray(const View &view, std::string &errors) {
-  auto error = [&](const std::string &text) { errors += text + "\n"; };
-  struct Named {
-    const char *name;
-    int64_t stride, extent;
-  };
-  bool isLse = view.dim == 1 && std::strcmp(view.name, "lse") == 0;
-  for (const Named &axis :
-       {Named{"batch", view.strides->batch, view.batch}, Named{"head", view.strides->head, view.heads},
-        Named{"row", view.strides->row, view.rows}}) {
-    if (axis.stride < 0)
-      error(fmt::format("error: expected a {} stride of {} that is not negative, got {}", axis.name,
-                        view.name, axis.stride));
-    else if (!isLse && axis.extent > 1 && axis.stride % 8 != 0)
-      error(
-          fmt::format("error: expected a {} stride of {} that is a multiple of 8 elements (16 bytes), got {}",
-                      axis.name, view.name, axis.stride));
-  }
-  // Kernels multiply a row number by the row's bytes in 32 x 32 -> 64 bits.
-  constexpr int64_t maxRowStride = int64_t(1) << 30;
-  if (!isLse && view.rows > 1 && view.strides->row >= maxRowStride)
-    error(fmt::format("error: expected a row stride of {} below {} elements, got {}", view.name, maxRowStride,
-                      view.strides->row));
-  if (isLse && view.rows > 1 && view.strides->row != 1)
-    error(fmt::format("error: expected adjacent rows of lse (row stride 1), got {}", view.strides->row));
-  if (!spanOf(view))
-    error(fmt::format("error: expected strides of {} whose bytes 64 bits count", view.name));
-  else if (view.isOutput && overlaps(view))
-    error(fmt::format(
-        "error: expected strides of {} that keep its elements apart, got batch {}, head {}, row {}",
-        view.name, view.strides->batch, view.strides->head, view.strides->row));
-}
-
-/// CUDA's major version, of the driver or of the tool that made a cubin ("ptxas 13.0.88").
-int majorOf(const std::string &assembler) {
-  size_t digit = assembler.find_first_of("0123456789");
-  return digit == std::string::npos ? 0 : std::atoi(assembler.c_str() + digit);
-}
-
-/// The newest PTX ISA that a driver reads, as the PTX documentation's table of releases has it.
-int newestIsaOf(int driverVersion) {
-  struct Row {
-    int driver, isa;
-  };
-  constexpr Row rows[] = {{13000, 90}, {12090, 88}, {12080, 87}, {12070, 86}, {12050, 85},
-                          {12040, 84}, {12030, 83}, {12020, 82}, {12010, 81}, {12000, 80}};
-  if (driverVersion >= 13010)
-    return 90 + driverVersion % 1000 / 10;
-  for (const Row &row : rows)
-    if (driverVersion >= row.driver)
-      return row.isa;
-  return 0;
-}
-
-/// Decides what is loaded, and says why.
-Status chooseImage(const Device &device, const CompiledKernel &kernel, Plan &plan) {
-  const DeviceInfo &info = device.info();
-  if (info.kind == DeviceKind::Sim) {
-    plan.image = ImageKind::PTX;
-    plan.imageWhy = kernel.text.target == Target::CUDA
-                        ? fmt::format("PTX of {}, interpreted", kernel.assembler)
-                        : "PTX, interpreted";
-    return success();
-  }
-  std::string whyNot;
-  if (kernel.cubin.empty())
-    whyNot = "ptxas was not found";
-  else if (!device.takes(ImageKind::Cubin))
-    whyNot = fmt::format("a cubin of {} does not run on compute capability {}.{}", info.arch.name,
-                         info.computeCapability / 10, info.computeCapability % 10);
-  else if (majorOf(kernel.assembler) > info.driverVersion / 1000)
-    whyNot = fmt::format("{} is newer than the driver (CUDA {}.{})", kernel.assembler,
-                         info.driverVersion / 1000, info.driverVersion % 1000 / 10);
-  if (whyNot.empty()) {
-    plan.image = ImageKind::Cubin;
-    plan.imageWhy = fmt::format("cubin by {}", kernel.assembler);
-    return success();
-  }
-  plan.image = ImageKind::PTX;
-  plan.imageWhy = fmt::format("PTX, assembled by the driver: {}", whyNot);
-  int isa = ptxIsaOf(kernel.ptx), newest = newestIsaOf(info.driverVersion);
-  if (isa > newest)
-    return missing(fmt::format(
-        "the kernel's PTX is ISA {}.{}, the driver (CUDA {}.{}) reads up to {}.{} ({}); use "
-        "target ptx, a newer driver, or {} of the driver's release",
-        isa / 10, isa % 10, info.driverVersion / 1000, info.driverVersion % 1000 / 10, newest / 10,
-        newest % 10, whyNot, kernel.text.target == Target::CUDA ? "an NVRTC" : "a ptxas"));
-  return success();
-}
-
-TensorParams tensorParams(DeviceAddress base, const Strides &strides) {
-  return {base, strides.batch, strides.head, strides.row};
-}
+ProblemShape shapeOf(const Problem &p) { return {p.batch, p.headsQ, p.headsKv, p.lengthQ, p.lengthKv}; }
 
 /// Device memory of an output, filled with a pattern that no kernel writes.
 template <typename T>
@@ -168,60 +26,40 @@ Status poison(Device &device, const DeviceBuffer &buffer, std::vector<T> &host, 
 
 } // namespace
 
-Status validateProblem(const AttentionSpec &spec, const Problem &p) {
-  std::string errors;
-  // The kernels compare 32-bit positions that may lie a window and a tile beyond the lengths.
-  constexpr int maxLength = 1 << 30, maxGrid = 65535;
-  auto within = [&](const char *name, int value, int most, const char *why) {
-    if (value < 1 || value > most)
-      errors += fmt::format("error: expected {} in 1..{}{}, got {}\n", name, most, why, value);
-  };
-  within("batch", p.batch, maxGrid, " (the grid's z)");
-  within("heads_q", p.headsQ, maxGrid, " (the grid's y)");
-  within("heads_kv", p.headsKv, maxGrid, "");
-  within("len_q", p.lengthQ, maxLength, "");
-  within("len_kv", p.lengthKv, maxLength, "");
-  if (p.headsKv > 0 && p.headsQ % p.headsKv != 0)
-    errors += fmt::format("error: expected heads_q to be a multiple of heads_kv, got {} and {}\n", p.headsQ,
-                          p.headsKv);
-  if (errors.empty())
-    for (const View &view : viewsOf(spec, p))
-      checkArray(view, errors);
-  if (errors.empty())
-    return success();
-  errors.pop_back();
-  return badInput(errors);
-}
-
-SpanLengths spanLengths(const AttentionSpec &spec, const Problem &problem) {
-  SpanLengths lengths{};
-  int64_t *fields[] = {&lengths.q, &lengths.k, &lengths.v, &lengths.o, &lengths.lse};
-  size_t i = 0;
-  for (const View &view : viewsOf(spec, problem))
-    *fields[i++] = spanOf(view).value_or(0);
-  return lengths;
-}
-
 Result<Plan> planKernel(Device &device, const Toolchain &tools, const Cache &cache, const AttentionSpec &spec,
-                        Target target, const Problem &problem, const std::string &dumpDir) {
+                        std::optional<Target> target, const Problem &problem, const std::string &dumpDir,
+                        const Advisor &advisor) {
   if (Status valid = validateProblem(spec, problem); !valid)
     return valid.error();
   Plan plan;
   plan.device = device.info();
+  Decision decision = decide(spec, target, shapeOf(problem), plan.device, advisor);
   CompileOptions options;
   options.arch = plan.device.arch;
-  options.target = target;
   options.dumpDir = dumpDir;
-  Result<BuiltKernel> built = buildKernel(spec, options, CubinNeed::IfPossible, tools, cache);
+  auto build = [&] {
+    options.target = decision.target;
+    return buildKernel(decision.spec, options, CubinNeed::IfPossible, tools, cache);
+  };
+  Result<BuiltKernel> built = build();
+  if (!built && !decision.why.empty()) {
+    undo(decision, spec, target, built.error());
+    built = build();
+  }
   if (!built)
     return built.error();
   plan.built = std::move(*built);
+  if (!decision.why.empty())
+    plan.built.kernel.text.why = decision.why;
   const CompiledKernel &kernel = plan.built.kernel;
-  if (Status chosen = chooseImage(device, kernel, plan); !chosen)
-    return chosen.error();
-  uint32_t blockQ = uint32_t(kernel.text.schedule.blockQ);
-  plan.grid = {(uint32_t(problem.lengthQ) + blockQ - 1) / blockQ, uint32_t(problem.headsQ),
-               uint32_t(problem.batch)};
+  if (!decision.note.empty())
+    plan.built.notes.push_back(decision.note);
+  Result<ImageChoice> image = chooseImage(device, kernel);
+  if (!image)
+    return image.error();
+  plan.image = image->kind;
+  plan.imageWhy = image->why;
+  plan.grid = forwardGrid(kernel.text.schedule, problem);
   plan.block = {uint32_t(kernel.text.threads), 1, 1};
   if (const std::optional<Resources> &used = kernel.resources) {
     plan.registers = used->registers;
@@ -242,7 +80,8 @@ Result<RunResult> runAttention(Device &device, const Toolchain &tools, const Cac
                                const RunRequest &request) {
   const AttentionSpec &spec = request.spec;
   const Problem &problem = request.problem;
-  Result<Plan> planned = planKernel(device, tools, cache, spec, request.target, problem, request.dumpDir);
+  Result<Plan> planned =
+      planKernel(device, tools, cache, spec, request.target, problem, request.dumpDir, request.advisor);
   if (!planned)
     return planned.error();
   SpanLengths lengths = spanLengths(spec, problem);
@@ -319,16 +158,9 @@ Result<RunResult> runAttention(Device &device, const Toolchain &tools, const Cac
     return poisoned.error();
   result.times.emplace_back("copy in", clock.lap());
 
-  ForwardParams params{};
-  params.q = tensorParams(buffers[0].address(), problem.q);
-  params.k = tensorParams(buffers[1].address(), problem.k);
-  params.v = tensorParams(buffers[2].address(), problem.v);
-  params.o = tensorParams(o->address(), problem.o);
-  if (spec.lse)
-    params.lse = tensorParams(lse->address(), problem.lse);
-  params.lengthQ = problem.lengthQ;
-  params.lengthKv = problem.lengthKv;
-  params.headsPerKvHead = problem.headsQ / problem.headsKv;
+  ForwardParams params =
+      forwardParams(problem, {buffers[0].address(), buffers[1].address(), buffers[2].address(), o->address(),
+                              spec.lse ? lse->address() : 0});
   Launch launch{*entry, plan.grid, plan.block, uint32_t(kernel.text.sharedBytes),
                 std::as_bytes(std::span(&params, 1))};
   Status launched = device.launch(launch);

@@ -7,6 +7,8 @@
 #ifndef ATTUNE_RUNTIME_RUNNER_H
 #define ATTUNE_RUNTIME_RUNNER_H
 
+#include "runtime/Advice.h"
+#include "runtime/ForwardLaunch.h"
 #include "runtime/device/Device.h"
 #include "runtime/jit/KernelBuild.h"
 #include "runtime/reference/Problem.h"
@@ -21,7 +23,7 @@ namespace attune {
 
 /// What will run, decided before anything is launched.
 struct Plan {
-  BuiltKernel built;
+  BuiltKernel built; ///< its `why` is the advisor's, if advice was taken
   DeviceInfo device;
   ImageKind image = ImageKind::PTX; ///< what is loaded
   std::string imageWhy;             ///< "cubin by ptxas 13.0.88", "PTX, assembled by the driver: no ptxas"
@@ -33,10 +35,11 @@ struct Plan {
 /// One problem. Strides count elements; every array's element (0, 0, 0, 0) is its span's first.
 struct RunRequest {
   AttentionSpec spec;
-  Target target = Target::PTX;
+  std::optional<Target> target; ///< nothing: the advisor's, else ptx
   reference::Problem problem;
   std::span<const uint16_t> q, k, v; ///< elements of the spec's dtype, as bits
   std::string dumpDir;               ///< passed on to the compiler
+  Advisor advisor = {};              ///< asked for what the spec leaves open; may be empty
 };
 
 /// What came out. Elements that the kernel did not write hold reference::unwritten16 or unwritten32.
@@ -49,20 +52,10 @@ struct RunResult {
   std::vector<std::string> notes;         ///< the build's, and the simulator's
 };
 
-/// Whether the kernels of `spec` can run `problem`: positive lengths and counts, heads_q a multiple of
-/// heads_kv, strides of multiples of 8 elements that are not negative, row strides below 2^30, outputs that
-/// do not overlap, the grid's limits. One error with a line for each mistake.
-Status validateProblem(const AttentionSpec &spec, const reference::Problem &problem);
-
-/// Elements from the first to the last that the problem touches: how long each array's span must be.
-struct SpanLengths {
-  int64_t q, k, v, o, lse;
-};
-SpanLengths spanLengths(const AttentionSpec &spec, const reference::Problem &problem);
-
-/// Compiles for the device and decides what is loaded.
+/// Compiles for the device and decides what is loaded. `target` nothing: the advisor's, else ptx.
 Result<Plan> planKernel(Device &device, const Toolchain &tools, const Cache &cache, const AttentionSpec &spec,
-                        Target target, const reference::Problem &problem, const std::string &dumpDir = "");
+                        std::optional<Target> target, const reference::Problem &problem,
+                        const std::string &dumpDir = "", const Advisor &advisor = {});
 
 /// Plans and runs. On the simulator a fault of the kernel is an error of kind Verification that names the PTX
 /// line and the tile op.

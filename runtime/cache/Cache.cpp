@@ -4,10 +4,15 @@
 #include "runtime/File.h"
 #include "runtime/cache/Checksum.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <ctime>
+#include <thread>
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,17 +43,54 @@ Status makeFolder(const std::string &folder) {
   return success();
 }
 
-/// Whether anybody else could have written `path`: what is loaded from it runs on the user's GPU.
-Status trust(const std::string &path) {
-  struct stat status{};
-  if (::stat(path.c_str(), &status) != 0)
-    return badInput(fmt::format("{}: {}", path, errorText(errno)));
-  if (status.st_uid != ::geteuid())
-    return badInput(
-        fmt::format("{}: expected user {} to own it, got user {}", path, ::geteuid(), status.st_uid));
-  if (status.st_mode & 022)
-    return badInput(fmt::format("{}: others can write to it; `chmod go-w` it", path));
-  return success();
+/// More than any kernel with its texts: what claims to be longer is no entry, and is not read.
+constexpr int64_t maxEntry = int64_t(256) << 20;
+
+/// A hit marks its entry as used, for `attune cache gc`; more often than this is of no use to it.
+constexpr int64_t usedResolution = 3600;
+
+struct OpenFile {
+  int descriptor;
+  ~OpenFile() {
+    if (descriptor >= 0)
+      ::close(descriptor);
+  }
+};
+
+/// The header: the parts' names and sizes, the key first. Takes it off the front of `bytes`.
+Result<std::vector<std::pair<std::string, size_t>>> takeParts(std::string_view &bytes) {
+  std::vector<std::pair<std::string, size_t>> parts;
+  for (;;) {
+    std::optional<std::string_view> line = takeLine(bytes);
+    if (!line)
+      return badInput("its list of parts has no end");
+    if (line->empty())
+      break;
+    size_t space = line->rfind(' ');
+    size_t size = 0;
+    if (space == std::string_view::npos ||
+        std::from_chars(line->data() + space + 1, line->data() + line->size(), size).ptr !=
+            line->data() + line->size())
+      return badInput("its list of parts is malformed");
+    parts.emplace_back(line->substr(0, space), size);
+  }
+  if (parts.empty() || parts.front().first != "key")
+    return badInput("its first part is not a key");
+  return parts;
+}
+
+/// Takes the first two lines off the front; gives the checksum that the second one names.
+Result<std::string_view> takeChecksum(std::string_view &bytes) {
+  if (!bytes.starts_with(firstLine)) {
+    if (bytes.starts_with(anyVersion))
+      return badInput("it has the format of another version of attune");
+    return badInput(bytes.empty() ? "it is empty" : "it is not a cache entry");
+  }
+  bytes.remove_prefix(firstLine.size());
+  std::optional<std::string_view> check = takeLine(bytes);
+  if (!check || !check->starts_with("crc64 "))
+    return badInput("it ends in its header");
+  return check->substr(6);
 }
 
 } // namespace
@@ -62,6 +104,10 @@ void CacheKey::add(std::string_view name, std::string_view value) {
 }
 
 std::string CacheKey::hash() const { return sha256(lines); }
+
+std::string CacheKey::requestHash() const {
+  return sha256(std::string_view(lines).substr(0, requestBytes)).substr(0, 16);
+}
 
 const std::string *CacheEntry::find(std::string_view name) const {
   for (const auto &[known, bytes] : artefacts)
@@ -86,39 +132,19 @@ std::string serializeEntry(const CacheEntry &entry) {
 }
 
 Result<CacheEntry> parseEntry(std::string_view bytes) {
-  if (!bytes.starts_with(firstLine)) {
-    if (bytes.starts_with(anyVersion))
-      return badInput("it has the format of another version of attune");
-    return badInput("it is not a cache entry");
-  }
-  bytes.remove_prefix(firstLine.size());
-  std::optional<std::string_view> check = takeLine(bytes);
-  if (!check || !check->starts_with("crc64 "))
-    return badInput("it ends in its header");
-  if (check->substr(6) != fmt::format("{:016x}", crc64(bytes)))
+  Result<std::string_view> check = takeChecksum(bytes);
+  if (!check)
+    return check.error();
+  if (*check != fmt::format("{:016x}", crc64(bytes)))
     return badInput("its checksum does not match: it is damaged or cut short");
 
   // From here on the bytes are as they were written; the checks are for a writer with a bug.
   CacheEntry entry;
-  std::vector<std::pair<std::string, size_t>> parts;
-  for (;;) {
-    std::optional<std::string_view> line = takeLine(bytes);
-    if (!line)
-      return badInput("its list of parts has no end");
-    if (line->empty())
-      break;
-    size_t space = line->rfind(' ');
-    size_t size = 0;
-    if (space == std::string_view::npos ||
-        std::from_chars(line->data() + space + 1, line->data() + line->size(), size).ptr !=
-            line->data() + line->size())
-      return badInput("its list of parts is malformed");
-    parts.emplace_back(line->substr(0, space), size);
-  }
-  if (parts.empty() || parts.front().first != "key")
-    return badInput("its first part is not a key");
-  for (size_t i = 0; i < parts.size(); ++i) {
-    auto &[name, size] = parts[i];
+  auto parts = takeParts(bytes);
+  if (!parts)
+    return parts.error();
+  for (size_t i = 0; i < parts->size(); ++i) {
+    auto &[name, size] = (*parts)[i];
     if (size > bytes.size())
       return badInput(fmt::format("part '{}' is longer than the file", name));
     if (i == 0)
@@ -132,6 +158,23 @@ Result<CacheEntry> parseEntry(std::string_view bytes) {
   return entry;
 }
 
+Result<CacheHead> parseHead(std::string_view bytes) {
+  if (Result<std::string_view> check = takeChecksum(bytes); !check)
+    return check.error();
+  auto parts = takeParts(bytes);
+  if (!parts)
+    return parts.error();
+  CacheHead head;
+  if (parts->front().second > bytes.size())
+    return badInput("it ends in its key");
+  head.key = bytes.substr(0, parts->front().second);
+  bytes.remove_prefix(head.key.size());
+  head.parts.assign(parts->begin() + 1, parts->end());
+  if (!head.parts.empty() && head.parts[0].first == "metadata.json" && head.parts[0].second <= bytes.size())
+    head.metadata = bytes.substr(0, head.parts[0].second);
+  return head;
+}
+
 Cache Cache::ofUser() {
   if (const char *folder = std::getenv("ATTUNE_CACHE_DIR"))
     return Cache(folder);
@@ -143,7 +186,55 @@ Cache Cache::ofUser() {
 }
 
 std::string Cache::fileOf(const CacheKey &key) const {
-  return enabled() ? fmt::format("{}/{}.attune", directory, key.hash()) : "";
+  return enabled() ? fmt::format("{}/{}-{}.attune", directory, key.requestHash(), key.hash()) : "";
+}
+
+Status checkTrust(const std::string &path, int descriptor) {
+  struct stat status{};
+  if ((descriptor < 0 ? ::stat(path.c_str(), &status) : ::fstat(descriptor, &status)) != 0)
+    return badInput(fmt::format("{}: {}", path, errorText(errno)));
+  if (status.st_uid != ::geteuid())
+    return badInput(
+        fmt::format("{}: expected user {} to own it, got user {}", path, ::geteuid(), status.st_uid));
+  if (status.st_mode & 022)
+    return badInput(fmt::format("{}: others can write to it; `chmod go-w` it", path));
+  return success();
+}
+
+Result<CacheEntry> Cache::load(const std::string &path) const {
+  if (Status trusted = checkTrust(directory); !trusted)
+    return trusted.error();
+  // Without O_NONBLOCK a pipe in the entry's place would wait for a writer.
+  OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  struct stat status{};
+  if (file.descriptor < 0 || ::fstat(file.descriptor, &status) != 0)
+    return badInput(fmt::format("{}: cannot open: {}", path, errorText(errno)));
+  if (!S_ISREG(status.st_mode))
+    return badInput(fmt::format("{}: expected a regular file", path));
+  // Of the open file, not of the path: that could be another one by now.
+  if (Status trusted = checkTrust(path, file.descriptor); !trusted)
+    return trusted.error();
+  if (status.st_size > maxEntry)
+    return badInput(fmt::format("{}: it has {} bytes, which no entry has", path, status.st_size));
+  std::string bytes(size_t(status.st_size), '\0');
+  size_t have = 0;
+  while (have < bytes.size()) {
+    ssize_t got = ::read(file.descriptor, bytes.data() + have, bytes.size() - have);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return badInput(fmt::format("{}: cannot read: {}", path, errorText(errno)));
+    if (got == 0)
+      break; // shorter than it was a moment ago: the checksum tells
+    have += size_t(got);
+  }
+  Result<CacheEntry> entry = parseEntry(std::string_view(bytes).substr(0, have));
+  if (!entry)
+    return badInput(fmt::format("{}: {}", path, entry.error().message));
+  // On a read-only disk this fails, and is not needed.
+  if (::time(nullptr) - status.st_mtime > usedResolution)
+    (void)::futimens(file.descriptor, nullptr);
+  return entry;
 }
 
 CacheLookup Cache::lookUp(const CacheKey &key) const {
@@ -153,21 +244,72 @@ CacheLookup Cache::lookUp(const CacheKey &key) const {
   struct stat status{};
   if (::lstat(path.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR))
     return {};
-  auto unusable = [&](const std::string &why) {
-    return CacheLookup{std::nullopt, fmt::format("cache entry not used: {}", why)};
-  };
-  for (const std::string &part : {directory, path})
-    if (Status trusted = trust(part); !trusted)
-      return unusable(trusted.error().message);
-  Result<std::string> bytes = readFile(path);
-  if (!bytes)
-    return unusable(bytes.error().message);
-  Result<CacheEntry> entry = parseEntry(*bytes);
+  Result<CacheEntry> entry = load(path);
   if (!entry)
-    return unusable(fmt::format("{}: {}", path, entry.error().message));
+    return {std::nullopt, fmt::format("cache entry not used: {}", entry.error().message)};
   if (entry->key != key.text())
-    return unusable(fmt::format("{}: it was written for another key", path));
+    return {std::nullopt, fmt::format("cache entry not used: {}: it was written for another key", path)};
   return {std::move(*entry), ""};
+}
+
+std::vector<std::string> Cache::filesFor(const std::string &requestHash) const {
+  std::vector<std::pair<int64_t, std::string>> found;
+  DIR *folder = enabled() ? ::opendir(directory.c_str()) : nullptr;
+  if (!folder)
+    return {};
+  while (dirent *item = ::readdir(folder)) {
+    std::string_view name = item->d_name;
+    if (!name.starts_with(requestHash) || !name.ends_with(".attune"))
+      continue;
+    std::string path = fmt::format("{}/{}", directory, name);
+    struct stat status{};
+    if (::stat(path.c_str(), &status) == 0)
+      found.emplace_back(-(int64_t(status.st_mtim.tv_sec) * 1000000000 + status.st_mtim.tv_nsec), path);
+  }
+  ::closedir(folder);
+  std::sort(found.begin(), found.end());
+  std::vector<std::string> files;
+  for (auto &[time, path] : found)
+    files.push_back(std::move(path));
+  return files;
+}
+
+CacheTurn Cache::takeTurn(const CacheKey &key, std::chrono::milliseconds patience) const {
+  CacheTurn turn;
+  if (!enabled() || !makeFolder(directory) || !checkTrust(directory))
+    return turn; // storing will say what is wrong
+  std::string entry = fileOf(key);
+  std::string lock =
+      fmt::format("{}.lock", entry.substr(0, entry.size() - std::string_view(".attune").size()));
+  auto identity = [&] {
+    struct stat status{};
+    return ::stat(entry.c_str(), &status) == 0 ? std::pair(status.st_ino, status.st_mtim.tv_nsec)
+                                               : std::pair(ino_t(0), long(0));
+  };
+  auto before = identity();
+  auto deadline = std::chrono::steady_clock::now() + patience;
+  for (auto pause = std::chrono::milliseconds(1);;
+       pause = std::min(pause * 2, std::chrono::milliseconds(20))) {
+    FileLock::Result result = turn.lock.tryTake(lock);
+    if (result == FileLock::Result::Impossible)
+      return turn;
+    // Somebody may have finished it since the look-up that missed, or just now.
+    if (auto now = identity(); now != before || result == FileLock::Result::Held) {
+      before = now;
+      turn.found = lookUp(key);
+      if (turn.found.entry)
+        turn.lock.release();
+      if (turn.found.entry || result == FileLock::Result::Held)
+        return turn;
+    }
+    if (std::chrono::steady_clock::now() >= deadline) {
+      turn.note =
+          fmt::format("another process has been making this kernel for {:.1f} s; not waiting any longer",
+                      double(patience.count()) / 1000);
+      return turn;
+    }
+    std::this_thread::sleep_for(pause);
+  }
 }
 
 Status Cache::store(const CacheKey &key, const CacheEntry &entry) const {
@@ -175,7 +317,7 @@ Status Cache::store(const CacheKey &key, const CacheEntry &entry) const {
     return success();
   if (Status made = makeFolder(directory); !made)
     return made;
-  if (Status trusted = trust(directory); !trusted)
+  if (Status trusted = checkTrust(directory); !trusted)
     return trusted;
   return writeFileAtomically(fileOf(key), {serializeEntry(entry)}, 0600);
 }

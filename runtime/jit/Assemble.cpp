@@ -61,21 +61,6 @@ std::string withoutNul(std::string text) {
 
 } // namespace
 
-int ptxIsaOf(std::string_view ptx) {
-  int isa = 0;
-  eachLine(ptx, [&](std::string_view line) {
-    if (isa || !line.starts_with(".version"))
-      return;
-    line.remove_prefix(std::min(line.find_first_of("0123456789"), line.size()));
-    int major = 0, minor = 0;
-    auto [dot, failed] = std::from_chars(line.data(), line.data() + line.size(), major);
-    if (failed == std::errc() && dot != line.data() + line.size() && *dot == '.')
-      std::from_chars(dot + 1, line.data() + line.size(), minor);
-    isa = 10 * major + minor;
-  });
-  return isa;
-}
-
 Result<Resources> parseAssemblerLog(const std::string &log, const std::string &entry) {
   Resources resources;
   std::string refused;

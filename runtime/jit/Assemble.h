@@ -46,8 +46,6 @@ Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, co
 /// which means that the assembler had to serialise or ignore what the kernel asked for.
 Result<Resources> parseAssemblerLog(const std::string &log, const std::string &entry);
 
-/// The ISA version that PTX text declares, 10 * major + minor; 0 if it declares none.
-int ptxIsaOf(std::string_view ptx);
 /// The newest PTX ISA that attune prints or passes on: what a driver of CUDA 13.0 reads.
 inline constexpr int newestPtxIsa = 90;
 

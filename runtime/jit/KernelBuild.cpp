@@ -67,14 +67,23 @@ Result<CompiledKernel> assemble(const KernelText &text, std::optional<Tool> tool
   return kernel;
 }
 
-} // namespace
-
-double StageClock::lap() {
-  auto now = std::chrono::steady_clock::now();
-  double ms = std::chrono::duration<double, std::milli>(now - last).count();
-  last = now;
-  return ms;
+/// Takes the kernel out of what a look-up found, if it did; what is wrong with it becomes a note.
+bool takeFound(CacheLookup found, BuiltKernel &built) {
+  if (!found.note.empty())
+    built.notes.push_back(found.note);
+  if (!found.entry)
+    return false;
+  Result<CompiledKernel> kernel = kernelFrom(*found.entry);
+  if (kernel) {
+    built.kernel = std::move(*kernel);
+    built.fromCache = true;
+    return true;
+  }
+  built.notes.push_back(fmt::format("cache entry not used: {}: {}", built.cacheFile, kernel.error().message));
+  return false;
 }
+
+} // namespace
 
 Result<CacheKey> kernelKey(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
                            const Toolchain &tools, const Cache &cache) {
@@ -84,13 +93,9 @@ Result<CacheKey> kernelKey(const AttentionSpec &spec, const CompileOptions &opti
   Result<std::string> assembler = assemblerName(*tool, tools, cache);
   if (!assembler)
     return assembler.error();
-  CacheKey key;
-  key.add("attune", ATTUNE_VERSION);
-  key.add("compiler", compilerBuildId());
   // The schedule that the spec asks for is part of it; what it leaves open, the compiler's sources decide.
-  key.add("spec", codeKey(spec));
-  key.add("arch", options.arch.name);
-  key.add("target", nameOf(options.target));
+  CacheKey key = requestKey(spec, options.arch, options.target);
+  key.add("compiler", compilerBuildId());
   key.add("assembler", *assembler);
   return key;
 }
@@ -120,21 +125,19 @@ Result<BuiltKernel> buildKernel(const AttentionSpec &spec, const CompileOptions 
     key = *made;
     built.cacheFile = cache.fileOf(*key);
   }
+  CacheTurn turn; // held until the entry is stored: others wait for it
   if (key && options.dumpDir.empty()) {
-    CacheLookup found = cache.lookUp(*key);
-    if (!found.note.empty())
-      built.notes.push_back(found.note);
-    if (found.entry) {
-      Result<CompiledKernel> kernel = kernelFrom(*found.entry);
-      if (kernel) {
-        built.kernel = std::move(*kernel);
-        built.fromCache = true;
-        built.times.emplace_back("cache", clock.lap());
-        return built;
-      }
-      built.notes.push_back(
-          fmt::format("cache entry not used: {}: {}", built.cacheFile, kernel.error().message));
+    if (takeFound(cache.lookUp(*key), built)) {
+      built.times.emplace_back("cache", clock.lap());
+      return built;
     }
+    turn = cache.takeTurn(*key);
+    if (turn.found.entry && takeFound(std::move(turn.found), built)) {
+      built.times.emplace_back("wait for another", clock.lap());
+      return built;
+    }
+    if (!turn.note.empty())
+      built.notes.push_back(turn.note);
   }
 
   clock.lap();

@@ -11,10 +11,7 @@
 #include "runtime/jit/Assemble.h"
 #include "runtime/jit/Toolchain.h"
 
-#include <chrono>
 #include <string>
-#include <utility>
-#include <vector>
 
 namespace attune {
 
@@ -23,26 +20,6 @@ enum class CubinNeed {
   No,
   IfPossible, ///< where ptxas is found; without it the kernel has PTX only
   Yes,        ///< without ptxas: an error of kind Missing
-};
-
-/// Milliseconds of each stage that ran, in order: ("generate", 41.2), ("ptxas", 210.0).
-using StageTimes = std::vector<std::pair<std::string, double>>;
-
-/// Milliseconds since it was made or last asked.
-class StageClock {
-public:
-  double lap();
-
-private:
-  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
-};
-
-struct BuiltKernel {
-  CompiledKernel kernel;
-  bool fromCache = false;
-  std::string cacheFile; ///< where the entry lies; empty with no cache
-  StageTimes times;
-  std::vector<std::string> notes; ///< what did not work and was gone without: unusable entry, full disk
 };
 
 /// Compiles `spec`, or takes the kernel from `cache`. With `options.dumpDir` set it always compiles.

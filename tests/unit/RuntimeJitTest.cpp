@@ -1,4 +1,5 @@
 #include "runtime/File.h"
+#include "runtime/Planning.h"
 #include "runtime/jit/Assemble.h"
 #include "runtime/jit/Slots.h"
 #include "runtime/jit/Subprocess.h"

@@ -22,6 +22,7 @@ namespace {
 bool has(const std::string &text, const std::string &part) { return text.find(part) != std::string::npos; }
 
 int compilations = 0;
+constexpr int refusedStages = 7;
 bool faulty = false; ///< the kernel then reads beyond its arrays
 
 /// One thread a row; grid (ceil(lengthQ / 64), headsQ, batch).
@@ -98,6 +99,8 @@ Result<KernelText> compile(const AttentionSpec &spec, const CompileOptions &opti
   ++compilations;
   if (spec.softcap)
     return badInput("made up: no softcap");
+  if (spec.schedule.stages == refusedStages)
+    return badInput("made up: too many stages");
   KernelText text;
   text.name = spec.name;
   text.target = options.target;
@@ -143,7 +146,7 @@ struct Setup {
     for (size_t i = 0; i < q.size(); ++i)
       q[i] = uint16_t(i);
   }
-  RunRequest request() const { return {spec, Target::PTX, problem, q, k, v, ""}; }
+  RunRequest request() const { return {spec, Target::PTX, problem, q, k, v, "", {}}; }
 };
 
 std::unique_ptr<Device> simulator() {
@@ -333,6 +336,49 @@ TEST_CASE("build: a hit costs less than a millisecond") {
     CHECK(built->fromCache);
   }
   CHECK(best < 1.0);
+}
+
+TEST_CASE("plan: what the spec leaves open is the advisor's to say, unless it does not fit") {
+  Setup s;
+  std::unique_ptr<Device> device = simulator();
+  Advice advice{{.blockQ = 64, .blockKv = {}, .stages = 3, .warps = {}}, Target::PTX, "measured, 1.5 us"};
+  ProblemShape asked;
+  int calls = 0;
+  Advisor advisor = [&](const AttentionSpec &, const ProblemShape &shape, const DeviceInfo &about) {
+    ++calls;
+    asked = shape;
+    CHECK(about.kind == DeviceKind::Sim);
+    return std::optional<Advice>(advice);
+  };
+  auto plan = [&](std::optional<Target> target) {
+    Result<Plan> made = planKernel(*device, s.tools, s.cache, s.spec, target, s.problem, "", advisor);
+    REQUIRE_MESSAGE(made, (made ? "" : made.error().message));
+    return *made;
+  };
+  CHECK(planKernel(*device, s.tools, s.cache, s.spec, {}, s.problem)->built.kernel.text.why == "made up");
+  Plan taken = plan({});
+  CHECK(calls == 1);
+  CHECK(asked == ProblemShape{2, 4, 2, 65, 33});
+  CHECK(taken.built.kernel.text.why == "measured, 1.5 us");
+  CHECK(!taken.built.fromCache); // another schedule is another kernel
+  CHECK(plan({}).built.fromCache);
+  CHECK(has(describe(taken), "(measured, 1.5 us)"));
+  CHECK(taken.built.notes.empty());
+  // What the user fixed wins, and the plan says so.
+  s.spec.schedule.stages = 2;
+  Plan fixed = plan({});
+  CHECK(fixed.built.kernel.text.why == "made up");
+  REQUIRE(fixed.built.notes.size() == 1);
+  CHECK(has(fixed.built.notes[0], "advice not taken: it is for stages 3, and 2 was asked for (measured"));
+  s.spec.schedule = {};
+  advice.target = Target::CUDA;
+  CHECK(has(plan(Target::PTX).built.notes[0], "for target cuda, and ptx was asked for"));
+  // Advice that the compiler refuses costs only the advice.
+  advice.target = Target::PTX;
+  advice.schedule.stages = refusedStages;
+  Plan refused = plan({});
+  CHECK(refused.built.kernel.text.why == "made up");
+  CHECK(has(refused.built.notes[0], "advice not taken: made up: too many stages (measured"));
 }
 
 TEST_CASE("templates are embedded under the names that they are included by") {
