@@ -142,6 +142,7 @@ public:
   void error(TextLoc loc, const std::string &message);
   bool empty() const { return count == 0; }
   bool full() const { return count >= 50; }
+  unsigned errors() const { return count; }
   const std::string &text() const { return messages; }
 
 private:

@@ -236,13 +236,13 @@ bool Decoder::take(std::vector<std::string_view> &mods, std::string_view name) {
   return true;
 }
 
-void Decoder::genericOperands(const HandlerInfo &info, bool isFloat) {
+void Decoder::genericOperands(const HandlerInfo &info, bool isFloat, uint16_t aux) {
   const std::vector<Operand> &ops = current->operands;
   std::string_view sig = info.signature;
   size_t colon = sig.find(':'), sources = sig.size() - colon - 1;
   if (!operandCount(1 + sources))
     return;
-  Inst &i = emit(info.fn, info.cls);
+  emit(info.fn, info.cls).aux = aux;
   uint32_t at = last();
   if (!destination(ops[0], Field::D, sig[0]))
     return;
@@ -280,13 +280,13 @@ void Decoder::genericOperands(const HandlerInfo &info, bool isFloat) {
         return;
     }
   }
-  (void)i;
 }
 
 void Decoder::generic() {
   const HandlerInfo *info = table.find(current->opcode);
   if (!info || !*info->signature) {
-    unsupported();
+    if (!floatOther() && !integerOther())
+      unsupported();
     return;
   }
   Type type = current->mods.empty() ? Type::None : parseType(current->mods.back());
@@ -297,10 +297,33 @@ void Decoder::generic() {
 void Decoder::setp(bool set) {
   std::vector<std::string_view> mods = current->mods;
   uint16_t combine = take(mods, "and") ? 1 : take(mods, "or") ? 2 : take(mods, "xor") ? 3 : 0;
-  std::string name(current->root);
+  std::string_view result;
+  if (set && mods.size() >= 2) {
+    result = mods[mods.size() - 2];
+    mods.erase(mods.end() - 2);
+  }
+  std::string name = "setp";
   for (std::string_view m : mods)
     name += fmt::format(".{}", m);
   const HandlerInfo *info = table.find(name);
+  uint8_t comparison = 0;
+  int64_t packed = 0;
+  bool isPacked = !info && (info = packedComparison(mods, comparison, packed));
+  SetValue value = SetValue::None;
+  if (set) {
+    bool integer = result == "u32" || result == "s32";
+    if (integer || result == "f32")
+      value = integer ? SetValue::Ones : SetValue::Float;
+    else if (result == "u16" || result == "s16")
+      value = SetValue::Ones16;
+    else if (result == "f16" || result == "f16x2")
+      value = SetValue::Half;
+    else if (result == "bf16" || result == "bf16x2")
+      value = SetValue::Bfloat;
+    bool pair = result == "f16x2" || result == "bf16x2";
+    if (value == SetValue::None || (isPacked ? !pair && !integer : pair))
+      info = nullptr;
+  }
   if (!info) {
     unsupported();
     return;
@@ -313,9 +336,8 @@ void Decoder::setp(bool set) {
   Type type = parseType(mods.back());
   bool isFloat = type == Type::F32 || type == Type::F64;
   if (set) {
-    program.code[at].count = 1;
-    program.code[at].width = mods[mods.size() - 2] == "f32";
-    if (!destination(ops[0], Field::D, 'w'))
+    program.code[at].count = uint8_t(value);
+    if (!destination(ops[0], Field::D, isPacked || value <= SetValue::Float ? 'w' : 'h'))
       return;
   } else if (ops[0].kind == OperandKind::Pair) {
     for (int n = 0; n < 2; ++n) {
@@ -326,12 +348,16 @@ void Decoder::setp(bool set) {
   } else if (ops[0].kind != OperandKind::Sink && !destination(ops[0], Field::D, 'p')) {
     return;
   }
+  if (isPacked) {
+    program.code[at].width = comparison;
+    program.code[at].imm = packed;
+  }
   char width = info->signature[2];
   if (!source(ops[1], Field::A, width, isFloat) || !source(ops[2], Field::B, width, isFloat))
     return;
   if (combine) {
     program.code[at].aux = combine;
-    program.code[at].imm = ops[3].negated ? kFull : 0;
+    program.code[at].imm = isPacked ? packed | (ops[3].negated ? 4 : 0) : ops[3].negated ? int64_t(kFull) : 0;
     predicateSource(ops[3], Field::C);
   }
 }
@@ -367,12 +393,22 @@ void Decoder::carry(std::string_view operation, bool reads) {
 
 /// cvt takes registers that are wider than its types.
 void Decoder::cvt() {
-  std::string name(current->opcode);
-  const HandlerInfo *info = table.find(name);
+  const HandlerInfo *info = table.find(current->opcode);
+  HandlerInfo other;
+  std::string signature;
+  int64_t encoded = 0;
+  uint8_t count = 0;
   if (!info) {
-    // .sat on conversions that cannot leave the range, and .rn/.rz on exact ones, change nothing.
-    unsupported();
-    return;
+    std::optional<AnyConversion> any = anyConversion();
+    if (!any) {
+      unsupported();
+      return;
+    }
+    encoded = any->encoded;
+    count = any->count;
+    signature = fmt::format("{}:{}", any->destination, std::string(count == 3 ? 2 : 1, any->source));
+    other = {any->fn, signature.c_str(), Class::Conversion};
+    info = &other;
   }
   std::string_view sig = info->signature;
   size_t colon = sig.find(':'), sources = sig.size() - colon - 1;
@@ -418,7 +454,9 @@ void Decoder::cvt() {
                               typeName(destType)));
     return;
   }
-  emit(info->fn, info->cls);
+  Inst &inst = emit(info->fn, info->cls);
+  inst.imm = encoded;
+  inst.count = count;
   uint32_t result = widen ? temporary(Type::B32) : ops[0].index;
   fix(Fixup::Register, Field::D, true, result);
   for (size_t n = 0; n < sources; ++n) {
@@ -558,8 +596,9 @@ bool Decoder::resolveBranches() {
 }
 
 bool Decoder::run() {
+  unsigned before = diagnostics.errors(); // other functions' do not keep this one's from being found
   layout();
-  if (!diagnostics.empty())
+  if (diagnostics.errors() != before)
     return false;
   for (const Statement &s : function.body) {
     current = &s;
@@ -569,7 +608,7 @@ bool Decoder::run() {
     if (diagnostics.full())
       return false;
   }
-  if (!diagnostics.empty())
+  if (diagnostics.errors() != before)
     return false;
   // The end of the body returns.
   static const Statement end;

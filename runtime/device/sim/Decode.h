@@ -9,7 +9,7 @@
 
 #include "runtime/device/sim/Exec.h"
 
-#include <initializer_list>
+#include <optional>
 #include <unordered_map>
 
 namespace attune::sim {
@@ -67,10 +67,23 @@ private:
   // Statements by kind.
   void statement();
   void generic();
-  void genericOperands(const HandlerInfo &info, bool isFloat);
+  void genericOperands(const HandlerInfo &info, bool isFloat, uint16_t aux = 0);
+  /// Instructions of FloatOther.cpp and IntegerOther.cpp; false: none of them.
+  bool floatOther();
+  bool integerOther();
+  /// The comparison of packed halves that `mods` (without booleans and result type) name, or null.
+  const HandlerInfo *packedComparison(std::vector<std::string_view> mods, uint8_t &width, int64_t &imm);
   void setp(bool set);
   void carry(std::string_view operation, bool reads);
   void cvt();
+  /// A conversion that has no handler of its own: what ConvertOther.cpp does for it, if it is one of PTX.
+  struct AnyConversion {
+    Handler fn;
+    uint32_t encoded; ///< Inst::imm
+    uint8_t count;    ///< Inst::count
+    char destination, source;
+  };
+  std::optional<AnyConversion> anyConversion();
   void mov();
   void vectorMove(const Operand &dst, const Operand &src, unsigned bytes);
   void cvta();

@@ -47,6 +47,13 @@ enum class Class : uint8_t {
 /// How a loaded element becomes a register.
 enum class Extend : uint8_t { Zero32, Sign32, Sign16, Zero64, Sign64 };
 
+/// What `set` writes where its comparison holds (Inst::count); None: it is a `setp`.
+enum class SetValue : uint8_t { None, Ones, Float, Ones16, Half, Bfloat };
+inline uint32_t setValue(uint8_t value) {
+  constexpr uint32_t values[] = {0, kFull, 0x3F800000u, 0xFFFFu, 0x3C00u, 0x3F80u};
+  return values[value];
+}
+
 /// One decoded instruction. What the fields mean is up to the handler; offsets are bytes into the register
 /// file, predicate fields are predicate numbers.
 struct Inst {
