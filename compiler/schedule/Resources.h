@@ -28,8 +28,23 @@ constexpr int paddedHeadDim(int headDim) { return (headDim + 15) / 16 * 16; }
 /// larger.
 int portableSharedBytes(int headDimQk, int headDimV, const Schedule &tiles);
 
-/// Registers of a thread by a model: fragments that live together, and what addresses and rows take.
+/// Registers of a thread by a model: fragments that live together, and what addresses and rows take. What
+/// ptxas takes if it is free to is within 40 of it (tests/unit/TunerFeasibilityTest.cpp).
 int portableRegisters(int headDimQk, int headDimV, const Schedule &tiles, bool qInRegisters);
+
+/// What a schedule takes, known before anything is compiled.
+struct PortableCost {
+  int threads = 0;     ///< of a block
+  int sharedBytes = 0; ///< of a block, exact
+  int registers = 0;   ///< of a thread, by portableRegisters
+  bool qInRegisters = false;
+  int blocksPerSm = 0; ///< that run on an SM at once, by these numbers
+  /// What forbids it, in few words that are the same for all schedules so that they can be counted, and as a
+  /// sentence with the numbers. Both are empty for a schedule that can run.
+  std::string limit, refusal;
+};
+PortableCost portableCost(int headDimQk, int headDimV, bool rowsHaveFirstKey, const Schedule &tiles,
+                          const Arch &arch);
 
 /// Fills in what `request` leaves open, preferring the default of the architecture; an error says which limit
 /// is exceeded, with the numbers and the nearest schedule that fits. `rowsHaveFirstKey`: the mask has a left

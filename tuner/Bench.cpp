@@ -1,0 +1,346 @@
+//===- Bench.cpp - where candidates are run -------------------------------===//
+#include "tuner/Bench.h"
+
+#include "compiler/spec/KernelParams.h"
+#include "runtime/reference/Compare.h"
+#include "runtime/reference/RandomArray.h"
+
+#include <algorithm>
+#include <bit>
+#include <map>
+
+#include <fmt/format.h>
+
+namespace attune::tuner {
+
+Bench::~Bench() = default;
+
+ProblemShape verificationShape(const ProblemShape &shape) {
+  // Several steps of every block of keys, and 8 rows of the last block of 16: no tile divides it.
+  constexpr int64_t length = 600;
+  ProblemShape small = shape;
+  int64_t group = shape.headsQ / std::max<int64_t>(shape.headsKv, 1);
+  small.batch = 1;
+  small.headsKv = 1;
+  small.headsQ = std::min<int64_t>(group, 2);
+  small.lengthQ = std::min(shape.lengthQ, length);
+  small.lengthKv = std::min(shape.lengthKv, length);
+  return small;
+}
+
+namespace {
+
+/// A problem's arrays on the device.
+struct Arrays {
+  reference::Problem problem;
+  DeviceBuffer q, k, v, o, lse;
+  reference::ElementCounts counts;
+
+  ForwardParams params(const AttentionSpec &spec) const {
+    auto tensor = [](const DeviceBuffer &buffer, const reference::Strides &strides) {
+      return TensorParams{buffer.address(), strides.batch, strides.head, strides.row};
+    };
+    ForwardParams params{};
+    params.q = tensor(q, problem.q);
+    params.k = tensor(k, problem.k);
+    params.v = tensor(v, problem.v);
+    params.o = tensor(o, problem.o);
+    if (spec.lse)
+      params.lse = tensor(lse, problem.lse);
+    params.lengthQ = problem.lengthQ;
+    params.lengthKv = problem.lengthKv;
+    params.headsPerKvHead = problem.headsQ / problem.headsKv;
+    return params;
+  }
+};
+
+/// What is right, computed once.
+struct Truth {
+  std::vector<uint16_t> q, k, v;
+  reference::ExactAttention exact;
+  std::vector<uint16_t> plain;
+};
+
+class DeviceBench final : public Bench {
+public:
+  DeviceBench(std::unique_ptr<Device> device, const BenchProblem &problem)
+      : about(problem), gpu(std::move(device)) {}
+  ~DeviceBench() override {
+    while (!loaded.empty())
+      close(loaded.begin()->first);
+    for (Event event : {started, stopped})
+      if (event.handle)
+        (void)bool(gpu->destroyEvent(event));
+  }
+
+  const DeviceInfo &device() const override { return gpu->info(); }
+  Opened open(const Image &image, bool verify) override;
+  Timed time(int id) override;
+  void close(int id) override;
+
+private:
+  struct Loaded {
+    Module module;
+    Kernel kernel;
+    int blockQ, threads, sharedBytes;
+    bool warm = false;
+  };
+
+  Result<Loaded> load(const Image &image);
+  Status launch(const Loaded &kernel, const Arrays &arrays);
+  Result<Arrays> allocate(const ProblemShape &shape);
+  Status prepareTruth();
+  Status prepareTiming();
+  Opened verify(const Loaded &kernel);
+  Result<double> timeOnce(Loaded &kernel);
+
+  BenchProblem about;
+  std::unique_ptr<Device> gpu;
+  std::map<int, Loaded> loaded;
+  std::optional<Arrays> small, large;
+  std::optional<Truth> truth;
+  std::optional<DeviceBuffer> flush;
+  Event started, stopped;
+};
+
+/// An error of the bench's own work as an answer: what failed is not the candidate's fault, but it cannot be
+/// told apart from a device that the candidate broke.
+template <typename Answer> Answer failedWith(const Error &error, bool lost) {
+  Answer answer;
+  answer.verdict = error.kind == ErrorKind::Verification ? Verdict::Wrong : Verdict::Crashed;
+  answer.message = error.message;
+  answer.deviceLost = lost && answer.verdict == Verdict::Crashed;
+  return answer;
+}
+
+Result<DeviceBench::Loaded> DeviceBench::load(const Image &image) {
+  const CompiledKernel &kernel = image.kernel;
+  Error last;
+  // A cubin that the driver refuses (it is older than the assembler) leaves the PTX.
+  for (ImageKind kind : {ImageKind::Cubin, ImageKind::PTX}) {
+    const std::string &bytes = kind == ImageKind::Cubin ? kernel.cubin : kernel.ptx;
+    if (bytes.empty() || !gpu->takes(kind))
+      continue;
+    ModuleImage module;
+    module.kind = kind;
+    module.bytes = bytes;
+    std::string name =
+        fmt::format("{}-{}.{}", kernel.text.name, image.id, kind == ImageKind::Cubin ? "cubin" : "ptx");
+    module.name = name;
+    Result<Module> handle = gpu->loadModule(module);
+    if (!handle) {
+      last = handle.error();
+      continue;
+    }
+    Result<Kernel> entry = gpu->kernel(*handle, kernel.text.name, uint32_t(kernel.text.sharedBytes));
+    if (entry)
+      return Loaded{*handle, *entry, kernel.text.schedule.blockQ, kernel.text.threads,
+                    kernel.text.sharedBytes};
+    last = entry.error();
+    (void)bool(gpu->unloadModule(*handle));
+  }
+  if (last.message.empty())
+    last = missing("expected code that this device loads, got none");
+  return last;
+}
+
+Result<Arrays> DeviceBench::allocate(const ProblemShape &shape) {
+  Arrays arrays;
+  arrays.problem = reference::denseProblem(about.spec, int(shape.batch), int(shape.headsQ),
+                                           int(shape.headsKv), int(shape.lengthQ), int(shape.lengthKv));
+  arrays.counts = reference::elementCounts(about.spec, arrays.problem);
+  const reference::ElementCounts &counts = arrays.counts;
+  struct Wanted {
+    DeviceBuffer Arrays::*buffer;
+    int64_t bytes;
+    const char *name;
+  };
+  for (const Wanted &wanted : {Wanted{&Arrays::q, counts.q * 2, "q"}, Wanted{&Arrays::k, counts.k * 2, "k"},
+                               Wanted{&Arrays::v, counts.v * 2, "v"}, Wanted{&Arrays::o, counts.o * 2, "o"},
+                               Wanted{&Arrays::lse, about.spec.lse ? counts.lse * 4 : 0, "lse"}}) {
+    Result<DeviceBuffer> made = DeviceBuffer::make(*gpu, size_t(wanted.bytes), wanted.name);
+    if (!made)
+      return made.error();
+    arrays.*wanted.buffer = std::move(*made);
+  }
+  return arrays;
+}
+
+Status DeviceBench::launch(const Loaded &kernel, const Arrays &arrays) {
+  ForwardParams params = arrays.params(about.spec);
+  const reference::Problem &p = arrays.problem;
+  Launch launch{
+      kernel.kernel,
+      {uint32_t((p.lengthQ + kernel.blockQ - 1) / kernel.blockQ), uint32_t(p.headsQ), uint32_t(p.batch)},
+      {uint32_t(kernel.threads), 1, 1},
+      uint32_t(kernel.sharedBytes),
+      std::as_bytes(std::span(&params, 1))};
+  return gpu->launch(launch);
+}
+
+Status DeviceBench::prepareTruth() {
+  if (truth)
+    return success();
+  Result<Arrays> arrays = allocate(about.verified);
+  if (!arrays)
+    return arrays.error();
+  Truth made;
+  std::vector<uint16_t> *inputs[] = {&made.q, &made.k, &made.v};
+  const int64_t counts[] = {arrays->counts.q, arrays->counts.k, arrays->counts.v};
+  const DeviceBuffer *buffers[] = {&arrays->q, &arrays->k, &arrays->v};
+  for (size_t i = 0; i < 3; ++i) {
+    *inputs[i] = reference::normalArray(counts[i], about.spec.dtype, about.seed, i);
+    if (Status copied = gpu->copyIn(buffers[i]->address(), inputs[i]->data(), inputs[i]->size() * 2); !copied)
+      return copied;
+  }
+  if (Status done = gpu->synchronize(); !done)
+    return done;
+  reference::Inputs views{made.q.data(), made.k.data(), made.v.data()};
+  made.exact = reference::exactAttention(about.spec, arrays->problem, views);
+  made.plain = reference::plainAttention(about.spec, arrays->problem, views);
+  truth = std::move(made);
+  small = std::move(*arrays);
+  return success();
+}
+
+Opened DeviceBench::verify(const Loaded &kernel) {
+  std::vector<uint16_t> o(size_t(small->counts.o), reference::unwritten16);
+  std::vector<float> lse(about.spec.lse ? size_t(small->counts.lse) : 0,
+                         std::bit_cast<float>(reference::unwritten32));
+  auto copy = [&](bool in) {
+    Status copied = in ? gpu->copyIn(small->o.address(), o.data(), o.size() * 2)
+                       : gpu->copyOut(o.data(), small->o.address(), o.size() * 2);
+    if (copied && !lse.empty())
+      copied = in ? gpu->copyIn(small->lse.address(), lse.data(), lse.size() * 4)
+                  : gpu->copyOut(lse.data(), small->lse.address(), lse.size() * 4);
+    return copied ? gpu->synchronize() : copied;
+  };
+  Status done = copy(true);
+  if (done)
+    done = launch(kernel, *small);
+  if (done)
+    done = gpu->synchronize();
+  Opened answer;
+  answer.counters = gpu->lastCounters();
+  if (done)
+    done = copy(false);
+  if (!done)
+    return failedWith<Opened>(done.error(), true);
+  reference::Report report = reference::compare(
+      about.spec, small->problem, {o.data(), lse.empty() ? nullptr : lse.data()}, truth->exact, truth->plain);
+  if (!report.passed) {
+    answer.verdict = Verdict::Wrong;
+    answer.message = report.why;
+  }
+  return answer;
+}
+
+Opened DeviceBench::open(const Image &image, bool verifyIt) {
+  close(image.id);
+  Result<Loaded> made = load(image);
+  if (!made) {
+    Opened refused = failedWith<Opened>(made.error(), false);
+    refused.verdict = Verdict::Rejected;
+    return refused;
+  }
+  loaded[image.id] = *made;
+  Opened answer;
+  if (verifyIt) {
+    if (Status ready = prepareTruth(); !ready)
+      return failedWith<Opened>(ready.error(), true);
+    answer = verify(*made);
+  }
+  answer.registers = made->kernel.registers;
+  answer.localBytes = made->kernel.localBytes;
+  if (answer.verdict != Verdict::Passed)
+    close(image.id);
+  return answer;
+}
+
+Status DeviceBench::prepareTiming() {
+  if (large)
+    return success();
+  Result<Arrays> arrays = allocate(about.shape);
+  if (!arrays)
+    return arrays.error();
+  // Normal values, a million of them repeated: drawing all of a large problem's would take longer than a
+  // sweep.
+  std::vector<uint16_t> chunk = reference::normalArray(1 << 20, about.spec.dtype, about.seed, 3);
+  const std::pair<const DeviceBuffer *, int64_t> inputs[] = {
+      {&arrays->q, arrays->counts.q}, {&arrays->k, arrays->counts.k}, {&arrays->v, arrays->counts.v}};
+  for (const auto &[buffer, count] : inputs)
+    for (int64_t at = 0; at < count; at += int64_t(chunk.size())) {
+      size_t elements = size_t(std::min<int64_t>(int64_t(chunk.size()), count - at));
+      if (Status copied = gpu->copyIn(buffer->address() + uint64_t(at) * 2, chunk.data(), elements * 2);
+          !copied)
+        return copied;
+    }
+  if (about.flushBytes > 0) {
+    Result<DeviceBuffer> made = DeviceBuffer::make(*gpu, about.flushBytes, "flush");
+    if (!made)
+      return made.error();
+    flush = std::move(*made);
+  }
+  for (Event *event : {&started, &stopped}) {
+    Result<Event> made = gpu->createEvent();
+    if (!made)
+      return made.error();
+    *event = *made;
+  }
+  if (Status done = gpu->synchronize(); !done)
+    return done;
+  large = std::move(*arrays);
+  return success();
+}
+
+Result<double> DeviceBench::timeOnce(Loaded &kernel) {
+  Status done = prepareTiming();
+  for (int i = 0; done && !kernel.warm && i < about.warmups; ++i)
+    done = launch(kernel, *large);
+  if (done && flush)
+    done = gpu->fill(flush->address(), 0x5a, flush->size());
+  if (done)
+    done = gpu->record(started);
+  if (done)
+    done = launch(kernel, *large);
+  if (done)
+    done = gpu->record(stopped);
+  if (done)
+    done = gpu->synchronize();
+  if (!done)
+    return done.error();
+  kernel.warm = true;
+  Result<double> ms = gpu->elapsedMs(started, stopped);
+  if (!ms)
+    return ms.error();
+  return *ms * 1e3;
+}
+
+Timed DeviceBench::time(int id) {
+  auto found = loaded.find(id);
+  if (found == loaded.end())
+    return failedWith<Timed>(badInput("expected a candidate that is open"), false);
+  Result<double> us = timeOnce(found->second);
+  if (!us)
+    return failedWith<Timed>(us.error(), true);
+  Timed answer;
+  answer.us = *us;
+  return answer;
+}
+
+void DeviceBench::close(int id) {
+  auto found = loaded.find(id);
+  if (found == loaded.end())
+    return;
+  // An error here can only repeat one that an earlier call has reported.
+  (void)bool(gpu->unloadModule(found->second.module));
+  loaded.erase(found);
+}
+
+} // namespace
+
+std::unique_ptr<Bench> makeDeviceBench(std::unique_ptr<Device> device, const BenchProblem &problem) {
+  return std::make_unique<DeviceBench>(std::move(device), problem);
+}
+
+} // namespace attune::tuner

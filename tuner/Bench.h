@@ -1,0 +1,78 @@
+//===- Bench.h - where candidates are run -----------------------*- C++ -*-===//
+//
+// Loads compiled candidates on a device, verifies them, and times launches of them one by one.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_TUNER_BENCH_H
+#define ATTUNE_TUNER_BENCH_H
+
+#include "runtime/Kernel.h"
+#include "runtime/device/Device.h"
+#include "tuner/Store.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace attune::tuner {
+
+/// A compiled candidate. `id` is the sweep's number of it.
+struct Image {
+  int id = 0;
+  CompiledKernel kernel;
+};
+
+/// What opening a candidate showed.
+struct Opened {
+  Verdict verdict = Verdict::Passed;
+  std::string message;
+  std::optional<LaunchCounters> counters; ///< of the verifying launch, on the simulator
+  int registers = -1, localBytes = -1;    ///< of a thread, as the device says; -1: unknown
+  bool deviceLost = false;                ///< the device's context is of no more use
+};
+
+/// One timed launch.
+struct Timed {
+  Verdict verdict = Verdict::Passed;
+  std::string message;
+  double us = 0;
+  bool deviceLost = false;
+};
+
+/// Candidates on one device and one problem. Not for several threads.
+class Bench {
+public:
+  virtual ~Bench();
+  virtual const DeviceInfo &device() const = 0;
+  /// Loads the candidate and, with `verify`, checks its result on the verification problem.
+  virtual Opened open(const Image &image, bool verify) = 0;
+  /// One launch of an open candidate on the problem that is tuned for, behind a flush of L2. The first time
+  /// it is warmed up.
+  virtual Timed time(int id) = 0;
+  virtual void close(int id) = 0;
+  /// Whether it can go on: an error when no device can be opened any more.
+  virtual Status state() const { return success(); }
+};
+
+/// What a bench runs.
+struct BenchProblem {
+  AttentionSpec spec;
+  ProblemShape shape;    ///< timed
+  ProblemShape verified; ///< verified against fp64: small enough for that
+  uint64_t seed = 0;
+  size_t flushBytes = 256 << 20; ///< written before each timed launch: more than any GPU's L2
+  int warmups = 3;
+};
+
+/// The shape to verify with: `shape`, cut to what fp64 and the simulator do in some tens of milliseconds, and
+/// with a tail that divides by no block.
+ProblemShape verificationShape(const ProblemShape &shape);
+
+/// A bench in this process. It makes its arrays when they are first needed, so that a simulated device, which
+/// is never timed, needs none of the large ones.
+std::unique_ptr<Bench> makeDeviceBench(std::unique_ptr<Device> device, const BenchProblem &problem);
+
+} // namespace attune::tuner
+
+#endif // ATTUNE_TUNER_BENCH_H

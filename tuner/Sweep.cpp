@@ -1,0 +1,414 @@
+//===- Sweep.cpp - the best schedule within a budget ----------------------===//
+#include "tuner/Sweep.h"
+
+#include "tuner/Pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include <fmt/format.h>
+
+namespace attune::tuner {
+namespace {
+
+/// The share of a measuring sweep's budget in which candidates are admitted; the rest settles the leader.
+constexpr double admitting = 0.7;
+/// Newcomers that are timed together with the leader.
+constexpr size_t mostNewcomers = 4;
+/// Rows of an earlier sweep that are this close to its best are timed again when it is resumed.
+constexpr double contending = 1.1;
+/// Figures that the model's error is judged by, before it may end a sweep.
+constexpr int64_t mostlyKnown = 12;
+
+class Sweeper {
+public:
+  Sweeper(Bench &bench, const Build &build, Store *store, const SweepTask &task, const SweepOptions &options)
+      : bench(bench), build(build), store(store), task(task), options(options),
+        figures(figuresFor(bench.device())), halving(options.firstSamples, options.mostSamples) {
+    result.kind = task.subject.kind;
+  }
+
+  SweepResult run();
+
+private:
+  using Clock = std::chrono::steady_clock;
+  double elapsed() const { return std::chrono::duration<double>(Clock::now() - began).count(); }
+  bool stopped() const { return options.stop && options.stop->load(); }
+  bool ended() const { return stopped() || result.failure || elapsed() > options.budgetSeconds; }
+
+  void takeOver();
+  bool settled(const Ranked &next) const;
+  void tryNext(Pipeline &pipeline, size_t place);
+  void judge(Entry &entry, const CompiledKernel &kernel, int id);
+  void estimateFrom(Entry &entry, const CompiledKernel &kernel, const LaunchCounters &counters);
+  void admitNewcomers();
+  void finals();
+  void timeRound(const Halving::Round &round);
+  void fail(Entry &entry, Verdict verdict, std::string message);
+  void keep(Entry &entry);
+  void report(const char *phase);
+  void conclude();
+  std::optional<size_t> best() const;
+  void releaseLosers();
+
+  Bench &bench;
+  const Build &build;
+  Store *store;
+  const SweepTask &task;
+  const SweepOptions &options;
+  DeviceFigures figures;
+  Halving halving; ///< its ids are places in `result.entries`
+  SweepResult result;
+  Clock::time_point began = Clock::now();
+  std::vector<size_t> order;  ///< of task.candidates: those that are to be tried
+  std::vector<int> newcomers; ///< open, not timed yet
+  std::vector<int> open;      ///< on the bench
+  int64_t tried = 0;
+};
+
+Row rowFor(const SweepTask &task, const Ranked &ranked) {
+  Row row;
+  row.shape = task.shape;
+  row.family = task.family->name;
+  row.schedule = scheduleText(*task.family, ranked.candidate);
+  row.target = ranked.candidate.target;
+  row.modelUs = ranked.estimate.us;
+  return row;
+}
+
+/// Takes over what the store knows, and lists what is left to try.
+void Sweeper::takeOver() {
+  std::vector<Row> known;
+  if (options.resume && store) {
+    Result<std::vector<Row>> rows = store->rows(task.subject, task.shape);
+    if (rows)
+      known = std::move(*rows);
+    else
+      result.failure = rows.error();
+  }
+  double fastest = INFINITY;
+  for (const Row &row : known)
+    if (row.verdict == Verdict::Passed)
+      fastest = std::min(fastest, row.median);
+  for (size_t i = 0; i < task.candidates.size(); ++i) {
+    const Ranked &ranked = task.candidates[i];
+    Row wanted = rowFor(task, ranked);
+    auto found = std::find_if(known.begin(), known.end(), [&](const Row &row) {
+      return row.family == wanted.family && row.schedule == wanted.schedule && row.target == wanted.target;
+    });
+    bool again =
+        found == known.end() || (result.kind == Kind::Measured && found->verdict == Verdict::Passed &&
+                                 found->median <= contending * fastest);
+    if (again) {
+      order.push_back(i);
+      continue;
+    }
+    if (task.standard == i)
+      result.standard = result.entries.size();
+    result.entries.push_back({ranked, *found, true});
+    result.entries.back().row.modelUs = ranked.estimate.us;
+    ++tried;
+  }
+}
+
+/// Whether nothing from `next` on can win: each would have to beat the model by more than any has so far.
+bool Sweeper::settled(const Ranked &next) const {
+  if (!options.settle)
+    return false;
+  double luckiest = INFINITY, fastest = INFINITY;
+  int64_t known = 0;
+  for (const Entry &entry : result.entries) {
+    if (entry.row.verdict != Verdict::Passed || entry.row.median <= 0)
+      continue;
+    luckiest = std::min(luckiest, entry.row.median / entry.row.modelUs);
+    fastest = std::min(fastest, entry.row.median);
+    ++known;
+  }
+  return known >= mostlyKnown && next.estimate.us * luckiest > fastest;
+}
+
+void Sweeper::keep(Entry &entry) {
+  if (!store || result.failure)
+    return;
+  if (Status put = store->put(task.subject, entry.row); !put)
+    result.failure = put.error();
+}
+
+void Sweeper::fail(Entry &entry, Verdict verdict, std::string message) {
+  entry.row.verdict = verdict;
+  entry.row.message = std::move(message);
+  keep(entry);
+}
+
+void Sweeper::estimateFrom(Entry &entry, const CompiledKernel &kernel, const LaunchCounters &counters) {
+  const AttentionSpec &spec = task.spec;
+  const Arch &arch = bench.device().arch;
+  const Candidate &candidate = entry.ranked.candidate;
+  Work small = task.family->work(spec, arch, task.verified, candidate);
+  Work large = task.family->work(spec, arch, task.shape, candidate);
+  Cost cost = entry.ranked.cost;
+  cost.blocksPerSm = kernel.blocksPerSm().value_or(cost.blocksPerSm);
+  Estimate time = estimate(figures, grow(countedWork(counters, small), small, large), cost);
+  entry.row.samples = {time.us};
+  entry.row.median = entry.row.low = entry.row.high = time.us;
+  entry.row.shareOfLimit = limitUs(figures, large) / time.us;
+}
+
+/// Spills, then the verification; on the simulated device the figure as well.
+void Sweeper::judge(Entry &entry, const CompiledKernel &kernel, int id) {
+  if (const std::optional<Resources> &used = kernel.resources)
+    if (used->spillStores + used->spillLoads > 0)
+      return fail(entry, Verdict::Spilled,
+                  fmt::format("{} bytes are stored and {} loaded again a thread ({} registers)",
+                              used->spillStores, used->spillLoads, used->registers));
+  Opened opened = bench.open({id, kernel}, true);
+  if (Status good = bench.state(); !good) {
+    result.failure = good.error();
+    return fail(entry, opened.verdict, opened.message);
+  }
+  if (opened.verdict == Verdict::Passed && !kernel.resources && opened.localBytes > 0)
+    opened = {Verdict::Spilled, fmt::format("{} bytes of local memory a thread", opened.localBytes), {}};
+  if (opened.verdict != Verdict::Passed) {
+    bench.close(id);
+    return fail(entry, opened.verdict, opened.message);
+  }
+  if (result.kind == Kind::Measured) {
+    open.push_back(id);
+    newcomers.push_back(id);
+    return;
+  }
+  if (!opened.counters) {
+    bench.close(id);
+    return fail(entry, Verdict::Rejected, "expected a device that counts what it does, got none");
+  }
+  estimateFrom(entry, kernel, *opened.counters);
+  bench.close(id);
+  keep(entry);
+}
+
+void Sweeper::tryNext(Pipeline &pipeline, size_t place) {
+  const Ranked &ranked = task.candidates[place];
+  Result<CompiledKernel> kernel = pipeline.take();
+  // Ctrl-C reaches the assembler too, whose end then says nothing about the candidate.
+  if (!kernel && stopped())
+    return;
+  if (!kernel && kernel.error().kind == ErrorKind::Missing) {
+    result.failure = kernel.error();
+    return;
+  }
+  int id = int(result.entries.size());
+  if (task.standard == place)
+    result.standard = size_t(id);
+  result.entries.push_back({ranked, rowFor(task, ranked), false});
+  ++tried;
+  if (!kernel)
+    fail(result.entries.back(), Verdict::Rejected, kernel.error().message);
+  else
+    judge(result.entries.back(), *kernel, id);
+}
+
+void Sweeper::releaseLosers() {
+  std::erase_if(open, [&](int id) {
+    bool waiting = std::find(newcomers.begin(), newcomers.end(), id) != newcomers.end();
+    if (halving.inField(id) || waiting)
+      return false;
+    bench.close(id);
+    return true;
+  });
+}
+
+void Sweeper::timeRound(const Halving::Round &round) {
+  std::vector<int> ids = round.ids;
+  for (int i = 0; i < round.repeats && !ids.empty() && !result.failure; ++i) {
+    // A row is finished with what it has when the end comes, but has at least one timing.
+    if (i > 0 && ended())
+      break;
+    std::erase_if(ids, [&](int id) {
+      Timed timed = bench.time(id);
+      if (timed.verdict == Verdict::Passed) {
+        halving.record(id, timed.us);
+        return false;
+      }
+      halving.drop(id);
+      fail(result.entries[size_t(id)], timed.verdict, timed.message);
+      if (Status good = bench.state(); !good)
+        result.failure = good.error();
+      return true;
+    });
+  }
+  for (int id : ids) {
+    Entry &entry = result.entries[size_t(id)];
+    auto found = halving.samples().find(id);
+    if (found == halving.samples().end())
+      continue;
+    Timing timing = timingOf(found->second);
+    entry.row.samples = found->second;
+    entry.row.median = timing.median;
+    entry.row.low = timing.low;
+    entry.row.high = timing.high;
+    Work work = task.family->work(task.spec, bench.device().arch, task.shape, entry.ranked.candidate);
+    entry.row.shareOfLimit = limitUs(figures, work) / timing.median;
+    keep(entry);
+  }
+}
+
+void Sweeper::admitNewcomers() {
+  if (newcomers.empty())
+    return;
+  std::vector<int> these = std::move(newcomers);
+  newcomers.clear();
+  timeRound(halving.admit(these));
+  halving.prune();
+  releaseLosers();
+}
+
+void Sweeper::finals() {
+  while (!ended()) {
+    std::optional<Halving::Round> round = halving.next();
+    releaseLosers();
+    if (!round)
+      return;
+    report("settling");
+    timeRound(*round);
+  }
+}
+
+std::optional<size_t> Sweeper::best() const {
+  std::optional<size_t> found;
+  for (size_t i = 0; i < result.entries.size(); ++i) {
+    const Row &row = result.entries[i].row;
+    if (row.verdict == Verdict::Passed && row.median > 0 &&
+        (!found || row.median < result.entries[*found].row.median))
+      found = i;
+  }
+  return found;
+}
+
+void Sweeper::report(const char *phase) {
+  if (!options.progress)
+    return;
+  Progress progress;
+  progress.tried = tried;
+  progress.total = int64_t(task.candidates.size());
+  progress.phase = phase;
+  int64_t here = 0;
+  for (const Entry &entry : result.entries)
+    here += !entry.resumed;
+  double seconds = elapsed();
+  progress.perSecond = seconds > 0 ? double(here) / seconds : 0;
+  progress.secondsLeft = std::max(0.0, options.budgetSeconds - seconds);
+  if (progress.perSecond > 0)
+    progress.secondsLeft =
+        std::min(progress.secondsLeft, double(progress.total - progress.tried) / progress.perSecond);
+  if (std::optional<size_t> leader = best())
+    progress.best = &result.entries[*leader];
+  options.progress(progress);
+}
+
+void Sweeper::conclude() {
+  SweepRecord &record = result.record;
+  record.shape = task.shape;
+  record.points = task.space.points;
+  record.feasible = int64_t(task.space.feasible.size());
+  record.tried = tried;
+  record.refusals = task.space.refusals;
+  std::vector<std::pair<double, double>> pairs;
+  for (const Entry &entry : result.entries) {
+    if (entry.row.verdict != Verdict::Passed)
+      ++record.refusals[nameOf(entry.row.verdict)];
+    else if (entry.row.median > 0)
+      pairs.emplace_back(entry.row.modelUs, entry.row.median);
+  }
+  record.tau = kendallTau(pairs);
+  record.tauPairs = int64_t(pairs.size());
+  record.seconds = elapsed();
+  result.winner = best();
+  result.interrupted = stopped();
+  if (store && !result.failure)
+    if (Status put = store->put(task.subject, record); !put)
+      result.failure = put.error();
+}
+
+SweepResult Sweeper::run() {
+  takeOver();
+  std::vector<Candidate> list;
+  for (size_t place : order)
+    list.push_back(task.candidates[place].candidate);
+  unsigned threads =
+      options.compileThreads ? options.compileThreads : std::max(1u, std::thread::hardware_concurrency());
+  result.record.outcome = "complete";
+  {
+    Pipeline pipeline(build, list, threads, 2 * size_t(threads) + mostNewcomers);
+    double until = options.budgetSeconds * (result.kind == Kind::Measured ? admitting : 1);
+    for (size_t i = 0; i < order.size() && !result.failure; ++i) {
+      // The first candidate is the compiler's own choice: without it there is nothing to compare with.
+      if (stopped() || (elapsed() > until && i > 0)) {
+        result.record.outcome = stopped() ? "interrupted" : "budget";
+        break;
+      }
+      if (settled(task.candidates[order[i]])) {
+        result.record.outcome = "settled";
+        break;
+      }
+      tryNext(pipeline, order[i]);
+      if (newcomers.size() >= mostNewcomers || !pipeline.ready() || result.entries.size() == 1)
+        admitNewcomers();
+      report("trying");
+    }
+  }
+  admitNewcomers();
+  if (result.kind == Kind::Measured)
+    finals();
+  if (stopped())
+    result.record.outcome = "interrupted";
+  for (int id : open)
+    bench.close(id);
+  conclude();
+  return std::move(result);
+}
+
+} // namespace
+
+SweepResult sweep(Bench &bench, const Build &build, Store *store, const SweepTask &task,
+                  const SweepOptions &options) {
+  return Sweeper(bench, build, store, task, options).run();
+}
+
+SweepTask makeTask(const AttentionSpec &spec, const ProblemShape &shape, const DeviceInfo &device,
+                   const std::string &toolkit, std::optional<Target> target) {
+  SweepTask task;
+  task.family = &familyFor(spec, device.arch);
+  task.spec = spec;
+  task.shape = shape;
+  task.verified = verificationShape(shape);
+  bool simulated = device.kind == DeviceKind::Sim;
+  task.subject.kind = simulated ? Kind::Estimate : Kind::Measured;
+  task.subject.device = device.name;
+  task.subject.arch = device.arch.name;
+  task.subject.driver =
+      simulated ? "simulator"
+                : fmt::format("CUDA {}.{}", device.driverVersion / 1000, device.driverVersion % 1000 / 10);
+  task.subject.toolkit = simulated ? fmt::format("{}, model {}", toolkit, modelVersion) : toolkit;
+  task.subject.specKey = tuningKey(spec);
+  AttentionSpec bare = spec;
+  bare.schedule = {};
+  task.subject.spec = toJson(bare);
+  task.space = enumerate(*task.family, spec, device.arch, target);
+  task.candidates = rank(*task.family, spec, device, shape, task.space.feasible);
+  Candidate standard = task.family->standard(spec, device.arch, target.value_or(Target::PTX));
+  auto found = std::find_if(task.candidates.begin(), task.candidates.end(),
+                            [&](const Ranked &ranked) { return ranked.candidate == standard; });
+  if (found == task.candidates.end()) { // it need not be in the table
+    std::vector<Ranked> alone = rank(*task.family, spec, device, shape, {standard});
+    if (alone.front().cost.limit.empty())
+      task.candidates.insert(task.candidates.begin(), alone.front());
+  } else {
+    std::rotate(task.candidates.begin(), found, found + 1);
+  }
+  if (!task.candidates.empty() && task.candidates.front().candidate == standard)
+    task.standard = 0;
+  return task;
+}
+
+} // namespace attune::tuner
