@@ -86,6 +86,8 @@ Run addCache(CLI::App &app);
 Run addDevices(CLI::App &app);
 Run addDoctor(CLI::App &app);
 Run addSim(CLI::App &app);
+Run addTune(CLI::App &app);
+Run addBench(CLI::App &app);
 
 } // namespace attune::cli
 

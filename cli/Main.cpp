@@ -30,6 +30,7 @@ Examples
   attune run --head-dim 64 --dtype fp16 --mask window:256:0 --len 1000 --device sim
   attune compile examples/llama3.json --arch sm_90 --emit cuda
   attune compile examples/llama3.json --emit tile -o t.mlir && attune compile t.mlir --from tile
+  attune tune examples/llama3.json --len 4096 --heads-q 32 --heads-kv 8 --budget 60s
   attune doctor
 
 Exit status: 0 done and verified, 1 verification failed, 2 bad usage or bad spec, 3 something is missing.)";
@@ -67,7 +68,7 @@ int runCommand(int argc, char **argv) {
   app.get_formatter()->column_width(36);
   app.allow_extras();
   std::vector<std::pair<CLI::App *, Run>> commands;
-  for (auto add : {addCompile, addRun, addSim, addCache, addDevices, addDoctor}) {
+  for (auto add : {addCompile, addRun, addTune, addBench, addSim, addCache, addDevices, addDoctor}) {
     Run run = add(app);
     CLI::App *command = app.get_subcommands({}).back();
     command->allow_extras(); // CommandLine::problems tells about them, with the nearest flag

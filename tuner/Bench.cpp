@@ -1,7 +1,7 @@
 //===- Bench.cpp - where candidates are run -------------------------------===//
 #include "tuner/Bench.h"
 
-#include "compiler/spec/KernelParams.h"
+#include "runtime/ForwardLaunch.h"
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/RandomArray.h"
 
@@ -36,21 +36,8 @@ struct Arrays {
   DeviceBuffer q, k, v, o, lse;
   reference::ElementCounts counts;
 
-  ForwardParams params(const AttentionSpec &spec) const {
-    auto tensor = [](const DeviceBuffer &buffer, const reference::Strides &strides) {
-      return TensorParams{buffer.address(), strides.batch, strides.head, strides.row};
-    };
-    ForwardParams params{};
-    params.q = tensor(q, problem.q);
-    params.k = tensor(k, problem.k);
-    params.v = tensor(v, problem.v);
-    params.o = tensor(o, problem.o);
-    if (spec.lse)
-      params.lse = tensor(lse, problem.lse);
-    params.lengthQ = problem.lengthQ;
-    params.lengthKv = problem.lengthKv;
-    params.headsPerKvHead = problem.headsQ / problem.headsKv;
-    return params;
+  ForwardAddresses addresses(const AttentionSpec &spec) const {
+    return {q.address(), k.address(), v.address(), o.address(), spec.lse ? lse.address() : 0};
   }
 };
 
@@ -82,7 +69,8 @@ private:
   struct Loaded {
     Module module;
     Kernel kernel;
-    int blockQ, threads, sharedBytes;
+    Schedule schedule;
+    int threads, sharedBytes;
     bool warm = false;
   };
 
@@ -134,8 +122,7 @@ Result<DeviceBench::Loaded> DeviceBench::load(const Image &image) {
     }
     Result<Kernel> entry = gpu->kernel(*handle, kernel.text.name, uint32_t(kernel.text.sharedBytes));
     if (entry)
-      return Loaded{*handle, *entry, kernel.text.schedule.blockQ, kernel.text.threads,
-                    kernel.text.sharedBytes};
+      return Loaded{*handle, *entry, kernel.text.schedule, kernel.text.threads, kernel.text.sharedBytes};
     last = entry.error();
     (void)bool(gpu->unloadModule(*handle));
   }
@@ -167,14 +154,12 @@ Result<Arrays> DeviceBench::allocate(const ProblemShape &shape) {
 }
 
 Status DeviceBench::launch(const Loaded &kernel, const Arrays &arrays) {
-  ForwardParams params = arrays.params(about.spec);
-  const reference::Problem &p = arrays.problem;
-  Launch launch{
-      kernel.kernel,
-      {uint32_t((p.lengthQ + kernel.blockQ - 1) / kernel.blockQ), uint32_t(p.headsQ), uint32_t(p.batch)},
-      {uint32_t(kernel.threads), 1, 1},
-      uint32_t(kernel.sharedBytes),
-      std::as_bytes(std::span(&params, 1))};
+  ForwardParams params = forwardParams(arrays.problem, arrays.addresses(about.spec));
+  Launch launch{kernel.kernel,
+                forwardGrid(kernel.schedule, arrays.problem),
+                {uint32_t(kernel.threads), 1, 1},
+                uint32_t(kernel.sharedBytes),
+                std::as_bytes(std::span(&params, 1))};
   return gpu->launch(launch);
 }
 

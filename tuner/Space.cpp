@@ -25,6 +25,13 @@ const Family &familyFor(const AttentionSpec &spec, const Arch &arch) {
   return found == families.rend() ? *families.front() : **found;
 }
 
+const Family *findFamily(std::string_view name) {
+  const std::vector<const Family *> &families = allFamilies();
+  auto found = std::find_if(families.begin(), families.end(),
+                            [&](const Family *family) { return family->name == name; });
+  return found == families.end() ? nullptr : *found;
+}
+
 static bool isTarget(const Parameter &parameter) { return parameter.name == "target"; }
 
 std::string scheduleText(const Family &family, const Candidate &candidate) {

@@ -78,6 +78,8 @@ struct Family {
 /// The family that serves `spec` on `arch`.
 const Family &familyFor(const AttentionSpec &spec, const Arch &arch);
 const std::vector<const Family *> &allFamilies();
+/// The family of this name, or null.
+const Family *findFamily(std::string_view name);
 
 /// "block_q=128 block_kv=64 stages=1 warps=4": the parameters that a schedule fixes, in the table's order,
 /// without the target. `parseSchedule` reads it back; an error names the word that is not understood.

@@ -219,6 +219,15 @@ struct Store::Impl {
     Statement question(db, sql);
     return question.step() ? std::optional<int64_t>(question.whole()) : std::nullopt;
   }
+  /// Whether every page of the file is in order.
+  Status check(const std::string &path) {
+    Statement question(db, "PRAGMA quick_check(1)");
+    if (!question.step())
+      return error(path, question.errorCode());
+    if (std::string verdict = question.text(); verdict != "ok")
+      return storeError(path, SQLITE_CORRUPT, verdict.substr(0, verdict.find('\n')));
+    return success();
+  }
   int execute(const char *sql) { return ::sqlite3_exec(db, sql, nullptr, nullptr, nullptr); }
 
   Result<int64_t> subjectId(const std::string &path, const Subject &subject) {
@@ -364,11 +373,8 @@ Result<Store> Store::open(const std::string &path, const StoreOptions &options) 
                                 path, schemaVersion, *version,
                                 *version > schemaVersion ? "a newer" : "another"));
   if (options.write) {
-    Statement check(impl.db, "PRAGMA quick_check(1)");
-    if (!check.step())
-      return impl.error(path, check.errorCode());
-    if (std::string verdict = check.text(); verdict != "ok")
-      return storeError(path, SQLITE_CORRUPT, verdict.substr(0, verdict.find('\n')));
+    if (Status whole = impl.check(path); !whole)
+      return whole.error();
     // Readers and a writer then do not wait for each other. Where the file system cannot do it (some network
     // ones), SQLite stays with its rollback journal, which is as safe. It needs the lock: a store that
     // another process holds is told here, not in the middle of a sweep.
@@ -462,7 +468,8 @@ Result<std::vector<Row>> Store::rows(const Subject &subject, const ProblemShape 
 }
 
 Result<std::vector<StoredRow>> Store::winners(const std::string &device, const std::string &arch, Kind kind,
-                                              const std::string &specKey, const ScheduleRequest &schedule) {
+                                              const std::string &specKey, const ScheduleRequest &schedule,
+                                              std::optional<Target> target) {
   // Newest first within a shape: the first row of a shape names the driver and toolkit that count.
   Statement ask(impl->db,
                 "SELECT " ATTUNE_ROW_COLUMNS ", r.at, " ATTUNE_SUBJECT_COLUMNS
@@ -478,10 +485,10 @@ Result<std::vector<StoredRow>> Store::winners(const std::string &device, const s
     stored.row = readRow(ask);
     stored.when = ask.text();
     stored.subject = readSubject(ask);
-    Result<Candidate> candidate = Error{};
-    for (const Family *family : allFamilies())
-      if (family->name == stored.row.family)
-        candidate = parseSchedule(*family, stored.row.schedule);
+    const Family *family = findFamily(stored.row.family);
+    if (!family || (target && stored.row.target != *target))
+      continue;
+    Result<Candidate> candidate = parseSchedule(*family, stored.row.schedule);
     if (!candidate || !agrees(schedule, *candidate))
       continue;
     if (!(stored.row.shape == shape) || !newest) {

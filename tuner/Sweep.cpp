@@ -212,7 +212,7 @@ void Sweeper::releaseLosers() {
   std::erase_if(open, [&](int id) {
     bool waiting = std::find(newcomers.begin(), newcomers.end(), id) != newcomers.end();
     if (halving.inField(id) || waiting)
-      return false;
+      return false; // it may still win
     bench.close(id);
     return true;
   });
@@ -259,11 +259,16 @@ void Sweeper::admitNewcomers() {
   std::vector<int> these = std::move(newcomers);
   newcomers.clear();
   timeRound(halving.admit(these));
-  halving.prune();
+  if (options.halve)
+    halving.prune();
   releaseLosers();
 }
 
 void Sweeper::finals() {
+  if (!options.halve) {
+    timeRound({open, 4 * options.firstSamples});
+    return;
+  }
   while (!ended()) {
     std::optional<Halving::Round> round = halving.next();
     releaseLosers();

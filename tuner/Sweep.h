@@ -44,6 +44,7 @@ struct SweepOptions {
   double budgetSeconds = 60;
   bool resume = false;         ///< take over the store's rows of this subject and shape
   bool settle = true;          ///< end when no candidate that is left can win; false: try them all
+  bool halve = true;           ///< let slower ones go; false: time all alike
   unsigned compileThreads = 0; ///< 0: one a core
   int firstSamples = 5, mostSamples = 160;
   const std::atomic<bool> *stop = nullptr; ///< set from elsewhere: finish the row and end

@@ -1,0 +1,169 @@
+//===- Bench.cpp - attune bench -------------------------------------------===//
+//
+// Given schedules side by side: the machinery of a sweep, over a list that a person wrote.
+//
+//===----------------------------------------------------------------------===//
+#include "cli/Progress.h"
+#include "cli/Sweeps.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace attune::cli {
+
+using namespace tuner;
+
+namespace {
+
+/// "128x64,2,4", "128x64,2,4,cuda", or "block_q=128,warps=4,target=cuda": what is left out is chosen.
+Result<std::vector<Candidate>> readSchedule(const Family &family, const AttentionSpec &spec, const Arch &arch,
+                                            const std::string &text, std::optional<Target> target) {
+  std::string words;
+  bool positional = text.find('=') == std::string::npos;
+  const char *names[] = {"block_q", "block_kv", "stages", "warps"};
+  size_t place = 0;
+  for (size_t begin = 0; begin <= text.size();) {
+    size_t end = std::min(text.find_first_of(positional ? "x, " : ", ", begin), text.size());
+    std::string word = text.substr(begin, end - begin);
+    begin = end + 1;
+    if (word == "ptx" || word == "cuda" || word == "target=ptx" || word == "target=cuda")
+      target = word.ends_with("cuda") ? Target::CUDA : Target::PTX;
+    else if (positional && place < std::size(names))
+      words += fmt::format("{}={} ", names[place++], word);
+    else if (!word.empty())
+      words += word + " ";
+  }
+  Result<Candidate> parsed = parseSchedule(family, words);
+  if (!parsed)
+    return badInput(
+        fmt::format("expected a schedule such as 128x64,2,4 (block_q x block_kv, stages, warps), with "
+                    ",cuda for that target, or block_q=128,warps=4; {}",
+                    parsed.error().message));
+  // What the spec and the text leave open, the compiler chooses; what cannot be is told by its own words.
+  AttentionSpec open = withSchedule(spec, *parsed);
+  std::vector<Candidate> result;
+  for (Target which : {Target::PTX, Target::CUDA})
+    if (!target || *target == which)
+      result.push_back(family.standard(open, arch, which));
+  return result;
+}
+
+struct Job {
+  SweepJob sweep;
+  std::vector<std::string> schedules;
+};
+
+int benchShape(const Job &job, const ProblemShape &shape, const Toolchain &tools,
+               std::optional<Target> target, std::vector<std::string> &json) {
+  Result<std::unique_ptr<Bench>> bench = startBench(job.sweep, shape);
+  if (!bench)
+    return report(bench.error());
+  const DeviceInfo &device = (*bench)->device();
+  const AttentionSpec &spec = job.sweep.spec;
+  SweepTask task = makeTask(spec, shape, device, toolkitText(tools), target);
+  std::vector<Candidate> list;
+  std::string errors;
+  for (const std::string &text : job.schedules.empty() ? std::vector<std::string>{""} : job.schedules) {
+    Result<std::vector<Candidate>> read = readSchedule(*task.family, spec, device.arch, text, target);
+    if (!read) {
+      errors += fmt::format("command line: --with: error: {}\n", read.error().message);
+      continue;
+    }
+    for (const Candidate &candidate : *read) {
+      Cost cost = task.family->cost(spec, device.arch, candidate);
+      if (!cost.limit.empty())
+        errors += fmt::format("command line: --with: error: the schedule {} does not fit: {}\n",
+                              scheduleText(*task.family, candidate), cost.refusal);
+      else if (std::find(list.begin(), list.end(), candidate) == list.end())
+        list.push_back(candidate);
+    }
+  }
+  if (!errors.empty()) {
+    errors.pop_back();
+    return report(badInput(errors));
+  }
+  // With nothing to compare, the compiler's own choice beside the best of the model.
+  if (job.schedules.empty())
+    for (size_t i = 0; i < task.candidates.size() && list.size() < 6; ++i)
+      if (std::find(list.begin(), list.end(), task.candidates[i].candidate) == list.end())
+        list.push_back(task.candidates[i].candidate);
+  std::optional<Candidate> standard;
+  if (task.standard)
+    standard = task.candidates[*task.standard].candidate;
+  task.candidates.clear();
+  task.standard.reset();
+  for (const Candidate &candidate : list) {
+    if (candidate == standard)
+      task.standard = task.candidates.size();
+    task.candidates.push_back(rank(*task.family, spec, device, shape, {candidate}).front());
+  }
+  if (!job.sweep.json)
+    fmt::print("{}", headText(task, device));
+  std::fflush(stdout);
+  ProgressLine line(!job.sweep.json);
+  SweepOptions options;
+  options.budgetSeconds = job.sweep.budgetSeconds;
+  options.settle = false;
+  options.halve = false;
+  options.stop = GracefulStop::flag();
+  options.progress = [&](const Progress &progress) {
+    line.show(fmt::format("{} {}/{}, {:.0f} s left", progress.phase, progress.tried, progress.total,
+                          progress.secondsLeft));
+  };
+  SweepResult result =
+      sweep(**bench, buildFor(spec, device.arch, tools, job.sweep.cache), nullptr, task, options);
+  line.clear();
+  if (job.sweep.json)
+    json.push_back(resultJson(task, result, device));
+  else
+    fmt::print("{}", tableText(task, result, result.entries.size()));
+  return finishSweep(result);
+}
+
+int runBench(const Job &job) {
+  std::optional<Target> target = job.sweep.target;
+  Toolchain tools = Toolchain::find();
+  Result<std::vector<std::string>> notes = settleTools(tools, target);
+  if (!notes)
+    return report(notes.error());
+  for (const std::string &note : *notes)
+    fmt::print(stderr, "note: {}\n", note);
+  GracefulStop graceful;
+  int status = 0;
+  std::vector<std::string> json;
+  for (const ProblemShape &shape : job.sweep.shapes) {
+    status = std::max(status, benchShape(job, shape, tools, target, json));
+    if (status > 1)
+      break;
+  }
+  if (job.sweep.json)
+    fmt::print("{}\n", JsonObject().raw("benches", jsonList(json)).str());
+  return status;
+}
+
+} // namespace
+
+Run addBench(CLI::App &parent) {
+  auto line =
+      CommandLine::add(parent, "bench",
+                       "measure given schedules of a spec side by side; nothing is remembered. Ctrl-C prints "
+                       "the table so far, and exits with 130");
+  declareSweepJob(*line, "60s");
+  line->option(
+      "--with", "SCHEDULE",
+      "repeatable: 128x64,2,4 (block_q x block_kv, stages, warps), with ,cuda for that target alone, or "
+      "block_q=128,warps=4 (the compiler's own choice and the model's best)");
+  line->spec();
+  return [line] {
+    Job job;
+    job.schedules = line->texts("--with");
+    job.sweep = readSweepJob(*line, 60, true);
+    if (Status good = line->problems(); !good)
+      return report(good.error());
+    return runBench(job);
+  };
+}
+
+} // namespace attune::cli

@@ -1,0 +1,405 @@
+//===- Sweeps.cpp - what `attune tune` and `attune bench` share -----------===//
+#include "cli/Sweeps.h"
+
+#include "runtime/ForwardLaunch.h"
+#include "runtime/jit/KernelBuild.h"
+#include "tuner/Worker.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <csignal>
+#include <map>
+
+#include <fmt/format.h>
+
+namespace attune::cli {
+
+using namespace tuner;
+
+namespace {
+
+/// "60s", "90", "2m", "500ms": seconds; nothing if it is no such text.
+std::optional<double> secondsOf(const std::string &text) {
+  double value = 0;
+  const char *last = text.data() + text.size();
+  auto [end, failed] = std::from_chars(text.data(), last, value);
+  if (failed != std::errc() || !(value > 0) || !std::isfinite(value))
+    return std::nullopt;
+  std::string unit(end, last);
+  double scale = unit.empty() || unit == "s" ? 1
+                 : unit == "ms"              ? 1e-3
+                 : unit == "m"               ? 60
+                 : unit == "h"               ? 3600
+                                             : 0;
+  return scale > 0 && value * scale <= 7 * 24 * 3600 ? std::optional<double>(value * scale) : std::nullopt;
+}
+
+/// "1x32x8x4096x4096", or with one length for both.
+std::optional<ProblemShape> shapeOf(std::string_view text) {
+  std::vector<int64_t> numbers;
+  while (!text.empty()) {
+    size_t end = std::min(text.find('x'), text.size());
+    int64_t number = 0;
+    auto [stop, failed] = std::from_chars(text.data(), text.data() + end, number);
+    if (failed != std::errc() || stop != text.data() + end || number < 1 || number > INT32_MAX)
+      return std::nullopt;
+    numbers.push_back(number);
+    if (end < text.size() && end + 1 == text.size())
+      return std::nullopt;
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  if (numbers.size() == 4)
+    numbers.push_back(numbers.back());
+  if (numbers.size() != 5)
+    return std::nullopt;
+  return ProblemShape{numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]};
+}
+
+void readShapes(CommandLine &line, SweepJob &job, bool needed) {
+  constexpr int64_t mostLength = 2147483647, mostGrid = 65535;
+  int64_t length = line.whole("--len", 0, 1, mostLength);
+  ProblemShape one;
+  one.lengthQ = line.whole("--len-q", length, 1, mostLength);
+  one.lengthKv = line.whole("--len-kv", length, 1, mostLength);
+  one.batch = line.whole("--batch", 1, 1, mostGrid);
+  int64_t headsQ = line.whole("--heads-q", 0, 1, mostGrid),
+          headsKv = line.whole("--heads-kv", 0, 1, mostGrid);
+  one.headsQ = headsQ ? headsQ : std::max<int64_t>(headsKv, 1);
+  one.headsKv = headsKv ? headsKv : one.headsQ;
+  if (line.has("--shapes")) {
+    for (const char *other : {"--len", "--len-q", "--len-kv", "--batch", "--heads-q", "--heads-kv"})
+      if (line.has(other))
+        line.problem(other, "expected --shapes or this, got both");
+    std::string text = line.text("--shapes");
+    for (size_t begin = 0; begin <= text.size();) {
+      size_t end = std::min(text.find(',', begin), text.size());
+      std::string word = text.substr(begin, end - begin);
+      if (std::optional<ProblemShape> shape = shapeOf(word))
+        job.shapes.push_back(*shape);
+      else
+        line.problem("--shapes",
+                     fmt::format("expected BATCHxHEADS_QxHEADS_KVxLEN_QxLEN_KV (or one LEN for both), "
+                                 "such as 1x32x8x4096, got '{}'",
+                                 word));
+      begin = end + 1;
+    }
+  } else if (one.lengthQ > 0 && one.lengthKv > 0) {
+    job.shapes.push_back(one);
+  } else if (needed || line.has("--len-q") || line.has("--len-kv")) {
+    line.problem("--len", "expected a length (--len, or --len-q and --len-kv) or --shapes, got none");
+  }
+  for (const ProblemShape &shape : job.shapes) {
+    reference::Problem problem =
+        reference::denseProblem(job.spec, int(shape.batch), int(shape.headsQ), int(shape.headsKv),
+                                int(shape.lengthQ), int(shape.lengthKv));
+    if (Status good = validateProblem(job.spec, problem); !good)
+      line.problem(line.has("--shapes") ? "--shapes" : "--len", good.error().message);
+  }
+}
+
+} // namespace
+
+void declareSweepJob(CommandLine &line, const char *budget) {
+  const char *problem = "The problem";
+  line.option("--shapes", "LIST",
+              "BATCHxHEADS_QxHEADS_KVxLEN[xLEN_KV], several with commas: 1x32x8x4096,8x16x16x512", problem);
+  line.option("--len", "N", "queries and keys", problem);
+  line.option("--len-q", "N", "queries alone", problem);
+  line.option("--len-kv", "N", "keys alone", problem);
+  line.option("--batch", "N", "batch (1)", problem);
+  line.option("--heads-q", "N", "query heads (1): a multiple of the KV heads", problem);
+  line.option("--heads-kv", "N", "KV heads (as many as query heads)", problem);
+  line.option("--budget", "TIME", fmt::format("for each shape: 60s, 5m ({})", budget));
+  line.option("--device", "auto|cuda|sim",
+              "a GPU, or the simulated one, whose figures are estimates (a GPU if there is one)");
+  line.option("--arch", "ARCH", "architecture to compile for, and to simulate (the GPU's, else sm_80)");
+  line.option("--target", "ptx|cuda", "only this target (both)");
+  line.flag("--json", "print one JSON object");
+  line.cacheOptions();
+}
+
+SweepJob readSweepJob(CommandLine &line, double budgetSeconds, bool shapesNeeded) {
+  SweepJob job;
+  job.device.which = line.text("--device", "auto");
+  if (!job.device.which.starts_with("cuda:")) // whose number openDevice reads
+    (void)line.choice("--device", {"auto", "cuda", "sim"}, 0);
+  job.device.arch = line.has("--arch") ? line.arch("--arch", "").name : "";
+  if (line.has("--target"))
+    job.target = Target(line.choice("--target", {"ptx", "cuda"}, 0));
+  job.cache = line.cache();
+  job.json = line.has("--json");
+  job.budgetSeconds = budgetSeconds;
+  if (line.has("--budget")) {
+    std::string text = line.text("--budget");
+    if (std::optional<double> seconds = secondsOf(text))
+      job.budgetSeconds = *seconds;
+    else
+      line.problem("--budget",
+                   fmt::format("expected a time up to a week, such as 60s, 90 or 5m, got '{}'", text));
+  }
+  if (line.has("SPEC") || line.hasSpecFlags())
+    job.spec = line.readSpec();
+  readShapes(line, job, shapesNeeded);
+  return job;
+}
+
+std::string shapeText(const ProblemShape &shape) {
+  return fmt::format("batch {}, {} query heads over {} KV heads, {} queries, {} keys", shape.batch,
+                     shape.headsQ, shape.headsKv, shape.lengthQ, shape.lengthKv);
+}
+
+std::string shapeJson(const ProblemShape &shape) {
+  return JsonObject()
+      .whole("batch", shape.batch)
+      .whole("heads_q", shape.headsQ)
+      .whole("heads_kv", shape.headsKv)
+      .whole("length_q", shape.lengthQ)
+      .whole("length_kv", shape.lengthKv)
+      .str();
+}
+
+std::string timeText(double us) {
+  return us < 1e4   ? fmt::format("{:.1f} us", us)
+         : us < 1e7 ? fmt::format("{:.2f} ms", us / 1e3)
+                    : fmt::format("{:.2f} s", us / 1e6);
+}
+
+std::string toolkitText(const Toolchain &tools) {
+  std::string text = fmt::format("attune {}", compilerBuildId());
+  for (Tool tool : {Tool::Ptxas, Tool::NVRTC})
+    if (tools.tool(tool))
+      if (Result<std::string> version = tools.version(tool))
+        text += fmt::format(", {} {}", toolName(tool), *version);
+  return text;
+}
+
+Result<std::vector<std::string>> settleTools(const Toolchain &tools, std::optional<Target> &target) {
+  std::vector<std::string> notes;
+  if (!tools.tool(Tool::NVRTC)) {
+    if (target == Target::CUDA)
+      return tools.need(Tool::NVRTC).error();
+    if (!target)
+      notes.push_back("target cuda is left out: NVRTC was not found (attune doctor)");
+    target = Target::PTX;
+  }
+  if (!tools.tool(Tool::Ptxas) && target != Target::CUDA)
+    notes.push_back("ptxas was not found: registers are the model's, and spills of target ptx are not seen");
+  return notes;
+}
+
+Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolchain &tools, const Cache &cache) {
+  return [spec, arch, tools, cache](const Candidate &candidate) -> Result<CompiledKernel> {
+    CompileOptions options;
+    options.arch = arch;
+    options.target = candidate.target;
+    Result<BuiltKernel> built =
+        buildKernel(withSchedule(spec, candidate), options, CubinNeed::IfPossible, tools, cache);
+    if (!built)
+      return built.error();
+    return std::move(built->kernel);
+  };
+}
+
+Result<std::unique_ptr<Bench>> startBench(const SweepJob &job, const ProblemShape &shape) {
+  BenchProblem problem;
+  problem.spec = job.spec;
+  problem.shape = shape;
+  problem.verified = verificationShape(shape);
+  DeviceOptions options = job.device;
+  return startWorkerBench([problem, options]() -> Result<std::unique_ptr<Bench>> {
+    Result<std::unique_ptr<Device>> device = openDevice(options);
+    if (!device)
+      return device.error();
+    return makeDeviceBench(std::move(*device), problem);
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Ctrl-C
+//===----------------------------------------------------------------------===//
+
+namespace {
+std::atomic<bool> stopAsked = false;
+std::map<int, void (*)(int)> previousHandlers;
+
+void askToStop(int signal) {
+  if (stopAsked.exchange(true)) // twice: at once
+    for (const auto &[number, handler] : previousHandlers)
+      if (number == signal) {
+        std::signal(signal, handler);
+        ::raise(signal);
+      }
+}
+} // namespace
+
+GracefulStop::GracefulStop() {
+  stopAsked = false;
+  for (int signal : {SIGINT, SIGTERM})
+    previousHandlers[signal] = std::signal(signal, askToStop);
+}
+
+GracefulStop::~GracefulStop() {
+  for (const auto &[signal, handler] : previousHandlers)
+    std::signal(signal, handler);
+}
+
+const std::atomic<bool> *GracefulStop::flag() { return &stopAsked; }
+
+//===----------------------------------------------------------------------===//
+// Tables
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// Places in `entries` of those that passed and have a figure, fastest first.
+std::vector<size_t> byTime(const SweepResult &result) {
+  std::vector<size_t> places;
+  for (size_t i = 0; i < result.entries.size(); ++i)
+    if (result.entries[i].row.verdict == Verdict::Passed && result.entries[i].row.median > 0)
+      places.push_back(i);
+  std::sort(places.begin(), places.end(), [&](size_t a, size_t b) {
+    return std::pair(result.entries[a].row.median, a) < std::pair(result.entries[b].row.median, b);
+  });
+  return places;
+}
+
+double standardUs(const SweepResult &result) {
+  if (!result.standard)
+    return 0;
+  const Row &row = result.entries[*result.standard].row;
+  return row.verdict == Verdict::Passed ? row.median : 0;
+}
+
+std::string rowText(const SweepResult &result, size_t place, size_t rank) {
+  const Entry &entry = result.entries[place];
+  const Row &row = entry.row;
+  double standard = standardUs(result);
+  std::string time = timeText(row.median);
+  if (result.kind == Kind::Measured)
+    time += fmt::format(" ({:.1f}..{:.1f}, {})", row.low, row.high, row.samples.size());
+  return fmt::format("{:>4}  {:<46} {:<5} {:>10}  {:>6.1f} %  {:>8}  {:>10}  {}{}\n", rank, row.schedule,
+                     attune::nameOf(row.target), time, 100 * row.shareOfLimit,
+                     standard > 0 ? fmt::format("{:.3f}", row.median / standard) : "-", timeText(row.modelUs),
+                     nameOf(entry.ranked.estimate.limit),
+                     result.standard == place ? "  (the default)"
+                     : entry.resumed          ? "  (from the store)"
+                                              : "");
+}
+
+} // namespace
+
+std::string headText(const SweepTask &task, const DeviceInfo &device) {
+  std::string text;
+  auto line = [&](const char *name, const std::string &value) {
+    text += fmt::format("{:<12} {}\n", name, value);
+  };
+  line("spec", task.subject.spec);
+  line("problem", shapeText(task.shape));
+  line("device", fmt::format("{} ({})", device.name, device.why));
+  line("figures", task.subject.kind == Kind::Measured
+                      ? "measured: median us of launches behind a flush of L2, with a 95 % interval"
+                      : "estimate: the simulator's counters and a cost model, no GPU's time");
+  line("space", fmt::format("{} schedules of the {} family, {} of them feasible", task.space.points,
+                            task.family->name, task.space.feasible.size()));
+  return text;
+}
+
+std::string tableText(const SweepTask &task, const SweepResult &result, size_t most) {
+  std::vector<size_t> places = byTime(result);
+  std::string text =
+      fmt::format("rank  {:<46} {:<5} {:>10}  {:>8}  {:>8}  {:>10}  {}\n", "schedule", "target",
+                  nameOf(result.kind), "of limit", "/default", "model", "bound by (model)");
+  for (size_t i = 0; i < places.size(); ++i)
+    if (i < most || result.standard == places[i])
+      text += rowText(result, places[i], i + 1);
+  if (places.empty())
+    text += "      nothing passed\n";
+  const SweepRecord &record = result.record;
+  std::string refusals;
+  for (const auto &[reason, count] : record.refusals)
+    refusals += fmt::format("{}{}: {}", refusals.empty() ? "" : ", ", reason, count);
+  text += fmt::format("{:<12} {}\n", "refused", refusals.empty() ? "none" : refusals);
+  size_t shown = 0;
+  for (const Entry &entry : result.entries)
+    if (entry.row.verdict != Verdict::Passed && entry.row.verdict != Verdict::Spilled && ++shown <= 5)
+      text +=
+          fmt::format("  {} {}: {}: {}\n", entry.row.schedule, attune::nameOf(entry.row.target),
+                      nameOf(entry.row.verdict), entry.row.message.substr(0, entry.row.message.find('\n')));
+  text += fmt::format("{:<12} {} of {} candidates in {:.1f} s ({:.1f} a second): {}\n", "tried", record.tried,
+                      task.candidates.size(), record.seconds,
+                      record.seconds > 0 ? double(record.tried) / record.seconds : 0,
+                      record.outcome == "settled"       ? "settled, no other could win by the model"
+                      : record.outcome == "complete"    ? "all of them"
+                      : record.outcome == "interrupted" ? "interrupted"
+                                                        : "the budget is spent");
+  text += fmt::format("{:<12} Kendall's tau {:.2f} between its order and the figures' ({} candidates)\n",
+                      "model", record.tau, record.tauPairs);
+  return text;
+}
+
+namespace {
+std::string entryJson(const SweepTask &task, const SweepResult &result, size_t place) {
+  const Entry &entry = result.entries[place];
+  const Row &row = entry.row;
+  JsonObject json;
+  for (const Parameter &parameter : task.family->parameters)
+    if (std::optional<int> value = parameter.get(entry.ranked.candidate); value && parameter.words.empty())
+      json.whole(parameter.name, *value);
+  json.text("schedule", row.schedule).text("target", attune::nameOf(row.target));
+  json.text("verdict", nameOf(row.verdict));
+  if (!row.message.empty())
+    json.text("message", row.message);
+  json.number("model_us", row.modelUs).text("bound_by", nameOf(entry.ranked.estimate.limit));
+  if (row.median > 0) {
+    json.number(fmt::format("{}_us", nameOf(result.kind)), row.median);
+    if (result.kind == Kind::Measured)
+      json.number("low_us", row.low)
+          .number("high_us", row.high)
+          .whole("samples", int64_t(row.samples.size()));
+    json.number("share_of_limit", row.shareOfLimit);
+    if (double standard = standardUs(result); standard > 0)
+      json.number("ratio_to_default", row.median / standard);
+  }
+  return json.boolean("default", result.standard == place).boolean("resumed", entry.resumed).str();
+}
+} // namespace
+
+std::string resultJson(const SweepTask &task, const SweepResult &result, const DeviceInfo &device) {
+  const SweepRecord &record = result.record;
+  JsonObject json;
+  json.raw("spec", task.subject.spec).raw("shape", shapeJson(task.shape));
+  json.raw("device", JsonObject()
+                         .text("name", device.name)
+                         .text("arch", device.arch.name)
+                         .boolean("simulated", device.kind == DeviceKind::Sim)
+                         .text("driver", task.subject.driver)
+                         .text("why", device.why)
+                         .str());
+  json.text("toolkit", task.subject.toolkit)
+      .text("kind", nameOf(result.kind))
+      .text("family", task.family->name);
+  json.whole("points", record.points).whole("feasible", record.feasible).whole("tried", record.tried);
+  json.text("outcome", record.outcome).number("seconds", record.seconds);
+  json.number("kendall_tau", record.tau).whole("kendall_pairs", record.tauPairs);
+  JsonObject refusals;
+  for (const auto &[reason, count] : record.refusals)
+    refusals.whole(reason, count);
+  json.raw("refusals", refusals.str());
+  json.raw("winner", result.winner ? entryJson(task, result, *result.winner) : "null");
+  json.raw("default", result.standard ? entryJson(task, result, *result.standard) : "null");
+  std::vector<std::string> rows;
+  for (size_t i = 0; i < result.entries.size(); ++i)
+    rows.push_back(entryJson(task, result, i));
+  return json.raw("rows", jsonList(rows)).str();
+}
+
+int finishSweep(const SweepResult &result) {
+  if (result.failure)
+    return report(*result.failure);
+  if (result.interrupted)
+    return 130;
+  return result.winner ? 0 : 1;
+}
+
+} // namespace attune::cli

@@ -1,0 +1,76 @@
+//===- Sweeps.h - what `attune tune` and `attune bench` share ---*- C++ -*-===//
+#ifndef ATTUNE_CLI_SWEEPS_H
+#define ATTUNE_CLI_SWEEPS_H
+
+#include "cli/CommandLine.h"
+#include "cli/Output.h"
+#include "runtime/device/Device.h"
+#include "runtime/jit/Toolchain.h"
+#include "tuner/Sweep.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace attune::cli {
+
+/// A spec, the shapes to run it with, and where.
+struct SweepJob {
+  AttentionSpec spec;
+  std::vector<ProblemShape> shapes;
+  DeviceOptions device;
+  std::optional<Target> target; ///< nothing: both
+  Cache cache;
+  double budgetSeconds = 60; ///< for each shape
+  bool json = false;
+};
+
+/// The flags of a SweepJob. `budget` is what is said of its default.
+void declareSweepJob(CommandLine &line, const char *budget);
+/// Reads them; a command that needs no shape has `shapesNeeded` false.
+SweepJob readSweepJob(CommandLine &line, double budgetSeconds, bool shapesNeeded);
+
+/// "batch 1, 32 heads over 8, 4096 queries, 4096 keys".
+std::string shapeText(const ProblemShape &shape);
+std::string shapeJson(const ProblemShape &shape);
+/// "128x64, 2 stages, 4 warps" is for tables; "512.3 us", "1.23 ms".
+std::string timeText(double us);
+
+/// The tools that decide how fast a kernel is: attune's compiler, ptxas and NVRTC, with versions.
+std::string toolkitText(const Toolchain &tools);
+
+/// Why target cuda or spills cannot be had here; empty if they can. With NVRTC missing, `target` becomes ptx
+/// unless cuda was asked for, which is an error.
+Result<std::vector<std::string>> settleTools(const Toolchain &tools, std::optional<Target> &target);
+
+/// Compiles candidates of `spec` for `arch`, through the cache.
+tuner::Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolchain &tools,
+                      const Cache &cache);
+
+/// A bench for one shape of the job, in a process of its own.
+Result<std::unique_ptr<tuner::Bench>> startBench(const SweepJob &job, const ProblemShape &shape);
+
+/// Ctrl-C and SIGTERM set `stop` while this lives; the second one ends the process as it would have.
+class GracefulStop {
+public:
+  GracefulStop();
+  ~GracefulStop();
+  GracefulStop(const GracefulStop &) = delete;
+  GracefulStop &operator=(const GracefulStop &) = delete;
+  static const std::atomic<bool> *flag();
+};
+
+/// The lines above a table: the problem, the device, where the figures come from.
+std::string headText(const tuner::SweepTask &task, const DeviceInfo &device);
+/// The table, fastest first, `most` rows and the compiler's own choice; refusals by reason; Kendall's tau.
+std::string tableText(const tuner::SweepTask &task, const tuner::SweepResult &result, size_t most);
+std::string resultJson(const tuner::SweepTask &task, const tuner::SweepResult &result,
+                       const DeviceInfo &device);
+
+/// Exit status of a sweep: 130 if interrupted, 1 if nothing passed, else 0; an early end's error is printed.
+int finishSweep(const tuner::SweepResult &result);
+
+} // namespace attune::cli
+
+#endif // ATTUNE_CLI_SWEEPS_H

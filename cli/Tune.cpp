@@ -1,0 +1,339 @@
+//===- Tune.cpp - attune tune ---------------------------------------------===//
+#include "cli/Progress.h"
+#include "cli/Sweeps.h"
+#include "tuner/Store.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+namespace attune::cli {
+
+using namespace tuner;
+
+namespace {
+
+struct Job {
+  SweepJob sweep;
+  std::string store, exportFile;
+  bool list = false, resume = false, all = false;
+};
+
+//===----------------------------------------------------------------------===//
+// --list
+//===----------------------------------------------------------------------===//
+
+std::string valuesText(const Parameter &parameter) {
+  std::string text;
+  for (size_t i = 0; i < parameter.values.size(); ++i)
+    text += fmt::format("{}{}", i ? " " : "",
+                        parameter.words.empty() ? std::to_string(parameter.values[i])
+                                                : std::string(parameter.words[i]));
+  return text;
+}
+
+/// `text` in lines of at most `width`, each after the first behind `indent` spaces.
+std::string wrapped(std::string_view text, size_t width, size_t indent) {
+  std::string result;
+  size_t column = 0;
+  while (!text.empty()) {
+    size_t end = std::min(text.find(' '), text.size());
+    if (column > 0 && column + 1 + end > width) {
+      result += "\n" + std::string(indent, ' ');
+      column = 0;
+    } else if (column > 0) {
+      result += ' ';
+      ++column;
+    }
+    result += text.substr(0, end);
+    column += end;
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return result;
+}
+
+int listSpace(const Job &job) {
+  Result<std::unique_ptr<Device>> device = openDevice(job.sweep.device);
+  if (!device)
+    return report(device.error());
+  const DeviceInfo &info = (*device)->info();
+  const AttentionSpec &spec = job.sweep.spec;
+  ProblemShape shape =
+      job.sweep.shapes.empty() ? ProblemShape{1, 16, 16, 4096, 4096} : job.sweep.shapes.front();
+  SweepTask task = makeTask(spec, shape, info, "", job.sweep.target);
+  constexpr size_t shown = 10;
+  if (job.sweep.json) {
+    std::vector<std::string> parameters, best;
+    for (const Parameter &parameter : task.family->parameters) {
+      std::vector<std::string> values;
+      for (size_t i = 0; i < parameter.values.size(); ++i)
+        values.push_back(parameter.words.empty() ? std::to_string(parameter.values[i])
+                                                 : fmt::format("\"{}\"", parameter.words[i]));
+      parameters.push_back(JsonObject()
+                               .text("name", parameter.name)
+                               .raw("values", jsonList(values))
+                               .text("reason", parameter.reason)
+                               .str());
+    }
+    for (size_t i = 0; i < task.candidates.size(); ++i) {
+      const Ranked &ranked = task.candidates[i];
+      best.push_back(JsonObject()
+                         .text("schedule", scheduleText(*task.family, ranked.candidate))
+                         .text("target", attune::nameOf(ranked.candidate.target))
+                         .number("model_us", ranked.estimate.us)
+                         .text("bound_by", nameOf(ranked.estimate.limit))
+                         .whole("registers", ranked.cost.registers)
+                         .whole("shared_bytes", ranked.cost.sharedBytes)
+                         .whole("blocks_per_sm", ranked.cost.blocksPerSm)
+                         .boolean("default", task.standard == i)
+                         .str());
+    }
+    JsonObject refusals;
+    for (const auto &[reason, count] : task.space.refusals)
+      refusals.whole(reason, count);
+    fmt::print("{}\n", JsonObject()
+                           .text("family", task.family->name)
+                           .raw("parameters", jsonList(parameters))
+                           .raw("spec", toJson(spec))
+                           .raw("shape", shapeJson(shape))
+                           .text("arch", info.arch.name)
+                           .whole("points", task.space.points)
+                           .whole("feasible", int64_t(task.space.feasible.size()))
+                           .raw("refusals", refusals.str())
+                           .raw("candidates", jsonList(best))
+                           .str());
+    return 0;
+  }
+  fmt::print("The {} family\n", task.family->name);
+  for (const Parameter &parameter : task.family->parameters)
+    fmt::print("  {:<10} {}\n  {:<10} {}\n", parameter.name, valuesText(parameter), "",
+               wrapped(parameter.reason, 100, 13));
+  fmt::print("\n{}\non {}: {} points, {} feasible\n", toJson(spec), info.arch.name, task.space.points,
+             task.space.feasible.size());
+  for (const auto &[reason, count] : task.space.refusals)
+    fmt::print("  {:>6} refused: {}\n", count, reason);
+  fmt::print("\nBy the model, for {} on {}:\n", shapeText(shape), info.name);
+  fmt::print("  {:<46} {:<6} {:>10}  {:<8} {:>9}  {:>9}  {}\n", "schedule", "target", "about", "bound by",
+             "registers", "shared", "blocks an SM");
+  std::vector<const Ranked *> order;
+  for (const Ranked &ranked : task.candidates)
+    order.push_back(&ranked);
+  std::sort(order.begin(), order.end(),
+            [](const Ranked *a, const Ranked *b) { return a->estimate.us < b->estimate.us; });
+  for (size_t i = 0; i < order.size(); ++i) {
+    const Ranked &ranked = *order[i];
+    bool standard = task.standard && &ranked == &task.candidates[*task.standard];
+    if (i < shown || standard)
+      fmt::print("  {:<46} {:<6} {:>10}  {:<8} {:>9}  {:>9}  {}{}\n",
+                 scheduleText(*task.family, ranked.candidate), attune::nameOf(ranked.candidate.target),
+                 timeText(ranked.estimate.us), nameOf(ranked.estimate.limit), ranked.cost.registers,
+                 kilobytes(ranked.cost.sharedBytes), ranked.cost.blocksPerSm,
+                 standard ? fmt::format("  (the default, rank {})", i + 1) : "");
+  }
+  return 0;
+}
+
+//===----------------------------------------------------------------------===//
+// --export
+//===----------------------------------------------------------------------===//
+
+std::string subjectFields(const Subject &subject, const ProblemShape &shape) {
+  std::string text = JsonObject()
+                         .text("kind", nameOf(subject.kind))
+                         .text("device", subject.device)
+                         .text("arch", subject.arch)
+                         .text("driver", subject.driver)
+                         .text("toolkit", subject.toolkit)
+                         .raw("spec", subject.spec)
+                         .raw("shape", shapeJson(shape))
+                         .str();
+  return text.substr(1, text.size() - 2);
+}
+
+Status exportStore(Store &store, const std::string &file) {
+  Result<std::vector<StoredRow>> rows = store.allRows();
+  Result<std::vector<StoredSweep>> sweeps = store.allSweeps();
+  if (!rows || !sweeps)
+    return rows ? sweeps.error() : rows.error();
+  std::string text = fmt::format("{{\"attune_tuning\":{},\n\"sweeps\":[", Store::schemaVersion);
+  for (size_t i = 0; i < sweeps->size(); ++i) {
+    const StoredSweep &stored = (*sweeps)[i];
+    JsonObject refusals, fields;
+    for (const auto &[reason, count] : stored.sweep.refusals)
+      refusals.whole(reason, count);
+    fields.text("outcome", stored.sweep.outcome)
+        .whole("points", stored.sweep.points)
+        .whole("feasible", stored.sweep.feasible)
+        .whole("tried", stored.sweep.tried)
+        .number("seconds", stored.sweep.seconds)
+        .number("kendall_tau", stored.sweep.tau)
+        .whole("kendall_pairs", stored.sweep.tauPairs)
+        .raw("refusals", refusals.str())
+        .text("when", stored.when);
+    text += fmt::format("{}\n{{{},{}", i ? "," : "", subjectFields(stored.subject, stored.sweep.shape),
+                        fields.str().substr(1));
+  }
+  text += "],\n\"rows\":[";
+  for (size_t i = 0; i < rows->size(); ++i) {
+    const Row &row = (*rows)[i].row;
+    std::vector<std::string> samples;
+    for (double sample : row.samples)
+      samples.push_back(fmt::format("{}", sample));
+    JsonObject fields;
+    fields.text("family", row.family)
+        .text("schedule", row.schedule)
+        .text("target", attune::nameOf(row.target));
+    fields.text("verdict", nameOf(row.verdict));
+    if (!row.message.empty())
+      fields.text("message", row.message);
+    fields.number("model_us", row.modelUs);
+    if (row.median > 0)
+      fields.number("median_us", row.median)
+          .number("low_us", row.low)
+          .number("high_us", row.high)
+          .number("share_of_limit", row.shareOfLimit)
+          .raw("samples_us", jsonList(samples));
+    fields.text("when", (*rows)[i].when);
+    text += fmt::format("{}\n{{{},{}", i ? "," : "", subjectFields((*rows)[i].subject, row.shape),
+                        fields.str().substr(1));
+  }
+  return writeOutput(file, text + "]}\n");
+}
+
+//===----------------------------------------------------------------------===//
+// Sweeps
+//===----------------------------------------------------------------------===//
+
+std::string progressText(const SweepTask &task, const Progress &progress) {
+  std::string best = progress.best
+                         ? fmt::format("best {} ({} {})", timeText(progress.best->row.median),
+                                       progress.best->row.schedule, attune::nameOf(progress.best->row.target))
+                         : "";
+  return fmt::format("{} {}/{}, {:.1f}/s, {:.0f} s left, {}", progress.phase, progress.tried, progress.total,
+                     progress.perSecond, progress.secondsLeft, best);
+}
+
+/// The store to write to; the folder of the user's own is made.
+Result<std::optional<Store>> openStore(const Job &job) {
+  std::string path = job.store.empty() ? Store::defaultPath() : job.store;
+  if (path.empty())
+    return std::optional<Store>();
+  if (job.store.empty()) {
+    std::error_code ignored;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  }
+  Result<Store> store = Store::open(path);
+  if (!store)
+    return store.error();
+  return std::optional<Store>(std::move(*store));
+}
+
+int tuneShape(const Job &job, const ProblemShape &shape, const Toolchain &tools, std::optional<Target> target,
+              std::vector<std::string> &json) {
+  // The process that measures is forked first: no database connection should live on both sides of a fork.
+  Result<std::unique_ptr<Bench>> bench = startBench(job.sweep, shape);
+  if (!bench)
+    return report(bench.error());
+  Result<std::optional<Store>> opened = openStore(job);
+  if (!opened)
+    return report(opened.error());
+  Store *store = *opened ? &**opened : nullptr;
+  const DeviceInfo &device = (*bench)->device();
+  const AttentionSpec &spec = job.sweep.spec;
+  SweepTask task = makeTask(spec, shape, device, toolkitText(tools), target);
+  if (task.candidates.empty())
+    return report(badInput(
+        fmt::format("{}: error: no schedule of the {} family fits {} here: {}",
+                    spec.origin.spec.empty() ? "spec" : spec.origin.spec, task.family->name, device.arch.name,
+                    task.space.refusals.empty() ? "" : task.space.refusals.begin()->first)));
+  if (!job.sweep.json)
+    fmt::print("{}", headText(task, device));
+  std::fflush(stdout);
+  ProgressLine line(!job.sweep.json);
+  SweepOptions options;
+  options.budgetSeconds = job.sweep.budgetSeconds;
+  options.resume = job.resume;
+  options.settle = !job.all;
+  options.stop = GracefulStop::flag();
+  options.progress = [&](const Progress &progress) { line.show(progressText(task, progress)); };
+  SweepResult result =
+      sweep(**bench, buildFor(spec, device.arch, tools, job.sweep.cache), store, task, options);
+  line.clear();
+  if (job.sweep.json)
+    json.push_back(resultJson(task, result, device));
+  else
+    fmt::print("{}{:<12} {}\n", tableText(task, result, 10), "store",
+               store ? store->path() : std::string("none: nothing is remembered (--store FILE)"));
+  return finishSweep(result);
+}
+
+int runTune(const Job &job) {
+  if (job.list)
+    return listSpace(job);
+  std::optional<Target> target = job.sweep.target;
+  Toolchain tools = Toolchain::find();
+  int status = 0;
+  std::vector<std::string> json;
+  if (!job.sweep.shapes.empty()) {
+    Result<std::vector<std::string>> notes = settleTools(tools, target);
+    if (!notes)
+      return report(notes.error());
+    for (const std::string &note : *notes)
+      fmt::print(stderr, "note: {}\n", note);
+  }
+  // A store that cannot be used is told before anything is spent.
+  if (Result<std::optional<Store>> store = openStore(job); !store)
+    return report(store.error());
+  GracefulStop graceful;
+  for (const ProblemShape &shape : job.sweep.shapes) {
+    status = std::max(status, tuneShape(job, shape, tools, target, json));
+    if (status > 1) // 1: nothing passed for this shape; others may fare better
+      break;
+  }
+  if (job.sweep.json && !job.sweep.shapes.empty())
+    fmt::print("{}\n", JsonObject().raw("sweeps", jsonList(json)).str());
+  if (!job.exportFile.empty()) {
+    Result<std::optional<Store>> store = openStore(job);
+    if (!store)
+      return report(store.error());
+    if (!*store)
+      return report(
+          badInput("command line: --export: error: expected a store to export, got none (--store FILE)"));
+    if (Status wrote = exportStore(**store, job.exportFile); !wrote)
+      return report(wrote.error());
+  }
+  return status;
+}
+
+} // namespace
+
+Run addTune(CLI::App &parent) {
+  auto line =
+      CommandLine::add(parent, "tune",
+                       "find the best schedule of a spec on a device, and remember it. Ctrl-C finishes "
+                       "the candidate, prints the table so far, and exits with 130");
+  declareSweepJob(*line, "60s");
+  line->flag("--list", "print the space of schedules, with reasons, and the model's order; run nothing");
+  line->flag("--resume", "go on from what the store has for this spec, shape, device and toolkit");
+  line->flag("--all", "try every feasible candidate, even those that cannot win by the model");
+  line->option("--store", "FILE",
+               "where results are kept (ATTUNE_STORE, else ~/.local/share/attune/tuning.sqlite)");
+  line->option("--export", "FILE", "write the whole store as JSON; without a shape nothing else is done");
+  line->spec();
+  return [line] {
+    Job job;
+    job.list = line->has("--list");
+    job.resume = line->has("--resume");
+    job.all = line->has("--all");
+    job.store = line->text("--store");
+    job.exportFile = line->text("--export");
+    job.sweep = readSweepJob(*line, 60, !job.list && job.exportFile.empty());
+    if (Status good = line->problems(); !good)
+      return report(good.error());
+    return runTune(job);
+  };
+}
+
+} // namespace attune::cli
