@@ -17,6 +17,7 @@ tools = os.path.join(config.attune_build, "bin")
 config.environment["PATH"] = os.pathsep.join([tools, config.llvm_bin, os.environ.get("PATH", "")])
 # A test must not see, nor fill, the cache of whoever runs it.
 config.environment["ATTUNE_CACHE_DIR"] = os.path.join(config.test_exec_root, "cache")
+config.environment["ATTUNE_STORE"] = ""  # nor what they have tuned
 for name in ("CUDA_HOME", "CUDA_PATH", "VIRTUAL_ENV", "HOME", "ATTUNE_TOOLS_DIR", "ASAN_OPTIONS"):
     if name in os.environ:
         config.environment[name] = os.environ[name]
