@@ -30,7 +30,7 @@ Result<std::vector<Candidate>> readSchedule(const Family &family, const Attentio
     begin = end + 1;
     if (word == "ptx" || word == "cuda" || word == "target=ptx" || word == "target=cuda")
       target = word.ends_with("cuda") ? Target::CUDA : Target::PTX;
-    else if (positional && place < std::size(names))
+    else if (positional && !word.empty() && place < std::size(names))
       words += fmt::format("{}={} ", names[place++], word);
     else if (!word.empty())
       words += word + " ";
@@ -90,8 +90,11 @@ int benchShape(const Job &job, const ProblemShape &shape, const Toolchain &tools
       if (std::find(list.begin(), list.end(), task.candidates[i].candidate) == list.end())
         list.push_back(task.candidates[i].candidate);
   std::optional<Candidate> standard;
-  if (task.standard)
+  if (task.standard) { // what the ratios are of
     standard = task.candidates[*task.standard].candidate;
+    if (std::find(list.begin(), list.end(), *standard) == list.end())
+      list.insert(list.begin(), *standard);
+  }
   task.candidates.clear();
   task.standard.reset();
   for (const Candidate &candidate : list) {
