@@ -1,9 +1,12 @@
 //===- Compile.cpp - attune compile ---------------------------------------===//
+#include "cli/Advice.h"
 #include "cli/CommandLine.h"
 #include "cli/Output.h"
 #include "cli/Report.h"
 #include "compiler/Compiler.h"
 #include "runtime/File.h"
+#include "runtime/Planning.h"
+#include "runtime/device/SimDevice.h"
 #include "runtime/jit/KernelBuild.h"
 
 #include <algorithm>
@@ -31,6 +34,7 @@ struct Job {
   std::string output;    ///< empty: standard output
   bool report = false, json = false;
   Cache cache;
+  std::string advised; ///< why the schedule was chosen, by the tuner; empty: the compiler says
 };
 
 Stage stageOf(Rung rung) {
@@ -47,6 +51,27 @@ Stage stageOf(Rung rung) {
   default:
     return Stage::Text;
   }
+}
+
+/// Lets the tuner choose, for the shape that is asked for, what the spec leaves open. The device is this
+/// machine's GPU if it is of the architecture, else the simulated one.
+void takeAdvice(CommandLine &line, Job &job) {
+  Advisor advisor = readAdvice(line, job.options.target);
+  if (!line.has("--shape"))
+    return;
+  std::optional<ProblemShape> shape = shapeOf(line.text("--shape"));
+  if (!shape || shape->headsQ % shape->headsKv != 0)
+    return line.problem("--shape",
+                        fmt::format("expected BATCHxHEADS_QxHEADS_KVxLEN_QxLEN_KV (or one LEN for both) "
+                                    "with heads_q a multiple of heads_kv, such as 1x32x8x4096, got '{}'",
+                                    line.text("--shape")));
+  DeviceInfo device = describeSimDevice(job.options.arch);
+  for (const DeviceInfo &known : listDevices().devices)
+    if (known.kind == DeviceKind::Cuda && known.arch.name == job.options.arch.name)
+      device = known;
+  Decision decision = decide(job.spec, job.options.target, *shape, device, advisor);
+  job.spec = decision.spec;
+  job.advised = decision.why;
 }
 
 /// Reads and checks everything; mistakes go to `line`.
@@ -87,6 +112,9 @@ Job readJob(CommandLine &line) {
   job.file = line.text("SPEC");
   if (!job.from) {
     job.spec = line.readSpec();
+    takeAdvice(line, job);
+  } else if (line.has("--shape")) {
+    line.problem("--shape", "expected a spec to choose a schedule for, got a later stage (--from)");
   } else if (line.hasSpecFlags()) {
     line.problem("--from", "expected no flags of the spec, for the stage has it all");
   } else if (job.file.empty()) {
@@ -133,6 +161,8 @@ Result<KernelText> lower(const Job &job, StageTimes &times) {
   StageClock clock;
   auto done = [&](Result<KernelText> text) {
     times.emplace_back("generate", clock.lap());
+    if (text && !job.advised.empty())
+      text->why = job.advised;
     return text;
   };
   if (!job.from)
@@ -148,8 +178,12 @@ Result<KernelText> lower(const Job &job, StageTimes &times) {
 /// Everything down to machine code, as far as this machine has the tools.
 Result<BuiltKernel> build(const Job &job, const Toolchain &tools) {
   CubinNeed need = job.emit == Cubin ? CubinNeed::Yes : job.report ? CubinNeed::IfPossible : CubinNeed::No;
-  if (!job.from)
-    return buildKernel(job.spec, job.options, need, tools, job.cache);
+  if (!job.from) {
+    Result<BuiltKernel> built = buildKernel(job.spec, job.options, need, tools, job.cache);
+    if (built && !job.advised.empty())
+      built->kernel.text.why = job.advised;
+    return built;
+  }
   BuiltKernel built;
   Result<KernelText> text = lower(job, built.times);
   if (!text)
@@ -232,7 +266,10 @@ Run addCompile(CLI::App &parent) {
                "also write every stage and pass there, numbered, and for target cuda the headers");
   line->flag("--report", "print registers, spills, shared memory, occupancy and issue slots");
   line->flag("--json", "print one JSON object");
+  line->option("--shape", "SHAPE",
+               "BATCHxHEADS_QxHEADS_KVxLEN[xLEN_KV]: choose the schedule for it, as attune run does");
   line->cacheOptions();
+  declareAdvice(*line);
   line->spec();
   return [line] {
     Job job = readJob(*line);

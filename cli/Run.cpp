@@ -3,6 +3,7 @@
 // Compiles a spec, launches it on arrays, and verifies what came out.
 //
 //===----------------------------------------------------------------------===//
+#include "cli/Advice.h"
 #include "cli/CommandLine.h"
 #include "cli/Output.h"
 #include "cli/Report.h"
@@ -131,6 +132,7 @@ Job readJob(CommandLine &line) {
   job.request.spec = line.readSpec();
   if (line.has("--target"))
     job.request.target = Target(line.choice("--target", {"ptx", "cuda"}, 0));
+  job.request.advisor = readAdvice(line, job.request.target);
   job.request.dumpDir = line.text("--dump-dir");
   job.device.which = line.text("--device", "auto");
   if (!job.device.which.starts_with("cuda:")) // whose number openDevice reads
@@ -346,6 +348,7 @@ Run addRun(CLI::App &parent) {
   line->option("--dump-dir", "DIR", "write every stage and pass there, numbered");
   line->flag("--json", "print one JSON object");
   line->cacheOptions();
+  declareAdvice(*line);
   line->spec();
   return [line] {
     Job job = readJob(*line);

@@ -1,5 +1,6 @@
 //===- Sweeps.cpp - what `attune tune` and `attune bench` share -----------===//
 #include "cli/Sweeps.h"
+#include "cli/Advice.h"
 
 #include "runtime/ForwardLaunch.h"
 #include "runtime/jit/KernelBuild.h"
@@ -33,27 +34,6 @@ std::optional<double> secondsOf(const std::string &text) {
                  : unit == "h"               ? 3600
                                              : 0;
   return scale > 0 && value * scale <= 7 * 24 * 3600 ? std::optional<double>(value * scale) : std::nullopt;
-}
-
-/// "1x32x8x4096x4096", or with one length for both.
-std::optional<ProblemShape> shapeOf(std::string_view text) {
-  std::vector<int64_t> numbers;
-  while (!text.empty()) {
-    size_t end = std::min(text.find('x'), text.size());
-    int64_t number = 0;
-    auto [stop, failed] = std::from_chars(text.data(), text.data() + end, number);
-    if (failed != std::errc() || stop != text.data() + end || number < 1 || number > INT32_MAX)
-      return std::nullopt;
-    numbers.push_back(number);
-    if (end < text.size() && end + 1 == text.size())
-      return std::nullopt;
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  if (numbers.size() == 4)
-    numbers.push_back(numbers.back());
-  if (numbers.size() != 5)
-    return std::nullopt;
-  return ProblemShape{numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]};
 }
 
 void readShapes(CommandLine &line, SweepJob &job, bool needed) {

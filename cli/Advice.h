@@ -1,0 +1,25 @@
+//===- Advice.h - what was tuned, for commands that plan --------*- C++ -*-===//
+#ifndef ATTUNE_CLI_ADVICE_H
+#define ATTUNE_CLI_ADVICE_H
+
+#include "cli/CommandLine.h"
+#include "runtime/Advice.h"
+
+#include <optional>
+
+namespace attune::cli {
+
+/// --store and --untuned.
+void declareAdvice(CommandLine &line);
+
+/// The advisor that these flags ask for: over the store, if there is one; with --untuned none. A store that
+/// was named and cannot be used is a mistake of the command line; the user's own one is told about on
+/// standard error and gone without.
+Advisor readAdvice(CommandLine &line, std::optional<Target> target);
+
+/// "1x32x8x4096" (batch, query heads, KV heads, length) or with two lengths; nothing if it is no such text.
+std::optional<ProblemShape> shapeOf(std::string_view text);
+
+} // namespace attune::cli
+
+#endif // ATTUNE_CLI_ADVICE_H
