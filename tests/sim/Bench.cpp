@@ -41,7 +41,8 @@ static std::string ordinaryKernel() {
           "%r4, 2; mad.lo.s32 %r11, %r4, 3, %r9;\n"
           "ld.shared.v4.f32 {%f1, %f2, %f3, %f4}, [%r3]; st.shared.f32 [%r3], %f51; add.s32 %r4, %r4, 1; "
           "setp.lt.s32 %p2, %r4, 2000; @%p2 bra LOOP;\n"
-          "ld.param.u64 %q0, [out]; mul.wide.u32 %q1, %r0, 4; add.u64 %q2, %q0, %q1; st.global.f32 [%q2], "
+          "ld.param.u64 %q0, [out]; mov.u32 %r12, %ctaid.x; shl.b32 %r12, %r12, 9; add.u32 %r12, %r12, %r0; "
+          "mul.wide.u32 %q1, %r12, 4; add.u64 %q2, %q0, %q1; st.global.f32 [%q2], "
           "%f50; ret;\n}\n";
   return body;
 }
@@ -53,7 +54,7 @@ static int ordinary(unsigned threads, bool checks) {
     return 2;
   }
   sim::GlobalMemory memory;
-  uint64_t out = *memory.allocate(2048, "out");
+  uint64_t out = *memory.allocate(4 * 2048, "out");
   sim::LaunchConfig c;
   c.entry = "ordinary";
   c.grid = {4, 1, 1};

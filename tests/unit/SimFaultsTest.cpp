@@ -75,8 +75,8 @@ TEST_CASE("a missing barrier between writer and reader of different warps") {
               {"race", "the other access", "st.shared.u32 [%r3], %r0", "s + ", "warp 0", "warp 1"});
   expectClean(write + "bar.sync 0;\n" + swap + read);
   expectClean(write + "barrier.sync.aligned 0;\n" + swap + read);
-  // A reader of its own warp's words needs none.
-  expectClean(write + "xor.b32 %r6, %r2, 4; add.u32 %r7, %r1, %r6;\n" + read);
+  // Within a warp, its own barrier serves.
+  expectClean(write + "bar.warp.sync -1; xor.b32 %r6, %r2, 4; add.u32 %r7, %r1, %r6;\n" + read);
   // Read, then overwritten by another warp.
   expectFault(write + "bar.sync 0;\n" + swap + read + "\nst.shared.u32 [%r3], %r8;", Kind::Race);
   expectClean(write + "bar.sync 0;\n" + swap + read + "\nbar.sync 0; st.shared.u32 [%r3], %r8;");

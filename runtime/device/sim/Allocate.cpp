@@ -127,6 +127,18 @@ void Allocator::taint() {
   }
 }
 
+/// An atomic on global memory whose result is used depends on the order of the blocks.
+void Allocator::communication() {
+  std::vector<bool> used(registers);
+  for (const Fixup &f : d.fixups)
+    if (f.kind == Fixup::Register && !f.def)
+      used[f.index] = true;
+  for (const Fixup &f : d.fixups)
+    if (f.kind == Fixup::Register && f.def && used[f.index] && p.code[f.inst].atomic &&
+        p.code[f.inst].aux != 1)
+      p.communicates = true;
+}
+
 void Allocator::slots() {
   // Constants and special registers come first.
   uint32_t at = 0;
@@ -291,6 +303,7 @@ void Allocator::run() {
   blocks();
   liveness();
   taint();
+  communication();
   slots();
   patch();
   track();

@@ -78,9 +78,16 @@ static void land(Warp &w, AsyncCopy &c, uint32_t lanes) {
       report(w, *c.inst, FindingKind::Race, l, kSharedBase + o,
              fmt::format("asynchronous copy to {} by warp {} was in flight when warp {} wrote there",
                          describeShared(w, kSharedBase + o), w.index, other),
-             cell.writeSite, other);
+             {cell.writeSite, other});
     }
     raceAccess(w, *c.inst, l, o, c.size, true);
+  }
+  if (checks && lanes) {
+    if (w.landedSegment != segmentOf(w))
+      w.landed.clear();
+    w.landedSegment = w.segment;
+    w.landed.push_back(c);
+    w.landed.back().mask = lanes;
   }
   c.mask &= ~lanes;
 }
@@ -102,7 +109,7 @@ void execCpAsync(Warp &w, const Inst &i) {
   int32_t &hint = w.worker->allocationHint[i.target];
   uint64_t limit = uint64_t(kSharedBase) + cta.sharedBytes;
   uint32_t bad = 0;
-  bool late = launch.mode == Mode::Lazy || (launch.mode == Mode::Random && (w.worker->nextRandom() & 1));
+  bool late = launch.mode == Mode::Lazy || (launch.mode == Mode::Random && (cta.nextRandom() & 1));
   for (uint32_t m = w.mask; m; m &= m - 1) {
     uint32_t l = uint32_t(__builtin_ctz(m));
     uint64_t to = (i.addr64 ? reinterpret_cast<const uint64_t *>(w.regs + i.a)[l]
@@ -163,6 +170,21 @@ void execCpAsync(Warp &w, const Inst &i) {
     uint32_t l = uint32_t(__builtin_ctz(bad));
     reportGlobalUninitialised(w, i, l, c.global[l], c.sourceBytes[l]);
   }
+  if (launch.checks)
+    for (uint32_t m = c.mask; m;) { // the lanes that read as much from one allocation together
+      uint32_t l = uint32_t(__builtin_ctz(m)), n = c.sourceBytes[l], same = 0;
+      int at = n ? memory.find(c.global[l]) : -1;
+      for (uint32_t rest = m; rest; rest &= rest - 1) {
+        uint32_t k = uint32_t(__builtin_ctz(rest));
+        bool inside = at >= 0 &&
+                      c.global[k] - memory.allocations[size_t(at)].base < memory.allocations[size_t(at)].size;
+        if (c.sourceBytes[k] == n && (at < 0 || inside))
+          same |= 1u << k;
+      }
+      if (at >= 0)
+        raceGlobal(w, i, memory.allocations[size_t(at)], c.global, same, n, false);
+      m &= ~same;
+    }
   w.worker->counters.asyncBytes += uint64_t(__builtin_popcount(c.mask)) * size;
   c.early = !late;
   for (uint32_t m = c.mask; m; m &= m - 1) {

@@ -126,22 +126,24 @@ template <class T, AtomOp Op> static void atomic(Warp &w, const Inst &i) {
         }
       for (uint32_t k = 0; k < size; ++k)
         cta.sharedInit[(o + k) >> 3] |= uint8_t(1u << ((o + k) & 7));
+      if (launch.checks) {
+        uint64_t offsets[32];
+        offsets[l] = o;
+        raceAccess(w, i, l, o, size, true);
+        raceLanes(w, i, offsets, 1u << l, size, true);
+      }
       T old;
       std::memcpy(&old, cta.shared + o, size);
       T fresh = apply<T, Op>(old, b, c);
       std::memcpy(cta.shared + o, &fresh, size);
       results[l] = old;
-      if (launch.checks) {
-        Inst atom = i;
-        atom.ordered = true;
-        raceAccess(w, atom, l, o, size, true);
-      }
       w.worker->counters.sharedStoreBytes += size;
       continue;
     }
     int at = launch.memory->find(address);
-    if (at < 0 || address + size > launch.memory->allocations[size_t(at)].base +
-                                       launch.memory->allocations[size_t(at)].size) {
+    if (at < 0 || launch.memory->allocations[size_t(at)].readOnly ||
+        address + size >
+            launch.memory->allocations[size_t(at)].base + launch.memory->allocations[size_t(at)].size) {
       reportGlobalOutOfBounds(w, i, l, address, size, true);
       continue;
     }
@@ -153,6 +155,11 @@ template <class T, AtomOp Op> static void atomic(Warp &w, const Inst &i) {
           reportGlobalUninitialised(w, i, l, address, size);
           break;
         }
+    if (launch.checks) {
+      uint64_t addresses[32];
+      addresses[l] = address;
+      raceGlobal(w, i, a, addresses, 1u << l, size, true);
+    }
     __atomic_fetch_or(&a.init[o >> 3], uint8_t(((1u << size) - 1) << (o & 7)), __ATOMIC_RELAXED);
     T *p = reinterpret_cast<T *>(a.data + o);
     T old = __atomic_load_n(p, __ATOMIC_RELAXED), fresh;

@@ -2,6 +2,7 @@
 #include "runtime/device/sim/Exec.h"
 
 #include <algorithm>
+#include <cstring>
 #include <fmt/format.h>
 
 namespace attune::sim {
@@ -45,8 +46,15 @@ std::string Finding::text() const {
   std::string t = fmt::format("{}:{}: {}: {}\n  at {}\n  in block ({}, {}, {}), thread ({}, {}, {}), warp {}",
                               site.ptxFile, site.ptxLine, name(kind), message, siteText(site), block[0],
                               block[1], block[2], thread[0], thread[1], thread[2], warp);
-  if (hasOther)
-    t += fmt::format("\n  the other access: {}, warp {}", siteText(other), otherWarp);
+  if (hasOther) {
+    t += fmt::format("\n  the other access: {}, ", siteText(other));
+    t += otherThread
+             ? fmt::format("block ({}, {}, {}), thread ({}, {}, {}), warp {}", otherBlock[0], otherBlock[1],
+                           otherBlock[2], (*otherThread)[0], (*otherThread)[1], (*otherThread)[2], otherWarp)
+         : otherBlock != block ? fmt::format("block ({}, {}, {}), warp {}", otherBlock[0], otherBlock[1],
+                                             otherBlock[2], otherWarp)
+                               : fmt::format("warp {}", otherWarp);
+  }
   if (count > 1)
     t += fmt::format("\n  {} times", count);
   return t;
@@ -77,7 +85,7 @@ bool reportedBefore(Warp &w, const Inst &i, FindingKind kind) {
 }
 
 void report(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t address, std::string message,
-            int64_t otherStatement, uint32_t otherWarp) {
+            OtherAccess other) {
   if (reportedBefore(w, i, kind))
     return;
   const Launch &launch = *w.worker->launch;
@@ -87,14 +95,20 @@ void report(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t ad
   f.message = std::move(message);
   f.site = siteOf(launch, i.statement);
   f.block = w.cta->id;
-  uint32_t t = w.index * 32 + lane;
-  f.thread = {t % block[0], t / block[0] % block[1], t / block[0] / block[1]};
+  auto threadAt = [&](uint32_t warp, uint32_t lane) {
+    uint32_t t = warp * 32 + lane;
+    return std::array<uint32_t, 3>{t % block[0], t / block[0] % block[1], t / block[0] / block[1]};
+  };
+  f.thread = threadAt(w.index, lane);
   f.warp = w.index;
   f.address = address;
-  if (otherStatement >= 0) {
+  if (other.statement >= 0) {
     f.hasOther = true;
-    f.other = siteOf(launch, uint32_t(otherStatement));
-    f.otherWarp = otherWarp;
+    f.other = siteOf(launch, uint32_t(other.statement));
+    f.otherWarp = other.warp;
+    f.otherBlock = other.block < 0 ? f.block : blockAt(*launch.config, uint64_t(other.block));
+    if (other.lane >= 0)
+      f.otherThread = threadAt(other.warp, uint32_t(other.lane));
   }
   w.worker->findings[{i.statement, kind}] = {std::move(f), w.cta->linear};
 }
@@ -177,7 +191,7 @@ void reportSharedUninitialised(Warp &w, const Inst &i, uint32_t lane, uint32_t a
                "read of {} bytes at {} while a cp.async of warp {} to it is in flight; expected its group "
                "committed, cp.async.wait_group by that warp, and a barrier before the read",
                bytes, describeShared(w, kSharedBase + address), other),
-           copy->inst->statement, other);
+           {copy->inst->statement, other});
     return;
   }
   if (reportedBefore(w, i, FindingKind::Uninitialised))
@@ -187,7 +201,8 @@ void reportSharedUninitialised(Warp &w, const Inst &i, uint32_t lane, uint32_t a
                      describeShared(w, kSharedBase + address)));
 }
 
-void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t index, uint16_t bytes, bool write) {
+void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t index, uint16_t bytes, bool write,
+              const void *stored) {
   Cta &cta = *w.cta;
   ShadowCell &cell = cta.cells[index];
   if (cell.epoch != cta.epoch) {
@@ -211,20 +226,26 @@ void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t index, uint16_t by
   Access *same = nullptr;
   for (Access &a : list) {
     if (a.warp == w.index) {
-      if (a.clock == w.clocks[w.index] && a.write == write && a.atomic == i.ordered)
+      if (a.clock == w.clocks[w.index] && a.write == write && a.atomic == bool(i.order))
         same = &a;
       continue;
     }
-    if (!(a.bytes & bytes) || !(a.write || write) || (a.atomic && i.ordered) || w.clocks[a.warp] >= a.clock)
+    if (!(a.bytes & bytes) || !(a.write || write) || (a.atomic && i.order) || w.clocks[a.warp] >= a.clock)
       continue;
+    if (a.write && write && stored && !a.atomic) { // the same value: which comes last is no matter
+      uint32_t first = uint32_t(__builtin_ctz(bytes)), size = uint32_t(__builtin_popcount(bytes));
+      if (std::memcmp(cta.shared + index * 16 + first, stored, size) == 0)
+        continue;
+    }
     if (reportedBefore(w, i, FindingKind::Race))
       break;
-    uint32_t address = kSharedBase + index * 16 + uint32_t(__builtin_ctz(a.bytes & bytes));
-    report(w, i, FindingKind::Race, lane, address,
-           fmt::format("{} of {} by warp {} and {} by warp {} with no barrier between them",
-                       write ? "write" : "read", describeShared(w, address), w.index,
-                       a.write ? "write" : "read", a.warp),
-           a.site, a.warp);
+    uint32_t offset = index * 16 + uint32_t(__builtin_ctz(a.bytes & bytes));
+    report(w, i, FindingKind::Race, lane, kSharedBase + offset,
+           fmt::format(
+               "{} of {} by warp {} and an earlier {} by warp {} with no barrier (bar.sync) between them",
+               write ? "write" : "read", describeShared(w, kSharedBase + offset), w.index,
+               a.write ? "write" : "read", a.warp),
+           {a.site, a.warp, laneThatTouched(w, offset, a.warp, a.site, a.write)});
     break;
   }
   if (!same && list.size() >= 16) // what every warp has seen cannot race any more
@@ -237,7 +258,7 @@ void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t index, uint16_t by
     same->bytes |= bytes;
     same->site = i.statement;
   } else {
-    list.push_back({w.index, w.clocks[w.index], i.statement, bytes, write, i.ordered});
+    list.push_back({w.index, w.clocks[w.index], i.statement, bytes, write, bool(i.order)});
   }
 }
 

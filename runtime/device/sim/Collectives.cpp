@@ -12,6 +12,8 @@ static bool gather(Warp &w, const Inst &i, const uint32_t *members) {
   uint32_t lane = uint32_t(__builtin_ctz(w.mask)), need = members[lane];
   if (!converge(w, i, need & w.live, false))
     return false;
+  if (w.mask & (w.mask - 1))
+    w.segment = 0; // orders the lanes
   if ((w.mask & ~need) && !reportedBefore(w, i, FindingKind::BadOperand)) {
     // Lanes outside the mask of the first may belong to a mask of their own.
     for (uint32_t m = w.mask; m; m &= m - 1) {

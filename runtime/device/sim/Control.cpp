@@ -17,7 +17,7 @@ namespace attune::sim {
 static void updateJoin(Warp &w) {
   w.joinPc = kFull;
   for (const Fragment &f : w.fragments)
-    if (!f.missing || f.pc >= w.pc)
+    if (f.pc >= w.pc || (!f.missing && !w.fair))
       w.joinPc = std::min(w.joinPc, f.pc);
 }
 
@@ -39,7 +39,7 @@ void reconverge(Warp &w) {
         f = 0;
         continue;
       }
-      if (!w.fragments[f].missing && w.fragments[f].pc < w.pc &&
+      if (!w.fair && !w.fragments[f].missing && w.fragments[f].pc < w.pc &&
           (lowest == w.fragments.size() || w.fragments[f].pc < w.fragments[lowest].pc))
         lowest = f;
       ++f;
@@ -112,7 +112,7 @@ bool selectFragment(Warp &w) {
     report(w, i, FindingKind::Divergence, uint32_t(__builtin_ctz(w.active)), 0,
            fmt::format("lanes 0x{:08x} execute it without lanes 0x{:08x}, which {}", w.active, missing,
                        (missing & w.live) ? "wait elsewhere" : "have exited instead"),
-           other, w.index);
+           {other, w.index});
     w.mask = keep;
   }
   w.forced = true;
@@ -273,7 +273,7 @@ static void completeBarrier(Cta &cta, Barrier &b) {
   uint32_t live = 0;
   for (const Warp &w : cta.warps)
     live |= w.state != WarpState::Done ? 1u << w.index : 0;
-  bool whole = (b.waiting & live) == live;
+  bool whole = (b.waiting & live) == live, ordering = cta.warps[0].worker->launch->ordering;
   for (Warp &w : cta.warps) {
     if (!(b.waiting >> w.index & 1))
       continue;
@@ -284,14 +284,24 @@ static void completeBarrier(Cta &cta, Barrier &b) {
       for (size_t k = 0; k < w.clocks.size(); ++k)
         if (k != w.index)
           w.clocks[k] = std::max(w.clocks[k], b.clocks[k]);
+    if (ordering) {
+      join(w.order.fenced, b.fenced);
+      join(w.order.known, b.known);
+    }
   }
   if (whole) { // everything so far is ordered before everything that follows
     ++cta.epoch;
     cta.details.clear();
+    uint32_t latest = 0;
+    for (const Warp &w : cta.warps)
+      latest = std::max(latest, w.clocks[w.index]);
     for (Warp &w : cta.warps) {
-      std::fill(w.clocks.begin(), w.clocks.end(), 0);
-      w.clocks[w.index] = 1;
+      std::fill(w.clocks.begin(), w.clocks.end(), latest);
+      w.clocks[w.index] = latest + 1;
+      w.segment = 0;
     }
+    const Worker &worker = *cta.warps[0].worker;
+    cta.orderedBelow = worker.firstSegment + uint32_t(worker.segments.size());
   }
   b = Barrier();
 }
@@ -306,7 +316,7 @@ void execBarrier(Warp &w, const Inst &i) {
   Cta &cta = *w.cta;
   auto misuse = [&](std::string text, int64_t other = -1) {
     if (!reportedBefore(w, i, FindingKind::BarrierMisuse))
-      report(w, i, FindingKind::BarrierMisuse, lane, 0, std::move(text), other, w.index);
+      report(w, i, FindingKind::BarrierMisuse, lane, 0, std::move(text), {other, w.index});
   };
   if (id > 15)
     return misuse(fmt::format("expected a barrier number from 0 to 15, got {}", id));
@@ -330,9 +340,15 @@ void execBarrier(Warp &w, const Inst &i) {
   }
   b.arrived += 32;
   b.arrivals |= 1u << w.index;
+  if (w.worker->launch->ordering) {
+    learnPending(w);
+    join(b.fenced, w.order.fenced);
+    join(b.known, w.order.known);
+  }
   for (size_t k = 0; k < b.clocks.size(); ++k)
     b.clocks[k] = std::max(b.clocks[k], w.clocks[k]);
   ++w.clocks[w.index];
+  w.segment = 0;
   if (i.aux >> 2) {
     b.count += uint32_t(__builtin_popcount((w.preds[i.c] ^ uint32_t(i.imm)) & w.mask));
     b.voters += uint32_t(__builtin_popcount(w.mask));
@@ -393,33 +409,41 @@ static void runWarp(Warp &w, uint64_t budget) {
   w.executed += budget - left;
 }
 
-static void startBlock(Worker &worker) {
-  Cta &cta = worker.cta;
+void startBlock(Worker &worker, Cta &cta, uint64_t number) {
   const Launch &launch = *worker.launch;
   const LaunchConfig &config = *launch.config;
   const Program &program = *launch.program;
-  cta.id = {uint32_t(cta.linear % config.grid[0]), uint32_t(cta.linear / config.grid[0] % config.grid[1]),
-            uint32_t(cta.linear / config.grid[0] / config.grid[1])};
+  cta.linear = number;
+  cta.id = blockAt(config, number);
   ++cta.epoch;
   cta.details.clear();
-  cta.aborted = false;
+  cta.aborted = cta.endless = false;
+  cta.nextWarp = 0;
   for (Barrier &b : cta.barriers)
     b = Barrier();
   std::memset(cta.shared, 0xFF, cta.sharedBytes);
   std::memset(cta.sharedInit, 0, (cta.sharedBytes + 7) / 8);
-  worker.random = config.seed * 0x9E3779B97F4A7C15ull + cta.linear * 0xD1B54A32D192ED03ull + 1;
+  cta.random = config.seed * 0x9E3779B97F4A7C15ull + cta.linear * 0xD1B54A32D192ED03ull + 1;
+  cta.orderedBelow = worker.firstSegment + uint32_t(worker.segments.size());
+  cta.bytePool.recycle();
+  if (launch.ordering)
+    cta.published.clear();
   for (Warp &w : cta.warps) {
     uint32_t threads = std::min(32u, launch.threadsPerCta - w.index * 32);
     w.live = w.active = threads == 32 ? kFull : (1u << threads) - 1;
     w.pc = 0;
     w.joinPc = kFull;
-    w.forced = false;
+    w.forced = w.fair = false;
     w.state = WarpState::Ready;
-    w.executed = 0;
+    w.executed = w.switchedAt = 0;
     w.fragments.clear();
     std::fill(w.clocks.begin(), w.clocks.end(), 0);
     w.clocks[w.index] = 1;
+    w.segment = 0;
+    if (launch.ordering)
+      w.order = WarpOrder();
     w.copies.clear();
+    w.landed.clear();
     std::memset(w.committed, 0, sizeof(w.committed));
     if (w.localInit)
       std::memset(w.localInit, 0, program.info.localBytes * 32 / 8);
@@ -442,55 +466,86 @@ static void startBlock(Worker &worker) {
   }
 }
 
-void runBlock(Worker &worker) {
-  startBlock(worker);
-  Cta &cta = worker.cta;
+/// Threads of a warp make progress independently: where some of them have run long, perhaps waiting for what
+/// others will do, the others take over, and for as long the order of the code does not decide.
+static void rotate(Warp &w) {
+  constexpr uint64_t most = 16384;
+  if (w.fragments.empty()) {
+    w.fair = false;
+    w.switchedAt = w.executed;
+  }
+  if (w.state != WarpState::Ready || w.executed - w.switchedAt < most)
+    return;
+  w.switchedAt = w.executed;
+  for (size_t f = 0; f < w.fragments.size(); ++f) {
+    if (w.fragments[f].missing)
+      continue;
+    w.fair = true;
+    w.fragments.push_back({w.pc, w.active, 0});
+    run(w, f);
+    return;
+  }
+}
+
+/// Ends the block at a fault that leaves it nothing to go on with.
+static void reportStuck(Cta &cta) {
+  for (Warp &w : cta.warps) {
+    if (w.state != WarpState::AtBarrier)
+      continue;
+    const Barrier &b = cta.barriers[w.barrier];
+    w.mask = w.active;
+    report(w, *w.barrierInst, FindingKind::Deadlock, uint32_t(__builtin_ctz(w.mask)), 0,
+           fmt::format("barrier {} waits for ever: {} of {} threads arrived; {}", w.barrier, b.arrived,
+                       b.expected ? b.expected : liveThreads(cta), warpStates(cta)));
+    break;
+  }
+}
+
+bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
   const Launch &launch = *worker.launch;
-  bool random = launch.mode == Mode::Random;
+  bool random = launch.mode == Mode::Random, stuck = false;
   uint64_t limit = launch.config->maxInstructionsPerWarp;
-  size_t n = cta.warps.size(), next = 0, idle = 0;
-  while (!cta.aborted) {
+  size_t n = cta.warps.size();
+  uint64_t turns = rounds > UINT64_MAX / n ? UINT64_MAX : rounds * n;
+  for (uint64_t turn = 0; turn < turns && !cta.aborted; ++turn) {
     // The next ready warp in turn, or any in random mode.
-    size_t pick = random ? worker.nextRandom() % n : next;
+    size_t pick = random ? cta.nextRandom() % n : cta.nextWarp;
     size_t tried = 0;
     while (tried < n && cta.warps[pick].state != WarpState::Ready) {
       pick = (pick + 1) % n;
       ++tried;
     }
-    if (tried == n)
+    stuck = tried == n;
+    if (stuck)
       break;
     Warp &w = cta.warps[pick];
-    next = (pick + 1) % n;
-    uint64_t quantum = random ? 1 + worker.nextRandom() % 200 : 1u << 16;
-    runWarp(w, std::min(quantum, limit - w.executed + 1));
+    cta.nextWarp = (pick + 1) % n;
+    uint64_t most = random ? 1 + cta.nextRandom() % 200 : quantum;
+    runWarp(w, std::min(most, limit - w.executed + 1));
     if (w.executed > limit) {
       const Inst &i = w.program->code[w.pc ? w.pc - 1 : 0];
       w.mask = w.active ? w.active : 1;
       report(w, i, FindingKind::EndlessLoop, uint32_t(__builtin_ctz(w.mask)), 0,
-             fmt::format("warp {} executed more than {} instructions; {}", w.index, limit, warpStates(cta)));
-      cta.aborted = true;
+             fmt::format("warp {} executed more than {} instructions; {}{}", w.index, limit, warpStates(cta),
+                         launch.resident > 1 || launch.resident < launch.blocks
+                             ? fmt::format("; {} of {} blocks were running", launch.resident, launch.blocks)
+                             : ""));
+      cta.aborted = cta.endless = true;
     }
     if (w.state == WarpState::Done)
       for (Barrier &b : cta.barriers) // a barrier of the whole block does not wait for warps that are gone
         if (b.active && !b.expected && b.arrived && b.arrived >= liveThreads(cta))
           completeBarrier(cta, b);
+    rotate(w);
   }
-  (void)idle;
-  if (!cta.aborted) {
-    for (Warp &w : cta.warps) {
-      if (w.state != WarpState::AtBarrier)
-        continue;
-      const Barrier &b = cta.barriers[w.barrier];
-      w.mask = w.active;
-      report(w, *w.barrierInst, FindingKind::Deadlock, uint32_t(__builtin_ctz(w.mask)), 0,
-             fmt::format("barrier {} waits for ever: {} of {} threads arrived; {}", w.barrier, b.arrived,
-                         b.expected ? b.expected : liveThreads(cta), warpStates(cta)));
-      break;
-    }
-  }
+  if (!stuck && !cta.aborted)
+    return false;
+  if (!cta.aborted)
+    reportStuck(cta);
   ++worker.counters.blocks;
   for (const Warp &w : cta.warps)
     worker.counters.warpInstructions += w.executed;
+  return true;
 }
 
 } // namespace attune::sim

@@ -517,9 +517,10 @@ void Decoder::statement() {
     cpAsync();
   else if (root == "atom" || root == "red")
     atomic(root == "red");
-  else if (root == "membar" || root == "fence" || root == "prefetch" || root == "prefetchu" ||
-           root == "nanosleep" || root == "discard" || root == "applypriority" || root == "pmevent" ||
-           root == "griddepcontrol" || root == "setmaxnreg")
+  else if (root == "membar" || root == "fence")
+    fence();
+  else if (root == "prefetch" || root == "prefetchu" || root == "nanosleep" || root == "discard" ||
+           root == "applypriority" || root == "pmevent" || root == "griddepcontrol" || root == "setmaxnreg")
     nothing();
   else
     generic();

@@ -61,7 +61,7 @@ private:
   bool address(const Operand &o, Space space);
   bool take(std::vector<std::string_view> &mods, std::string_view name);
   Space takeSpace(std::vector<std::string_view> &mods, bool &ok);
-  void dropCacheMods(std::vector<std::string_view> &mods, bool &ordered);
+  uint8_t takeOrder(std::vector<std::string_view> &mods, bool atomic);
   uint64_t variableAddress(const Variable &v, int32_t &moduleVariable, uint32_t index) const;
 
   // Statements by kind.
@@ -98,6 +98,7 @@ private:
   void cpAsync();
   void atomic(bool reduction);
   void nothing();
+  void fence();
 
   void layout();
   bool resolveBranches();
@@ -133,6 +134,7 @@ private:
   void blocks();
   void liveness();
   void taint();
+  void communication();
   void slots();
   void patch();
   void track();

@@ -23,13 +23,24 @@ Space Decoder::takeSpace(std::vector<std::string_view> &mods, bool &ok) {
   return Space::Generic;
 }
 
-/// Cache and ordering qualifiers change nothing here but whether accesses may race.
-void Decoder::dropCacheMods(std::vector<std::string_view> &mods, bool &ordered) {
-  ordered = false;
-  for (std::string_view m : {"volatile", "relaxed", "acquire", "release", "acq_rel", "mmio"})
-    ordered |= take(mods, m);
-  static const std::string_view plain[] = {"weak", "cta", "cluster", "gpu", "sys", "ca", "cg",
-                                           "cs",   "lu",  "cv",      "wb",  "wt",  "nc", "unified"};
+/// Takes the cache qualifiers, which change nothing here, and those of order and scope; gives Inst::order.
+uint8_t Decoder::takeOrder(std::vector<std::string_view> &mods, bool atomic) {
+  uint8_t order = atomic ? kStrong : 0;
+  for (auto [name, bits] : {std::pair<std::string_view, int>{"volatile", kStrong},
+                            {"mmio", kStrong},
+                            {"cv", kStrong},
+                            {"relaxed", kStrong},
+                            {"acquire", kStrong | kAcquire},
+                            {"release", kStrong | kRelease},
+                            {"acq_rel", kStrong | kAcquire | kRelease}})
+    if (take(mods, name))
+      order |= uint8_t(bits);
+  bool block = take(mods, "cta");
+  for (std::string_view wider : {"cluster", "gpu", "sys"})
+    take(mods, wider);
+  if (order && !block) // without a scope: atomics mean the device, volatile means the system
+    order |= kDeviceScope;
+  static const std::string_view plain[] = {"weak", "ca", "cg", "cs", "lu", "wb", "wt", "nc", "unified"};
   mods.erase(std::remove_if(mods.begin(), mods.end(),
                             [&](std::string_view m) {
                               return std::find(std::begin(plain), std::end(plain), m) != std::end(plain) ||
@@ -37,6 +48,21 @@ void Decoder::dropCacheMods(std::vector<std::string_view> &mods, bool &ordered) 
                                      m.substr(0, 7) == "level::";
                             }),
              mods.end());
+  return order;
+}
+
+/// membar.SCOPE; fence{.sc, .acq_rel, ...}.SCOPE. Those of other proxies order nothing that is modelled.
+void Decoder::fence() {
+  auto has = [&](std::string_view m) {
+    return std::find(current->mods.begin(), current->mods.end(), m) != current->mods.end();
+  };
+  if (has("proxy") || has("mbarrier_init") ||
+      std::any_of(current->mods.begin(), current->mods.end(),
+                  [](auto m) { return m.substr(0, 7) == "proxy::"; })) {
+    nothing();
+    return;
+  }
+  emit(execFence, Class::Control).aux = !has("cta");
 }
 
 bool Decoder::address(const Operand &o, Space space) {
@@ -86,9 +112,9 @@ bool Decoder::address(const Operand &o, Space space) {
 
 void Decoder::loadStore(bool store) {
   std::vector<std::string_view> mods = current->mods;
-  bool ok, ordered;
+  bool ok;
   Space space = takeSpace(mods, ok);
-  dropCacheMods(mods, ordered);
+  uint8_t order = takeOrder(mods, false);
   unsigned count = take(mods, "v2") ? 2 : take(mods, "v4") ? 4 : 1;
   Type type = mods.size() == 1 ? parseType(mods[0]) : Type::None;
   unsigned width = typeBytes(type);
@@ -128,7 +154,9 @@ void Decoder::loadStore(bool store) {
   uint32_t at = last();
   program.code[at].count = uint8_t(count);
   program.code[at].width = uint8_t(width);
-  program.code[at].ordered = ordered;
+  program.code[at].order = order;
+  program.ordering |= order != 0;
+  program.communicates |= !store && order && (space == Space::Global || space == Space::Generic);
   program.code[at].target = at; // its place among the allocation hints
   maybeLocal.resize(at + 1);
   maybeLocal[at] = space == Space::Local || space == Space::Generic;
@@ -344,9 +372,9 @@ void Decoder::cpAsync() {
     program.code.back().imm = ops[0].value;
     return;
   }
-  bool cg = take(mods, "cg"), ca = take(mods, "ca"), ordered;
+  bool cg = take(mods, "cg"), ca = take(mods, "ca");
   bool shared = take(mods, "shared") || take(mods, "shared::cta"), global = take(mods, "global");
-  dropCacheMods(mods, ordered);
+  takeOrder(mods, false);
   if (cg == ca || !shared || !global || !mods.empty()) {
     unsupported();
     return;
@@ -394,14 +422,14 @@ void Decoder::cpAsync() {
 
 void Decoder::atomic(bool reduction) {
   std::vector<std::string_view> mods = current->mods;
-  bool known, ordered;
+  bool known;
   Space space = takeSpace(mods, known);
   take(mods, "noftz");
   std::string_view op;
   for (std::string_view name : {"add", "min", "max", "and", "or", "xor", "inc", "dec", "exch", "cas"})
     if (take(mods, name))
       op = name;
-  dropCacheMods(mods, ordered);
+  uint8_t order = takeOrder(mods, true);
   if (op.empty() || mods.size() != 1 || space == Space::Local || space == Space::Const ||
       space == Space::Param) {
     unsupported();
@@ -425,6 +453,9 @@ void Decoder::atomic(bool reduction) {
   program.code[at].aux = uint16_t(space == Space::Global ? 0 : space == Space::Shared ? 1 : 2);
   program.code[at].target = at;
   program.code[at].count = !reduction;
+  program.code[at].order = order;
+  program.code[at].atomic = true;
+  program.ordering = true;
   size_t n = reduction ? 0 : 1;
   if (!reduction && ops[0].kind != OperandKind::Sink) {
     if (!destination(ops[0], Field::D, w))

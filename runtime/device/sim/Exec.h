@@ -9,6 +9,8 @@
 #define ATTUNE_RUNTIME_DEVICE_SIM_EXEC_H
 
 #include "runtime/device/sim/Ast.h"
+#include "runtime/device/sim/Order.h"
+#include "runtime/device/sim/Races.h"
 #include "runtime/device/sim/Simulator.h"
 
 #include <atomic>
@@ -54,6 +56,9 @@ inline uint32_t setValue(uint8_t value) {
   return values[value];
 }
 
+/// Inst::order of an access that is not plain.
+constexpr uint8_t kStrong = 1, kAcquire = 2, kRelease = 4, kDeviceScope = 8;
+
 /// One decoded instruction. What the fields mean is up to the handler; offsets are bytes into the register
 /// file, predicate fields are predicate numbers.
 struct Inst {
@@ -69,7 +74,8 @@ struct Inst {
   uint32_t tracked = 0; ///< of execTracked: Program::tracked
   uint16_t aux = 0;
   Class cls = Class::None;
-  bool ordered = false;   ///< volatile, relaxed, acquire, release: races with nothing of its kind
+  uint8_t order = 0;      ///< volatile, atomic, relaxed, acquire, release: kStrong and so on; 0: plain
+  bool atomic = false;    ///< atom or red
   bool runsEmpty = false; ///< executed even when no lane passes the guard (branches)
   Extend extend = Extend::Zero32;
   uint8_t count = 0; ///< vector elements
@@ -127,6 +133,8 @@ struct Program {
   };
   std::vector<Line> statements;
   bool usesLocal = false;
+  bool ordering = false;     ///< has accesses that are not plain
+  bool communicates = false; ///< blocks may wait for, or depend on the order of, each other
 };
 
 class ModuleImpl {
@@ -221,6 +229,8 @@ struct Barrier {
   uint32_t count = 0;           ///< of the reduction: threads with a true predicate
   uint32_t voters = 0;          ///< threads that took part in it
   std::vector<uint32_t> clocks; ///< joined clocks of the arrivals
+  Fenced fenced;                ///< and what else they know
+  Foreign known;
 };
 
 struct Cta;
@@ -237,6 +247,7 @@ struct Warp {
   uint32_t joinPc = kFull; ///< pc at which reconverge() is to be called
   bool stop = false;
   bool forced = false; ///< go on at a convergent instruction although lanes are missing
+  bool fair = false;   ///< fragments behind this one do not take over from it, see rotate
   uint32_t *preds = nullptr;
   Cta *cta = nullptr;
   Worker *worker = nullptr;
@@ -248,8 +259,14 @@ struct Warp {
   uint32_t barrier = 0;
   const Inst *barrierInst = nullptr;
   uint64_t executed = 0;
+  uint64_t switchedAt = 0; ///< `executed` when a fragment last gave way to another, or there were none
   std::vector<Fragment> fragments; ///< the others
   std::vector<uint32_t> clocks;    ///< vector clock over the warps of the block
+  WarpOrder order;
+  uint32_t segment = 0;          ///< of its next access, see Races.h; 0: not begun
+  std::vector<AsyncCopy> landed; ///< by the last wait, in the segment
+  uint32_t landedSegment = 0;
+  uint32_t sharedWriteSegment = 0; ///< in which it last wrote to shared memory
   std::vector<AsyncCopy> copies;   ///< in flight, oldest first
   uint32_t committed[32];          ///< groups of each lane
   std::byte *local = nullptr;      ///< 32 * localBytes, a lane's bytes adjacent
@@ -269,7 +286,20 @@ struct Cta {
   std::unordered_map<uint32_t, std::vector<Access>> details; ///< by cell
   std::array<Barrier, 16> barriers;
   std::vector<Warp> warps;
-  bool aborted = false;
+  bool aborted = false, endless = false;
+  size_t nextWarp = 0;
+  uint64_t random = 0;
+  uint32_t nextRandom() {
+    random = random * 6364136223846793005ull + 1442695040888963407ull;
+    return uint32_t(random >> 33);
+  }
+  // Races.h
+  WordShadow *words = nullptr; ///< of shared memory
+  BytePool bytePool;
+  GlobalShadow *shadow = nullptr;      ///< of global memory
+  uint32_t orderedBelow = 1;           ///< this block's segments below it are ordered before all that follows
+  PublishedAt published, publishedOwn; ///< in shared memory; in global memory as far as this block goes
+  PublishedAt *publishedGlobal = nullptr;
 };
 
 struct FindingKey {
@@ -293,11 +323,23 @@ struct Launch {
   std::vector<uint64_t> variableAddresses;
   std::atomic<uint64_t> nextCta{0};
   std::atomic<bool> stopAll{false};
+  bool exact = false;       ///< one host thread runs all blocks, and knows of each other's accesses
+  bool ordering = false;    ///< the order that atomics, flags and fences make is to be kept
+  Owners *owners = nullptr; ///< of a run that is not exact, with checks
+  PublishedAt published;
+  uint64_t blocks = 0;
+  uint64_t resident = 0; ///< blocks that run now, in an exact run
   uint32_t sharedBytes = 0;
   uint32_t warpsPerCta = 0, threadsPerCta = 0;
   bool checks = true;
   Mode mode = Mode::Eager;
 };
+
+/// A block's coordinates by its number.
+inline std::array<uint32_t, 3> blockAt(const LaunchConfig &config, uint64_t number) {
+  uint64_t x = config.grid[0], y = config.grid[1];
+  return {uint32_t(number % x), uint32_t(number / x % y), uint32_t(number / x / y)};
+}
 
 /// One host thread: it runs blocks one after another.
 struct Worker {
@@ -306,20 +348,25 @@ struct Worker {
   uint64_t classCounts[size_t(Class::Count)] = {};
   std::vector<int32_t> allocationHint; ///< a memory instruction's last allocation
   std::map<FindingKey, FindingRecord> findings;
-  Cta cta;
-  uint64_t random = 0;
-  uint32_t nextRandom() {
-    random = random * 6364136223846793005ull + 1442695040888963407ull;
-    return uint32_t(random >> 33);
-  }
+  GlobalShadow shadow;
+  std::vector<Segment> segments; ///< number firstSegment + its index
+  uint32_t firstSegment = 1;
+  const Segment &segment(uint32_t number) const { return segments[number - firstSegment]; }
 };
 
 //===----------------------------------------------------------------------===//
 // Checkers.cpp: slow paths; they report and say what to do next
 //===----------------------------------------------------------------------===//
 
+/// The other access of a finding.
+struct OtherAccess {
+  int64_t statement = -1; ///< -1: there is none
+  uint32_t warp = 0;
+  int lane = -1;      ///< -1: not known
+  int64_t block = -1; ///< -1: the same
+};
 void report(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t address, std::string message,
-            int64_t otherStatement = -1, uint32_t otherWarp = 0);
+            OtherAccess other = {});
 void reportGlobalOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
                              bool write);
 void reportSharedOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
@@ -332,22 +379,24 @@ void reportMisaligned(Warp &w, const Inst &i, uint32_t lane, uint64_t address, u
 void reportSharedUninitialised(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes);
 void reportGlobalUninitialised(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes);
 /// The full race check of one access inside one 16-byte cell.
-void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t cell, uint16_t bytes, bool write);
+void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t cell, uint16_t bytes, bool write,
+              const void *stored);
 /// True, and counted, if this kind was reported for this instruction before.
 bool reportedBefore(Warp &w, const Inst &i, FindingKind kind);
 /// The nearest name for a shared address: "s + 12".
 std::string describeShared(const Warp &w, uint32_t address);
 
 /// Marks a shared access in the shadow; reports races. `address` counts from the start of the buffer, the
-/// range lies in one cell.
-inline void raceAccess(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes, bool write) {
+/// range lies in one cell. `stored`: what is about to be written, if it is known.
+inline void raceAccess(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes, bool write,
+                       const void *stored = nullptr) {
   Cta &cta = *w.cta;
   ShadowCell &cell = cta.cells[address >> 4];
   uint32_t me = 1u << w.index;
   uint16_t mask = uint16_t(((1u << bytes) - 1) << (address & 15));
   uint32_t clock = w.clocks[w.index];
-  if (i.ordered)
-    return raceSlow(w, i, lane, address >> 4, mask, write);
+  if (i.order)
+    return raceSlow(w, i, lane, address >> 4, mask, write, stored);
   if (cell.epoch != cta.epoch) {
     cell.epoch = cta.epoch;
     cell.warps = me;
@@ -369,7 +418,7 @@ inline void raceAccess(Warp &w, const Inst &i, uint32_t lane, uint32_t address, 
       return;
     }
   }
-  raceSlow(w, i, lane, address >> 4, mask, write);
+  raceSlow(w, i, lane, address >> 4, mask, write, stored);
 }
 
 //===----------------------------------------------------------------------===//
@@ -389,7 +438,18 @@ bool selectFragment(Warp &w);
 /// To be called first by an instruction at which `need` must be together. True: go on. False: the fragment
 /// was suspended, and the handler returns at once.
 bool converge(Warp &w, const Inst &i, uint32_t need, bool aligned);
-void runBlock(Worker &worker);
+/// Makes the block of this number ready to run.
+void startBlock(Worker &worker, Cta &cta, uint64_t number);
+/// Runs the block's ready warps in turn, `rounds` turns of at most `quantum` instructions each. True: it is
+/// done.
+bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum);
+
+//===----------------------------------------------------------------------===//
+// Schedule.cpp
+//===----------------------------------------------------------------------===//
+
+/// Runs all blocks, on up to `threads` host threads; what they counted and found.
+std::vector<std::unique_ptr<Worker>> runGrid(Launch &launch, unsigned threads);
 
 void execBranch(Warp &w, const Inst &i);
 void execExit(Warp &w, const Inst &i);

@@ -119,110 +119,6 @@ static Status instantiate(Launch &launch) {
   return success();
 }
 
-/// A worker's memory: register files, predicates, shared and local memory of one block.
-struct Arena {
-  std::vector<std::byte> registers, shared, local;
-  std::vector<uint32_t> predicates;
-  std::vector<uint8_t> sharedInit, localInit;
-  std::vector<ShadowCell> cells;
-};
-
-template <class T> static T *aligned(std::vector<std::byte> &bytes, size_t size) {
-  bytes.resize(size + 128);
-  return reinterpret_cast<T *>((reinterpret_cast<uintptr_t>(bytes.data()) + 127) & ~uintptr_t(127));
-}
-
-static void prepare(Worker &worker, Arena &arena) {
-  const Launch &launch = *worker.launch;
-  const Program &program = *launch.program;
-  const LaunchConfig &config = *launch.config;
-  size_t fileBytes = std::max<size_t>(program.fileBytes, kSlotBytes), n = launch.warpsPerCta;
-  std::byte *files = aligned<std::byte>(arena.registers, fileBytes * n);
-  arena.predicates.assign(program.predicates * n, 0);
-  Cta &cta = worker.cta;
-  cta.sharedBytes = launch.sharedBytes;
-  size_t padded = (launch.sharedBytes + 31) / 16 * 16;
-  cta.shared = aligned<std::byte>(arena.shared, padded);
-  arena.sharedInit.assign(padded / 8 + 16, 0);
-  cta.sharedInit = arena.sharedInit.data();
-  arena.cells.assign(padded / 16, ShadowCell());
-  cta.cells = arena.cells.data();
-  uint64_t localBytes = program.info.localBytes;
-  if (localBytes) {
-    arena.local.resize(localBytes * 32 * n);
-    arena.localInit.resize(localBytes * 4 * n);
-  }
-  worker.allocationHint.assign(program.code.size(), -1);
-  cta.warps.resize(n);
-  for (size_t k = 0; k < n; ++k) {
-    Warp &w = cta.warps[k];
-    w.regs = files + k * fileBytes;
-    w.preds = arena.predicates.data() + k * program.predicates;
-    w.preds[0] = kFull;
-    w.cta = &cta;
-    w.worker = &worker;
-    w.program = &program;
-    w.index = uint32_t(k);
-    w.clocks.assign(n, 0);
-    if (localBytes) {
-      w.local = arena.local.data() + localBytes * 32 * k;
-      w.localInit = arena.localInit.data() + localBytes * 4 * k;
-    }
-    if (!program.tracked.empty()) {
-      w.undefined.assign(fileBytes / kSlotBytes, 0);
-      w.undefinedPreds.assign(program.predicates, 0);
-    }
-    for (const Program::Constant &c : program.constants) {
-      uint64_t bits = c.bits + (c.variable >= 0 ? launch.variableAddresses[size_t(c.variable)] : 0);
-      for (int l = 0; l < 32; ++l) {
-        if (c.wide)
-          reinterpret_cast<uint64_t *>(w.regs + c.offset)[l] = bits;
-        else
-          reinterpret_cast<uint32_t *>(w.regs + c.offset)[l] = uint32_t(bits);
-      }
-    }
-    for (const Program::Special &s : program.specials) {
-      std::string_view name = s.name;
-      uint32_t *at = reinterpret_cast<uint32_t *>(w.regs + s.offset);
-      for (uint32_t l = 0; l < 32; ++l) {
-        uint32_t t = uint32_t(k) * 32 + l, v = 0;
-        size_t axis = size_t(name.back() - 'x');
-        if (name.substr(0, 5) == "%tid.")
-          v = axis == 0   ? t % config.block[0]
-              : axis == 1 ? t / config.block[0] % config.block[1]
-                          : t / config.block[0] / config.block[1];
-        else if (name.substr(0, 6) == "%ntid.")
-          v = config.block[axis];
-        else if (name.substr(0, 8) == "%nctaid.")
-          v = config.grid[axis];
-        else if (name == "%laneid")
-          v = l;
-        else if (name == "%warpid")
-          v = uint32_t(k);
-        else if (name == "%nwarpid")
-          v = 64;
-        else if (name == "%nsmid")
-          v = 1;
-        else if (name == "%lanemask_eq")
-          v = 1u << l;
-        else if (name == "%lanemask_lt")
-          v = (1u << l) - 1;
-        else if (name == "%lanemask_le")
-          v = (2u << l) - 1;
-        else if (name == "%lanemask_gt")
-          v = ~((2u << l) - 1);
-        else if (name == "%lanemask_ge")
-          v = ~((1u << l) - 1);
-        else if (name == "%total_smem_size" || name == "%aggr_smem_size")
-          v = launch.sharedBytes;
-        else if (name == "%dynamic_smem_size")
-          v = config.dynamicShared;
-        at[l] = v;
-      }
-    }
-  }
-}
-
 static void addCounters(Counters &to, const Worker &worker) {
   const Counters &c = worker.counters;
   to.warpInstructions += c.warpInstructions;
@@ -313,32 +209,13 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
   launch.sharedBytes =
       config.dynamicShared ? info.dynamicSharedOffset + config.dynamicShared : info.staticSharedBytes;
   uint64_t blocks = uint64_t(config.grid[0]) * config.grid[1] * config.grid[2];
+  launch.blocks = blocks;
   unsigned threads = config.threads ? config.threads : std::max(1u, std::thread::hardware_concurrency());
   threads = unsigned(std::min<uint64_t>(threads, blocks));
 
+  launch.ordering = launch.checks && launch.program->ordering;
   auto start = std::chrono::steady_clock::now();
-  std::vector<std::unique_ptr<Worker>> workers;
-  for (unsigned t = 0; t < threads; ++t) {
-    workers.push_back(std::make_unique<Worker>());
-    workers.back()->launch = &launch;
-  }
-  auto work = [&](Worker &worker) {
-    Arena arena;
-    prepare(worker, arena);
-    for (;;) {
-      uint64_t next = launch.nextCta.fetch_add(1, std::memory_order_relaxed);
-      if (next >= blocks)
-        return;
-      worker.cta.linear = next;
-      runBlock(worker);
-    }
-  };
-  std::vector<std::thread> pool;
-  for (unsigned t = 1; t < threads; ++t)
-    pool.emplace_back([&, t] { work(*workers[t]); });
-  work(*workers[0]);
-  for (std::thread &t : pool)
-    t.join();
+  std::vector<std::unique_ptr<Worker>> workers = runGrid(launch, threads);
 
   LaunchResult result;
   std::map<FindingKey, FindingRecord> all;

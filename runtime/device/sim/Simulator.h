@@ -28,6 +28,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -209,6 +210,8 @@ struct Finding {
   bool hasOther = false; ///< a second access is involved (races, missing waits)
   Site other;
   uint32_t otherWarp = 0;
+  std::array<uint32_t, 3> otherBlock{};
+  std::optional<std::array<uint32_t, 3>> otherThread; ///< where it is known
   uint64_t count = 1;
   /// The whole finding as text: `file:line: kind: message`, then a line for each place.
   std::string text() const;

@@ -1,0 +1,68 @@
+//===- Order.h - what fences, atomics and flags order -------------*- C++ -*-===//
+//
+// Happens-before between warps that communicate through memory. A warp knows, of every warp, up to which of
+// its clocks everything has happened. A fence makes what a warp knows publishable; an atomic or volatile
+// access publishes it at its address (a release makes it publishable first); whoever reads that address by an
+// atomic or an acquire knows it from then on, and by a volatile or relaxed load from its next fence or
+// barrier on. A barrier joins what its warps know and have made publishable.
+//
+// This is PTX's model, more lenient where it makes no difference on a device: warps stand for their lanes, an
+// atomic read-modify-write acquires without a fence behind it, and a fence by the writing thread before a
+// barrier serves for an atomic by another thread behind it.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_RUNTIME_DEVICE_SIM_ORDER_H
+#define ATTUNE_RUNTIME_DEVICE_SIM_ORDER_H
+
+#include <cstdint>
+#include <map>
+#include <unordered_map>
+#include <vector>
+
+namespace attune::sim {
+
+struct Inst;
+struct Warp;
+
+/// Clocks of the warps of one block.
+using Clocks = std::vector<uint32_t>;
+void join(Clocks &to, const Clocks &from);
+/// Of other blocks, by their number.
+using Foreign = std::map<uint64_t, Clocks>;
+void join(Foreign &to, const Foreign &from);
+
+/// What a fence of the block's scope, and one of the device's, has made publishable.
+struct Fenced {
+  Clocks block, device;
+};
+void join(Fenced &to, const Fenced &from);
+
+/// What was published at an address.
+struct Published {
+  std::map<uint64_t, Fenced> blocks;
+  Foreign foreign;
+  uint64_t version = 0;
+};
+using PublishedAt = std::unordered_map<uint64_t, Published>;
+
+/// A warp's part in all this; empty until the first fence of its block.
+struct WarpOrder {
+  Fenced fenced;
+  Foreign known;
+  Clocks pending; ///< of the own block, read by relaxed loads, not yet fenced
+  Foreign pendingForeign;
+  std::unordered_map<uint64_t, uint64_t> seen; ///< versions joined, by address
+};
+
+/// An access at `address` (global, or shared from the buffer's start) by `i`, which is atomic, volatile or
+/// has an order: publishes if it writes, learns if it reads.
+void orderAccess(Warp &w, const Inst &i, uint64_t address, bool shared, bool reads, bool writes);
+void execFence(Warp &w, const Inst &i);
+/// What relaxed loads have read counts from a barrier on.
+void learnPending(Warp &w);
+/// Whether `w` knows of warp `warp` of another block up to `clock`.
+bool knowsForeign(const Warp &w, uint64_t block, uint32_t warp, uint32_t clock);
+
+} // namespace attune::sim
+
+#endif // ATTUNE_RUNTIME_DEVICE_SIM_ORDER_H
