@@ -100,7 +100,7 @@ TEST_CASE("what is wrong is said with its place, all at once") {
                   "%r1, %r1, 1;\ncall.uni helper, (%r1);");
   CHECK(has(all, "f.ptx:7:1: error: unsupported instruction 'tex.1d.v4.f32.s32'"));
   CHECK(has(all, "f.ptx:8:1: error: unsupported instruction 'wgmma.fence.sync.aligned'"));
-  CHECK(has(all, "f.ptx:10:1: error: unsupported instruction 'call.uni'"));
+  CHECK(has(all, "f.ptx:10:1: error: unsupported call of 'helper', which has no body in this file"));
   CHECK(!has(all, "f.ptx:9"));
 }
 

@@ -60,6 +60,7 @@ struct Variable {
   uint32_t align = 1;
   bool isExtern = false;
   bool isModuleScope = false;
+  bool isArgument = false; ///< .param of a call or a device function: local memory here
   std::vector<uint8_t> init;
   struct Reference { ///< an address stored by an initialiser
     uint64_t at;
@@ -117,8 +118,8 @@ struct RegisterDecl {
 struct Function {
   std::string name;
   TextLoc loc;
-  bool isEntry = true;
-  std::vector<uint32_t> params; ///< variable indices
+  bool isEntry = true, hasBody = false;
+  std::vector<uint32_t> params, results; ///< variable indices
   std::array<uint32_t, 3> maxntid{0, 0, 0}, reqntid{0, 0, 0};
   std::vector<RegisterDecl> registers;
   std::vector<Statement> body;
@@ -152,6 +153,10 @@ private:
 
 /// Parses `ast.text`. Errors go to `diagnostics`; what could be parsed is in `ast`.
 void parse(Ast &ast, Diagnostics &diagnostics);
+
+/// Replaces the calls of a kernel by the bodies of the functions. What cannot be (recursion, indirect calls,
+/// functions without a body) is an error.
+void inlineCalls(const Ast &ast, Function &kernel, Diagnostics &diagnostics);
 
 } // namespace attune::sim
 

@@ -499,6 +499,8 @@ void Decoder::statement() {
     cvta();
   else if (root == "bra")
     branch();
+  else if (root == "brx")
+    indexedBranch();
   else if (root == "ret" || root == "exit")
     operandCount(0) ? void(emit(execExit, Class::Control)) : void();
   else if (root == "trap" || root == "brkpt")
@@ -511,6 +513,8 @@ void Decoder::statement() {
     collective();
   else if (root == "mma")
     mma();
+  else if (root == "wmma")
+    wmma();
   else if (root == "ldmatrix" || root == "stmatrix")
     matrixMove(root == "stmatrix");
   else if (root == "cp")

@@ -89,11 +89,19 @@ private:
   void cvta();
   void loadStore(bool store);
   void branch();
+  void indexedBranch();
   void barrier();
   void shuffle();
   void vote();
   void collective();
   void mma();
+  // MatrixAny.cpp
+  bool otherMma();
+  void wmma();
+  bool fragment(const Operand &o, unsigned registers, char width, bool written, uint32_t &list);
+  void emitProduct(int64_t product, uint8_t fraction);
+  void emitAccess(bool store, std::string_view spaceName, unsigned bytes, Space space, uint32_t address,
+                  uint32_t data);
   void matrixMove(bool store);
   void cpAsync();
   void atomic(bool reduction);

@@ -24,6 +24,54 @@ void Decoder::branch() {
   branches.push_back({last(), o.index});
 }
 
+/// brx.idx{.uni} index, targets: a comparison and a branch for each target.
+void Decoder::indexedBranch() {
+  std::vector<std::string_view> mods = current->mods;
+  take(mods, "uni");
+  if (mods.size() != 1 || mods[0] != "idx") {
+    unsupported();
+    return;
+  }
+  if (!operandCount(2))
+    return;
+  const std::vector<Operand> &ops = current->operands;
+  if (ops[1].kind != OperandKind::List || ops[1].elements.empty()) {
+    error(ops[1], fmt::format("expected the label of a .branchtargets list, got '{}'", ops[1].text));
+    return;
+  }
+  const HandlerInfo *equal = table.find("setp.eq.u32"), *both = table.find("and.pred");
+  int32_t outer = guard;
+  bool outerNegated = guardNegated;
+  for (size_t n = 0; n < ops[1].elements.size(); ++n) {
+    const Operand &to = ops[1].elements[n];
+    if (to.kind != OperandKind::Label) {
+      error(to, fmt::format("expected a label of this function, got '{}'", to.text));
+      return;
+    }
+    guard = -1;
+    uint32_t p = temporary(Type::Pred);
+    emit(equal->fn, equal->cls);
+    fix(Fixup::Register, Field::D, true, p);
+    if (!source(ops[0], Field::A, 'w'))
+      return;
+    fix(Fixup::Constant, Field::B, false, constant(n, false));
+    if (outer >= 0) {
+      uint32_t allowed = temporary(Type::Pred);
+      emitNamed("mov.pred").imm = outerNegated ? kFull : 0;
+      fix(Fixup::Register, Field::D, true, allowed);
+      fix(Fixup::Register, Field::A, false, uint32_t(outer));
+      emit(both->fn, both->cls);
+      fix(Fixup::Register, Field::D, true, p);
+      fix(Fixup::Register, Field::A, false, p);
+      fix(Fixup::Register, Field::B, false, allowed);
+    }
+    guard = int32_t(p);
+    guardNegated = false;
+    emit(execBranch, Class::Control).runsEmpty = true;
+    branches.push_back({last(), to.index});
+  }
+}
+
 /// bar{.cta}.sync a{, b}; bar.arrive a, b; bar.red.OP...; barrier{.cta}.sync{.aligned}; bar.warp.sync mask.
 void Decoder::barrier() {
   std::vector<std::string_view> mods = current->mods;
@@ -183,12 +231,9 @@ void Decoder::mma() {
       steps = hopper ? 1 : 2;
     }
   }
-  if (!info) {
-    unsupported();
-    return;
-  }
-  if (sm < 80) {
-    error(fmt::format("expected a target of sm_80 or later for '{}', got '{}'", current->opcode, ast.target));
+  if (!info || sm < 80) {
+    if (!otherMma())
+      unsupported();
     return;
   }
   if (!operandCount(4))
@@ -202,21 +247,9 @@ void Decoder::mma() {
   inst.width = f;
   inst.imm = steps;
   inst.count = uint8_t(bRegs);
-  for (int n = 0; n < 4; ++n) {
-    const Operand &o = ops[n];
-    bool vector = o.kind == OperandKind::Vector && o.elements.size() == counts[n];
-    bool single = counts[n] == 1 && o.kind == OperandKind::Register;
-    if (!vector && !single) {
-      error(o, fmt::format("expected a vector of {} registers", counts[n]));
+  for (size_t n = 0; n < 4; ++n)
+    if (!fragment(ops[n], unsigned(counts[n]), 'w', n == 0, list))
       return;
-    }
-    for (size_t e = 0; e < counts[n]; ++e) {
-      const Operand &r = single ? o : o.elements[e];
-      if (n == 0 ? !destination(r, Field::List, 'w', list) : !source(r, Field::List, 'w', false, list))
-        return;
-      ++list;
-    }
-  }
 }
 
 } // namespace attune::sim

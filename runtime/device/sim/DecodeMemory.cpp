@@ -13,9 +13,9 @@ void execWaitGroup(Warp &w, const Inst &i);
 
 Space Decoder::takeSpace(std::vector<std::string_view> &mods, bool &ok) {
   static const std::pair<std::string_view, Space> names[] = {
-      {"global", Space::Global},     {"shared", Space::Shared}, {"shared::cta", Space::Shared},
-      {"local", Space::Local},       {"const", Space::Const},   {"param", Space::Param},
-      {"param::entry", Space::Param}};
+      {"global", Space::Global},      {"shared", Space::Shared},    {"shared::cta", Space::Shared},
+      {"local", Space::Local},        {"const", Space::Const},      {"param", Space::Param},
+      {"param::entry", Space::Param}, {"param::func", Space::Param}};
   ok = true;
   for (auto [name, space] : names)
     if (take(mods, name))
@@ -114,6 +114,12 @@ void Decoder::loadStore(bool store) {
   std::vector<std::string_view> mods = current->mods;
   bool ok;
   Space space = takeSpace(mods, ok);
+  const std::vector<Operand> &operands = current->operands;
+  for (size_t k = 0; k < operands.size() && space == Space::Param; ++k) // arguments of a call
+    if (operands[k].kind == OperandKind::Address && !operands[k].elements.empty() &&
+        operands[k].elements[0].kind == OperandKind::Variable &&
+        ast.variables[operands[k].elements[0].index].isArgument)
+      space = Space::Local;
   uint8_t order = takeOrder(mods, false);
   unsigned count = take(mods, "v2") ? 2 : take(mods, "v4") ? 4 : 1;
   Type type = mods.size() == 1 ? parseType(mods[0]) : Type::None;

@@ -59,6 +59,9 @@ inline float dotResult(double sum, int fraction = 23) {
   return std::isinf(sum) ? float(sum) : truncateToFloat(sum, fraction);
 }
 
+/// An exact sum to f16, to nearest even; NaN is 0x7FFF.
+uint32_t roundToHalf(double v);
+
 /// An f32 accumulator.
 inline DotTerm accumulator(float c) {
   int e = int(std::bit_cast<uint32_t>(c) >> 23 & 0xFF);

@@ -64,7 +64,10 @@ Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::str
   Diagnostics diagnostics{std::string(fileName)};
   parse(impl->ast, diagnostics);
   if (diagnostics.empty())
-    for (const Function &f : impl->ast.functions) {
+    for (Function &f : impl->ast.functions) {
+      if (!f.isEntry)
+        continue;
+      inlineCalls(impl->ast, f, diagnostics);
       auto program = std::make_unique<Program>();
       Decoder(impl->ast, f, *program, diagnostics).run();
       impl->infos.push_back(program->info);

@@ -85,19 +85,6 @@ static void mmaFp8(Warp &w, const Inst &i) {
   w.worker->counters.multiplyAdds += 16 * 8 * 16 * i.count;
 }
 
-/// An exact sum to f16, to nearest even; NaN is 0x7FFF.
-static uint32_t roundToHalf(double v) {
-  if (v != v)
-    return 0x7FFF;
-  uint32_t sign = std::signbit(v) ? 0x8000u : 0;
-  double a = std::fabs(v);
-  if (a >= 65520.0)
-    return sign | 0x7C00u;
-  int e = a < 0x1p-14 ? -14 : std::ilogb(a);
-  uint32_t n = uint32_t(std::nearbyint(std::ldexp(a, 10 - e))); // a carry moves to the exponent by itself
-  return sign + (uint32_t(e + 14) << 10) + n;
-}
-
 /// f16 accumulators: two registers of packed halves; each step rounds to f16.
 static void mmaHalf(Warp &w, const Inst &i) {
   if (!converge(w, i, w.live, true))

@@ -246,11 +246,11 @@ bool Parser::function(bool entry, bool external) {
   auto finish = [&](bool ok) {
     scope = 0;
     current = nullptr;
-    if (external || !entry)
+    if (external)
       ast.functions.pop_back();
     return ok;
   };
-  if (!entry && token.is('(') && !parameters(f)) // return values
+  if (!entry && token.is('(') && !parameters(f.results))
     return finish(false);
   if (token.kind != TokenKind::Word) {
     fail("a function name");
@@ -259,8 +259,7 @@ bool Parser::function(bool entry, bool external) {
   f.name = std::string(token.text);
   f.loc = token.loc;
   take();
-  f.params.clear();
-  if (!parameters(f))
+  if (!parameters(f.params))
     return finish(false);
   while (token.kind == TokenKind::Directive) {
     std::string_view d = token.text;
@@ -297,6 +296,7 @@ bool Parser::function(bool entry, bool external) {
     fail("'{' or a performance directive");
     return finish(false);
   }
+  f.hasBody = true;
   bool ok = block(0);
   if (ok)
     resolveLabels();
@@ -359,7 +359,11 @@ bool Parser::bodyDirective() {
     take();
     return variable(Space::Shared, true, nullptr);
   }
-  if (d == ".pragma" || d == ".branchtargets" || d == ".calltargets" || d == ".callprototype") {
+  if (d == ".branchtargets") {
+    take();
+    return branchTargets();
+  }
+  if (d == ".pragma" || d == ".calltargets" || d == ".callprototype") {
     while (!token.is(';') && !token.is('}') && token.kind != TokenKind::End)
       take();
     return expect(';', "after the directive");

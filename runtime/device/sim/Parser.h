@@ -58,7 +58,7 @@ private:
   bool fileDirective();
   bool locDirective();
   bool function(bool entry, bool external);
-  bool parameters(Function &f);
+  bool parameters(std::vector<uint32_t> &indices);
   bool variable(Space space, bool external, std::vector<uint32_t> *params);
   bool initialiser(Variable &v);
 
@@ -71,6 +71,7 @@ private:
   std::optional<Operand> operandList(char close, OperandKind kind, std::string_view where);
   void resolveName(Operand &o);
   void resolveLabels();
+  bool branchTargets();
   bool constant(int64_t &value);
 
   Ast &ast;
@@ -84,6 +85,8 @@ private:
   uint32_t locFile = 0, locLine = 0;
   unsigned operandDepth = 0;
   std::vector<int> statementScope;
+  std::string_view lastLabel;
+  std::unordered_map<std::string_view, std::vector<Operand>> targetLists; ///< of .branchtargets, by label
 };
 
 } // namespace attune::sim

@@ -12,6 +12,10 @@ bool Parser::variable(Space space, bool external, std::vector<uint32_t> *params)
   v.space = space;
   v.isExtern = external;
   v.isModuleScope = !current;
+  if (space == Space::Param && current && !(params && current->isEntry)) {
+    v.space = Space::Local;
+    v.isArgument = true;
+  }
   uint32_t align = 0;
   unsigned vector = 1;
   while (token.kind == TokenKind::Directive) {
@@ -204,18 +208,14 @@ bool Parser::initialiser(Variable &v) {
   return fail("a number, an address or '{'");
 }
 
-bool Parser::parameters(Function &f) {
+bool Parser::parameters(std::vector<uint32_t> &indices) {
   if (!accept('('))
     return true;
   while (!token.is(')')) {
     if (token.is(TokenKind::Directive, ".param")) {
       take();
-      if (!variable(Space::Param, false, &f.params))
+      if (!variable(Space::Param, false, &indices))
         return false;
-    } else if (token.is(TokenKind::Directive, ".reg")) { // device functions; they are refused where called
-      take();
-      while (!token.is(',') && !token.is(')') && token.kind != TokenKind::End)
-        take();
     } else {
       return fail("'.param'");
     }

@@ -227,6 +227,7 @@ bool Parser::statement() {
   if (s.guard < 0 && token.is(':')) {
     take();
     uint32_t at = uint32_t(current->body.size());
+    lastLabel = s.opcode;
     if (!scopes[scope].labels.emplace(s.opcode, at).second)
       diagnostics.error(s.loc,
                         fmt::format("expected a new label, got '{}' which is defined already", s.opcode));
@@ -263,21 +264,48 @@ bool Parser::statement() {
   return true;
 }
 
-void Parser::resolveLabels() {
-  for (size_t i = 0; i < current->body.size(); ++i) {
-    for (Operand &o : current->body[i].operands) {
-      if (o.kind != OperandKind::Name)
-        continue;
-      for (int s = statementScope[i]; s >= 0; s = scopes[s].parent) {
-        auto it = scopes[s].labels.find(o.text);
-        if (it == scopes[s].labels.end())
-          continue;
-        o.kind = OperandKind::Label;
-        o.index = it->second;
-        break;
-      }
-    }
+/// `.branchtargets L1, L2, ...;` behind the label that brx.idx names.
+bool Parser::branchTargets() {
+  std::vector<Operand> &list = targetLists[lastLabel];
+  list.clear();
+  while (!token.is(';')) {
+    std::optional<Operand> o = operand();
+    if (!o)
+      return false;
+    list.push_back(std::move(*o));
+    if (!accept(','))
+      break;
   }
+  return expect(';', "after the branch targets");
+}
+
+void Parser::resolveLabels() {
+  auto resolve = [&](auto &self, Operand &o, int from) -> void {
+    for (Operand &e : o.elements)
+      self(self, e, from);
+    if (o.kind != OperandKind::Name)
+      return;
+    for (int s = from; s >= 0; s = scopes[s].parent) {
+      auto it = scopes[s].labels.find(o.text);
+      if (it == scopes[s].labels.end())
+        continue;
+      o.kind = OperandKind::Label;
+      o.index = it->second;
+      return;
+    }
+  };
+  for (size_t i = 0; i < current->body.size(); ++i) {
+    Statement &s = current->body[i];
+    if (s.root == "brx" && s.operands.size() == 2)
+      if (auto it = targetLists.find(s.operands[1].text); it != targetLists.end()) {
+        s.operands[1].kind = OperandKind::List;
+        s.operands[1].elements = it->second;
+      }
+    if (s.root != "call") // a function may have a label's name
+      for (Operand &o : s.operands)
+        resolve(resolve, o, statementScope[i]);
+  }
+  targetLists.clear();
 }
 
 } // namespace attune::sim
