@@ -102,35 +102,52 @@ void checkArray(const View &view, std::string &errors) {
         view.name, view.strides->batch, view.strides->head, view.strides->row));
 }
 
+Status statusOf(std::string &errors) {
+  if (errors.empty())
+    return success();
+  errors.pop_back(); // the last line's end
+  return badInput(std::move(errors));
+}
+
 TensorParams tensorParams(DeviceAddress base, const Strides &strides) {
   return {base, strides.batch, strides.head, strides.row};
 }
 
 } // namespace
 
-Status validateProblem(const AttentionSpec &spec, const Problem &p) {
+Status validateShape(const ProblemShape &shape) {
   std::string errors;
   // The kernels compare 32-bit positions that may lie a window and a tile beyond the lengths.
-  constexpr int maxLength = 1 << 30, maxGrid = 65535;
-  auto within = [&](const char *name, int value, int most, const char *why) {
+  constexpr int64_t maxLength = int64_t(1) << 30, maxGrid = 65535;
+  auto within = [&](const char *name, int64_t value, int64_t most, const char *why) {
     if (value < 1 || value > most)
       errors += fmt::format("error: expected {} in 1..{}{}, got {}\n", name, most, why, value);
   };
-  within("batch", p.batch, maxGrid, " (the grid's z)");
-  within("heads_q", p.headsQ, maxGrid, " (the grid's y)");
-  within("heads_kv", p.headsKv, maxGrid, "");
-  within("len_q", p.lengthQ, maxLength, "");
-  within("len_kv", p.lengthKv, maxLength, "");
-  if (p.headsKv > 0 && p.headsQ % p.headsKv != 0)
-    errors += fmt::format("error: expected heads_q to be a multiple of heads_kv, got {} and {}\n", p.headsQ,
-                          p.headsKv);
-  if (errors.empty())
-    for (const View &view : viewsOf(spec, p))
-      checkArray(view, errors);
-  if (errors.empty())
-    return success();
-  errors.pop_back();
-  return badInput(errors);
+  within("batch", shape.batch, maxGrid, " (the grid's z)");
+  within("heads_q", shape.headsQ, maxGrid, " (the grid's y)");
+  within("heads_kv", shape.headsKv, maxGrid, "");
+  within("len_q", shape.lengthQ, maxLength, "");
+  within("len_kv", shape.lengthKv, maxLength, "");
+  if (shape.headsKv > 0 && shape.headsQ % shape.headsKv != 0)
+    errors += fmt::format("error: expected heads_q to be a multiple of heads_kv, got {} and {}\n",
+                          shape.headsQ, shape.headsKv);
+  return statusOf(errors);
+}
+
+Status validateStrides(const AttentionSpec &spec, const Problem &problem) {
+  std::string errors;
+  for (const View &view : viewsOf(spec, problem))
+    checkArray(view, errors);
+  return statusOf(errors);
+}
+
+Status validateProblem(const AttentionSpec &spec, const Problem &problem) {
+  Status shape = validateShape(shapeOf(problem));
+  return shape ? validateStrides(spec, problem) : shape;
+}
+
+ProblemShape shapeOf(const Problem &problem) {
+  return {problem.batch, problem.headsQ, problem.headsKv, problem.lengthQ, problem.lengthKv};
 }
 
 SpanLengths spanLengths(const AttentionSpec &spec, const Problem &problem) {

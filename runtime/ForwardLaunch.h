@@ -9,6 +9,7 @@
 
 #include "compiler/Compiler.h"
 #include "compiler/spec/KernelParams.h"
+#include "runtime/Advice.h"
 #include "runtime/device/Device.h"
 #include "runtime/reference/Problem.h"
 
@@ -16,11 +17,17 @@
 
 namespace attune {
 
-/// Whether the kernels of `spec` can run `problem`: positive lengths and counts, heads_q a multiple of
-/// heads_kv, strides of multiples of 8 elements that are not negative, row strides below 2^30, outputs that
-/// do not overlap, the grid's limits. One error with a line for each mistake; without one, no memory is
-/// taken.
+/// Whether kernels can run a problem of this shape: positive lengths and counts, heads_q a multiple of
+/// heads_kv, the grid's limits. One error with a line for each mistake.
+Status validateShape(const ProblemShape &shape);
+/// Whether the kernels of `spec` take the strides of `problem`, whose shape is valid: of multiples of 8
+/// elements that are not negative, row strides below 2^30, outputs that do not overlap. One error with a line
+/// for each mistake; without one, no memory is taken.
+Status validateStrides(const AttentionSpec &spec, const reference::Problem &problem);
+/// Both.
 Status validateProblem(const AttentionSpec &spec, const reference::Problem &problem);
+
+ProblemShape shapeOf(const reference::Problem &problem);
 
 /// Elements from the first to the last that the problem touches: how long each array's span must be.
 struct SpanLengths {

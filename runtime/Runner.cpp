@@ -15,8 +15,6 @@ namespace {
 
 using reference::Problem;
 
-ProblemShape shapeOf(const Problem &p) { return {p.batch, p.headsQ, p.headsKv, p.lengthQ, p.lengthKv}; }
-
 /// Device memory of an output, filled with a pattern that no kernel writes.
 template <typename T>
 Status poison(Device &device, const DeviceBuffer &buffer, std::vector<T> &host, T pattern) {

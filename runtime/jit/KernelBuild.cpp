@@ -109,7 +109,7 @@ Result<CompiledKernel> assembleText(const KernelText &text, CubinNeed need, cons
 }
 
 Result<BuiltKernel> buildKernel(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
-                                const Toolchain &tools, const Cache &cache) {
+                                const Toolchain &tools, const Cache &cache, CacheUse use) {
   if (options.emit != Stage::Text)
     return badInput("expected a build to go to the kernel's text, got an earlier stage");
   BuiltKernel built;
@@ -126,7 +126,7 @@ Result<BuiltKernel> buildKernel(const AttentionSpec &spec, const CompileOptions 
     built.cacheFile = cache.fileOf(*key);
   }
   CacheTurn turn; // held until the entry is stored: others wait for it
-  if (key && options.dumpDir.empty()) {
+  if (key && options.dumpDir.empty() && use == CacheUse::LookUp) {
     if (takeFound(cache.lookUp(*key), built)) {
       built.times.emplace_back("cache", clock.lap());
       return built;

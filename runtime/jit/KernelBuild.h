@@ -22,10 +22,18 @@ enum class CubinNeed {
   Yes,        ///< without ptxas: an error of kind Missing
 };
 
-/// Compiles `spec`, or takes the kernel from `cache`. With `options.dumpDir` set it always compiles.
+/// What a build does with the cache.
+enum class CacheUse {
+  LookUp,  ///< takes the kernel if it is there
+  Replace, ///< compiles, and stores what comes out
+};
+
+/// Compiles `spec`, or takes the kernel from `cache`: of all threads and processes that ask for a new one, one
+/// compiles and the others wait for it. With `options.dumpDir` set it always compiles.
 /// `options.emit` must be Stage::Text.
 Result<BuiltKernel> buildKernel(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
-                                const Toolchain &tools, const Cache &cache);
+                                const Toolchain &tools, const Cache &cache,
+                                CacheUse use = CacheUse::LookUp);
 
 /// Assembles kernel text that is there already (`--from`). Not cached. `times` gets the stages, if given.
 Result<CompiledKernel> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,

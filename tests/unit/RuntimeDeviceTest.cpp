@@ -18,7 +18,7 @@ FakeCuda &fake() {
   static void *library = ::dlopen(ATTUNE_FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);
   REQUIRE(library);
   FakeCuda &state = *reinterpret_cast<FakeCudaFunction>(::dlsym(library, "fakeCuda"))();
-  state = FakeCuda();
+  state.reset();
   return state;
 }
 

@@ -4,15 +4,23 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 namespace {
 
 FakeCuda state;
+std::mutex lock;
 thread_local void *currentContext = nullptr;
 void *const primaryContext = reinterpret_cast<void *>(0x100);
 
 int enter(const char *symbol) {
+  if (state.quiet)
+    return ++state.quietCalls, 0;
+  std::lock_guard guard(lock);
   state.calls.push_back(symbol);
+  // As the driver does while a stream is captured: what is no launch there is refused.
+  if (state.capturing && std::strcmp(symbol, "cuLaunchKernel") != 0)
+    return 900;
   auto failure = state.failures.find(symbol);
   return failure == state.failures.end() ? 0 : failure->second;
 }
@@ -66,6 +74,8 @@ int cuCtxPopCurrent_v2(void **context) {
 }
 int cuMemAlloc_v2(unsigned long long *address, size_t bytes) {
   ENTER_IN_CONTEXT("cuMemAlloc");
+  if (state.memory && bytes > state.memory)
+    return 2;
   ++state.liveAllocations;
   return *address = reinterpret_cast<unsigned long long>(std::aligned_alloc(256, (bytes + 255) / 256 * 256)),
          0;
@@ -88,7 +98,10 @@ int cuMemsetD8Async(unsigned long long to, unsigned char byte, size_t bytes, voi
   return std::memset(reinterpret_cast<void *>(to), byte, bytes), 0;
 }
 int cuModuleLoadDataEx(void **module, const void *image, unsigned options, int *names, void **values) {
-  state.lastImage = static_cast<const char *>(image);
+  {
+    std::lock_guard guard(lock);
+    state.lastImage = static_cast<const char *>(image);
+  }
   for (unsigned i = 0; i < options; ++i)
     if (names[i] == 5 && state.failures.count("cuModuleLoadDataEx"))
       std::strcpy(static_cast<char *>(values[i]), "ptxas application ptx input, line 3; fatal: made up");
@@ -102,17 +115,26 @@ int cuModuleGetFunction(void **function, void *, const char *name) {
     return 500;
   return *function = reinterpret_cast<void *>(0x300), 0;
 }
-int cuFuncGetAttribute(int *value, int attribute, void *) { return *value = attribute == 4 ? 168 : 0, 0; }
+int cuFuncGetAttribute(int *value, int attribute, void *) {
+  ENTER_IN_CONTEXT("cuFuncGetAttribute");
+  return *value = attribute == 4 ? 168 : 0, 0;
+}
 int cuFuncSetAttribute(void *, int attribute, int value) {
   ENTER_IN_CONTEXT("cuFuncSetAttribute");
   if (attribute == 8)
     state.maxDynamicShared = value;
   return 0;
 }
-int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *, int, size_t) { return *blocks = 2, 0; }
+int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *, int, size_t) {
+  ENTER_IN_CONTEXT("cuOccupancyMaxActiveBlocksPerMultiprocessor");
+  return *blocks = 2, 0;
+}
 int cuLaunchKernel(void *, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared, void *stream, void **, void **extra) {
   ENTER_IN_CONTEXT("cuLaunchKernel");
+  if (state.quiet)
+    return 0;
+  std::lock_guard guard(lock);
   auto *bytes = static_cast<const std::byte *>(extra[1]);
   size_t size = *static_cast<size_t *>(extra[3]);
   state.launches.push_back(

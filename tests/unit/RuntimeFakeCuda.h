@@ -2,18 +2,28 @@
 #ifndef ATTUNE_TESTS_UNIT_RUNTIMEFAKECUDA_H
 #define ATTUNE_TESTS_UNIT_RUNTIMEFAKECUDA_H
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <new>
 #include <string>
 #include <vector>
 
 struct FakeCuda {
+  /// Forgets everything.
+  void reset() {
+    this->~FakeCuda();
+    new (this) FakeCuda();
+  }
   // Set by tests.
   int initResult = 0;
   int version = 13000;
   int devices = 1;
   int major = 9, minor = 0;
+  size_t memory = 0;                   ///< bytes that one allocation may have; 0: any number
+  bool capturing = false;              ///< everything but a launch is then refused (900)
+  bool quiet = false;                  ///< only counts calls, to be measured
   std::map<std::string, int> failures; ///< result by symbol; absent: success
   // Seen by tests.
   struct Launch {
@@ -23,8 +33,9 @@ struct FakeCuda {
   };
   std::vector<Launch> launches;
   std::vector<std::string> calls; ///< symbols, in order
-  size_t liveAllocations = 0;
-  int retained = 0;
+  size_t quietCalls = 0;
+  std::atomic<size_t> liveAllocations = 0;
+  std::atomic<int> retained = 0;
   int maxDynamicShared = 0;
   std::string lastImage;
 };

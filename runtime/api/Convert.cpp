@@ -1,0 +1,100 @@
+//===- Convert.cpp - public values and the compiler's ---------------------===//
+#include "runtime/api/Api.h"
+
+#include "compiler/spec/SpecReader.h"
+
+#include <array>
+
+namespace attune {
+
+namespace {
+
+ScheduleRequest toInside(const v1::ScheduleRequest &asked) {
+  return {asked.blockQ, asked.blockKv, asked.stages, asked.warps};
+}
+
+} // namespace
+
+AttentionSpec toInside(const v1::Spec &spec) {
+  AttentionSpec inside;
+  inside.name = spec.name;
+  inside.dtype = spec.dtype == v1::DType::F16 ? DType::F16 : DType::BF16;
+  inside.headDimQk = spec.headDimQk;
+  inside.headDimV = spec.headDimV;
+  inside.layout = spec.layout == v1::Layout::BSHD ? Layout::BSHD : Layout::BHSD;
+  inside.scale = spec.scale;
+  for (const v1::MaskTerm &term : spec.mask)
+    inside.mask.push_back(
+        {term.left, term.right,
+         term.align == v1::MaskAlign::TopLeft ? MaskAlign::TopLeft : MaskAlign::BottomRight});
+  inside.softcap = spec.softcap;
+  inside.lse = spec.lse;
+  inside.schedule = toInside(spec.schedule);
+  return inside;
+}
+
+v1::Spec toPublic(const AttentionSpec &spec) {
+  v1::Spec result;
+  result.name = spec.name;
+  result.dtype = spec.dtype == DType::F16 ? v1::DType::F16 : v1::DType::BF16;
+  result.headDimQk = spec.headDimQk;
+  result.headDimV = spec.headDimV;
+  result.layout = spec.layout == Layout::BSHD ? v1::Layout::BSHD : v1::Layout::BHSD;
+  result.scale = spec.scale;
+  for (const MaskTerm &term : spec.mask)
+    result.mask.push_back(
+        {term.left, term.right,
+         term.align == MaskAlign::TopLeft ? v1::MaskAlign::TopLeft : v1::MaskAlign::BottomRight});
+  result.softcap = spec.softcap;
+  result.lse = spec.lse;
+  result.schedule = {spec.schedule.blockQ, spec.schedule.blockKv, spec.schedule.stages, spec.schedule.warps};
+  return result;
+}
+
+ProblemShape toInside(const v1::Shape &shape) {
+  return {shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ, shape.lengthKv};
+}
+
+v1::DeviceInfo toPublic(const DeviceInfo &device) {
+  return {device.kind == DeviceKind::Sim,
+          device.ordinal,
+          device.name,
+          device.arch.name,
+          device.computeCapability,
+          device.driverVersion,
+          device.multiprocessors,
+          device.memoryBytes,
+          device.why};
+}
+
+Advisor toInside(const v1::Advisor &advisor) {
+  if (!advisor)
+    return {};
+  return [advisor](const AttentionSpec &spec, const ProblemShape &shape,
+                   const DeviceInfo &device) -> std::optional<Advice> {
+    std::optional<v1::Advice> advice =
+        advisor(toPublic(spec), {shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ, shape.lengthKv},
+                toPublic(device));
+    if (!advice)
+      return std::nullopt;
+    return Advice{toInside(advice->schedule), advice->target == v1::Target::PTX ? Target::PTX : Target::CUDA,
+                  advice->why};
+  };
+}
+
+const char *v1::nameOf(ErrorCode code) {
+  constexpr std::array names = {
+      "InvalidOptions", "InvalidSpec",  "InvalidShape", "InvalidStrides", "InvalidArgument", "NullPointer",
+      "Misaligned",     "EmptyHandle",  "NoDevice",     "NotCached",      "ToolMissing",     "CompileFailed",
+      "LoadFailed",     "LaunchFailed", "KernelFault",  "OutOfMemory",    "DeviceFailed"};
+  return size_t(code) < names.size() ? names[size_t(code)] : "unknown";
+}
+
+v1::Result<v1::Spec> v1::Spec::fromJson(std::string_view json, std::string_view file) {
+  attune::Result<AttentionSpec> spec = readSpec(json, file.empty() ? "spec" : file);
+  if (!spec)
+    return Error{ErrorCode::InvalidSpec, spec.error().message};
+  return toPublic(*spec);
+}
+
+} // namespace attune

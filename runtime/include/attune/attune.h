@@ -1,0 +1,344 @@
+//===- attune.h - attention kernels from C++ ----------------------*- C++ -*-===//
+//
+// The whole interface of attune for programs. A program opens a Context on a device, asks it for a Plan of
+// what it wants to compute, and launches the plan on its own stream with its own arrays:
+//
+//   auto context = attune::Context::open({.compiler = attune::compiler()});
+//   auto plan = context->plan({.headDimQk = 128, .headDimV = 128, .mask = {attune::causal}}, {.headsQ = 32,
+//                             .headsKv = 8, .lengthQ = 4096, .lengthKv = 4096});
+//   attune::Status launched = plan->launch(stream, plan->dense(q, k, v, o));
+//
+// It needs C++20 and its standard library only: no CUDA, LLVM or MLIR header. Link attune::attune, which
+// holds the compiler, or attune::core, which only loads kernels that are in the cache.
+//
+// Every function that can fail gives a Result: a value, or an Error with a code for the program and a message
+// for people. Nothing is printed, and nothing but std::bad_alloc is thrown. Everything may be used from many
+// threads at once, unless it says otherwise.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_ATTUNE_H
+#define ATTUNE_ATTUNE_H
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#define ATTUNE_API __attribute__((visibility("default")))
+
+namespace attune {
+// attune's own sources have other things by these names in `attune`, and write v1:: before these.
+#ifndef ATTUNE_INSIDE
+inline
+#endif
+    namespace v1 {
+
+//===----------------------------------------------------------------------===//
+// Errors
+//===----------------------------------------------------------------------===//
+
+/// What went wrong, for programs.
+enum class ErrorCode {
+  InvalidOptions,  ///< a device, architecture or folder that there is not
+  InvalidSpec,     ///< a spec that no kernel can have
+  InvalidShape,    ///< a shape that no launch can have
+  InvalidStrides,  ///< strides that the kernels do not take
+  InvalidArgument, ///< anything else in a call: sizes, an LSE array where the spec has none
+  NullPointer,     ///< an array is not there
+  Misaligned,      ///< an array does not begin at a multiple of 16 bytes (LSE: 4)
+  EmptyHandle,     ///< a Context, Plan or Buffer that was moved from
+  NoDevice,        ///< the device that was asked for is not here, or cannot be used
+  NotCached,       ///< the kernel is not in the cache, and nothing may compile it
+  ToolMissing,     ///< NVRTC is needed and not here
+  CompileFailed,   ///< a compiler refused; a schedule that does not fit, among others
+  LoadFailed,      ///< the device does not take the kernel
+  LaunchFailed,    ///< the driver refused the launch
+  KernelFault,     ///< the kernel did something wrong: found by the simulator, or reported by the GPU
+  OutOfMemory,     ///< of the device
+  DeviceFailed,    ///< a copy or a synchronisation failed
+};
+/// "InvalidSpec".
+ATTUNE_API const char *nameOf(ErrorCode code);
+
+struct Error {
+  ErrorCode code;
+  std::string message; ///< complete: what was expected, what was got, and a way out where there is one
+};
+
+/// A T, or the error that prevented it. Asking for the one that is not there throws std::bad_variant_access.
+template <typename T> class [[nodiscard]] Result {
+public:
+  Result(T value) : state(std::move(value)) {}
+  Result(Error error) : state(std::move(error)) {}
+  explicit operator bool() const { return state.index() == 0; }
+  T &value() { return std::get<0>(state); }
+  const T &value() const { return std::get<0>(state); }
+  T &operator*() { return value(); }
+  const T &operator*() const { return value(); }
+  T *operator->() { return &value(); }
+  const T *operator->() const { return &value(); }
+  const Error &error() const { return std::get<1>(state); }
+
+private:
+  std::variant<T, Error> state;
+};
+
+/// Success, or an error.
+using Status = Result<std::monostate>;
+
+//===----------------------------------------------------------------------===//
+// What to compute
+//===----------------------------------------------------------------------===//
+
+/// Of Q, K, V and O; accumulation is f32.
+enum class DType { F16, BF16 };
+/// Order of a dense array, outermost first: batch, sequence, head, dim, or batch, head, sequence, dim.
+enum class Layout { BSHD, BHSD };
+/// Which query meets which key: query i and key i are at one position, or the last of both are.
+enum class MaskAlign { TopLeft, BottomRight };
+/// How a kernel is made: PTX by LLVM, or CUDA C++ by NVRTC.
+enum class Target { PTX, CUDA };
+
+/// Keeps a key iff -left <= key position - query position <= right; a bound that is not there does not limit.
+struct MaskTerm {
+  std::optional<std::int64_t> left = {}, right = {}; ///< 0 .. 2^30 - 1
+  MaskAlign align = MaskAlign::TopLeft;
+};
+/// The mask of decoders: no key after the query.
+inline constexpr MaskTerm causal{std::nullopt, 0, MaskAlign::TopLeft};
+
+/// Parts of a schedule; what is not there is chosen.
+struct ScheduleRequest {
+  std::optional<int> blockQ = {};  ///< query rows of a thread block: a multiple of 16 * warps
+  std::optional<int> blockKv = {}; ///< keys of a step: a multiple of 16
+  std::optional<int> stages = {};  ///< slots of the K and V rings: 1 .. 8
+  std::optional<int> warps = {};   ///< 1, 2, 4 or 8
+};
+
+/// Forward attention: O = softmax(scale * Q K^T, masked) V for each batch and query head.
+struct Spec {
+  std::string name = "attention"; ///< of the kernel: a C identifier
+  DType dtype = DType::BF16;
+  int headDimQk = 128;              ///< of Q and K: a multiple of 8 in 8 .. 256
+  int headDimV = 128;               ///< of V and O: the same
+  Layout layout = Layout::BSHD;     ///< of Plan::dense; kernels take any strides
+  std::optional<double> scale = {}; ///< 1 / sqrt(headDimQk)
+  std::vector<MaskTerm> mask =
+      {}; ///< a key is kept if every term keeps it; a row that keeps none gives O = 0
+  std::optional<double> softcap = {}; ///< c: scores become c * tanh(score / c), after scaling
+  bool lse = false; ///< also write each row's log-sum-exp (natural logarithm, f32; -inf if empty)
+  ScheduleRequest schedule = {};
+
+  /// The spec that JSON text says, as `attune compile` reads it; `file` names it in messages, which hold
+  /// every mistake with its place (InvalidSpec).
+  ATTUNE_API static Result<Spec> fromJson(std::string_view json, std::string_view file = "spec");
+};
+
+/// The sizes of one problem. A kernel serves them all. Query head h reads KV head h / (headsQ / headsKv).
+struct Shape {
+  std::int64_t batch = 1;                 ///< 1 .. 65535
+  std::int64_t headsQ = 1, headsKv = 1;   ///< 1 .. 65535; headsQ is a multiple of headsKv
+  std::int64_t lengthQ = 1, lengthKv = 1; ///< 1 .. 2^30
+};
+
+//===----------------------------------------------------------------------===//
+// Devices and contexts
+//===----------------------------------------------------------------------===//
+
+/// What kernels run on. Numbers that are not known are 0.
+struct DeviceInfo {
+  bool simulated = false;
+  int ordinal = 0;
+  std::string name = {};     ///< "NVIDIA H200", "simulated sm_80"
+  std::string arch = {};     ///< what kernels are compiled for: "sm_90"
+  int computeCapability = 0; ///< 10 * major + minor
+  int cudaVersion = 0;       ///< of the driver, 1000 * major + 10 * minor
+  int multiprocessors = 0;
+  std::size_t memoryBytes = 0;
+  std::string why = {}; ///< how it was chosen
+};
+
+/// A schedule that somebody recommends, and why.
+struct Advice {
+  ScheduleRequest schedule = {};
+  Target target = Target::PTX;
+  std::string why = {}; ///< shown in the plan: "measured, 512 us"
+};
+/// Asked for what a spec leaves open; nothing where it knows nothing. What the spec or the options fix wins
+/// over it, and advice that cannot be compiled is not taken: the plan's notes then say so.
+using Advisor = std::function<std::optional<Advice>(const Spec &, const Shape &, const DeviceInfo &)>;
+
+/// Makes kernels that are not in the cache.
+class Compiler;
+/// attune's compiler. It is in attune::attune only: a program that links attune::core cannot name it.
+ATTUNE_API const Compiler *compiler();
+
+/// When a kernel is compiled.
+enum class Policy {
+  CompileIfMissing, ///< once by one of all threads and processes that ask, then it is in the cache
+  CacheOnly,        ///< never
+  Recompile,        ///< in each context once, whatever is in the cache
+};
+
+/// How the simulated GPU runs. Asynchronous copies land at once, as late as is legal, or at random times: a
+/// right kernel gives the same bits.
+struct Simulation {
+  enum class Mode { Eager, Lazy, Random };
+  Mode mode = Mode::Eager;
+  std::uint64_t seed = 0; ///< of Mode::Random
+  int threads = 0;        ///< of the host; 0: one a core
+  bool checks = true;     ///< report faults (KernelFault)
+};
+
+struct ContextOptions {
+  std::string device =
+      "auto";            ///< "auto" (a GPU if there is one, else the simulated one), "cuda", "cuda:N", "sim"
+  std::string arch = {}; ///< what to compile for; empty: the GPU's own, sm_80 on the simulated one
+  /// Where compiled kernels are kept. Nothing: ATTUNE_CACHE_DIR, else ~/.cache/attune. Empty: nowhere.
+  std::optional<std::string> cacheFolder = {};
+  const Compiler *compiler = nullptr; ///< null: only what is in the cache runs
+  Policy policy = Policy::CompileIfMissing;
+  std::optional<Target> target = {}; ///< nothing: the advisor's, else PTX
+  Advisor advisor = {};
+  Simulation simulation = {};
+  std::string cudaDriver = "libcuda.so.1"; ///< opened when a GPU is
+};
+
+/// A stream: a CUstream or cudaStream_t, or null for the default one. Every call on the simulated GPU is
+/// complete when it returns.
+using Stream = void *;
+
+class Plan;
+class Buffer;
+
+/// A device, and the kernels that were planned on it. Copies are the same context. A context and what came of
+/// it keep the device open.
+class ATTUNE_API Context {
+public:
+  struct State; ///< attune's own
+  /// Opens the device. Errors: InvalidOptions, NoDevice.
+  static Result<Context> open(const ContextOptions &options = {});
+
+  const DeviceInfo &device() const;
+  /// Where compiled kernels are kept; empty: nowhere.
+  const std::string &cacheFolder() const;
+
+  /// Decides how to compute `spec` for `shape`, and makes the kernel ready to launch: from this context, else
+  /// from the cache, else by the compiler. Threads and processes that plan one new kernel compile it once.
+  /// Takes microseconds for a kernel that this context has, less than a millisecond for one in the cache, and
+  /// up to a second to compile. Errors: InvalidSpec, InvalidShape, NotCached, ToolMissing, CompileFailed,
+  /// LoadFailed. A cache that cannot be read or written is no error: the plan's notes say what was gone
+  /// without.
+  Result<Plan> plan(const Spec &spec, const Shape &shape) const;
+
+  // Memory, for programs that have no other way to the device. Copies are ordered by `stream`, and the host's
+  // bytes must stay until it is synchronised. Errors: OutOfMemory, InvalidArgument, KernelFault,
+  // DeviceFailed.
+
+  /// At least one byte, at a multiple of 256. The simulator's findings call it by `name`.
+  Result<Buffer> allocate(std::size_t bytes, std::string_view name = {}) const;
+  Status copyIn(void *device, const void *host, std::size_t bytes, Stream stream = nullptr) const;
+  Status copyOut(void *host, const void *device, std::size_t bytes, Stream stream = nullptr) const;
+  /// Waits for the stream. A fault of a kernel on a GPU is reported here.
+  Status synchronize(Stream stream = nullptr) const;
+
+private:
+  explicit Context(std::shared_ptr<State> state) : state(std::move(state)) {}
+  std::shared_ptr<State> state;
+};
+
+/// Device memory that frees itself. Not for several threads at once.
+class ATTUNE_API Buffer {
+public:
+  struct State;             ///< attune's own
+  void *data() const;       ///< a device address; null if the buffer was moved from
+  std::size_t size() const; ///< bytes, as they were asked for
+
+private:
+  friend class Context;
+  explicit Buffer(std::shared_ptr<State> state) : state(std::move(state)) {}
+  std::shared_ptr<State> state;
+};
+
+//===----------------------------------------------------------------------===//
+// Plans and launches
+//===----------------------------------------------------------------------===//
+
+/// Distances between neighbours, in elements. Elements of a row are adjacent. Of Q, K, V and O they are
+/// multiples of 8, not negative, and a row's is below 2^30; inputs may have 0 (one array for all), outputs
+/// may not overlap themselves. A stride along an axis of one element is not looked at. Rows of LSE are
+/// adjacent (1).
+struct Strides {
+  std::int64_t batch = 0, head = 0, row = 0;
+};
+
+/// An array on the device: its element (0, 0, 0, 0), at a multiple of 16 bytes (LSE: 4), and its strides.
+struct Input {
+  const void *data = nullptr;
+  Strides strides = {};
+};
+struct Output {
+  void *data = nullptr;
+  Strides strides = {};
+};
+
+/// What a launch works on.
+struct Arguments {
+  Input q = {}, k = {}, v = {};
+  Output o = {};
+  Output lse = {};           ///< f32; null unless the spec has LSE
+  void *workspace = nullptr; ///< Plan::info().workspaceBytes bytes; null if they are 0
+};
+
+/// What was decided, and why.
+struct PlanInfo {
+  std::string kernel = {}; ///< name of the entry point
+  Target target = Target::PTX;
+  std::string arch = {}; ///< what the kernel was compiled for
+  int blockQ = 0, blockKv = 0, stages = 0, warps = 0;
+  std::string why = {};   ///< where the schedule came from: the spec, an advisor, or the default of a family
+  std::string image = {}; ///< what was loaded, and why: "cubin by ptxas 13.0.88"
+  bool fromCache = false;
+  std::string cacheFile = {};     ///< the kernel's entry; empty: none
+  std::size_t workspaceBytes = 0; ///< that every launch needs
+  std::uint32_t grid[3] = {1, 1, 1}, block[3] = {1, 1, 1};
+  std::uint32_t sharedBytes = 0;       ///< of a block
+  int registers = -1;                  ///< of a thread; -1: unknown
+  int blocksPerSm = -1;                ///< that run at once; -1: unknown
+  std::vector<std::string> notes = {}; ///< what was gone without: for people
+  std::vector<std::pair<std::string, double>> stageTimes =
+      {}; ///< milliseconds of what this plan had to wait for
+};
+
+/// A kernel that is loaded, and how to launch it for one shape. Copies are the same plan.
+class ATTUNE_API Plan {
+public:
+  struct State; ///< attune's own
+  const PlanInfo &info() const;
+  /// For people: aligned lines of what runs, where and why.
+  std::string describe() const;
+
+  /// Arguments for dense arrays in the spec's layout.
+  Arguments dense(const void *q, const void *k, const void *v, void *o, void *lse = nullptr) const;
+
+  /// Enqueues the kernel. Everything is checked first, and nothing is launched if it is not right
+  /// (NullPointer, Misaligned, InvalidStrides, InvalidArgument). Allocates nothing, synchronises nothing, may
+  /// be captured in a CUDA graph, and takes less than 2 us. Errors of the device: LaunchFailed, KernelFault.
+  Status launch(Stream stream, const Arguments &arguments) const;
+
+private:
+  friend class Context;
+  explicit Plan(std::shared_ptr<const State> state) : state(std::move(state)) {}
+  std::shared_ptr<const State> state;
+};
+
+} // namespace v1
+} // namespace attune
+
+#endif // ATTUNE_ATTUNE_H

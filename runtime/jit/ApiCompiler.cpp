@@ -1,0 +1,32 @@
+//===- ApiCompiler.cpp - the compiler behind the public interface ---------===//
+#include "runtime/api/Api.h"
+
+#include "runtime/jit/KernelBuild.h"
+
+namespace attune::v1 {
+namespace {
+
+class AttuneCompiler final : public Compiler {
+public:
+  attune::Result<BuiltKernel> build(const AttentionSpec &spec, const Arch &arch, attune::Target target,
+                                    const Cache &cache, bool again) const override {
+    CompileOptions options;
+    options.arch = arch;
+    options.target = target;
+    return buildKernel(spec, options, CubinNeed::IfPossible, tools, cache,
+                       again ? CacheUse::Replace : CacheUse::LookUp);
+  }
+
+private:
+  /// Looked for once: the tools of a machine do not move while a program runs.
+  Toolchain tools = Toolchain::find();
+};
+
+} // namespace
+
+const Compiler *compiler() {
+  static const AttuneCompiler attune;
+  return &attune;
+}
+
+} // namespace attune::v1
