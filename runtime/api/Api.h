@@ -36,6 +36,12 @@ public:
                                             attune::Target target, const Cache &cache, bool again) const = 0;
 };
 
+/// What stands behind the pointer that `simulator()` gives.
+class Simulator {
+public:
+  SimulatorOpener open;
+};
+
 } // namespace v1
 } // namespace attune
 

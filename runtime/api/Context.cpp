@@ -179,7 +179,8 @@ Result<Context> Context::open(const ContextOptions &options) {
   if (options.policy != Policy::CompileIfMissing && options.policy != Policy::CacheOnly &&
       options.policy != Policy::Recompile)
     return Error{ErrorCode::InvalidOptions, "expected a policy of enum Policy"};
-  attune::Result<std::unique_ptr<Device>> device = openDevice(deviceOptions(options));
+  attune::Result<std::unique_ptr<Device>> device =
+      openDevice(deviceOptions(options), options.simulator ? options.simulator->open : nullptr);
   if (!device)
     return codeFor(device.error().kind == ErrorKind::Missing ? ErrorCode::NoDevice
                                                              : ErrorCode::InvalidOptions,

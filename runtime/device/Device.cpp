@@ -1,7 +1,6 @@
 //===- Device.cpp - what kernels run on -----------------------------------===//
 #include "runtime/device/Device.h"
 
-#include "runtime/device/SimDevice.h"
 #include "runtime/device/cuda/CudaDevice.h"
 
 #include <algorithm>
@@ -30,10 +29,13 @@ DeviceBuffer::~DeviceBuffer() {
     (void)bool(device->free(where));
 }
 
-Result<std::unique_ptr<Device>> openDevice(const DeviceOptions &options) {
+Result<std::unique_ptr<Device>> openDevice(const DeviceOptions &options, SimulatorOpener simulator) {
   const std::string &which = options.which;
+  if (which == "sim" && !simulator)
+    return missing(
+        "expected a device among auto, cuda, cuda:N, got 'sim': this program has no simulated GPU");
   if (which == "sim")
-    return openSimDevice(options.arch, options.sim, "asked for");
+    return simulator(options.arch, options.sim, "asked for");
   if (which == "cuda" || which.starts_with("cuda:")) {
     int ordinal = 0;
     if (which.size() > 4) {
@@ -50,19 +52,9 @@ Result<std::unique_ptr<Device>> openDevice(const DeviceOptions &options) {
   Result<std::vector<DeviceInfo>> gpus = listCudaDevices(options.cudaDriver);
   if (gpus)
     return openCudaDevice(options.cudaDriver, gpus->front().ordinal, options.arch, "the first GPU");
-  return openSimDevice(options.arch, options.sim, gpus.error().message);
-}
-
-DeviceList listDevices(const std::string &cudaDriver) {
-  DeviceList list;
-  Result<std::vector<DeviceInfo>> gpus = listCudaDevices(cudaDriver);
-  if (gpus)
-    list.devices = *gpus;
-  else
-    list.note = gpus.error().message;
-  Result<Arch> arch = findArch("sm_80");
-  list.devices.push_back(describeSimDevice(*arch));
-  return list;
+  if (!simulator)
+    return missing(gpus.error().message + "; and this program has no simulated GPU");
+  return simulator(options.arch, options.sim, gpus.error().message);
 }
 
 } // namespace attune

@@ -190,6 +190,13 @@ struct DeviceOptions {
 /// reason. A GPU that is asked for by name and is not there is an error of kind Missing.
 Result<std::unique_ptr<Device>> openDevice(const DeviceOptions &options);
 
+/// openSimDevice, or null in a program that is to have no simulator: where that would be opened, there is
+/// then an error of kind Missing.
+using SimulatorOpener = Result<std::unique_ptr<Device>> (*)(const std::string &arch,
+                                                            const SimOptions &options,
+                                                            const std::string &why);
+Result<std::unique_ptr<Device>> openDevice(const DeviceOptions &options, SimulatorOpener simulator);
+
 /// Every device of this machine: the GPUs in order, then the simulator. Never fails: `note` says why there
 /// is no GPU.
 struct DeviceList {

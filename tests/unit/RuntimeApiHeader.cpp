@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 TEST_CASE("api: the header stands alone") {
-  attune::ContextOptions options{.device = "sim", .cacheFolder = ""};
+  attune::ContextOptions options{.device = "sim", .cacheFolder = "", .simulator = attune::simulator()};
   attune::Result<attune::Context> context = attune::Context::open(options);
   REQUIRE(context);
   attune::Result<attune::Plan> plan =

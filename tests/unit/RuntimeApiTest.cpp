@@ -67,6 +67,7 @@ struct Setup {
     options.device = "sim";
     options.cacheFolder = temporary.path() + "/cache";
     options.compiler = &compiler;
+    options.simulator = v1::simulator();
     options.cudaDriver = ATTUNE_FAKE_CUDA;
     spec.headDimQk = spec.headDimV = 16;
     fakeCompiler.compilations = 0;
@@ -199,6 +200,13 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   wrong.device = "cuda";
   wrong.cudaDriver = "libno-such-driver.so";
   expect(v1::Context::open(wrong), ErrorCode::NoDevice, "no NVIDIA driver");
+
+  wrong.simulator = nullptr;
+  expect(v1::Context::open(wrong), ErrorCode::NoDevice, "no NVIDIA driver");
+  wrong.device = "auto";
+  expect(v1::Context::open(wrong), ErrorCode::NoDevice, "and this program has no simulated GPU");
+  wrong.device = "sim";
+  expect(v1::Context::open(wrong), ErrorCode::NoDevice, "this program has no simulated GPU");
 
   v1::Context sim = s.open();
   v1::Spec spec = s.spec;

@@ -3,7 +3,7 @@
 // The whole interface of attune for programs. A program opens a Context on a device, asks it for a Plan of
 // what it wants to compute, and launches the plan on its own stream with its own arrays:
 //
-//   auto context = attune::Context::open({.compiler = attune::compiler()});
+//   auto context = attune::Context::open({.compiler = attune::compiler(), .simulator = attune::simulator()});
 //   auto plan = context->plan({.headDimQk = 128, .headDimV = 128, .mask = {attune::causal}}, {.headsQ = 32,
 //                             .headsKv = 8, .lengthQ = 4096, .lengthKv = 4096});
 //   attune::Status launched = plan->launch(stream, plan->dense(q, k, v, o));
@@ -179,6 +179,12 @@ class Compiler;
 /// attune's compiler. It is in attune::attune only: a program that links attune::core cannot name it.
 ATTUNE_API const Compiler *compiler();
 
+/// A GPU that is simulated on the host, and checks every access of a kernel.
+class Simulator;
+/// attune's. A program that does not name it has none of it in its executable, and never runs on it by
+/// mistake.
+ATTUNE_API const Simulator *simulator();
+
 /// When a kernel is compiled.
 enum class Policy {
   CompileIfMissing, ///< once by one of all threads and processes that ask, then it is in the cache
@@ -197,12 +203,12 @@ struct Simulation {
 };
 
 struct ContextOptions {
-  std::string device =
-      "auto";            ///< "auto" (a GPU if there is one, else the simulated one), "cuda", "cuda:N", "sim"
-  std::string arch = {}; ///< what to compile for; empty: the GPU's own, sm_80 on the simulated one
+  std::string device = "auto"; ///< "cuda", "cuda:N", "sim", or "auto": the first GPU, else the simulated one
+  std::string arch = {};       ///< what to compile for; empty: the GPU's own, sm_80 on the simulated one
   /// Where compiled kernels are kept. Nothing: ATTUNE_CACHE_DIR, else ~/.cache/attune. Empty: nowhere.
   std::optional<std::string> cacheFolder = {};
-  const Compiler *compiler = nullptr; ///< null: only what is in the cache runs
+  const Compiler *compiler = nullptr;   ///< null: only what is in the cache runs
+  const Simulator *simulator = nullptr; ///< null: only GPUs
   Policy policy = Policy::CompileIfMissing;
   std::optional<Target> target = {}; ///< nothing: the advisor's, else PTX
   Advisor advisor = {};

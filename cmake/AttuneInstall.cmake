@@ -1,0 +1,52 @@
+# What an installed attune gives to programs, through find_package(attune):
+#
+#   attune::attune  the whole: one shared library that shows nothing but the public interface, so that its LLVM
+#                   never meets another one in the same process
+#   attune::core    cache, devices and launches, without the compiler: one static library
+include_guard()
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(attune_core_parts attune_support attune_spec attune_sim attune_runtime)
+set(attune_core_objects "")
+foreach(part ${attune_core_parts})
+  list(APPEND attune_core_objects $<TARGET_OBJECTS:${part}>)
+endforeach()
+
+function(attune_public_library name export_name)
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX EXPORT_NAME ${export_name}
+    ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+  target_include_directories(${name} INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/runtime/include>
+                                               $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_compile_features(${name} INTERFACE cxx_std_20)
+  add_library(attune::${export_name} ALIAS ${name})
+endfunction()
+
+# What a program does not use of it, its linker leaves out.
+add_library(attune_core STATIC ${attune_core_objects})
+target_link_libraries(attune_core PUBLIC Threads::Threads ${CMAKE_DL_LIBS}
+                      $<$<NOT:$<BOOL:${ATTUNE_RELEASE}>>:fmt::fmt>)
+target_link_options(attune_core INTERFACE LINKER:--gc-sections)
+attune_public_library(attune_core core)
+
+add_library(attune_shared SHARED ${attune_core_objects} $<TARGET_OBJECTS:attune_jit> $<TARGET_OBJECTS:attune_compiler>)
+target_link_libraries(attune_shared PRIVATE attune_llvm attune_fmt Threads::Threads ${CMAKE_DL_LIBS})
+set(attune_exports ${CMAKE_SOURCE_DIR}/runtime/exports.map)
+target_link_options(attune_shared PRIVATE LINKER:--version-script=${attune_exports} LINKER:--gc-sections)
+set_target_properties(attune_shared PROPERTIES OUTPUT_NAME attune LINK_DEPENDS ${attune_exports}
+  VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} INSTALL_RPATH_USE_LINK_PATH ON)
+attune_public_library(attune_shared attune)
+
+set_target_properties(attune PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+install(TARGETS attune DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS attune_core attune_shared EXPORT attuneTargets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES ${CMAKE_SOURCE_DIR}/runtime/include/attune/attune.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/attune)
+
+set(attune_package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/attune)
+install(EXPORT attuneTargets NAMESPACE attune:: DESTINATION ${attune_package_folder})
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/attuneConfig.cmake.in ${CMAKE_BINARY_DIR}/attuneConfig.cmake
+  INSTALL_DESTINATION ${attune_package_folder})
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/attuneConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/attuneConfig.cmake ${CMAKE_BINARY_DIR}/attuneConfigVersion.cmake
+  DESTINATION ${attune_package_folder})
