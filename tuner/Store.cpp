@@ -277,8 +277,8 @@ namespace {
 /// Makes an empty store beside `path` and links it there: whoever looks sees all of it or nothing. Somebody
 /// else's that came first is as good.
 Status create(const std::string &path) {
-  std::string temporary = fmt::format("{}.new-{}", path, ::getpid());
-  int descriptor = ::open(temporary.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+  std::string temporary = path + ".new-XXXXXX";
+  int descriptor = ::mkostemp(temporary.data(), O_CLOEXEC); // with mode 0600
   if (descriptor < 0)
     return badInput(fmt::format("{}: error: cannot make a tuning store here: {}", path, errorText(errno)));
   ::close(descriptor);
@@ -307,8 +307,26 @@ Status create(const std::string &path) {
   return success();
 }
 
-/// What the file itself says, before SQLite looks at it.
-Status checkFile(const std::string &path, bool write, bool &exists) {
+/// Whether the file ends within a page although no journal is there to mend it. SQLite would take what is
+/// missing for zeros.
+bool isCutShort(const std::string &path, int64_t size) {
+  for (const char *journal : {"-wal", "-journal"})
+    if (struct stat status; ::stat((path + journal).c_str(), &status) == 0 && status.st_size > 0)
+      return false;
+  constexpr int64_t leastPage = 512;
+  if (size < leastPage)
+    return true;
+  Result<InputFile> file = InputFile::open(path);
+  unsigned char head[18] = {};
+  if (!file || !file->read(head, sizeof head))
+    return false; // SQLite will say why
+  int64_t page = head[16] * 256 + head[17];
+  page = page == 1 ? 65536 : page;
+  return page >= leastPage && size % page != 0;
+}
+
+/// What the file itself says, before SQLite looks at it. `write` becomes whether it can be written.
+Status checkFile(const std::string &path, bool &write, bool &exists) {
   struct stat status;
   exists = ::stat(path.c_str(), &status) == 0;
   if (!exists) {
@@ -327,14 +345,17 @@ Status checkFile(const std::string &path, bool write, bool &exists) {
   bool writable = (status.st_mode & 0222) != 0 && ::access(path.c_str(), W_OK) == 0;
   if (write && !writable)
     return storeError(path, SQLITE_READONLY, "");
+  if (isCutShort(path, status.st_size))
+    return storeError(path, SQLITE_CORRUPT, "it is cut short");
+  write = writable;
   return success();
 }
 
 } // namespace
 
 Result<Store> Store::open(const std::string &path, const StoreOptions &options) {
-  bool exists = false;
-  if (Status good = checkFile(path, options.write, exists); !good)
+  bool exists = false, writable = options.write;
+  if (Status good = checkFile(path, writable, exists); !good)
     return good.error();
   if (!exists)
     if (Status made = create(path); !made)
@@ -342,8 +363,9 @@ Result<Store> Store::open(const std::string &path, const StoreOptions &options) 
 
   Store store(path, std::make_unique<Impl>());
   Impl &impl = *store.impl;
-  // In a folder that cannot be written, SQLite could not even make the files that readers share; the store
-  // cannot change then, which `immutable` promises.
+  // Readers too open it for writing where they can: the last one to leave then clears away what writers and
+  // readers share. In a folder that cannot be written, SQLite could not even make the files that readers
+  // share; the store cannot change then, which `immutable` promises.
   std::string folder = path.substr(0, path.rfind('/') + 1);
   bool frozen = !options.write && ::access(folder.empty() ? "." : folder.c_str(), W_OK) != 0;
   std::string uri = "file:";
@@ -352,8 +374,8 @@ Result<Store> Store::open(const std::string &path, const StoreOptions &options) 
   if (frozen)
     uri += "?immutable=1";
   int code = ::sqlite3_open_v2(
-      uri.c_str(), &impl.db, SQLITE_OPEN_URI | (options.write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY),
-      nullptr);
+      uri.c_str(), &impl.db,
+      SQLITE_OPEN_URI | (writable && !frozen ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY), nullptr);
   if (code != SQLITE_OK)
     return impl.error(path, code);
   ::sqlite3_busy_timeout(impl.db, options.lockWaitMs);
@@ -381,8 +403,9 @@ Result<Store> Store::open(const std::string &path, const StoreOptions &options) 
     if (code = impl.execute("PRAGMA synchronous=FULL; PRAGMA journal_mode=WAL; BEGIN IMMEDIATE; COMMIT;");
         code != SQLITE_OK)
       return impl.error(path, code);
-  } else if (!impl.ask("SELECT count(*) FROM sqlite_schema")) {
-    return impl.error(path, ::sqlite3_errcode(impl.db));
+  } else if (code = impl.execute("PRAGMA query_only=1; SELECT count(*) FROM sqlite_schema");
+             code != SQLITE_OK) {
+    return impl.error(path, code);
   }
   return store;
 }
