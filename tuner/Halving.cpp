@@ -19,7 +19,17 @@ void Halving::record(int id, double us) {
   field[id] = timingOf(all);
 }
 
-void Halving::drop(int id) { field.erase(id); }
+void Halving::drop(int id) {
+  bool led = leader() == id;
+  failed.insert(id);
+  field.erase(id);
+  if (!led)
+    return;
+  for (const auto &[other, samples] : timed)
+    if (!failed.contains(other))
+      field[other] = timingOf(samples);
+  prune();
+}
 
 std::vector<int> Halving::byMedian() const {
   std::vector<int> ids;

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 namespace attune::tuner {
@@ -36,7 +37,7 @@ public:
   std::optional<Round> next();
   /// What a timing gave. Samples of one candidate add up.
   void record(int id, double us);
-  /// It can win no more (it failed).
+  /// It can win no more (it failed). If it led, those that were let go because of it are in the field again.
   void drop(int id);
   /// Lets those go whose interval lies above the leader's, and the slowest beyond the field's size.
   void prune();
@@ -52,7 +53,8 @@ private:
   size_t fieldSize;
   std::map<int, std::vector<double>> timed; ///< of every candidate that was ever timed
   std::map<int, Timing> field;              ///< of those that may still win
-  int repeats = 0;                          ///< of the last round of `next`
+  std::set<int> failed;
+  int repeats = 0; ///< of the last round of `next`
 };
 
 } // namespace attune::tuner

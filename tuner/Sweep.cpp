@@ -14,6 +14,8 @@ namespace {
 
 /// The share of a measuring sweep's budget in which candidates are admitted; the rest settles the leader.
 constexpr double admitting = 0.7;
+/// Timings that a figure for people rests on.
+constexpr int leastShown = 20;
 /// Newcomers that are timed together with the leader.
 constexpr size_t mostNewcomers = 4;
 /// Rows of an earlier sweep that are this close to its best are timed again when it is resumed.
@@ -45,6 +47,7 @@ private:
   void admitNewcomers();
   void finals();
   void timeRound(const Halving::Round &round);
+  bool reopen(int id, Timed &failure);
   void fail(Entry &entry, Verdict verdict, std::string message);
   void keep(Entry &entry);
   void report(const char *phase);
@@ -61,9 +64,10 @@ private:
   Halving halving; ///< its ids are places in `result.entries`
   SweepResult result;
   Clock::time_point began = Clock::now();
-  std::vector<size_t> order;  ///< of task.candidates: those that are to be tried
-  std::vector<int> newcomers; ///< open, not timed yet
-  std::vector<int> open;      ///< on the bench
+  std::vector<size_t> order;             ///< of task.candidates: those that are to be tried
+  std::vector<int> newcomers;            ///< open, not timed yet
+  std::vector<int> open;                 ///< on the bench
+  std::map<int, CompiledKernel> kernels; ///< of those that may be opened again
   int64_t tried = 0;
 };
 
@@ -176,6 +180,7 @@ void Sweeper::judge(Entry &entry, const CompiledKernel &kernel, int id) {
   if (result.kind == Kind::Measured) {
     open.push_back(id);
     newcomers.push_back(id);
+    kernels[id] = kernel;
     return;
   }
   if (!opened.counters) {
@@ -211,21 +216,47 @@ void Sweeper::tryNext(Pipeline &pipeline, size_t place) {
 void Sweeper::releaseLosers() {
   std::erase_if(open, [&](int id) {
     bool waiting = std::find(newcomers.begin(), newcomers.end(), id) != newcomers.end();
-    if (halving.inField(id) || waiting)
-      return false; // it may still win
+    if (halving.inField(id) || waiting || result.standard == size_t(id))
+      return false; // it may still win, or is what the winner is compared with
     bench.close(id);
     return true;
   });
+  // Should the leader fail yet, those nearest behind it are wanted again.
+  constexpr size_t mostKernels = 32;
+  while (kernels.size() > mostKernels) {
+    auto slowest = std::max_element(kernels.begin(), kernels.end(), [&](const auto &a, const auto &b) {
+      return result.entries[size_t(a.first)].row.median < result.entries[size_t(b.first)].row.median;
+    });
+    kernels.erase(slowest);
+  }
+}
+
+bool Sweeper::reopen(int id, Timed &failure) {
+  if (std::find(open.begin(), open.end(), id) != open.end())
+    return true;
+  Opened opened = bench.open({id, kernels.at(id)}, false);
+  failure = {opened.verdict, opened.message};
+  if (opened.verdict == Verdict::Passed)
+    open.push_back(id);
+  return opened.verdict == Verdict::Passed;
 }
 
 void Sweeper::timeRound(const Halving::Round &round) {
   std::vector<int> ids = round.ids;
+  std::erase_if(ids, [&](int id) { // too far behind to have been kept
+    bool gone = !kernels.contains(id);
+    if (gone)
+      halving.drop(id);
+    return gone;
+  });
   for (int i = 0; i < round.repeats && !ids.empty() && !result.failure; ++i) {
     // A row is finished with what it has when the end comes, but has at least one timing.
     if (i > 0 && ended())
       break;
     std::erase_if(ids, [&](int id) {
-      Timed timed = bench.time(id);
+      Timed timed;
+      if (reopen(id, timed))
+        timed = bench.time(id);
       if (timed.verdict == Verdict::Passed) {
         halving.record(id, timed.us);
         return false;
@@ -266,17 +297,29 @@ void Sweeper::admitNewcomers() {
 
 void Sweeper::finals() {
   if (!options.halve) {
-    timeRound({open, 4 * options.firstSamples});
+    timeRound({open, leastShown - options.firstSamples});
     return;
   }
   while (!ended()) {
     std::optional<Halving::Round> round = halving.next();
     releaseLosers();
     if (!round)
-      return;
+      break;
     report("settling");
     timeRound(*round);
   }
+  // The ratio that people read is of the winner and the compiler's own choice: both get as many timings as a
+  // figure should rest on, side by side.
+  Halving::Round last;
+  size_t fewest = size_t(leastShown);
+  for (int id : open)
+    if (id == halving.leader() || result.standard == size_t(id)) {
+      last.ids.push_back(id);
+      fewest = std::min(fewest, halving.samples().at(id).size());
+    }
+  last.repeats = leastShown - int(fewest);
+  if (last.repeats > 0 && !ended())
+    timeRound(last);
 }
 
 std::optional<size_t> Sweeper::best() const {

@@ -142,3 +142,18 @@ TEST_CASE("a candidate alone is settled at once; one that failed cannot lead") {
   CHECK(halving.leader() == 3);
   CHECK(!halving.inField(4));
 }
+
+TEST_CASE("when the leader fails, those that it outran are back") {
+  Halving halving;
+  for (int i = 0; i < 5; ++i) {
+    halving.record(1, 100);
+    halving.record(2, 90);
+    halving.record(3, 10);
+  }
+  halving.prune();
+  CHECK(!halving.inField(2));
+  halving.drop(3);
+  CHECK(halving.leader() == 2);
+  CHECK(!halving.inField(3));
+  CHECK(!halving.inField(1));
+}

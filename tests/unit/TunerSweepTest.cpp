@@ -1,0 +1,339 @@
+#include "TunerFaultyDevice.h"
+
+#include "runtime/File.h"
+#include "runtime/jit/KernelBuild.h"
+#include "tuner/Sweep.h"
+#include "tuner/Worker.h"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include <fmt/format.h>
+
+using namespace attune;
+using namespace attune::tuner;
+using namespace attune::tests;
+
+namespace {
+
+constexpr int timedLength = 1024; ///< the verification has 600 queries
+
+AttentionSpec smallSpec() {
+  AttentionSpec spec;
+  spec.headDimQk = spec.headDimV = 16;
+  return spec;
+}
+
+Candidate candidateOf(int blockQ, int blockKv, Target target = Target::PTX) {
+  return {{blockQ, blockKv, 1, blockQ / 16}, target};
+}
+
+/// The kernels of this test carry their blocks in their name, for the device to know them by.
+Build namedBuild(std::atomic<int> *compiled = nullptr) {
+  return [compiled](const Candidate &candidate) -> Result<CompiledKernel> {
+    if (compiled)
+      ++*compiled;
+    AttentionSpec spec = withSchedule(smallSpec(), candidate);
+    spec.name = fmt::format("b{}_{}", *candidate.schedule.blockQ, *candidate.schedule.blockKv);
+    CompileOptions options;
+    options.arch = *findArch("sm_80");
+    options.target = candidate.target;
+    Result<BuiltKernel> built = buildKernel(spec, options, CubinNeed::No, Toolchain(), Cache());
+    if (!built)
+      return built.error();
+    return built->kernel;
+  };
+}
+
+BenchProblem problemOf() {
+  BenchProblem problem;
+  problem.spec = smallSpec();
+  problem.shape = {1, 1, 1, 4096, 4096};
+  problem.verified = verificationShape(problem.shape);
+  problem.flushBytes = 0;
+  problem.warmups = 1;
+  return problem;
+}
+
+std::unique_ptr<Bench> faultyBench(const Behaviours &behaviours, const WorkerLimits &limits = {20, 3, 1}) {
+  Result<std::unique_ptr<Bench>> bench = startWorkerBench(
+      [=]() -> Result<std::unique_ptr<Bench>> {
+        return makeDeviceBench(std::make_unique<FaultyDevice>(behaviours, timedLength), problemOf());
+      },
+      limits);
+  if (!bench)
+    FAIL(bench.error().message);
+  return std::move(*bench);
+}
+
+SweepTask taskOf(const DeviceInfo &device, const std::vector<Candidate> &candidates) {
+  SweepTask task = makeTask(smallSpec(), problemOf().shape, device, "toolkit of the test", Target::PTX);
+  task.candidates.clear();
+  task.standard = 0;
+  for (const Candidate &candidate : candidates)
+    task.candidates.push_back(rank(*task.family, task.spec, device, task.shape, {candidate}).front());
+  return task;
+}
+
+struct StoreFile {
+  TempDir folder = std::move(*TempDir::make());
+  Store store = std::move(*Store::open(folder.path() + "/store.sqlite"));
+};
+
+const Row *rowOf(const std::vector<Row> &rows, const SweepTask &task, const Candidate &candidate) {
+  for (const Row &row : rows)
+    if (row.schedule == scheduleText(*task.family, candidate) && row.target == candidate.target)
+      return &row;
+  return nullptr;
+}
+
+} // namespace
+
+TEST_CASE("candidates that crash, hang or err cost only themselves") {
+  const std::vector<Candidate> list = {candidateOf(16, 16), candidateOf(16, 32), candidateOf(16, 48),
+                                       candidateOf(32, 16), candidateOf(32, 32), candidateOf(32, 48),
+                                       candidateOf(64, 16), candidateOf(64, 32), candidateOf(64, 48)};
+  Behaviours behaviours;
+  behaviours[{16, 16}] = {120};
+  behaviours[{16, 32}] = {50, 0.02, Fault::Crash};
+  behaviours[{16, 48}] = {50, 0.02, Fault::Hang};
+  behaviours[{32, 16}] = {50, 0.02, Fault::Wrong};
+  behaviours[{32, 32}] = {50, 0.02, Fault::None, Fault::Crash, 3};
+  behaviours[{32, 48}] = {50, 0.02, Fault::None, Fault::Hang, 3};
+  behaviours[{64, 16}] = {50, 0.02, Fault::None, Fault::LaunchError, 2};
+  behaviours[{64, 32}] = {100, 0.05}; // the best that works
+  behaviours[{64, 48}] = {108, 0.05};
+  std::unique_ptr<Bench> bench = faultyBench(behaviours);
+  SweepTask task = taskOf(bench->device(), list);
+  StoreFile file;
+  SweepOptions options;
+  options.settle = false;
+  SweepResult result = sweep(*bench, namedBuild(), &file.store, task, options);
+  if (result.failure)
+    FAIL(result.failure->message);
+  CHECK(result.kind == Kind::Measured);
+  REQUIRE(result.winner);
+  CHECK(result.entries[*result.winner].ranked.candidate == candidateOf(64, 32));
+  CHECK(result.record.outcome == "complete");
+  CHECK(result.record.tried == int64_t(list.size()));
+
+  // The records are complete, on disk as in the result.
+  Result<std::vector<Row>> rows = file.store.rows(task.subject, task.shape);
+  REQUIRE(rows);
+  REQUIRE(rows->size() == list.size());
+  const std::pair<Candidate, Verdict> expected[] = {
+      {list[0], Verdict::Passed},  {list[1], Verdict::Crashed}, {list[2], Verdict::TimedOut},
+      {list[3], Verdict::Wrong},   {list[4], Verdict::Crashed}, {list[5], Verdict::TimedOut},
+      {list[6], Verdict::Crashed}, {list[7], Verdict::Passed},  {list[8], Verdict::Passed}};
+  for (const auto &[candidate, verdict] : expected) {
+    const Row *row = rowOf(*rows, task, candidate);
+    REQUIRE(row);
+    CAPTURE(row->schedule);
+    CAPTURE(row->message);
+    CHECK(row->verdict == verdict);
+    CHECK(row->message.empty() == (verdict == Verdict::Passed));
+  }
+  CHECK(rowOf(*rows, task, list[1])->message.find("ABRT") != std::string::npos);
+  const Row *best = rowOf(*rows, task, list[7]);
+  CHECK(best->samples.size() >= 20);
+  CHECK(rowOf(*rows, task, list[0])->samples.size() >= 20); // the default: what the ratio is of
+  CHECK(best->median == doctest::Approx(100).epsilon(0.05));
+  CHECK(best->low <= best->median);
+  CHECK(best->median <= best->high);
+  CHECK(result.record.refusals.at("crashed") == 3);
+  CHECK(result.record.refusals.at("timed out") == 2);
+  CHECK(result.record.refusals.at("wrong") == 1);
+  CHECK(file.store.allSweeps()->size() == 1);
+  CHECK(result.record.tauPairs == 3);
+}
+
+TEST_CASE("noisy timings: the winner is the one that is faster") {
+  std::vector<Candidate> list;
+  Behaviours behaviours;
+  int i = 0;
+  for (int blockQ : {16, 32, 64})
+    for (int blockKv : {16, 32, 48, 64}) {
+      list.push_back(candidateOf(blockQ, blockKv));
+      behaviours[{blockQ, blockKv}] = {105.0 + 3 * ((i++ * 5) % 12), 0.06};
+    }
+  behaviours[{32, 48}].us = 98;
+  std::unique_ptr<Bench> bench = faultyBench(behaviours);
+  SweepTask task = taskOf(bench->device(), list);
+  SweepOptions options;
+  options.settle = false;
+  SweepResult result = sweep(*bench, namedBuild(), nullptr, task, options);
+  REQUIRE(result.winner);
+  CHECK(result.entries[*result.winner].ranked.candidate == candidateOf(32, 48));
+  CHECK(result.standard == 0);
+}
+
+TEST_CASE("a first candidate that crashes leaves the others; with nobody left there is no winner") {
+  Behaviours behaviours;
+  behaviours[{16, 16}] = {10, 0, Fault::Crash};
+  behaviours[{16, 32}] = {10, 0, Fault::Wrong};
+  std::unique_ptr<Bench> bench = faultyBench(behaviours);
+  SweepTask task = taskOf(bench->device(), {candidateOf(16, 16), candidateOf(16, 32)});
+  SweepResult result = sweep(*bench, namedBuild(), nullptr, task, {});
+  CHECK(!result.winner);
+  CHECK(result.entries.size() == 2);
+}
+
+TEST_CASE("a bench that cannot be made is the factory's error; one that dies at once is told") {
+  Result<std::unique_ptr<Bench>> none =
+      startWorkerBench([]() -> Result<std::unique_ptr<Bench>> { return missing("no such device"); });
+  REQUIRE(!none);
+  CHECK(none.error().message == "no such device");
+  CHECK(none.error().kind == ErrorKind::Missing);
+  Result<std::unique_ptr<Bench>> dead =
+      startWorkerBench([]() -> Result<std::unique_ptr<Bench>> { std::abort(); });
+  REQUIRE(!dead);
+  CHECK(dead.error().kind == ErrorKind::Missing);
+}
+
+TEST_CASE("the budget ends a sweep, with the compiler's own choice tried at least") {
+  Behaviours behaviours;
+  std::unique_ptr<Bench> bench = faultyBench(behaviours);
+  SweepTask task = taskOf(bench->device(), {candidateOf(16, 16), candidateOf(16, 32), candidateOf(16, 48)});
+  SweepOptions options;
+  options.budgetSeconds = 1e-6;
+  SweepResult result = sweep(*bench, namedBuild(), nullptr, task, options);
+  CHECK(result.record.outcome == "budget");
+  REQUIRE(result.winner == 0);
+  CHECK(!result.entries[0].row.samples.empty());
+}
+
+TEST_CASE("stopped: the row is finished, the rest is left, and a resumed sweep goes on") {
+  std::vector<Candidate> list;
+  Behaviours behaviours;
+  for (int blockQ : {16, 32, 64})
+    for (int blockKv : {16, 32, 48})
+      list.push_back(candidateOf(blockQ, blockKv));
+  behaviours[{16, 32}] = {50, 0.01, Fault::Crash};
+  behaviours[{64, 48}] = {60};
+  std::unique_ptr<Bench> bench = faultyBench(behaviours);
+  SweepTask task = taskOf(bench->device(), list);
+  StoreFile file;
+  std::atomic<bool> stop = false;
+  SweepOptions options;
+  options.settle = false;
+  options.stop = &stop;
+  options.progress = [&](const Progress &progress) { stop = progress.tried >= 4; };
+  SweepResult first = sweep(*bench, namedBuild(), &file.store, task, options);
+  CHECK(first.interrupted);
+  CHECK(first.record.outcome == "interrupted");
+  CHECK(first.entries.size() == 4);
+  Result<std::vector<Row>> kept = file.store.rows(task.subject, task.shape);
+  REQUIRE(kept->size() == 4);
+  for (const Row &row : *kept)
+    CHECK((row.verdict != Verdict::Passed || !row.samples.empty()));
+
+  stop = false;
+  options.progress = nullptr;
+  options.resume = true;
+  std::atomic<int> compiled = 0;
+  SweepResult second = sweep(*bench, namedBuild(&compiled), &file.store, task, options);
+  CHECK(second.record.outcome == "complete");
+  CHECK(second.entries.size() == list.size());
+  REQUIRE(second.winner);
+  CHECK(second.entries[*second.winner].ranked.candidate == candidateOf(64, 48));
+  CHECK(file.store.rows(task.subject, task.shape)->size() == list.size());
+  // The one that crashed is not tried again, nor are those that are far behind.
+  CHECK(compiled < int(list.size()));
+  CHECK(rowOf(*file.store.rows(task.subject, task.shape), task, list[1])->verdict == Verdict::Crashed);
+  // A third time there is next to nothing left to do.
+  compiled = 0;
+  SweepResult third = sweep(*bench, namedBuild(&compiled), &file.store, task, options);
+  CHECK(third.entries[*third.winner].ranked.candidate == candidateOf(64, 48));
+  CHECK(compiled <= 2);
+}
+
+TEST_CASE("a child that is killed from outside is replaced") {
+  Behaviours behaviours;
+  behaviours[{16, 32}] = {50};
+  std::unique_ptr<Bench> bench = faultyBench(behaviours);
+  Build build = namedBuild();
+  REQUIRE(bench->open({1, *build(candidateOf(16, 16))}, true).verdict == Verdict::Passed);
+  REQUIRE(bench->open({2, *build(candidateOf(16, 32))}, true).verdict == Verdict::Passed);
+  CHECK(bench->time(2).us == doctest::Approx(50).epsilon(0.2));
+  // Whoever it was: the kernel's out-of-memory killer, say.
+  std::string children = fmt::format("/proc/self/task/{}/children", ::getpid());
+  int helper = std::atoi(readFile(children) ? readFile(children)->c_str() : "0");
+  int child = 0;
+  FILE *list = std::fopen(fmt::format("/proc/{0}/task/{0}/children", helper).c_str(), "r");
+  if (list) {
+    if (std::fscanf(list, "%d", &child) != 1)
+      child = 0;
+    std::fclose(list);
+  }
+  if (child > 0) {
+    ::kill(child, SIGKILL);
+    Timed killed = bench->time(1);
+    CHECK((killed.verdict == Verdict::Crashed || killed.us > 0));
+  }
+  // Both are there again, without having been opened anew by us.
+  CHECK(bench->time(1).verdict == Verdict::Passed);
+  CHECK(bench->time(2).us == doctest::Approx(50).epsilon(0.2));
+  CHECK(bool(bench->state()));
+}
+
+TEST_CASE("on the simulated device: an estimate, the same every time, and no worse than the default") {
+  BenchProblem problem = problemOf();
+  auto run = [&](Store *store, bool resume, unsigned threads) {
+    Result<std::unique_ptr<Bench>> bench = startWorkerBench([=]() -> Result<std::unique_ptr<Bench>> {
+      Result<std::unique_ptr<Device>> device = openSimDevice("sm_80", {}, "under test");
+      if (!device)
+        return device.error();
+      return makeDeviceBench(std::move(*device), problem);
+    });
+    REQUIRE(bench);
+    SweepTask task = makeTask(smallSpec(), problem.shape, (*bench)->device(), "test", Target::PTX);
+    task.candidates.resize(10);
+    SweepOptions options;
+    options.settle = false;
+    options.resume = resume;
+    options.compileThreads = threads;
+    return std::pair(sweep(**bench, namedBuild(), store, task, options), task);
+  };
+  StoreFile file;
+  auto [first, task] = run(&file.store, false, 1);
+  CHECK(first.kind == Kind::Estimate);
+  REQUIRE(first.winner);
+  REQUIRE(first.standard);
+  CHECK(first.entries[*first.winner].row.median <= first.entries[*first.standard].row.median);
+  for (const Entry &entry : first.entries)
+    CHECK(entry.row.samples.size() == size_t(entry.row.verdict == Verdict::Passed));
+  auto [second, sameTask] = run(nullptr, false, 2);
+  REQUIRE(second.entries.size() == first.entries.size());
+  for (size_t i = 0; i < first.entries.size(); ++i)
+    CHECK(second.entries[i].row == first.entries[i].row);
+  CHECK(second.winner == first.winner);
+  auto [resumed, again] = run(&file.store, true, 1);
+  CHECK(resumed.winner);
+  CHECK(resumed.entries[*resumed.winner].row == first.entries[*first.winner].row);
+  for (const Entry &entry : resumed.entries)
+    CHECK(entry.resumed);
+  // None of it is taken for a measured time.
+  Result<std::vector<StoredRow>> rows = file.store.allRows();
+  REQUIRE(rows->size() == 10);
+  for (const StoredRow &stored : *rows)
+    CHECK(stored.subject.kind == Kind::Estimate);
+}
+
+TEST_CASE("a store that fails in the middle ends the sweep and is told") {
+  Behaviours behaviours;
+  std::unique_ptr<Bench> bench = faultyBench(behaviours);
+  SweepTask task = taskOf(bench->device(), {candidateOf(16, 16), candidateOf(16, 32)});
+  TempDir folder = std::move(*TempDir::make());
+  std::string path = folder.path() + "/store.sqlite";
+  {
+    REQUIRE(Store::open(path));
+  }
+  Store reader = std::move(*Store::open(path, {.write = false}));
+  SweepResult result = sweep(*bench, namedBuild(), &reader, task, {});
+  REQUIRE(result.failure);
+  CHECK(result.failure->message.find(path) != std::string::npos);
+  CHECK(result.entries.size() == 1);
+}
