@@ -1,5 +1,6 @@
 //===- Launch.cpp - modules, and the running of a grid ---------------------------===//
 #include "runtime/device/sim/Decode.h"
+#include "runtime/device/sim/Tables.h"
 
 #include <algorithm>
 #include <chrono>
@@ -11,9 +12,11 @@
 namespace attune::sim {
 
 const HandlerTable &handlers() {
-  static const HandlerTable &table = [&]() -> const HandlerTable & {
+  static const HandlerTable table = [] {
     std::string_view isa = hostInstructionSet();
-    return isa == "avx512" ? avx512::handlers() : isa == "avx2" ? avx2::handlers() : baseline::handlers();
+    return withDeviceTables(isa == "avx512" ? avx512::handlers()
+                            : isa == "avx2" ? avx2::handlers()
+                                            : baseline::handlers());
   }();
   return table;
 }
@@ -56,6 +59,8 @@ Result<const EntryInfo *> Module::entry(std::string_view name) const {
 }
 
 Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::string_view fileName) {
+  if (const Status &tables = loadDeviceTables(); !tables)
+    return tables.error();
   auto impl = std::make_unique<ModuleImpl>();
   impl->ast.text = std::string(ptx);
   while (!impl->ast.text.empty() && impl->ast.text.back() == '\0')
@@ -238,8 +243,7 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
     result.findings.push_back(std::move(record.finding));
   result.counters.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (result.counters.special)
-    result.notes.push_back(
-        "`.approx` functions give the correctly rounded value: a stand-in for the device's own");
+    result.notes.push_back(approximationNote(module.target()));
   return result;
 }
 

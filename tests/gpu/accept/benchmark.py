@@ -1,0 +1,221 @@
+"""attune and its peers on the same buffers, launches interleaved, the L2 flushed before each."""
+import statistics
+import time
+
+import numpy as np
+
+from . import arrays, cases, kernels, machine, peers
+from .driver import DriverError
+from .sides import now_ms, open_side
+
+WARM_UP = 3
+SUSTAINED_MS = 60  # of back-to-back launches, the second figure
+CHECKED_ROWS = 48  # query rows of a head that are compared with fp64
+
+
+class Contestant:
+    def __init__(self, name, ours, run, host=False):
+        self.name, self.ours, self.run, self.host = name, ours, run, host
+        self.samples, self.sustained, self.out = [], None, None
+
+
+def timed(side, contestant):
+    """One launch in ms, as a thing to be read later: a number, or a pair of events."""
+    side.flush()
+    if contestant.host:
+        side.synchronize()
+        begun = now_ms()
+        contestant.run()
+        return now_ms() - begun
+    start, stop = side.event(), side.event()
+    side.record(start)
+    contestant.run()
+    side.record(stop)
+    return start, stop
+
+
+def measure(side, contestants, rounds):
+    for number in range(rounds):
+        turn = number % max(len(contestants), 1)
+        taken = [(one, timed(side, one)) for one in contestants[turn:] + contestants[:turn]]
+        side.synchronize()
+        for one, value in taken:
+            one.samples.append(value if one.host else side.elapsed(*value))
+
+
+def sustain(side, contestant, budget_ms):
+    """Mean ms of back-to-back launches."""
+    if contestant.host:
+        return None
+    count = int(min(max(budget_ms / max(statistics.median(contestant.samples), 1e-3), 3), 300))
+    start, stop = side.event(), side.event()
+    side.record(start)
+    for _ in range(count):
+        contestant.run()
+    side.record(stop)
+    return side.elapsed(start, stop) / count
+
+
+class Cell:
+    """One problem's arrays, and what O should be on some rows."""
+
+    def __init__(self, side, cell, seed):
+        s = cell["spec"]
+        self.side, self.cell = side, cell
+        shapes = [(cell["batch"], cell["length_q"], cell["heads_q"], s["head_dim_qk"]),
+                  (cell["batch"], cell["length_kv"], cell["heads_kv"], s["head_dim_qk"]),
+                  (cell["batch"], cell["length_kv"], cell["heads_kv"], s["head_dim_v"])]
+        self.q, self.k, self.v = (side.random(shape, s["dtype"], seed * 3 + n) for n, shape in enumerate(shapes))
+        self.out_shape = shapes[0][:3] + (s["head_dim_v"],)
+        rows = np.unique(np.random.default_rng(seed).integers(0, cell["length_q"], CHECKED_ROWS))
+        self.rows = np.unique(np.concatenate([[0, cell["length_q"] - 1], rows]))
+        self.places = sorted({(0, 0), (cell["batch"] - 1, cell["heads_q"] - 1)})
+        self.expected = None if side.recorded else [self.reference(b, h) for b, h in self.places]
+
+    def reference(self, b, h):
+        s, side = self.cell["spec"], self.side
+        kv = h // (self.cell["heads_q"] // self.cell["heads_kv"])
+        q = side.fetch(self.q, b, h, self.rows)
+        k, v = side.fetch(self.k, b, kv), side.fetch(self.v, b, kv)
+        where = (self.rows, self.cell["length_q"])
+        return (arrays.attention(q, k, v, s["mask"], rows=where)[0],
+                arrays.attention(q, k, v, s["mask"], plain16=s["dtype"], rows=where)[0])
+
+    def error(self, out):
+        """The worst of the checked rows; `out` is the framework's O."""
+        if self.expected is None:
+            return {"max": None, "limit": None, "good": True, "why": "launches were recorded, not run"}
+        worst = None
+        for (b, h), (exact, plain) in zip(self.places, self.expected):
+            got = self.part(out, b, h)
+            one = arrays.errors(got, exact, plain, self.cell["spec"]["dtype"])
+            if worst is None or not one["good"] or (worst["good"] and one["max"] > worst["max"]):
+                worst = one
+        return worst
+
+    def part(self, out, b, h):
+        if isinstance(out, np.ndarray):
+            return out[b:b + 1, self.rows, h:h + 1]
+        return out[b:b + 1, self.rows.tolist(), h:h + 1].float().cpu().numpy()
+
+
+def ours(job, side, compiler, cell, data, target):
+    """attune's kernel as a contestant; raises with the reason."""
+    kernel, why = kernels.to_device(job.driver, compiler, cell["spec"], target)
+    if kernel is None:
+        raise peers.Refused(why["why"]) if why["status"] == "skipped" else RuntimeError(why["why"])
+    out = side.empty(data.out_shape, cell["spec"]["dtype"])
+    tensors = [(array.address, *array.strides()) for array in (data.q, data.k, data.v, out)] + [(0, 0, 0, 0)]
+    shape = (cell["batch"], cell["heads_q"], cell["heads_kv"], cell["length_q"], cell["length_kv"])
+
+    def run():
+        kernel.launch(tensors, *shape, stream=side.stream())
+        return out.data if out.data is not None else out
+    return run
+
+
+def row_of(contestant, cell, limit):
+    samples = sorted(contestant.samples)
+    median = statistics.median(samples)
+    rate = cases.flops(cell) / median / 1e9
+    row = {"name": contestant.name, "ours": contestant.ours, "status": "ok", "samples_ms": [round(x, 6) for x in samples],
+           "median_ms": median, "spread_ms": [samples[len(samples) // 10], samples[-1 - len(samples) // 10]], "tflops": rate,
+           "clock": "host" if contestant.host else "events"}
+    if contestant.sustained:
+        row["sustained_ms"] = contestant.sustained
+        row["sustained_tflops"] = cases.flops(cell) / contestant.sustained / 1e9
+    if limit:
+        row["share_of_limit"] = rate / limit
+    return row
+
+
+def field(job, side, compiler, cell, data, listed):
+    """Who runs, each warmed up and checked; and the rows of those who do not."""
+    ready, out_rows = [], []
+    asked = [(f"attune {target}", True, None, target) for target in cases.TARGETS]
+    asked += [(peer.name, False, peer, None) for peer in listed]
+    for name, is_ours, peer, target in asked:
+        try:
+            if peer and peer.missing():
+                continue  # once, in the facts
+            run = ours(job, side, compiler, cell, data, target) if is_ours else peer.make(side, cell, data.q, data.k, data.v)
+            one = Contestant(name, is_ours, run, bool(peer and peer.host))
+            for _ in range(WARM_UP):
+                got = one.run()
+            side.synchronize()
+            if is_ours and not side.recorded and side.name == "numpy":
+                got = side.whole(got)
+            error = data.error(got)
+            if not error["good"]:
+                out_rows.append({"name": name, "ours": is_ours, "status": "wrong", "error": error,
+                                 "why": f"error {error['max']} above {error['limit']}"})
+                continue
+            one.error = error
+            if ready and not side.recorded:
+                # Rows that are not compared with fp64 are compared with the first contestant's.
+                apart = side.largest_difference(got, ready[0].out)
+                if apart is None or apart > 2 * error["limit"]:
+                    out_rows.append({"name": name, "ours": is_ours, "status": "wrong", "error": error,
+                                     "why": f"differs by {apart} from {ready[0].name}"})
+                    continue
+            elif not side.recorded:
+                one.out = got if isinstance(got, np.ndarray) else got.clone()
+            ready.append(one)
+        except DriverError:
+            raise  # the context may be lost: a fresh process goes on after this cell
+        except peers.Refused as why:
+            out_rows.append({"name": name, "ours": is_ours, "status": "skipped", "why": str(why)})
+        except Exception as error:  # noqa: BLE001: a peer's reason, whatever it is
+            text = f"{type(error).__name__}: {error}".strip()
+            if "CUDA error" in text or "illegal memory access" in text:
+                raise
+            out_rows.append({"name": name, "ours": is_ours, "status": "failed", "why": text[:600]})
+    return ready, out_rows
+
+
+def run(job):
+    cells = cases.tiny_benchmark() if job.tiny else cases.benchmark(job.quick)
+    cells = [cell for cell in cells if job.wanted(cases.cell_name(cell))]
+    compiler = job.compiler()
+    for cell in cells:
+        for target in cases.TARGETS:
+            compiler.ask(cell["spec"], target)
+    side, why_plain = open_side(job.driver)
+    listed = peers.TEST_PEERS if job.plan["peers"] == "test" else peers.PEERS if side.name == "torch" else []
+    if job.quick:
+        listed = [peer for peer in listed if peer.name != "FlexAttention"]
+    absent = {peer.name: peer.missing() for peer in listed if peer.missing()}
+    if job.quick and side.name == "torch":
+        absent["FlexAttention"] = "not in a quick run: it compiles for seconds a cell"
+    job.fact("peers_absent", absent)
+    job.fact("side", {"arrays": side.name, "why": why_plain})
+    rounds = 3 if job.tiny else 10 if job.quick else 20
+    facts, sampler = job.plan["machine"], machine.Sampler()
+    slowest = 0.0
+    for number, cell in enumerate(cells):
+        name = cases.cell_name(cell)
+        if job.has(name):
+            continue
+        if job.late(slowest):
+            job.unfinished([name])
+            continue
+        job.begin(name)
+        begun = time.time()
+        data = Cell(side, cell, number)
+        contestants, rows = field(job, side, compiler, cell, data, listed)
+        started = time.time()
+        measure(side, contestants, rounds)
+        for one in contestants:
+            one.sustained = sustain(side, one, SUSTAINED_MS)
+        side.synchronize()
+        limit = cases.limit_tflops(facts["gpu"], facts["multiprocessors"], facts["clock_khz"], cell)
+        rows = [dict(row_of(one, cell, limit), error=one.error) for one in contestants] + rows
+        wrong = any(row["ours"] and row["status"] in ("wrong", "failed") for row in rows)
+        job.add(name, {"name": name, "cell": cell, "flops": cases.flops(cell), "limit_tflops": limit, "contestants": rows,
+                       "clocks": sampler.between(started, time.time()), "seconds": round(time.time() - begun, 2),
+                       "status": "failed" if wrong else "passed"})
+        del data, contestants
+        side.release()
+        slowest = max(slowest * 0.9, min(time.time() - begun, 8.0))
+    sampler.close()
+    compiler.close()

@@ -1,0 +1,97 @@
+"""One part's run: what it may use, how long it may take, and its rows, which are on disk as soon as they are known."""
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from .driver import Driver
+from .errors import Missing
+from .kernels import Compiler
+
+
+def write_json(path, value):
+    """Whole or not at all."""
+    path = Path(path)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+    os.replace(fresh, path)
+
+
+class Job:
+    """`plan` is what the parent process hands down (see __main__.py)."""
+
+    def __init__(self, plan, part):
+        self.plan, self.part = plan, part
+        self.attune, self.work = plan["attune"], plan["work"]
+        self.quick, self.tiny, self.arch = plan["quick"], plan["tiny"], plan["arch"]
+        self.deadline = plan["deadline"]
+        self.path = Path(self.work) / f"{part}.json"
+        self.state = {"status": "running", "why": "", "rows": {}, "unfinished": [], "facts": {}, "current": None}
+        if self.path.exists():  # a run before this one died on the way
+            self.state.update(json.loads(self.path.read_text()))
+        self.opened = None
+
+    @property
+    def driver(self):
+        if not self.opened:
+            self.opened = Driver(self.plan["driver"])
+        return self.opened
+
+    def compiler(self):
+        return Compiler(self.attune, self.arch, self.work, self.plan["images"])
+
+    def environment(self):
+        """For commands on the simulated GPU: with this device's own tables, if the probes made some."""
+        tables = self.plan["tables"]
+        return dict(os.environ, **({"ATTUNE_DEVICE_TABLES": tables} if os.path.exists(tables) else {}))
+
+    def wanted(self, name):
+        return not self.plan["only"] or re.search(self.plan["only"], name) is not None
+
+    def late(self, seconds=0):
+        """Whether there is no time for something that takes `seconds`."""
+        return time.time() + seconds > self.deadline
+
+    def has(self, name):
+        return name in self.state["rows"]
+
+    def begin(self, name):
+        """What is blamed if this process dies."""
+        self.state["current"] = name
+        self.save()
+
+    def add(self, name, row):
+        self.state["rows"][name] = row
+        self.state["current"] = None
+        self.save()
+
+    def fact(self, name, value):
+        self.state["facts"][name] = value
+        self.save()
+
+    def unfinished(self, names):
+        self.state["unfinished"] += [name for name in names if name not in self.state["unfinished"] and not self.has(name)]
+        self.save()
+
+    def end(self, status, why=""):
+        self.state.update(status=status, why=why, current=None)
+        self.save()
+
+    def save(self):
+        write_json(self.path, self.state)
+
+
+def ask(command):
+    """The JSON that a command of attune prints."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        raise Missing(f"expected the attune executable, got: {error}") from error
+    if done.returncode != 0:
+        raise Missing(f"{' '.join(command)}: exit status {done.returncode}: {(done.stderr or done.stdout).strip()}")
+    try:
+        return json.loads(done.stdout)
+    except ValueError as error:
+        raise Missing(f"{' '.join(command)}: expected JSON, got: {error}") from error

@@ -1,0 +1,104 @@
+"""attune's kernels: what to compile, compiling many at once, and launching one.
+
+The binary interface is compiler/spec/KernelParams.h: one by-value parameter of 176 bytes. Five tensors (q, k, v, o,
+lse), each a 64-bit address and the 64-bit strides of batch, head and row in elements; then 32-bit length of queries,
+length of keys, query heads a KV head, and 0. Rows of lse are adjacent: its row stride is unused. The grid is
+(ceil(length_q / block_q), heads_q, batch)."""
+import json
+import os
+import struct
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .driver import DriverError
+
+PARAMS = struct.Struct("<" + "Qqqq" * 5 + "iiii")
+
+
+def forward_params(tensors, length_q, length_kv, group):
+    """`tensors`: (address, batch stride, head stride, row stride) of q, k, v, o and lse."""
+    return PARAMS.pack(*(number for tensor in tensors for number in tensor), length_q, length_kv, group, 0)
+
+
+def spec_flags(spec):
+    """A spec (a dict with the keys of attune's JSON) as flags."""
+    flags = ["--dtype", spec["dtype"]]
+    flags += ["--head-dim-qk", str(spec["head_dim_qk"]), "--head-dim-v", str(spec["head_dim_v"])]
+    for mask in [spec["mask"]] if isinstance(spec["mask"], str) else spec["mask"]:
+        flags += ["--mask", mask]
+    if spec.get("softcap"):
+        flags += ["--softcap", str(spec["softcap"])]
+    if spec.get("lse"):
+        flags += ["--lse"]
+    if spec.get("layout"):
+        flags += ["--layout", spec["layout"]]
+    return flags
+
+
+def key_of(spec, target):
+    return json.dumps([spec, target], sort_keys=True)
+
+
+class Launchable:
+    """A kernel on the device."""
+
+    def __init__(self, driver, made):
+        module = driver.load(made["image"], made["name"])
+        self.kernel = driver.kernel(module, made["name"], made["shared_bytes"])
+        self.threads, self.block_q = made["threads"], made["schedule"]["block_q"]
+
+    def launch(self, tensors, batch, heads_q, heads_kv, length_q, length_kv, stream=0):
+        grid = (-(-length_q // self.block_q), heads_q, batch)
+        self.kernel.launch(grid, (self.threads, 1, 1), forward_params(tensors, length_q, length_kv, heads_q // heads_kv),
+                           stream)
+
+
+class Compiler:
+    """Runs `attune compile` for many specs at once, in the folder `work`."""
+
+    def __init__(self, attune, arch, work, images, workers=None):
+        """`images`: of each target, cubin, or ptx where the driver assembles."""
+        self.attune, self.arch, self.images = str(attune), arch, images
+        self.work = Path(work) / "kernels"
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.pool = ThreadPoolExecutor(workers or os.cpu_count())
+        self.made = {}
+
+    def ask(self, spec, target):
+        """Begins compiling; `get` waits for it."""
+        key = key_of(spec, target)
+        if key not in self.made:
+            self.made[key] = self.pool.submit(self._compile, spec, target, len(self.made))
+        return self.made[key]
+
+    def get(self, spec, target):
+        """The kernel, or {"error": text, "missing": whether for want of a tool}."""
+        return self.ask(spec, target).result()
+
+    def close(self):
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+    def _compile(self, spec, target, number):
+        image = self.images[target]
+        path = self.work / f"{os.getpid()}-{number}.{image}"
+        command = [self.attune, "compile", *spec_flags(spec), "--arch", self.arch, "--target", target, "--emit", image,
+                   "-o", str(path), "--json", "--no-cache"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip()[-2000:]
+            return {"error": said or f"exit status {done.returncode}", "missing": done.returncode == 3}
+        made = json.loads(done.stdout)
+        made["image"] = path.read_bytes()
+        return made
+
+
+def to_device(driver, compiler, spec, target):
+    """(kernel, None), or (None, the row that says why not)."""
+    made = compiler.get(spec, target)
+    if "error" in made:
+        return None, {"target": target, "status": "skipped" if made["missing"] else "failed", "why": made["error"]}
+    try:
+        return Launchable(driver, made), None
+    except DriverError as error:
+        return None, {"target": target, "status": "failed", "why": str(error)}
