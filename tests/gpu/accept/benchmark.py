@@ -101,7 +101,7 @@ class Cell:
 
 def ours(job, side, compiler, cell, data, target):
     """attune's kernel as a contestant; raises with the reason."""
-    kernel, why = kernels.to_device(job.driver, compiler, cell["spec"], target)
+    kernel, why = kernels.to_device(job.driver, compiler, cell, target)
     if kernel is None:
         raise peers.Refused(why["why"]) if why["status"] == "skipped" else RuntimeError(why["why"])
     out = side.empty(data.out_shape, cell["spec"]["dtype"])
@@ -111,6 +111,7 @@ def ours(job, side, compiler, cell, data, target):
     def run():
         kernel.launch(tensors, *shape, stream=side.stream())
         return out.data if out.data is not None else out
+    run.facts = {"schedule": kernel.schedule, "why": kernel.why}
     return run
 
 
@@ -120,7 +121,7 @@ def row_of(contestant, cell, limit):
     rate = cases.flops(cell) / median / 1e9
     row = {"name": contestant.name, "ours": contestant.ours, "status": "ok", "samples_ms": [round(x, 6) for x in samples],
            "median_ms": median, "spread_ms": [samples[len(samples) // 10], samples[-1 - len(samples) // 10]], "tflops": rate,
-           "clock": "host" if contestant.host else "events"}
+           "clock": "host" if contestant.host else "events", **getattr(contestant.run, "facts", {})}
     if contestant.sustained:
         row["sustained_ms"] = contestant.sustained
         row["sustained_tflops"] = cases.flops(cell) / contestant.sustained / 1e9
@@ -179,7 +180,7 @@ def run(job):
     compiler = job.compiler()
     for cell in cells:
         for target in cases.TARGETS:
-            compiler.ask(cell["spec"], target)
+            compiler.ask(cell, target)
     side, why_plain = open_side(job.driver)
     listed = peers.TEST_PEERS if job.plan["peers"] == "test" else peers.PEERS if side.name == "torch" else []
     if job.quick:

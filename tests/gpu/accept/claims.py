@@ -35,7 +35,8 @@ def times(side, functions, rounds):
 
 
 def ours(job, side, compiler, spec, q, k, v, batch, heads, length):
-    kernel, why = kernels.to_device(job.driver, compiler, spec, "ptx")
+    problem = {"spec": spec, "batch": batch, "heads_q": heads, "heads_kv": heads, "length_q": length, "length_kv": length}
+    kernel, why = kernels.to_device(job.driver, compiler, problem, "ptx")
     if kernel is None:
         raise RuntimeError(why["why"])
 

@@ -56,12 +56,14 @@ def on_device(driver, kernel, row, inputs):
     return out, lse if s.get("lse") else None
 
 
-def on_simulator(job, row, inputs, target, number):
-    """The same problem by `attune run --device sim`, with the device tables that the job has; or {"error": ...}."""
-    s = row["spec"]
+def on_simulator(job, compiler, row, inputs, target, number):
+    """The same kernel by `attune run --device sim`, with the device tables that the job has; or {"error": ...}."""
+    s, made = row["spec"], compiler.get(row, target)
+    if "error" in made:
+        return {"error": made["error"]}
     stem = os.path.join(job.work, f"sim-{number}-{target}")
-    command = [job.attune, "run", *kernels.spec_flags(s), "--target", target, "--arch", job.arch, "--device", "sim",
-               "--check", "none", "--json", "--no-cache", "--out", stem + "-o.npy"]
+    command = [job.attune, "run", *kernels.spec_flags(s), *kernels.schedule_flags(made), "--target", target, "--arch",
+               job.arch, "--device", "sim", "--check", "none", "--json", "--no-cache", "--out", stem + "-o.npy"]
     for name, array in zip("qkv", inputs):
         np.save(f"{stem}-{name}.npy", array.view(np.float16) if s["dtype"] == "fp16" else array)
         command += [f"--{name}", f"{stem}-{name}.npy"]
@@ -96,7 +98,7 @@ def unwritten(out):
 
 def check(job, row, target, inputs, exact, kernel, simulated):
     """One row of the result."""
-    s, result = row["spec"], {"name": cases.name_of(row), "target": target}
+    s, result = row["spec"], {"name": cases.name_of(row), "target": target, "schedule": kernel.schedule}
     out, lse = on_device(job.driver, kernel, row, inputs)
     again, _ = on_device(job.driver, kernel, row, inputs)
     layout = s.get("layout", "bshd")
@@ -135,12 +137,12 @@ def run(job):
     compiler = job.compiler()
     for row in rows:
         for target in cases.TARGETS:
-            compiler.ask(row["spec"], target)
+            compiler.ask(row, target)
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2)) as pool:
         work = []
         for n, row in enumerate(rows):
             inputs = inputs_of(row)
-            work.append((row, inputs, {t: pool.submit(on_simulator, job, row, inputs, t, n) for t in cases.TARGETS}))
+            work.append((row, inputs, {t: pool.submit(on_simulator, job, compiler, row, inputs, t, n) for t in cases.TARGETS}))
         for row, inputs, simulated in work:
             names = {target: f"{cases.name_of(row)} {target}" for target in cases.TARGETS}
             if job.late():
@@ -158,7 +160,7 @@ def run(job):
                 if job.has(names[target]):
                     continue
                 job.begin(names[target])
-                kernel, why = kernels.to_device(job.driver, compiler, s, target)
+                kernel, why = kernels.to_device(job.driver, compiler, row, target)
                 if kernel is None:
                     job.add(names[target], {"name": cases.name_of(row), **why})
                     continue

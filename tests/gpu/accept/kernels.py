@@ -36,8 +36,14 @@ def spec_flags(spec):
     return flags
 
 
-def key_of(spec, target):
-    return json.dumps([spec, target], sort_keys=True)
+def shape_of(row):
+    """The problem that attune chooses a schedule for, as its flag has it."""
+    return "x".join(str(row[key]) for key in ("batch", "heads_q", "heads_kv", "length_q", "length_kv"))
+
+
+def schedule_flags(made):
+    """So that another command makes the very same kernel."""
+    return [text for key, value in made["schedule"].items() for text in ("--" + key.replace("_", "-"), str(value))]
 
 
 class Launchable:
@@ -47,6 +53,7 @@ class Launchable:
         module = driver.load(made["image"], made["name"])
         self.kernel = driver.kernel(module, made["name"], made["shared_bytes"])
         self.threads, self.block_q = made["threads"], made["schedule"]["block_q"]
+        self.schedule, self.why = made["schedule"], made["why"]
 
     def launch(self, tensors, batch, heads_q, heads_kv, length_q, length_kv, stream=0):
         grid = (-(-length_q // self.block_q), heads_q, batch)
@@ -65,25 +72,25 @@ class Compiler:
         self.pool = ThreadPoolExecutor(workers or os.cpu_count())
         self.made = {}
 
-    def ask(self, spec, target):
-        """Begins compiling; `get` waits for it."""
-        key = key_of(spec, target)
+    def ask(self, row, target):
+        """Begins compiling for a row's spec and problem; `get` waits for it."""
+        key = json.dumps([row["spec"], shape_of(row), target], sort_keys=True)
         if key not in self.made:
-            self.made[key] = self.pool.submit(self._compile, spec, target, len(self.made))
+            self.made[key] = self.pool.submit(self._compile, row["spec"], shape_of(row), target, len(self.made))
         return self.made[key]
 
-    def get(self, spec, target):
+    def get(self, row, target):
         """The kernel, or {"error": text, "missing": whether for want of a tool}."""
-        return self.ask(spec, target).result()
+        return self.ask(row, target).result()
 
     def close(self):
         self.pool.shutdown(wait=True, cancel_futures=True)
 
-    def _compile(self, spec, target, number):
+    def _compile(self, spec, shape, target, number):
         image = self.images[target]
         path = self.work / f"{os.getpid()}-{number}.{image}"
-        command = [self.attune, "compile", *spec_flags(spec), "--arch", self.arch, "--target", target, "--emit", image,
-                   "-o", str(path), "--json", "--no-cache"]
+        command = [self.attune, "compile", *spec_flags(spec), "--arch", self.arch, "--target", target, "--shape", shape,
+                   "--emit", image, "-o", str(path), "--json", "--no-cache"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()[-2000:]
@@ -93,9 +100,9 @@ class Compiler:
         return made
 
 
-def to_device(driver, compiler, spec, target):
+def to_device(driver, compiler, row, target):
     """(kernel, None), or (None, the row that says why not)."""
-    made = compiler.get(spec, target)
+    made = compiler.get(row, target)
     if "error" in made:
         return None, {"target": target, "status": "skipped" if made["missing"] else "failed", "why": made["error"]}
     try:

@@ -56,7 +56,7 @@ def run(job):
     rows = cases.large_offsets(job.quick)
     for row in rows:
         for target in cases.TARGETS:
-            compiler.ask(row["spec"], target)
+            compiler.ask(row, target)
     for row in rows:
         s = row["spec"]
         heads = (row["heads_q"], row["heads_kv"], row["heads_kv"], row["heads_q"])
@@ -78,7 +78,7 @@ def run(job):
                                "why": f"needs {needed / 1e9:.0f} GB of device memory, {driver.free_bytes() / 1e9:.0f} are free"})
                 continue
             job.begin(name)
-            kernel, why = kernels.to_device(driver, compiler, s, target)
+            kernel, why = kernels.to_device(driver, compiler, row, target)
             if kernel is None:
                 job.add(name, {"name": name, **why})
                 continue
