@@ -449,8 +449,8 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
       std::memset(w.localInit, 0, program.info.localBytes * 32 / 8);
     for (const Program::Special &s : program.specials) {
       uint32_t *at = reinterpret_cast<uint32_t *>(w.regs + s.offset);
-      if (s.name.compare(0, 7, "%ctaid.") == 0)
-        std::fill(at, at + 32, cta.id[size_t(s.name[7] - 'x')]);
+      if (s.name.compare(0, 7, "%ctaid.") == 0 || s.name.compare(0, 11, "%clusterid.") == 0)
+        std::fill(at, at + 32, cta.id[size_t(s.name.back() - 'x')]);
     }
     if (!w.undefined.empty())
       std::fill(w.undefined.begin(), w.undefined.end(), 0);

@@ -170,13 +170,51 @@ bool Decoder::source(const Operand &o, Field field, char width, bool isFloat, ui
     return true;
   }
   if (o.kind == OperandKind::Special) {
-    static const char *const names[] = {
-        "%tid.x",         "%tid.y",       "%tid.z",       "%ntid.x",          "%ntid.y",
-        "%ntid.z",        "%ctaid.x",     "%ctaid.y",     "%ctaid.z",         "%nctaid.x",
-        "%nctaid.y",      "%nctaid.z",    "%laneid",      "%warpid",          "%nwarpid",
-        "%smid",          "%nsmid",       "%gridid",      "%lanemask_eq",     "%lanemask_le",
-        "%lanemask_lt",   "%lanemask_ge", "%lanemask_gt", "%total_smem_size", "%dynamic_smem_size",
-        "%aggr_smem_size"};
+    static const char *const names[] = {"%tid.x",
+                                        "%tid.y",
+                                        "%tid.z",
+                                        "%ntid.x",
+                                        "%ntid.y",
+                                        "%ntid.z",
+                                        "%ctaid.x",
+                                        "%ctaid.y",
+                                        "%ctaid.z",
+                                        "%nctaid.x",
+                                        "%nctaid.y",
+                                        "%nctaid.z",
+                                        "%laneid",
+                                        "%warpid",
+                                        "%nwarpid",
+                                        "%smid",
+                                        "%nsmid",
+                                        "%gridid",
+                                        "%lanemask_eq",
+                                        "%lanemask_le",
+                                        "%lanemask_lt",
+                                        "%lanemask_ge",
+                                        "%lanemask_gt",
+                                        "%total_smem_size",
+                                        "%dynamic_smem_size",
+                                        "%aggr_smem_size",
+                                        "%nclusterid.x",
+                                        "%nclusterid.y",
+                                        "%nclusterid.z",
+                                        "%clusterid.x",
+                                        "%clusterid.y",
+                                        "%clusterid.z",
+                                        "%cluster_ctaid.x",
+                                        "%cluster_ctaid.y",
+                                        "%cluster_ctaid.z",
+                                        "%cluster_nctaid.x",
+                                        "%cluster_nctaid.y",
+                                        "%cluster_nctaid.z",
+                                        "%cluster_ctarank",
+                                        "%cluster_nctarank",
+                                        "%reserved_smem_offset_begin",
+                                        "%reserved_smem_offset_end",
+                                        "%reserved_smem_offset_cap",
+                                        "%reserved_smem_offset_0",
+                                        "%reserved_smem_offset_1"};
     if (std::find(std::begin(names), std::end(names), o.text) == std::end(names) || width == 'p') {
       error(o, fmt::format("unsupported special register '{}'", o.text));
       return false;
@@ -191,7 +229,11 @@ bool Decoder::source(const Operand &o, Field field, char width, bool isFloat, ui
     fix(Fixup::Special, field, false, uint32_t(at), list);
     return true;
   }
-  if (o.kind == OperandKind::Name && o.text.size() > 0)
+  bool function = std::any_of(ast.functions.begin(), ast.functions.end(),
+                              [&](const Function &f) { return f.name == o.text; });
+  if (o.kind == OperandKind::Name && function)
+    error(o, fmt::format("unsupported address of the function '{}'", o.text));
+  else if (o.kind == OperandKind::Name && o.text.size() > 0)
     error(o,
           fmt::format("expected {} or a constant, got '{}' which is not declared", widthText(width), o.text));
   else
@@ -517,6 +559,12 @@ void Decoder::statement() {
     wmma();
   else if (root == "ldmatrix" || root == "stmatrix")
     matrixMove(root == "stmatrix");
+  else if (root == "mbarrier" || (root == "cp" && mod("mbarrier")))
+    mbarrierStatement();
+  else if (root == "isspacep")
+    isSpace();
+  else if (root == "createpolicy")
+    createPolicy();
   else if (root == "cp")
     cpAsync();
   else if (root == "atom" || root == "red")

@@ -105,6 +105,9 @@ private:
   void matrixMove(bool store);
   void cpAsync();
   void atomic(bool reduction);
+  void mbarrierStatement();
+  void isSpace();
+  void createPolicy();
   void nothing();
   void fence();
 

@@ -308,6 +308,37 @@ void Decoder::cvta() {
     fix(Fixup::Constant, Field::B, false, constant(window, true));
 }
 
+/// isspacep.SPACE p, a. Constants lie among global memory here, and no address is one of both.
+void Decoder::isSpace() {
+  std::vector<std::string_view> mods = current->mods;
+  bool known, constants = take(mods, "const");
+  Space space = constants ? Space::Const : takeSpace(mods, known);
+  if (!mods.empty() || space == Space::Generic) {
+    unsupported();
+    return;
+  }
+  const HandlerInfo *info = table.find("isspacep");
+  size_t before = program.code.size();
+  genericOperands(*info, false);
+  if (program.code.size() == before)
+    return;
+  Inst &i = program.code.back();
+  i.width = space == Space::Global;
+  i.imm = int64_t(space == Space::Shared  ? kSharedWindow
+                  : space == Space::Local ? kLocalWindow
+                  : space == Space::Param ? kParamWindow
+                                          : ~kWindowBytes); // no address is a constant's
+}
+
+/// createpolicy gives a register whose bits only cache hints take.
+void Decoder::createPolicy() {
+  if (!operandCount(1, 4))
+    return;
+  emitNamed("mov:64");
+  if (destination(current->operands[0], Field::D, 'q'))
+    fix(Fixup::Constant, Field::A, false, constant(0, true));
+}
+
 void Decoder::matrixMove(bool store) {
   std::vector<std::string_view> mods = current->mods;
   bool ok = take(mods, "sync");
@@ -392,6 +423,16 @@ void Decoder::cpAsync() {
     error(ops[2], cg ? "expected a copy size of 16 bytes" : "expected a copy size of 4, 8 or 16 bytes");
     return;
   }
+  int32_t ignored = -1; // the source size that an ignore-src predicate stands for
+  if (ops.size() > 3 && ops[3].kind == OperandKind::Register && registerType(ops[3].index) == Type::Pred) {
+    ignored = int32_t(temporary(Type::B32));
+    emitNamed("selp.b32");
+    fix(Fixup::Register, Field::D, true, uint32_t(ignored));
+    uint64_t size = uint64_t(ops[2].value);
+    fix(Fixup::Constant, Field::A, false, constant(ops[3].negated ? size : 0, false));
+    fix(Fixup::Constant, Field::B, false, constant(ops[3].negated ? 0 : size, false));
+    fix(Fixup::Register, Field::C, false, ops[3].index);
+  }
   emit(execCpAsync, Class::AsyncCopy);
   uint32_t at = last();
   program.code[at].count = uint8_t(ops[2].value);
@@ -418,14 +459,14 @@ void Decoder::cpAsync() {
   if (ops.size() > 3 && !(ops.size() == 4 && ops[3].kind == OperandKind::Register &&
                           typeBytes(registerType(ops[3].index)) == 8)) {
     program.code[at].aux = 1; // has a source size
-    if (ops[3].kind == OperandKind::Register && registerType(ops[3].index) == Type::Pred) {
-      error(ops[3], "unsupported ignore-src predicate of 'cp.async'");
-      return;
-    }
-    source(ops[3], Field::C, 'w');
+    if (ignored >= 0)
+      fix(Fixup::Register, Field::C, false, uint32_t(ignored));
+    else
+      source(ops[3], Field::C, 'w');
   }
 }
 
+/// atom and red; a vector of them is one for each element.
 void Decoder::atomic(bool reduction) {
   std::vector<std::string_view> mods = current->mods;
   bool known;
@@ -435,6 +476,8 @@ void Decoder::atomic(bool reduction) {
   for (std::string_view name : {"add", "min", "max", "and", "or", "xor", "inc", "dec", "exch", "cas"})
     if (take(mods, name))
       op = name;
+  unsigned elements = take(mods, "v2") ? 2 : take(mods, "v4") ? 4 : take(mods, "v8") ? 8 : 1;
+  bool hint = std::find(mods.begin(), mods.end(), "L2::cache_hint") != mods.end();
   uint8_t order = takeOrder(mods, true);
   if (op.empty() || mods.size() != 1 || space == Space::Local || space == Space::Const ||
       space == Space::Param) {
@@ -442,38 +485,47 @@ void Decoder::atomic(bool reduction) {
     return;
   }
   Type type = parseType(mods[0]);
+  unsigned width = typeBytes(type);
   const HandlerInfo *info = table.find(fmt::format("atom:{}:{}", op, mods[0]));
-  if (!info) {
+  if (!info || (elements > 1 && (op != "add" || elements * width > 16 || type == Type::F64))) {
     unsupported();
     return;
   }
   bool cas = op == "cas";
-  if (!operandCount((reduction ? 2 : 3) + cas))
+  if (!operandCount((reduction ? 2 : 3) + cas + hint))
     return;
   const std::vector<Operand> &ops = current->operands;
-  emit(info->fn, info->cls);
-  uint32_t at = last();
-  unsigned width = typeBytes(type);
-  char w = width == 8 ? 'q' : width == 2 ? 'h' : 'w';
-  program.code[at].width = uint8_t(width);
-  program.code[at].aux = uint16_t(space == Space::Global ? 0 : space == Space::Shared ? 1 : 2);
-  program.code[at].target = at;
-  program.code[at].count = !reduction;
-  program.code[at].order = order;
-  program.code[at].atomic = true;
-  program.ordering = true;
   size_t n = reduction ? 0 : 1;
-  if (!reduction && ops[0].kind != OperandKind::Sink) {
-    if (!destination(ops[0], Field::D, w))
+  for (size_t k : {size_t(0), n + 1})
+    if (elements > 1 && (k || !reduction) && ops[k].kind != OperandKind::Sink &&
+        (ops[k].kind != OperandKind::Vector || ops[k].elements.size() != elements)) {
+      error(ops[k], fmt::format("expected a vector of {} registers", elements));
       return;
-  } else {
-    program.code[at].count = 0;
-  }
+    }
+  char w = width == 8 ? 'q' : width == 2 ? 'h' : 'w';
   bool isFloat = type == Type::F32 || type == Type::F64;
-  if (!address(ops[n], space) || !source(ops[n + 1], Field::B, w, isFloat))
-    return;
-  if (cas)
-    source(ops[n + 2], Field::C, w, isFloat);
+  for (unsigned e = 0; e < elements; ++e) {
+    auto element = [&](size_t k) -> const Operand & {
+      return elements > 1 && ops[k].kind == OperandKind::Vector ? ops[k].elements[e] : ops[k];
+    };
+    emit(info->fn, info->cls);
+    uint32_t at = last();
+    bool wanted = !reduction && element(0).kind != OperandKind::Sink;
+    program.code[at].width = uint8_t(width);
+    program.code[at].aux = uint16_t(space == Space::Global ? 0 : space == Space::Shared ? 1 : 2);
+    program.code[at].target = at;
+    program.code[at].count = wanted;
+    program.code[at].order = order;
+    program.code[at].atomic = true;
+    program.ordering = true;
+    if (wanted && !destination(element(0), Field::D, w))
+      return;
+    if (!address(ops[n], space) || !source(element(n + 1), Field::B, w, isFloat))
+      return;
+    program.code[at].imm += int64_t(e * width);
+    if (cas && !source(ops[n + 2], Field::C, w, isFloat))
+      return;
+  }
 }
 
 } // namespace attune::sim

@@ -122,6 +122,12 @@ static void prepare(Worker &worker, Resident &arena) {
           v = ~((2u << l) - 1);
         else if (name == "%lanemask_ge")
           v = ~((1u << l) - 1);
+        else if (name.substr(0, 12) == "%nclusterid.") // a block is a cluster of its own
+          v = config.grid[axis];
+        else if (name.substr(0, 16) == "%cluster_nctaid." || name == "%cluster_nctarank")
+          v = 1;
+        else if (name == "%reserved_smem_offset_end" || name == "%reserved_smem_offset_cap")
+          v = kSharedBase;
         else if (name == "%total_smem_size" || name == "%aggr_smem_size")
           v = launch.sharedBytes;
         else if (name == "%dynamic_smem_size")
