@@ -6,9 +6,11 @@
 #include "cli/CommandLine.h"
 #include "cli/Output.h"
 #include "cli/SimArguments.h"
+#include "cli/SimTrace.h"
 #include "runtime/File.h"
 #include "runtime/device/sim/Simulator.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <iterator>
@@ -136,8 +138,12 @@ std::string findingJson(const sim::Finding &f) {
   json.text("kind", sim::name(f.kind)).text("message", f.message).raw("at", siteJson(f.site));
   json.raw("block", tripleJson(f.block)).raw("thread", tripleJson(f.thread)).whole("warp", f.warp);
   json.text("address", fmt::format("0x{:x}", f.address));
-  if (f.hasOther)
+  if (f.hasOther) {
     json.raw("other_at", siteJson(f.other)).whole("other_warp", f.otherWarp);
+    json.raw("other_block", tripleJson(f.otherBlock));
+    if (f.otherThread)
+      json.raw("other_thread", tripleJson(*f.otherThread));
+  }
   return json.whole("count", int64_t(f.count)).text("text", f.text()).str();
 }
 
@@ -176,6 +182,8 @@ struct Job {
   SimArguments arguments{memory};
   sim::LaunchConfig config;
   bool json = false, counters = false;
+  std::vector<std::string> trace; ///< its steps as JSON
+  uint64_t traced = 0, traceLimit = 10000;
 };
 
 void printJson(const Job &job, const sim::LaunchResult &result, const std::vector<Written> &outputs) {
@@ -196,6 +204,8 @@ void printJson(const Job &job, const sim::LaunchResult &result, const std::vecto
     notes.push_back(JsonObject().text("note", note).str());
   json.raw("findings", jsonList(findings)).raw("outputs", jsonList(files));
   json.raw("counters", countersJson(result.counters)).number("seconds", result.counters.seconds);
+  if (job.config.trace.see)
+    json.raw("trace", jsonList(job.trace)).whole("traced_instructions", int64_t(job.traced));
   json.raw("notes", jsonList(notes)).boolean("checked", job.config.checks);
   json.text("verdict", !result.findings.empty() ? "findings" : job.config.checks ? "clean" : "unchecked");
   fmt::print("{}\n", json.str());
@@ -207,6 +217,9 @@ void printText(const Job &job, const sim::LaunchResult &result, const std::vecto
   if (job.counters)
     for (auto [name, count] : sim::named(result.counters))
       fmt::print("{:<20} {:>14}\n", name, count);
+  if (job.traced > job.traceLimit)
+    fmt::print("the trace shows {} of {} instructions; --trace-limit sets how many\n", job.traceLimit,
+               job.traced);
   for (const Written &w : outputs) {
     fmt::print("wrote {}: {}", w.output->path, w.array.describe());
     if (w.unwritten)
@@ -225,8 +238,8 @@ void printText(const Job &job, const sim::LaunchResult &result, const std::vecto
                                  : std::string("no findings, with --no-checks"));
 }
 
-int runJob(const Job &job) {
-  Result<sim::LaunchResult> result = sim::launch(*job.module, const_cast<Job &>(job).memory, job.config);
+int runJob(Job &job) {
+  Result<sim::LaunchResult> result = sim::launch(*job.module, job.memory, job.config);
   if (!result)
     return report(result.error());
   std::vector<Written> outputs;
@@ -294,6 +307,53 @@ void readArguments(CommandLine &line, Job &job, const sim::EntryInfo &entry) {
     job.config.params = std::move(*packed);
 }
 
+/// "BLOCK:WARP", the block as its number or as X,Y,Z.
+void readTrace(CommandLine &line, Job &job) {
+  if (!line.has("--trace")) {
+    if (line.has("--trace-limit"))
+      line.problem("--trace-limit", "expected it with --trace only");
+    return;
+  }
+  std::string text = line.text("--trace");
+  size_t colon = text.find(':');
+  const Triple &grid = job.config.grid, &block = job.config.block;
+  std::vector<uint64_t> numbers;
+  bool good = colon != std::string::npos;
+  for (std::string_view rest = text; good && !rest.empty();) {
+    size_t end = std::min(rest.find_first_of(",:"), rest.size());
+    uint64_t value = 0;
+    auto [stop, code] = std::from_chars(rest.data(), rest.data() + end, value);
+    good = code == std::errc() && stop == rest.data() + end;
+    numbers.push_back(value);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  size_t commas = size_t(std::count(text.begin(), text.begin() + std::min(colon, text.size()), ','));
+  good = good && (commas == 0 || commas == 2) && numbers.size() == commas + 2;
+  if (!good) {
+    line.problem("--trace", fmt::format("expected BLOCK:WARP, such as 0:0 or 3,1,0:2, got '{}'", text));
+    return;
+  }
+  uint64_t blocks = uint64_t(grid[0]) * grid[1] * grid[2];
+  uint64_t warps = (uint64_t(block[0]) * block[1] * block[2] + 31) / 32;
+  bool inside = commas == 0 || (numbers[0] < grid[0] && numbers[1] < grid[1] && numbers[2] < grid[2]);
+  uint64_t number =
+      commas == 0 ? numbers[0] : numbers[0] + grid[0] * (numbers[1] + uint64_t(grid[1]) * numbers[2]);
+  if (!inside || number >= blocks || numbers.back() >= warps) {
+    line.problem("--trace", fmt::format("expected a block of the grid {} and a warp from 0 to {}, got '{}'",
+                                        tripleText(grid), warps - 1, text));
+    return;
+  }
+  job.traceLimit = uint64_t(line.whole("--trace-limit", int64_t(job.traceLimit), 1, int64_t(1) << 40));
+  job.config.trace = {number, uint32_t(numbers.back()), [&job](const sim::TraceStep &step) {
+                        if (job.traced++ >= job.traceLimit)
+                          return;
+                        if (job.json)
+                          job.trace.push_back(traceJson(step));
+                        else
+                          fmt::print("{}", traceText(step));
+                      }};
+}
+
 int runCommand(CommandLine &line) {
   Job job;
   std::string path = line.text("FILE");
@@ -334,6 +394,7 @@ int runCommand(CommandLine &line) {
   if (entry) {
     job.config.entry = entry->name;
     readArguments(line, job, *entry);
+    readTrace(line, job);
   }
   if (Status good = line.problems(); !good)
     return report(good.error());
@@ -371,6 +432,10 @@ Run addSim(CLI::App &parent) {
   line->option("--max-instructions", "N", "of a warp; beyond it counts as an endless loop (400000000)");
   line->flag("--no-checks", "only keep accesses inside their buffers; several times as fast at best");
   line->flag("--counters", "print instructions by class, bytes by space, bank conflicts, divergence, waits");
+  line->option(
+      "--trace", "BLOCK:WARP",
+      "print the instructions of a warp, such as 0:0 or 3,1,0:2, with the values of their registers");
+  line->option("--trace-limit", "N", "instructions to print at most (10000)");
   line->flag("--json", "print one JSON object");
   line->footer(std::string(simArgumentHelp) + "\n" + footer);
   return [line] { return runCommand(*line); };

@@ -197,7 +197,10 @@ TEST_CASE("barriers: divergence, misuse, deadlock; endless loops; traps") {
   expectFault("mov.u32 %r8, 33; bar.sync 1, %r8;", Kind::BarrierMisuse, {"multiple of 32"});
   expectFault("setp.lt.u32 %p0, %r0, 32; @%p0 bra L; bar.sync 1, 64; bra M; L: bar.sync 1, 96; M:",
               Kind::BarrierMisuse, {"64", "96"});
-  expectFault("L: add.u32 %r8, %r0, 1; bra L;", Kind::EndlessLoop, {"100000"});
+  expectFault("L: add.u32 %r8, %r0, 1; bra L;", Kind::EndlessLoop, {"no way out", "warp 1: runs, line"});
+  expectFault("L: setp.eq.u32 %p0, %r0, 9999; @!%p0 bra L;", Kind::EndlessLoop, {"repeats itself"});
+  expectFault("mov.u32 %r8, 1; L: add.u32 %r8, %r8, 2; setp.ne.u32 %p0, %r8, 0; @%p0 bra L;",
+              Kind::EndlessLoop, {"more than 100000 instructions"});
   expectFault("trap;", Kind::Trap);
   // Branches that meet again before the barrier are fine, and so are loops of different lengths.
   expectClean("setp.lt.u32 %p0, %r0, 16; @%p0 bra L; mov.u32 %r8, 1; bra M; L: mov.u32 %r8, 2; M: bar.sync "

@@ -139,6 +139,40 @@ void Allocator::communication() {
       p.communicates = true;
 }
 
+/// Which instructions have a way to the end: whoever is elsewhere for long is there for ever.
+void Allocator::endless() {
+  std::vector<bool> good(graph.size());
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (size_t b = graph.size(); b-- > 0;) {
+      const Inst &end = p.code[graph[b].end - 1];
+      bool ok = end.fn == execExit || end.fn == execTrap;
+      for (uint32_t s : graph[b].successors)
+        ok = ok || good[s];
+      changed |= ok && !good[b];
+      good[b] = good[b] || ok;
+    }
+  }
+  for (uint32_t i = 0; i < p.code.size(); ++i)
+    p.code[i].exits = good[blockOf[i]];
+}
+
+/// Where the registers of each instruction are, for traces.
+void Allocator::names() {
+  for (uint32_t i = 0; i < p.code.size(); ++i) {
+    p.firstOperand.push_back(uint32_t(p.operands.size()));
+    for (uint32_t f = firstFixup[i]; f < firstFixup[i + 1]; ++f) {
+      const Fixup &x = d.fixups[f];
+      if (x.kind == Fixup::Register && x.index < d.function.registers.size())
+        p.operands.push_back(
+            {d.function.registers[x.index].name, d.registerType(x.index), offset[x.index], x.def});
+      else if (x.kind == Fixup::Special)
+        p.operands.push_back({p.specials[x.index].name, Type::B32, p.specials[x.index].offset, false});
+    }
+  }
+  p.firstOperand.push_back(uint32_t(p.operands.size()));
+}
+
 void Allocator::slots() {
   // Constants and special registers come first.
   uint32_t at = 0;
@@ -306,6 +340,8 @@ void Allocator::run() {
   communication();
   slots();
   patch();
+  endless();
+  names();
   track();
 }
 

@@ -136,6 +136,7 @@ template <class T, AtomOp Op> static void atomic(Warp &w, const Inst &i) {
       std::memcpy(&old, cta.shared + o, size);
       T fresh = apply<T, Op>(old, b, c);
       std::memcpy(cta.shared + o, &fresh, size);
+      w.worker->changes += fresh != old;
       results[l] = old;
       w.worker->counters.sharedStoreBytes += size;
       continue;
@@ -166,6 +167,7 @@ template <class T, AtomOp Op> static void atomic(Warp &w, const Inst &i) {
     do {
       fresh = apply<T, Op>(old, b, c);
     } while (!__atomic_compare_exchange_n(p, &old, fresh, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    w.worker->changes += fresh != old;
     results[l] = old;
     w.worker->counters.globalStoreBytes += size;
   }

@@ -84,10 +84,8 @@ bool reportedBefore(Warp &w, const Inst &i, FindingKind kind) {
   return true;
 }
 
-void report(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t address, std::string message,
-            OtherAccess other) {
-  if (reportedBefore(w, i, kind))
-    return;
+static Finding finding(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t address,
+                       std::string message, OtherAccess other) {
   const Launch &launch = *w.worker->launch;
   const auto &block = launch.config->block;
   Finding f;
@@ -110,7 +108,23 @@ void report(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t ad
     if (other.lane >= 0)
       f.otherThread = threadAt(other.warp, uint32_t(other.lane));
   }
-  w.worker->findings[{i.statement, kind}] = {std::move(f), w.cta->linear};
+  return f;
+}
+
+void report(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t address, std::string message,
+            OtherAccess other) {
+  if (!reportedBefore(w, i, kind))
+    w.worker->findings[{i.statement, kind}] = {finding(w, i, kind, lane, address, std::move(message), other),
+                                               w.cta->linear};
+}
+
+void suspect(Warp &w, const Inst &i, uint32_t readStatement, uint32_t lane, uint64_t address,
+             std::string message, OtherAccess other) {
+  auto [it, fresh] = w.worker->suspects.try_emplace({{i.statement, FindingKind::Race}, readStatement});
+  if (fresh)
+    it->second = {finding(w, i, FindingKind::Race, lane, address, std::move(message), other), w.cta->linear};
+  else
+    ++it->second.finding.count;
 }
 
 std::string describeShared(const Warp &w, uint32_t address) {
@@ -156,8 +170,11 @@ void reportMisaligned(Warp &w, const Inst &i, uint32_t lane, uint64_t address, u
   if (reportedBefore(w, i, FindingKind::Misaligned))
     return;
   report(w, i, FindingKind::Misaligned, lane, address,
-         fmt::format("address 0x{:x} of an access of {} bytes; expected a multiple of {}", address, bytes,
-                     bytes));
+         fmt::format("address 0x{:x}{} of an access of {} bytes; expected a multiple of {}", address,
+                     w.worker->launch->memory->find(address) >= 0
+                         ? ", " + w.worker->launch->memory->describe(address) + ","
+                         : "",
+                     bytes, bytes));
 }
 
 void reportGlobalUninitialised(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes) {
@@ -237,15 +254,19 @@ void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t index, uint16_t by
       if (std::memcmp(cta.shared + index * 16 + first, stored, size) == 0)
         continue;
     }
-    if (reportedBefore(w, i, FindingKind::Race))
+    bool doubtful = a.atomic ? !write : i.order && !a.write; // a plain read and an atomic
+    if (!doubtful && reportedBefore(w, i, FindingKind::Race))
       break;
     uint32_t offset = index * 16 + uint32_t(__builtin_ctz(a.bytes & bytes));
-    report(w, i, FindingKind::Race, lane, kSharedBase + offset,
-           fmt::format(
-               "{} of {} by warp {} and an earlier {} by warp {} with no barrier (bar.sync) between them",
-               write ? "write" : "read", describeShared(w, kSharedBase + offset), w.index,
-               a.write ? "write" : "read", a.warp),
-           {a.site, a.warp, laneThatTouched(w, offset, a.warp, a.site, a.write)});
+    std::string message = fmt::format(
+        "{} of {} by warp {} and an earlier {} by warp {} with no barrier (bar.sync) between them",
+        write ? "write" : "read", describeShared(w, kSharedBase + offset), w.index,
+        a.write ? "write" : "read", a.warp);
+    OtherAccess other{a.site, a.warp, laneThatTouched(w, offset, a.warp, a.site, a.write)};
+    if (doubtful)
+      suspect(w, i, write ? a.site : i.statement, lane, kSharedBase + offset, std::move(message), other);
+    else
+      report(w, i, FindingKind::Race, lane, kSharedBase + offset, std::move(message), other);
     break;
   }
   if (!same && list.size() >= 16) // what every warp has seen cannot race any more

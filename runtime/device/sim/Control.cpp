@@ -389,6 +389,9 @@ static std::string warpStates(const Cta &cta) {
 }
 
 static void runWarp(Warp &w, uint64_t budget) {
+  const Trace &trace = w.worker->launch->config->trace;
+  if (trace.see && trace.block == w.cta->linear && trace.warp == w.index)
+    return runTraced(w, budget);
   const Inst *code = w.program->code.data();
   uint64_t *counts = w.worker->classCounts;
   w.stop = false;
@@ -436,6 +439,8 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
     w.forced = w.fair = false;
     w.state = WarpState::Ready;
     w.executed = w.switchedAt = 0;
+    w.nextProbe = 1 << 14;
+    w.idleAt = ~0ull;
     w.fragments.clear();
     std::fill(w.clocks.begin(), w.clocks.end(), 0);
     w.clocks[w.index] = 1;
@@ -466,10 +471,76 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
   }
 }
 
+/// Lets a warp that has run for long take some more steps, to see whether it comes back to where it was with
+/// all its registers as they were and nothing changed in memory: then only others can end its loop.
+static void probe(Warp &w) {
+  constexpr int most = 4096;
+  if (w.executed < w.nextProbe || w.state != WarpState::Ready)
+    return;
+  w.nextProbe = w.executed * 2;
+  if (!w.program->code[w.pc].exits) {
+    w.idleAt = ~0ull - 1; // whatever may change
+    return;
+  }
+  auto runnable = [](const Fragment &f) { return !f.missing; };
+  if (w.program->ordering && std::any_of(w.fragments.begin(), w.fragments.end(), runnable))
+    return; // they may end it
+  size_t bytes = w.program->fileBytes, predicates = w.program->predicates;
+  std::vector<std::byte> registers(w.regs, w.regs + bytes);
+  std::vector<uint32_t> preds(w.preds, w.preds + predicates);
+  uint32_t pc = w.pc, active = w.active;
+  size_t fragments = w.fragments.size();
+  uint64_t changes = w.worker->changes;
+  for (int step = 0; step < most && w.worker->changes == changes; ++step) {
+    runWarp(w, 1);
+    if (w.state != WarpState::Ready || w.cta->aborted)
+      return;
+    if (w.pc == pc && w.active == active && w.fragments.size() == fragments &&
+        std::equal(preds.begin(), preds.end(), w.preds) &&
+        std::memcmp(registers.data(), w.regs, bytes) == 0) {
+      w.idleAt = w.worker->changes;
+      return;
+    }
+  }
+}
+
+bool Cta::idle() const {
+  bool any = false;
+  for (const Warp &w : warps) {
+    bool circles = w.idleAt == w.worker->changes || w.idleAt == ~0ull - 1;
+    if (w.state == WarpState::Ready && !circles)
+      return false;
+    any |= w.state == WarpState::Ready;
+  }
+  return any;
+}
+
+void reportIdle(Cta &cta) {
+  for (Warp &w : cta.warps) {
+    if (w.state != WarpState::Ready)
+      continue;
+    const Launch &launch = *w.worker->launch;
+    const Inst &i = w.program->code[w.pc];
+    w.mask = w.active ? w.active : 1;
+    std::string others = launch.exact && launch.blocks > 1
+                             ? fmt::format("; {} of {} blocks were running", launch.resident, launch.blocks)
+                             : "";
+    report(w, i, FindingKind::EndlessLoop, uint32_t(__builtin_ctz(w.mask)), 0,
+           fmt::format("warp {} {}; {}{}", w.index,
+                       i.exits ? "repeats itself: it waits for a change of memory that nobody makes"
+                               : "is in a loop that has no way out",
+                       warpStates(cta), others));
+    cta.aborted = cta.endless = true;
+    return;
+  }
+}
+
 /// Threads of a warp make progress independently: where some of them have run long, perhaps waiting for what
 /// others will do, the others take over, and for as long the order of the code does not decide.
 static void rotate(Warp &w) {
-  constexpr uint64_t most = 16384;
+  uint64_t most = w.cta->yield ? 48 : 512; // instructions; few where they are attempts at an atomic
+  if (!w.program->ordering)
+    return;
   if (w.fragments.empty()) {
     w.fair = false;
     w.switchedAt = w.executed;
@@ -501,13 +572,20 @@ static void reportStuck(Cta &cta) {
   }
 }
 
+void countBlock(Worker &worker, const Cta &cta) {
+  ++worker.counters.blocks;
+  for (const Warp &w : cta.warps)
+    worker.counters.warpInstructions += w.executed;
+}
+
 bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
   const Launch &launch = *worker.launch;
   bool random = launch.mode == Mode::Random, stuck = false;
   uint64_t limit = launch.config->maxInstructionsPerWarp;
   size_t n = cta.warps.size();
   uint64_t turns = rounds > UINT64_MAX / n ? UINT64_MAX : rounds * n;
-  for (uint64_t turn = 0; turn < turns && !cta.aborted; ++turn) {
+  cta.yield = false;
+  for (uint64_t turn = 0; turn < turns && !cta.aborted && !cta.yield; ++turn) {
     // The next ready warp in turn, or any in random mode.
     size_t pick = random ? cta.nextRandom() % n : cta.nextWarp;
     size_t tried = 0;
@@ -527,10 +605,15 @@ bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
       w.mask = w.active ? w.active : 1;
       report(w, i, FindingKind::EndlessLoop, uint32_t(__builtin_ctz(w.mask)), 0,
              fmt::format("warp {} executed more than {} instructions; {}{}", w.index, limit, warpStates(cta),
-                         launch.resident > 1 || launch.resident < launch.blocks
+                         launch.exact && launch.blocks > 1
                              ? fmt::format("; {} of {} blocks were running", launch.resident, launch.blocks)
                              : ""));
       cta.aborted = cta.endless = true;
+    }
+    if (launch.checks) {
+      probe(w);
+      if (cta.idle() && (!launch.exact || launch.blocks == 1))
+        reportIdle(cta);
     }
     if (w.state == WarpState::Done)
       for (Barrier &b : cta.barriers) // a barrier of the whole block does not wait for warps that are gone
@@ -542,9 +625,7 @@ bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
     return false;
   if (!cta.aborted)
     reportStuck(cta);
-  ++worker.counters.blocks;
-  for (const Warp &w : cta.warps)
-    worker.counters.warpInstructions += w.executed;
+  countBlock(worker, cta);
   return true;
 }
 

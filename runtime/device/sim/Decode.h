@@ -146,6 +146,8 @@ private:
   void liveness();
   void taint();
   void communication();
+  void endless();
+  void names();
   void slots();
   void patch();
   void track();

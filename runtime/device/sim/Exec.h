@@ -16,6 +16,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <set>
 #include <tuple>
 #include <unordered_map>
 
@@ -76,6 +77,7 @@ struct Inst {
   Class cls = Class::None;
   uint8_t order = 0;      ///< volatile, atomic, relaxed, acquire, release: kStrong and so on; 0: plain
   bool atomic = false;    ///< atom or red
+  bool exits = true;      ///< there is a way from here to the kernel's end
   bool runsEmpty = false; ///< executed even when no lane passes the guard (branches)
   Extend extend = Extend::Zero32;
   uint8_t count = 0; ///< vector elements
@@ -133,8 +135,16 @@ struct Program {
   };
   std::vector<Line> statements;
   bool usesLocal = false;
-  bool ordering = false;     ///< has accesses that are not plain
-  bool communicates = false; ///< blocks may wait for, or depend on the order of, each other
+  bool ordering = false; ///< has accesses that are not plain
+  struct Operand {       ///< a register or special register of an instruction, for traces
+    std::string_view name;
+    Type type;
+    uint32_t offset; ///< or the number of a predicate
+    bool def;
+  };
+  std::vector<Operand> operands;
+  std::vector<uint32_t> firstOperand; ///< of each instruction, plus the end
+  bool communicates = false;          ///< blocks may wait for, or depend on the order of, each other
 };
 
 class ModuleImpl {
@@ -259,6 +269,8 @@ struct Warp {
   uint32_t barrier = 0;
   const Inst *barrierInst = nullptr;
   uint64_t executed = 0;
+  uint64_t nextProbe = 0;  ///< `executed` at which to look whether it goes in circles
+  uint64_t idleAt = ~0ull; ///< Worker::changes when it went in circles
   uint64_t switchedAt = 0; ///< `executed` when a fragment last gave way to another, or there were none
   std::vector<Fragment> fragments; ///< the others
   std::vector<uint32_t> clocks;    ///< vector clock over the warps of the block
@@ -287,6 +299,8 @@ struct Cta {
   std::array<Barrier, 16> barriers;
   std::vector<Warp> warps;
   bool aborted = false, endless = false;
+  bool idle() const;  ///< all its warps go in circles or wait, and nothing has changed since
+  bool yield = false; ///< other blocks go on: this one wrote what they may wait for
   size_t nextWarp = 0;
   uint64_t random = 0;
   uint32_t nextRandom() {
@@ -348,6 +362,11 @@ struct Worker {
   uint64_t classCounts[size_t(Class::Count)] = {};
   std::vector<int32_t> allocationHint; ///< a memory instruction's last allocation
   std::map<FindingKey, FindingRecord> findings;
+  /// Races of a plain read with an atomic, by the read's statement. They count unless the read is a guess:
+  /// the same thread's atomic on the same word follows, as in a loop around a compare-and-swap.
+  std::map<std::pair<FindingKey, uint32_t>, FindingRecord> suspects;
+  std::set<uint32_t> guesses;
+  uint64_t changes = 0; ///< stores, and atomics that changed something: what a warp may wait for
   GlobalShadow shadow;
   std::vector<Segment> segments; ///< number firstSegment + its index
   uint32_t firstSegment = 1;
@@ -367,6 +386,9 @@ struct OtherAccess {
 };
 void report(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t address, std::string message,
             OtherAccess other = {});
+/// The same for a race that Worker::suspects keeps until the read turns out to be a guess, or not.
+void suspect(Warp &w, const Inst &i, uint32_t readStatement, uint32_t lane, uint64_t address,
+             std::string message, OtherAccess other);
 void reportGlobalOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
                              bool write);
 void reportSharedOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
@@ -440,9 +462,15 @@ bool selectFragment(Warp &w);
 bool converge(Warp &w, const Inst &i, uint32_t need, bool aligned);
 /// Makes the block of this number ready to run.
 void startBlock(Worker &worker, Cta &cta, uint64_t number);
+/// Reports that a block which is idle never ends, and ends it.
+void reportIdle(Cta &cta);
+/// runWarp for the warp whose trace is asked for.
+void runTraced(Warp &w, uint64_t budget);
 /// Runs the block's ready warps in turn, `rounds` turns of at most `quantum` instructions each. True: it is
 /// done.
 bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum);
+/// Adds a block that has ended to the counters.
+void countBlock(Worker &worker, const Cta &cta);
 
 //===----------------------------------------------------------------------===//
 // Schedule.cpp

@@ -77,12 +77,16 @@ std::string GlobalMemoryImpl::describe(uint64_t address) const {
       best = &a;
     }
   }
+  if (address < 65536)
+    return "near the null pointer, where nothing is allocated";
   if (!best)
     return "where nothing is allocated";
   std::string range = fmt::format("'{}' (0x{:x}, {} bytes{}{})", best->name, best->base, best->size,
                                   best->freed ? ", freed" : "", best->readOnly ? ", read-only" : "");
   if (!distance)
     return fmt::format("{} bytes into {}", address - best->base, range);
+  if (distance > kGap)
+    return fmt::format("far from every allocation; the nearest is {}", range);
   if (address < best->base)
     return fmt::format("{} bytes before {}", distance, range);
   return fmt::format("{} bytes after the end of {}", distance - 1, range);

@@ -227,18 +227,26 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
 
   LaunchResult result;
   std::map<FindingKey, FindingRecord> all;
+  auto add = [&](const FindingKey &key, const FindingRecord &record) {
+    auto [it, fresh] = all.try_emplace(key, record);
+    if (fresh)
+      return;
+    uint64_t count = it->second.finding.count + record.finding.count;
+    if (record.cta < it->second.cta)
+      it->second = record;
+    it->second.finding.count = count;
+  };
+  std::set<uint32_t> guesses;
   for (const auto &worker : workers) {
     addCounters(result.counters, *worker);
-    for (const auto &[key, record] : worker->findings) {
-      auto [it, fresh] = all.try_emplace(key, record);
-      if (fresh)
-        continue;
-      uint64_t count = it->second.finding.count + record.finding.count;
-      if (record.cta < it->second.cta)
-        it->second = record;
-      it->second.finding.count = count;
-    }
+    guesses.insert(worker->guesses.begin(), worker->guesses.end());
+    for (const auto &[key, record] : worker->findings)
+      add(key, record);
   }
+  for (const auto &worker : workers)
+    for (const auto &[key, record] : worker->suspects)
+      if (!guesses.contains(key.second))
+        add(key.first, record);
   for (auto &[key, record] : all)
     result.findings.push_back(std::move(record.finding));
   result.counters.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -156,8 +156,10 @@ void mbarrier(Warp &w, const Inst &i) {
     if (action >= Arrive && action <= ArriveExpect)
       object.finishPhase();
     bits = object.word();
-    if (!wait)
+    if (!wait) {
       std::memcpy(cta.shared + o, &bits, 8);
+      ++w.worker->changes;
+    }
   }
   if (action >= Wait) {
     w.stop |= waited; // others have to run before it can succeed

@@ -167,7 +167,7 @@ private:
     auto ordered = [&](Mark m) { return past(m) || (m.segment == segment && m.lane() == lane); };
     if (ordered(c.write)) {
       if (write) {
-        if (ordered(c.read) && past(c.read2)) {
+        if (ordered(c.read) && past(c.read2) && !i.atomic) {
           c.write = mine;
           c.read = c.read2 = {};
           return;
@@ -186,6 +186,11 @@ private:
   __attribute__((noinline)) void slow(WordShadow &c, uint32_t lane, uint64_t at, uint32_t n) {
     Mark mine{segment, info | lane};
     check(c.write, true, lane, at, n);
+    if (i.atomic)
+      for (Mark m : {c.read, c.read2})
+        if (m.segment >= w.cta->orderedBelow && !m.strength() &&
+            (m.lane() == lane || m.lane() == kManyLanes) && w.worker->segment(m.segment).warp == w.index)
+          w.worker->guesses.insert(m.statement());
     if (write) {
       check(c.read, false, lane, at, n);
       check(c.read2, false, lane, at, n);
@@ -273,7 +278,8 @@ private:
   }
 
   void tell(Mark m, bool before, Apart apart, uint32_t lane, uint64_t at) {
-    if (reportedBefore(w, i, FindingKind::Race))
+    bool doubtful = before ? !write && m.strength() : write && strength; // a plain read and an atomic
+    if (!doubtful && reportedBefore(w, i, FindingKind::Race))
       return;
     const Segment &s = w.worker->segment(m.segment);
     auto verb = [](bool writes, uint32_t strong) {
@@ -300,14 +306,18 @@ private:
             "atomic or volatile write by the one that the other reads before its access";
       break;
     }
-    report(w, i, FindingKind::Race, lane, Shared ? kSharedBase + at : at,
-           fmt::format("{} of {} bytes at {} and an earlier {} by another {}: {}", verb(write, strength),
-                       bytes, where, verb(before, m.strength()),
-                       apart == Apart::Lanes   ? "lane"
-                       : apart == Apart::Warps ? "warp"
-                                               : "block",
-                       why),
-           {int64_t(m.statement()), s.warp, other, int64_t(s.block)});
+    std::string message = fmt::format("{} of {} bytes at {} and an earlier {} by another {}: {}",
+                                      verb(write, strength), bytes, where, verb(before, m.strength()),
+                                      apart == Apart::Lanes   ? "lane"
+                                      : apart == Apart::Warps ? "warp"
+                                                              : "block",
+                                      why);
+    uint64_t address = Shared ? kSharedBase + at : at;
+    OtherAccess access{int64_t(m.statement()), s.warp, other, int64_t(s.block)};
+    if (doubtful)
+      suspect(w, i, write ? m.statement() : i.statement, lane, address, std::move(message), access);
+    else
+      report(w, i, FindingKind::Race, lane, address, std::move(message), access);
   }
 
   Warp &w;
@@ -327,9 +337,13 @@ void raceGlobal(Warp &w, const Inst &i, const Allocation &in, const uint64_t *ad
                 uint32_t bytes, bool write, StoredValues stored) {
   if (in.readOnly)
     return;
+  if (write && !i.atomic)
+    ++w.worker->changes;
   if (i.order)
     for (uint32_t m = mask; m; m &= m - 1)
       orderAccess(w, i, address[__builtin_ctz(m)], false, !write || i.atomic, write);
+  if (i.order && write)
+    w.stop = w.cta->yield = w.worker->launch->exact && w.worker->launch->blocks > 1;
   Owners *owners = w.worker->launch->owners;
   Toucher<false> toucher(w, i, &in, address, mask, bytes, write, stored);
   GlobalShadow &shadow = *w.cta->shadow;
@@ -380,8 +394,10 @@ void raceLanes(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask, ui
     for (uint32_t m = mask; m; m &= m - 1)
       orderAccess(w, i, offset[__builtin_ctz(m)], true, !write || i.atomic, write);
   Toucher<true> toucher(w, i, nullptr, offset, mask, bytes, write, stored);
-  if (write)
+  if (write) {
     w.sharedWriteSegment = w.segment;
+    w.worker->changes += !i.atomic;
+  }
   uint32_t step = std::min(bytes, 4u);
   for (uint32_t m = mask; m; m &= m - 1) {
     uint32_t lane = uint32_t(__builtin_ctz(m));

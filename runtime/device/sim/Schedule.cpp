@@ -173,13 +173,17 @@ static void runAlone(Launch &launch, Worker &worker) {
 
 static void runTogether(Launch &launch, Worker &worker) {
   // A first turn long enough for most blocks to end in it; later ones short, for many may wait for one.
-  constexpr uint64_t firstQuantum = 1 << 16, quantum = 1 << 12, rounds = 4;
-  constexpr size_t memoryLimit = size_t(1) << 30, mostResidents = 4096;
+  // Which one goes on is drawn, always alike, so that each sees the others at many stages.
+  bool communicates = launch.program->communicates;
+  constexpr uint64_t quantum = 1 << 12, rounds = 4;
+  const uint64_t firstQuantum = communicates ? quantum : 1 << 16;
+  constexpr size_t memoryLimit = size_t(1) << 30;
+  const size_t mostResidents = communicates ? 4096 : 256;
   size_t perBlock = size_t(launch.program->fileBytes) * launch.warpsPerCta + size_t(launch.sharedBytes) * 8 +
                     size_t(launch.program->info.localBytes) * 32 * launch.warpsPerCta + 65536;
   size_t most = std::clamp<size_t>(memoryLimit / perBlock, 2, mostResidents);
   std::vector<std::unique_ptr<Resident>> live, free;
-  uint64_t next = 0;
+  uint64_t next = 0, draw = launch.config->seed;
   for (;;) {
     bool ended = false;
     size_t before = live.size();
@@ -189,11 +193,11 @@ static void runTogether(Launch &launch, Worker &worker) {
         launch.stopAll = true;
       return done;
     };
-    for (size_t k = 0; k < live.size() && !launch.stopAll;) {
-      if (!visit(*live[k], quantum)) {
-        ++k;
+    for (size_t turns = live.size(); turns && !live.empty() && !launch.stopAll; --turns) {
+      draw = draw * 6364136223846793005ull + 1442695040888963407ull;
+      size_t k = size_t((draw >> 33) % live.size());
+      if (!visit(*live[k], quantum))
         continue;
-      }
       ended = true;
       free.push_back(std::move(live[k]));
       live.erase(live.begin() + ptrdiff_t(k));
@@ -217,6 +221,13 @@ static void runTogether(Launch &launch, Worker &worker) {
     }
     if (launch.stopAll || (live.empty() && next == launch.blocks))
       return;
+    bool full = next == launch.blocks || live.size() == most;
+    if (launch.checks && full &&
+        std::all_of(live.begin(), live.end(), [](const auto &r) { return r->cta.idle(); })) {
+      reportIdle(live[0]->cta);
+      countBlock(worker, live[0]->cta);
+      return;
+    }
   }
 }
 
@@ -230,7 +241,8 @@ std::vector<std::unique_ptr<Worker>> runGrid(Launch &launch, unsigned threads) {
       workers.back()->allocationHint.assign(launch.program->code.size(), -1);
     }
   };
-  bool together = launch.program->communicates || (launch.checks && launch.blocks == 1);
+  bool together = launch.program->communicates || (launch.checks && launch.blocks == 1) ||
+                  launch.config->trace.see; // whose steps are to be seen once
   if (!together) {
     Owners owners;
     launch.owners = launch.checks ? &owners : nullptr;

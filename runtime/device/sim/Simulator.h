@@ -27,6 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -161,6 +162,32 @@ enum class Mode {
   Random, ///< each at once or late, by the seed; the order of warps is shuffled too
 };
 
+/// A register that a traced instruction read or wrote.
+struct TraceValue {
+  std::string_view name; ///< "%r3", "%tid.x"
+  std::string_view type; ///< as PTX declares it: "b32", "f32", "pred"
+  bool written = false;
+  std::array<uint64_t, 32> lanes{}; ///< the bits; of a written one after the instruction
+};
+
+/// One instruction that the traced warp executed. Views are valid during the call that gives it.
+struct TraceStep {
+  uint32_t ptxLine = 0;
+  std::string_view instruction;
+  std::string_view sourceFile; ///< from `.loc`; empty without
+  uint32_t sourceLine = 0;
+  uint32_t active = 0;   ///< lanes that came here
+  uint32_t executed = 0; ///< those of them whose guard was true
+  std::vector<TraceValue> values;
+};
+
+/// Whose instructions `see` is to be called with, in their order, from one thread.
+struct Trace {
+  uint64_t block = 0; ///< its number: x + y * grid x + z * grid x * grid y
+  uint32_t warp = 0;
+  std::function<void(const TraceStep &)> see;
+};
+
 struct LaunchConfig {
   std::string entry = {};
   std::array<uint32_t, 3> grid{1, 1, 1};
@@ -172,6 +199,7 @@ struct LaunchConfig {
   unsigned threads = 0; ///< host threads; 0: all cores. Results and findings do not depend on it.
   bool checks = true;   ///< off: only bounds are kept
   uint64_t maxInstructionsPerWarp = 400'000'000; ///< beyond it a warp counts as an endless loop
+  Trace trace = {}; ///< of no warp without `see`; a launch with a trace runs on one host thread
 };
 
 enum class FindingKind {
