@@ -24,16 +24,21 @@ Result<std::vector<Candidate>> readSchedule(const Family &family, const Attentio
   bool positional = text.find('=') == std::string::npos;
   const char *names[] = {"block_q", "block_kv", "stages", "warps"};
   size_t place = 0;
-  for (size_t begin = 0; begin <= text.size();) {
-    size_t end = std::min(text.find_first_of(positional ? "x, " : ", ", begin), text.size());
+  for (size_t begin = 0; begin < text.size();) {
+    size_t end = std::min(text.find_first_of(", ", begin), text.size());
     std::string word = text.substr(begin, end - begin);
     begin = end + 1;
-    if (word == "ptx" || word == "cuda" || word == "target=ptx" || word == "target=cuda")
+    size_t times = place == 0 ? word.find('x') : std::string::npos;
+    if (word == "ptx" || word == "cuda" || word == "target=ptx" || word == "target=cuda") {
       target = word.ends_with("cuda") ? Target::CUDA : Target::PTX;
-    else if (positional && !word.empty() && place < std::size(names))
+    } else if (positional && times != std::string::npos) {
+      words += fmt::format("block_q={} block_kv={} ", word.substr(0, times), word.substr(times + 1));
+      place = 2;
+    } else if (positional && !word.empty() && place < std::size(names)) {
       words += fmt::format("{}={} ", names[place++], word);
-    else if (!word.empty())
+    } else {
       words += word + " ";
+    }
   }
   Result<Candidate> parsed = parseSchedule(family, words);
   if (!parsed)

@@ -22,10 +22,10 @@ int portableRegisters(int headDimQk, int headDimV, const Schedule &tiles, bool q
   return output + scores + query + 8 + slabs * 8 + 28 + scores / 4;
 }
 
-/// Registers that ptxas saves where it must, by computing addresses again, against what the model counts.
-/// Of 95 kernels of all kinds (ptxas 13.0, both targets) none that the model puts 32 beyond the limit was
-/// free of spills.
-static constexpr int modelSlack = 32;
+/// Registers that ptxas saves where it must, by computing addresses again, against what the model counts: of
+/// 174 kernels of all kinds (ptxas 13.0, both targets) the one that the model puts furthest beyond the limit
+/// and that has no spills is 37 beyond it.
+static constexpr int modelSlack = 40;
 
 namespace {
 /// A default for head dims up to `headDimQk` and `headDimV`.

@@ -28,8 +28,8 @@ constexpr int paddedHeadDim(int headDim) { return (headDim + 15) / 16 * 16; }
 /// larger.
 int portableSharedBytes(int headDimQk, int headDimV, const Schedule &tiles);
 
-/// Registers of a thread by a model: fragments that live together, and what addresses and rows take. What
-/// ptxas takes if it is free to is within 40 of it (tests/unit/TunerFeasibilityTest.cpp).
+/// Registers of a thread by a model: fragments that live together, and what addresses and rows take. Where
+/// ptxas is free to, it takes from 40 fewer to 70 more.
 int portableRegisters(int headDimQk, int headDimV, const Schedule &tiles, bool qInRegisters);
 
 /// What a schedule takes, known before anything is compiled.

@@ -1,0 +1,259 @@
+#include "tuner/Advisor.h"
+
+#include "runtime/File.h"
+#include "runtime/device/SimDevice.h"
+#include "tuner/Space.h"
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <thread>
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+using namespace attune;
+using namespace attune::tuner;
+
+namespace {
+
+DeviceInfo gpu(const std::string &name = "NVIDIA H200") {
+  DeviceInfo info;
+  info.kind = DeviceKind::Cuda;
+  info.name = name;
+  info.arch = *findArch("sm_90");
+  info.computeCapability = 90;
+  info.driverVersion = 13000;
+  info.multiprocessors = 132;
+  return info;
+}
+
+Subject subjectOf(const AttentionSpec &spec, Kind kind = Kind::Measured, const DeviceInfo &device = gpu()) {
+  return {kind, device.name, device.arch.name, "CUDA 13.0", "toolkit", tuningKey(spec), toJson(spec)};
+}
+
+Row rowOf(ProblemShape shape, int blockKv, double us, Target target = Target::PTX) {
+  Row row;
+  row.shape = shape;
+  row.family = "portable";
+  row.schedule = fmt::format("block_q=128 block_kv={} stages=2 warps=4", blockKv);
+  row.target = target;
+  row.samples = {us};
+  row.median = row.low = row.high = us;
+  return row;
+}
+
+struct Fixture {
+  TempDir folder = std::move(*TempDir::make());
+  std::string path = folder.path() + "/store.sqlite";
+  std::shared_ptr<Store> store = std::make_shared<Store>(std::move(*Store::open(path)));
+};
+
+bool contains(const std::string &text, const char *part) { return text.find(part) != std::string::npos; }
+
+} // namespace
+
+TEST_CASE("distance of shapes") {
+  ProblemShape a{1, 16, 16, 4096, 4096};
+  CHECK(distance(a, a) == 0);
+  CHECK(distance(a, {2, 8, 8, 4096, 4096}) == 0); // as many problems
+  CHECK(distance(a, {1, 16, 16, 2048, 4096}) == doctest::Approx(1));
+  CHECK(distance({1, 16, 16, 2048, 4096}, a) == doctest::Approx(1));
+  CHECK(distance(a, {1, 16, 4, 4096, 4096}) == doctest::Approx(2));
+}
+
+TEST_CASE("the winner of the nearest shape, and says so") {
+  Fixture f;
+  AttentionSpec spec;
+  ProblemShape small{1, 16, 16, 1024, 1024}, large{1, 16, 16, 8192, 8192};
+  REQUIRE(f.store->put(subjectOf(spec), rowOf(small, 32, 20)));
+  REQUIRE(f.store->put(subjectOf(spec), rowOf(small, 48, 30)));
+  REQUIRE(f.store->put(subjectOf(spec), rowOf(large, 64, 900, Target::CUDA)));
+  REQUIRE(f.store->put(subjectOf(spec), rowOf(large, 80, 950)));
+  Advisor advisor = makeAdvisor(f.store);
+  std::optional<Advice> exact = advisor(spec, small, gpu());
+  REQUIRE(exact);
+  CHECK(exact->schedule.blockKv == 32);
+  CHECK(exact->target == Target::PTX);
+  CHECK(contains(exact->why, "measured, 20.0 us, for this shape"));
+  std::optional<Advice> near = advisor(spec, {1, 16, 16, 6000, 6000}, gpu());
+  REQUIRE(near);
+  CHECK(near->schedule.blockKv == 64);
+  CHECK(near->target == Target::CUDA);
+  CHECK(contains(near->why, "nearest shape: batch 1, 16 over 16 heads, 8192 x 8192"));
+  // The name and the layout do not matter; dims do.
+  AttentionSpec renamed = spec;
+  renamed.name = "other";
+  CHECK(advisor(renamed, small, gpu())->schedule.blockKv == 32);
+  AttentionSpec wider = spec;
+  wider.headDimV = 64;
+  CHECK(contains(advisor(wider, small, gpu())->why, "model"));
+  // Only a target that was asked for.
+  Advisor ptxOnly = makeAdvisor(f.store, {.target = Target::PTX});
+  CHECK(ptxOnly(spec, large, gpu())->schedule.blockKv == 80);
+}
+
+TEST_CASE("measured times and estimates are never mixed, nor are devices") {
+  Fixture f;
+  AttentionSpec spec;
+  ProblemShape shape{1, 16, 16, 1024, 1024};
+  REQUIRE(f.store->put(subjectOf(spec, Kind::Estimate), rowOf(shape, 32, 1)));
+  Advisor advisor = makeAdvisor(f.store);
+  CHECK(contains(advisor(spec, shape, gpu())->why, "model"));
+  DeviceInfo simulated = describeSimDevice(*findArch("sm_90"));
+  REQUIRE(f.store->put(subjectOf(spec, Kind::Measured, simulated), rowOf(shape, 48, 1)));
+  REQUIRE(f.store->put(subjectOf(spec, Kind::Estimate, simulated), rowOf(shape, 64, 2)));
+  Advisor fresh = makeAdvisor(f.store);
+  std::optional<Advice> estimate = fresh(spec, shape, simulated);
+  REQUIRE(estimate);
+  CHECK(estimate->schedule.blockKv == 64);
+  CHECK(contains(estimate->why, "estimate"));
+  CHECK(contains(fresh(spec, shape, gpu("NVIDIA A100"))->why, "model"));
+}
+
+TEST_CASE("what the spec fixes is kept; where it fixes all there is no advice") {
+  Fixture f;
+  AttentionSpec spec;
+  ProblemShape shape{1, 16, 16, 1024, 1024};
+  REQUIRE(f.store->put(subjectOf(spec), rowOf(shape, 32, 20)));
+  REQUIRE(f.store->put(subjectOf(spec), rowOf(shape, 48, 30)));
+  Advisor advisor = makeAdvisor(f.store);
+  AttentionSpec part = spec;
+  part.schedule.blockKv = 48;
+  CHECK(contains(advisor(part, shape, gpu())->why, "measured, 30.0 us"));
+  part.schedule.blockKv = 64; // not measured: the model, with 64
+  std::optional<Advice> modelled = advisor(part, shape, gpu());
+  REQUIRE(modelled);
+  CHECK(modelled->schedule.blockKv == 64);
+  CHECK(contains(modelled->why, "model"));
+  part.schedule = {128, 64, 1, 4};
+  CHECK(!advisor(part, shape, gpu()));
+  part.schedule = {};
+  part.schedule.blockQ = 17; // nothing fits: the compiler tells it best
+  CHECK(!advisor(part, shape, gpu()));
+}
+
+TEST_CASE("with nothing known: the model's choice fits, and is no slower by the model than the default") {
+  Advisor advisor = makeAdvisor(nullptr);
+  for (const char *arch : {"sm_80", "sm_86", "sm_90"})
+    for (int dim : {32, 64, 128, 192, 256})
+      for (int64_t length : {1, 100, 4096}) {
+        AttentionSpec spec;
+        spec.headDimQk = spec.headDimV = dim;
+        DeviceInfo device = describeSimDevice(*findArch(arch));
+        std::optional<Advice> advice = advisor(spec, {1, 8, 8, length, length}, device);
+        REQUIRE(advice);
+        const Family &family = familyFor(spec, device.arch);
+        Cost cost = family.cost(spec, device.arch, {advice->schedule, advice->target});
+        CHECK(cost.limit.empty());
+        CHECK(cost.registers <= 255);
+        CHECK(advice->target == Target::PTX);
+        CHECK(contains(advice->why, "model"));
+      }
+}
+
+TEST_CASE("a store that fails is told once, and the model answers") {
+  Fixture f;
+  AttentionSpec spec;
+  REQUIRE(f.store->put(subjectOf(spec), rowOf({1, 1, 1, 64, 64}, 32, 20)));
+  int told = 0;
+  Advisor advisor = makeAdvisor(f.store, {}, [&](const Error &error) {
+    ++told;
+    CHECK(contains(error.message, f.path.c_str()));
+  });
+  sqlite3 *db = nullptr;
+  REQUIRE(::sqlite3_open(f.path.c_str(), &db) == SQLITE_OK);
+  REQUIRE(::sqlite3_exec(db, "DROP TABLE row", nullptr, nullptr, nullptr) == SQLITE_OK);
+  ::sqlite3_close(db);
+  for (int i = 0; i < 3; ++i) {
+    AttentionSpec other = spec;
+    other.headDimV = 64 + 8 * i;
+    CHECK(contains(advisor(other, {1, 1, 1, 64, 64}, gpu())->why, "model"));
+  }
+  CHECK(told == 1);
+}
+
+TEST_CASE("a store of 100,000 rows answers a plan that is known in under 10 us, from many threads") {
+  Fixture f;
+  // Put in one transaction: what takes the time otherwise is that every row is on the disk before the next.
+  AttentionSpec spec;
+  f.store.reset();
+  sqlite3 *db = nullptr;
+  REQUIRE(::sqlite3_open(f.path.c_str(), &db) == SQLITE_OK);
+  constexpr int specs = 40, rowsOfEach = 2500;
+  std::string sql = "BEGIN;";
+  for (int s = 0; s < specs; ++s) {
+    AttentionSpec one = spec;
+    one.headDimQk = 8 + 8 * (s % 32);
+    one.headDimV = 64 + 64 * (s / 32);
+    Subject subject = subjectOf(one);
+    char *text = ::sqlite3_mprintf("INSERT INTO subject VALUES(%d,'measured',%Q,%Q,%Q,%Q,%Q,%Q);", s + 1,
+                                   subject.device.c_str(), subject.arch.c_str(), subject.driver.c_str(),
+                                   subject.toolkit.c_str(), subject.specKey.c_str(), subject.spec.c_str());
+    sql += text;
+    ::sqlite3_free(text);
+    for (int i = 0; i < rowsOfEach; ++i)
+      sql += fmt::format(
+          "INSERT INTO row VALUES(NULL,{},1,16,16,{},{},'portable','block_q=128 block_kv={} stages=1 "
+          "warps=4','ptx','passed','',1,x'',{},{},{},0.5,'2026-01-01T00:00:00Z');",
+          s + 1, 128 * (1 + i / 10), 128 * (1 + i / 10), 16 * (1 + i % 10), 100 + i, 100 + i, 100 + i);
+  }
+  sql += "COMMIT;";
+  REQUIRE(::sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  ::sqlite3_close(db);
+  f.store = std::make_shared<Store>(std::move(*Store::open(f.path, {.write = false})));
+  Advisor advisor = makeAdvisor(f.store);
+  auto now = [] { return std::chrono::steady_clock::now(); };
+  auto microseconds = [](auto from, auto to) {
+    return std::chrono::duration<double, std::micro>(to - from).count();
+  };
+
+  auto start = now();
+  std::optional<Advice> first = advisor(spec, {1, 16, 16, 4096, 4096}, gpu());
+  double cold = microseconds(start, now());
+  REQUIRE(first);
+  spec.headDimQk = 128;
+  spec.headDimV = 64;
+  start = now();
+  first = advisor(spec, {1, 16, 16, 4096, 4096}, gpu());
+  double read = microseconds(start, now());
+  REQUIRE(contains(first->why, "measured"));
+
+  std::vector<ProblemShape> shapes;
+  for (int i = 0; i < 32; ++i)
+    shapes.push_back({1, 16, 16, 100 * (i + 1), 100 * (i + 1)});
+  for (const ProblemShape &shape : shapes)
+    REQUIRE(advisor(spec, shape, gpu()));
+  constexpr int rounds = 2000;
+  const DeviceInfo device = gpu();
+  start = now();
+  for (int i = 0; i < rounds; ++i)
+    if (!advisor(spec, shapes[size_t(i) % shapes.size()], device))
+      FAIL("no advice");
+  double each = microseconds(start, now()) / rounds;
+  // Shapes that nobody asked for before.
+  start = now();
+  for (int i = 0; i < rounds; ++i)
+    if (!advisor(spec, {1, 16, 16, 7000 + i, 7000}, device))
+      FAIL("no advice");
+  double fresh = microseconds(start, now()) / rounds;
+  MESSAGE("a spec that is not in the store ", cold, " us, one that is ", read, " us the first time; ", each,
+          " us when known, ", fresh, " us for a further shape");
+  CHECK(each < 10);
+
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong = 0;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) {
+        AttentionSpec mine = spec;
+        mine.headDimQk = 8 + 8 * (i % 20);
+        std::optional<Advice> advice = advisor(mine, shapes[size_t(i) % shapes.size()], device);
+        wrong += !advice || !contains(advice->why, "measured");
+      }
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  CHECK(wrong == 0);
+}

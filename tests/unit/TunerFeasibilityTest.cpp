@@ -1,0 +1,128 @@
+// What the space says before compiling, against what the compiler, ptxas and the simulator really report.
+#include "tuner/Bench.h"
+#include "tuner/CostModel.h"
+
+#include "runtime/device/SimDevice.h"
+#include "runtime/jit/KernelBuild.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+using namespace attune;
+using namespace attune::tuner;
+
+namespace {
+
+struct Sample {
+  AttentionSpec spec;
+  Arch arch;
+  Ranked ranked;
+};
+
+/// A spread of candidates over dims, architectures and the model's order.
+std::vector<Sample> samples() {
+  std::vector<Sample> result;
+  int turn = 0;
+  for (const char *arch : {"sm_80", "sm_86", "sm_90"})
+    for (int dim : {32, 64, 128, 256}) {
+      AttentionSpec spec;
+      spec.headDimQk = spec.headDimV = dim;
+      if (turn % 2)
+        spec.mask = {MaskTerm{std::nullopt, 0, MaskAlign::TopLeft}};
+      DeviceInfo device = describeSimDevice(*findArch(arch));
+      const Family &family = familyFor(spec, device.arch);
+      Enumeration space = enumerate(family, spec, device.arch, Target::PTX);
+      std::vector<Ranked> ranked = rank(family, spec, device, {1, 16, 16, 2048, 2048}, space.feasible);
+      for (size_t part : {0, 1, 3})
+        result.push_back({spec, device.arch, ranked[(ranked.size() - 1) * part / 4 + size_t(turn) % 3]});
+      ++turn;
+    }
+  return result;
+}
+
+} // namespace
+
+TEST_CASE("shared memory, threads and occupancy are the compiler's exactly; registers are near ptxas's") {
+  Toolchain tools = Toolchain::find();
+  bool assembled = tools.tool(Tool::Ptxas).has_value();
+  if (!assembled)
+    MESSAGE("ptxas was not found: registers and spills are not compared");
+  int kernels = 0, spilled = 0, expected = 0, free = 0;
+  for (const Sample &sample : samples()) {
+    const Candidate &candidate = sample.ranked.candidate;
+    const Cost &cost = sample.ranked.cost;
+    CompileOptions options;
+    options.arch = sample.arch;
+    options.target = candidate.target;
+    CAPTURE(toJson(withSchedule(sample.spec, candidate)));
+    CAPTURE(sample.arch.name);
+    Result<BuiltKernel> built = buildKernel(withSchedule(sample.spec, candidate), options,
+                                            assembled ? CubinNeed::Yes : CubinNeed::No, tools, Cache());
+    if (!built)
+      FAIL(built.error().message);
+    const KernelText &text = built->kernel.text;
+    CHECK(text.sharedBytes == cost.sharedBytes);
+    CHECK(text.threads == cost.threads);
+    CHECK(text.minBlocksPerSm == cost.blocksPerSm);
+    ++kernels;
+    if (!assembled)
+      continue;
+    const Resources &used = *built->kernel.resources;
+    CHECK(used.staticShared == 0);
+    // The launch bound caps registers, so that as many blocks fit as the space says.
+    CHECK(*built->kernel.blocksPerSm() >= cost.blocksPerSm);
+    bool spills = used.spillStores + used.spillLoads > 0;
+    spilled += spills;
+    expected += spills && cost.registers > 230;
+    int cap = std::min(255, sample.arch.registersPerSm / (cost.blocksPerSm * cost.threads) / 8 * 8);
+    if (!spills && used.registers < cap - 8) { // it was free to take what it wanted
+      ++free;
+      CHECK(used.registers - cost.registers >= -45);
+      CHECK(used.registers - cost.registers <= 75);
+    }
+  }
+  MESSAGE(kernels, " kernels, ", spilled, " spill (", expected,
+          " of them where the model has more than 230 registers), ", free, " free of their cap");
+  CHECK(spilled <= kernels / 4);
+  if (assembled)
+    CHECK(free > kernels / 4);
+}
+
+TEST_CASE("the simulator runs every one of them with just that shared memory") {
+  int checked = 0;
+  for (const Sample &sample : samples()) {
+    if (sample.arch.name != "sm_80" || sample.spec.headDimV > 128)
+      continue;
+    CompileOptions options;
+    options.arch = sample.arch;
+    Result<BuiltKernel> built = buildKernel(withSchedule(sample.spec, sample.ranked.candidate), options,
+                                            CubinNeed::No, Toolchain(), Cache());
+    REQUIRE(built);
+    CHECK(built->kernel.text.sharedBytes == sample.ranked.cost.sharedBytes);
+    Result<std::unique_ptr<Device>> device = openSimDevice("sm_80", {}, "under test");
+    REQUIRE(device);
+    BenchProblem problem;
+    problem.spec = sample.spec;
+    problem.shape = problem.verified = {1, 1, 1, 100, 140};
+    std::unique_ptr<Bench> bench = makeDeviceBench(std::move(*device), problem);
+    Opened opened = bench->open({0, built->kernel}, true);
+    CAPTURE(opened.message);
+    CHECK(opened.verdict == Verdict::Passed);
+    REQUIRE(opened.counters);
+    // With one byte less the checkers would have found an access outside.
+    CompiledKernel tight = built->kernel;
+    tight.text.sharedBytes -= 16;
+    CHECK(bench->open({1, tight}, true).verdict != Verdict::Passed);
+    // The counters' work is near the model's: they count what the model predicts.
+    const Family &family = familyFor(sample.spec, sample.arch);
+    Work model = family.work(sample.spec, sample.arch, problem.verified, sample.ranked.candidate);
+    Work counted = countedWork(*opened.counters, model);
+    CHECK(counted.multiplyAdds == doctest::Approx(model.multiplyAdds));
+    CHECK(counted.globalBytes == doctest::Approx(model.globalBytes).epsilon(0.7));
+    CHECK(counted.slots / model.slots > 0.5);
+    CHECK(counted.slots / model.slots < 2);
+    ++checked;
+  }
+  CHECK(checked >= 6);
+}
