@@ -232,14 +232,15 @@ const std::atomic<bool> *GracefulStop::flag() { return &stopAsked; }
 
 namespace {
 
-/// Places in `entries` of those that passed and have a figure, fastest first.
+/// Places in `entries` of those that passed and have a figure, fastest first, in the sense of
+/// SweepResult::winner.
 std::vector<size_t> byTime(const SweepResult &result) {
   std::vector<size_t> places;
   for (size_t i = 0; i < result.entries.size(); ++i)
     if (result.entries[i].row.verdict == Verdict::Passed && result.entries[i].row.median > 0)
       places.push_back(i);
   std::sort(places.begin(), places.end(), [&](size_t a, size_t b) {
-    return std::pair(result.entries[a].row.median, a) < std::pair(result.entries[b].row.median, b);
+    return std::pair(result.entries[a].row.high, a) < std::pair(result.entries[b].row.high, b);
   });
   return places;
 }

@@ -518,7 +518,7 @@ Result<std::vector<StoredRow>> Store::winners(const std::string &device, const s
       shape = stored.row.shape;
       newest = stored.subject;
       winners.push_back(std::move(stored));
-    } else if (stored.subject == *newest && stored.row.median < winners.back().row.median) {
+    } else if (stored.subject == *newest && stored.row.high < winners.back().row.high) {
       winners.back() = std::move(stored);
     }
   }

@@ -120,9 +120,9 @@ public:
 
   /// A subject's rows for a shape, in the order they came.
   Result<std::vector<Row>> rows(const Subject &subject, const ProblemShape &shape);
-  /// For each shape that `device` (name, arch, kind) has a passed row of for a spec: the fastest among those
-  /// of the shape's newest driver and toolkit. `schedule` limits it to rows that have these parts, `target`
-  /// to those of one target.
+  /// For each shape that `device` (name, arch, kind) has a passed row of for a spec: the one whose interval
+  /// has the lowest upper end, among those of the shape's newest driver and toolkit. `schedule` limits it to
+  /// rows that have these parts, `target` to those of one target.
   Result<std::vector<StoredRow>> winners(const std::string &device, const std::string &arch, Kind kind,
                                          const std::string &specKey, const ScheduleRequest &schedule,
                                          std::optional<Target> target = std::nullopt);

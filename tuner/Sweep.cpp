@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -21,7 +22,8 @@ constexpr size_t mostNewcomers = 4;
 /// Rows of an earlier sweep that are this close to its best are timed again when it is resumed.
 constexpr double contending = 1.1;
 /// Figures that the model's error is judged by, before it may end a sweep.
-constexpr int64_t mostlyKnown = 12;
+constexpr int64_t mostlyKnown = 16;
+constexpr double luckier = 0.97;
 
 class Sweeper {
 public:
@@ -65,6 +67,7 @@ private:
   SweepResult result;
   Clock::time_point began = Clock::now();
   std::vector<size_t> order;             ///< of task.candidates: those that are to be tried
+  size_t inModelOrder = 0;               ///< from this place of `order` on
   std::vector<int> newcomers;            ///< open, not timed yet
   std::vector<int> open;                 ///< on the bench
   std::map<int, CompiledKernel> kernels; ///< of those that may be opened again
@@ -95,17 +98,18 @@ void Sweeper::takeOver() {
   for (const Row &row : known)
     if (row.verdict == Verdict::Passed)
       fastest = std::min(fastest, row.median);
+  std::vector<size_t> first, later;
   for (size_t i = 0; i < task.candidates.size(); ++i) {
     const Ranked &ranked = task.candidates[i];
     Row wanted = rowFor(task, ranked);
     auto found = std::find_if(known.begin(), known.end(), [&](const Row &row) {
       return row.family == wanted.family && row.schedule == wanted.schedule && row.target == wanted.target;
     });
-    bool again =
-        found == known.end() || (result.kind == Kind::Measured && found->verdict == Verdict::Passed &&
-                                 found->median <= contending * fastest);
-    if (again) {
-      order.push_back(i);
+    bool contends = found != known.end() && result.kind == Kind::Measured &&
+                    found->verdict == Verdict::Passed && found->median <= contending * fastest;
+    if (found == known.end() || contends) {
+      // Those that did well before come early, lest the budget ends before their turn.
+      (contends || task.standard == i ? first : later).push_back(i);
       continue;
     }
     if (task.standard == i)
@@ -114,9 +118,13 @@ void Sweeper::takeOver() {
     result.entries.back().row.modelUs = ranked.estimate.us;
     ++tried;
   }
+  inModelOrder = first.size();
+  order = std::move(first);
+  order.insert(order.end(), later.begin(), later.end());
 }
 
-/// Whether nothing from `next` on can win: each would have to beat the model by more than any has so far.
+/// Whether nothing from `next` on can win: each would have to beat the model by clearly more than any has so
+/// far.
 bool Sweeper::settled(const Ranked &next) const {
   if (!options.settle)
     return false;
@@ -129,7 +137,7 @@ bool Sweeper::settled(const Ranked &next) const {
     fastest = std::min(fastest, entry.row.median);
     ++known;
   }
-  return known >= mostlyKnown && next.estimate.us * luckiest > fastest;
+  return known >= mostlyKnown && next.estimate.us * luckiest * luckier > fastest;
 }
 
 void Sweeper::keep(Entry &entry) {
@@ -310,16 +318,17 @@ void Sweeper::finals() {
   }
   // The ratio that people read is of the winner and the compiler's own choice: both get as many timings as a
   // figure should rest on, side by side.
-  Halving::Round last;
+  std::set<int> two;
+  if (std::optional<int> leader = halving.leader())
+    two.insert(*leader);
+  if (result.standard && halving.samples().contains(int(*result.standard)))
+    if (result.entries[*result.standard].row.verdict == Verdict::Passed)
+      two.insert(int(*result.standard));
   size_t fewest = size_t(leastShown);
-  for (int id : open)
-    if (id == halving.leader() || result.standard == size_t(id)) {
-      last.ids.push_back(id);
-      fewest = std::min(fewest, halving.samples().at(id).size());
-    }
-  last.repeats = leastShown - int(fewest);
-  if (last.repeats > 0 && !ended())
-    timeRound(last);
+  for (int id : two)
+    fewest = std::min(fewest, halving.samples().at(id).size());
+  if (int missing = leastShown - int(fewest); missing > 0 && !ended())
+    timeRound({{two.begin(), two.end()}, missing});
 }
 
 std::optional<size_t> Sweeper::best() const {
@@ -327,7 +336,7 @@ std::optional<size_t> Sweeper::best() const {
   for (size_t i = 0; i < result.entries.size(); ++i) {
     const Row &row = result.entries[i].row;
     if (row.verdict == Verdict::Passed && row.median > 0 &&
-        (!found || row.median < result.entries[*found].row.median))
+        (!found || row.high < result.entries[*found].row.high))
       found = i;
   }
   return found;
@@ -395,7 +404,7 @@ SweepResult Sweeper::run() {
         result.record.outcome = stopped() ? "interrupted" : "budget";
         break;
       }
-      if (settled(task.candidates[order[i]])) {
+      if (i >= inModelOrder && settled(task.candidates[order[i]])) {
         result.record.outcome = "settled";
         break;
       }

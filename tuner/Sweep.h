@@ -54,9 +54,11 @@ struct SweepOptions {
 struct SweepResult {
   Kind kind = Kind::Measured;
   SweepRecord record;
-  std::vector<Entry> entries;             ///< in the order in which they were tried
-  std::optional<size_t> winner, standard; ///< in `entries`; the standard is the compiler's own choice
-  std::optional<Error> failure;           ///< what ended it early: the store or the device
+  std::vector<Entry> entries; ///< in the order in which they were tried
+  /// In `entries`. The winner's interval has the lowest upper end: a lucky median of few timings does not
+  /// win. The standard is the compiler's own choice.
+  std::optional<size_t> winner, standard;
+  std::optional<Error> failure; ///< what ended it early: the store or the device
   bool interrupted = false;
 };
 

@@ -58,7 +58,7 @@ BenchProblem problemOf() {
   return problem;
 }
 
-std::unique_ptr<Bench> faultyBench(const Behaviours &behaviours, const WorkerLimits &limits = {20, 3, 1}) {
+std::unique_ptr<Bench> faultyBench(const Behaviours &behaviours, const WorkerLimits &limits = {60, 8, 3}) {
   Result<std::unique_ptr<Bench>> bench = startWorkerBench(
       [=]() -> Result<std::unique_ptr<Bench>> {
         return makeDeviceBench(std::make_unique<FaultyDevice>(behaviours, timedLength), problemOf());
