@@ -8,6 +8,7 @@
 #include "cli/Output.h"
 #include "compiler/spec/Diagnostics.h"
 #include "runtime/File.h"
+#include "runtime/device/sim/Tables.h"
 
 #include <cstdio>
 #include <exception>
@@ -95,6 +96,7 @@ int runCommand(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   removeTempDirsOnSignals();
+  sim::offerDeviceTables(sim::embeddedDeviceTables());
   try {
     return runCommand(argc, argv);
   } catch (const std::bad_alloc &) {

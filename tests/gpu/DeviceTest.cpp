@@ -12,17 +12,18 @@ using namespace attune::gpu;
 
 namespace {
 
-const char *addKernel = ".version 8.0\n.target sm_80\n.address_size 64\n"
-                        ".extern .shared .align 16 .b8 scratch[];\n"
-                        ".visible .entry add(.param .align 8 .b8 p[24])\n{\n"
-                        "  .reg .b64 %a<6>;\n  .reg .b32 %r<8>;\n"
-                        "  ld.param.u64 %a0, [p];\n  ld.param.u64 %a1, [p+8];\n  ld.param.u32 %r5, [p+16];\n"
-                        "  mov.u32 %r0, %tid.x;\n  mov.u32 %r2, %ctaid.x;\n  mov.u32 %r3, %ntid.x;\n"
-                        "  mad.lo.u32 %r0, %r2, %r3, %r0;\n  mul.wide.u32 %a2, %r0, 4;\n"
-                        "  add.s64 %a3, %a0, %a2;\n  add.s64 %a4, %a1, %a2;\n"
-                        "  ld.global.u32 %r1, [%a4];\n  add.u32 %r1, %r1, %r5;\n"
-                        "  st.shared.u32 [scratch], %r1;\n"
-                        "  st.global.u32 [%a3], %r1;\n  ret;\n}\n";
+const char *addKernel =
+    ".version 8.0\n.target sm_80\n.address_size 64\n"
+    ".extern .shared .align 16 .b8 scratch[];\n"
+    ".visible .entry add(.param .align 8 .b8 p[24])\n{\n"
+    "  .reg .b64 %a<6>;\n  .reg .b32 %r<8>;\n  .reg .pred %p;\n"
+    "  ld.param.u64 %a0, [p];\n  ld.param.u64 %a1, [p+8];\n  ld.param.u32 %r5, [p+16];\n"
+    "  mov.u32 %r0, %tid.x;\n  setp.eq.u32 %p, %r0, 0;\n  mov.u32 %r2, %ctaid.x;\n  mov.u32 %r3, %ntid.x;\n"
+    "  mad.lo.u32 %r0, %r2, %r3, %r0;\n  mul.wide.u32 %a2, %r0, 4;\n"
+    "  add.s64 %a3, %a0, %a2;\n  add.s64 %a4, %a1, %a2;\n"
+    "  ld.global.u32 %r1, [%a4];\n  add.u32 %r1, %r1, %r5;\n"
+    "  @%p st.shared.u32 [scratch], %r1;\n"
+    "  st.global.u32 [%a3], %r1;\n  ret;\n}\n";
 
 struct AddParams {
   uint64_t to, from;

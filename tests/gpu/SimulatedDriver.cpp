@@ -174,7 +174,10 @@ int cuModuleGetFunction(void **function, void *module, const char *name) {
 }
 int cuFuncGetAttribute(int *value, int attribute, void *function) {
   const Function &f = *static_cast<Function *>(function);
-  *value = attribute == 1 ? int(f.entry->staticSharedBytes) : attribute == 3 ? int(f.entry->localBytes) : 0;
+  *value = attribute == 1   ? int(f.entry->staticSharedBytes)
+           : attribute == 3 ? int(f.entry->localBytes)
+           : attribute == 4 ? int(f.entry->registerSlots)
+                            : 0;
   return 0;
 }
 int cuFuncSetAttribute(void *function, int attribute, int value) {

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::string_view magic = "ATTUNETB";
 constexpr uint32_t version = 1;
-constexpr size_t prefixBytes = 28, pieceBytes = 40;
+constexpr size_t prefixBytes = 24, pieceBytes = 40;
 
 template <class T> T take(const char *from) {
   T value;
@@ -218,14 +218,14 @@ Result<std::shared_ptr<const DeviceTables>> DeviceTables::parse(std::string cont
   if (uint64_t wanted = take<uint64_t>(&content[16]); wanted != body.size())
     return fail(fmt::format("expected {} bytes after the head, got {}", wanted, body.size()));
   uint32_t sum = uint32_t(crc32_z(0, reinterpret_cast<const Bytef *>(body.data()), body.size()));
-  if (uint32_t wanted = take<uint32_t>(&content[24]); wanted != sum)
+  if (uint32_t wanted = take<uint32_t>(&content[12]); wanted != sum)
     return fail(fmt::format("expected checksum {:08x}, got {:08x}", wanted, sum));
 
   std::shared_ptr<DeviceTables> tables(new DeviceTables);
   tables->name = name;
   tables->bytes = std::move(content);
-  tables->computeCapability = int(take<uint32_t>(&tables->bytes[12]));
   Cursor in{std::string_view(tables->bytes).substr(prefixBytes)};
+  tables->computeCapability = int(in.word());
   tables->gpu = in.text();
   tables->driver = in.text();
   tables->maker = in.text();

@@ -7,10 +7,10 @@
 //
 // The file, all numbers little-endian:
 //
-//   8 bytes "ATTUNETB", u32 version (1), u32 compute capability (10 * major + minor), u64 bytes that follow
-//   the checksum, u32 CRC-32 of them
-//   text GPU, text driver, text maker (each: u32 length, bytes)
-//   u32 functions; of each: text opcode ("ex2.approx.ftz.f32"), u32 bits of its argument (32 or 16), u32
+//   8 bytes "ATTUNETB", u32 version (1), u32 CRC-32 of what follows the next number, u64 how many bytes that
+//   is u32 compute capability (10 * major + minor) text GPU, text driver, text maker (each: u32 length,
+//   bytes) u32 functions; of each: text opcode ("ex2.approx.ftz.f32"), u32 bits of its argument (32 or 16),
+//   u32
 //     pieces, and the pieces by their first argument
 //   the data that the pieces point to: offsets count from the byte after the last piece
 //
@@ -79,6 +79,8 @@ struct EmbeddedTables {
   std::span<const unsigned char> bytes;
 };
 void offerDeviceTables(std::span<const EmbeddedTables> tables);
+/// Those of runtime/device/sim/tables, in the library attune_device_tables.
+std::span<const EmbeddedTables> embeddedDeviceTables();
 
 /// Reads the tables that are offered or that ATTUNE_DEVICE_TABLES names, once; the error is that of a file
 /// that cannot be used.

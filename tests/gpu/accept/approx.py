@@ -7,6 +7,7 @@ import numpy as np
 
 from . import tables
 from .tables import Copy
+from .tensorcore import version_for
 
 OCTAVE = 1 << 23
 ONE = 0x3F800000
@@ -80,7 +81,7 @@ FUNCTIONS = [
 NEEDED = 8  # so many of them before a short run ends
 MOST_BYTES = 8 << 20  # of the file
 
-HEAD = """.version 7.8
+HEAD = """.version {version}
 .target {target}
 .address_size 64
 """
@@ -121,7 +122,7 @@ def exists(opcode, capability):
 
 def ptx(capability):
     """One module with an entry a function: out[i] = f(first + i)."""
-    text = HEAD.format(target=f"sm_{capability}")
+    text = HEAD.format(target=f"sm_{capability}", version=version_for(f"sm_{capability}"))
     for opcode, octaves, _ in FUNCTIONS:
         if not exists(opcode, capability):
             continue

@@ -181,6 +181,7 @@ def run(job):
     for cell in cells:
         for target in cases.TARGETS:
             compiler.ask(cell, target)
+    compiler.wait()
     side, why_plain = open_side(job.driver)
     listed = peers.TEST_PEERS if job.plan["peers"] == "test" else peers.PEERS if side.name == "torch" else []
     if job.quick:

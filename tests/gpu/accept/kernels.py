@@ -83,6 +83,11 @@ class Compiler:
         """The kernel, or {"error": text, "missing": whether for want of a tool}."""
         return self.ask(row, target).result()
 
+    def wait(self):
+        """Until all that was asked for is there: compiling beside a measurement would disturb it."""
+        for future in list(self.made.values()):
+            future.result()
+
     def close(self):
         self.pool.shutdown(wait=True, cancel_futures=True)
 
@@ -90,7 +95,7 @@ class Compiler:
         image = self.images[target]
         path = self.work / f"{os.getpid()}-{number}.{image}"
         command = [self.attune, "compile", *spec_flags(spec), "--arch", self.arch, "--target", target, "--shape", shape,
-                   "--emit", image, "-o", str(path), "--json", "--no-cache"]
+                   "--emit", image, "-o", str(path), "--json", "--cache-dir", str(self.work / "cache")]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()[-2000:]

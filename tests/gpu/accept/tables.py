@@ -169,7 +169,7 @@ class Function:
 def write(path, functions, gpu, driver, maker, capability):
     records, data = [], []
     at = 0
-    head = [text(gpu), text(driver), text(maker), struct.pack("<I", len(functions))]
+    head = [struct.pack("<I", capability), text(gpu), text(driver), text(maker), struct.pack("<I", len(functions))]
     for function in functions:
         order = function.finished()
         records.append(text(function.opcode) + struct.pack("<II", function.bits, len(order)))
@@ -182,5 +182,5 @@ def write(path, functions, gpu, driver, maker, capability):
             data.append(piece.packed)
             at += len(piece.packed)
     body = b"".join(head + records + data)
-    path.write_bytes(MAGIC + struct.pack("<IIQI", VERSION, capability, len(body), zlib.crc32(body)) + body)
+    path.write_bytes(MAGIC + struct.pack("<IIQ", VERSION, zlib.crc32(body), len(body)) + body)
     return len(body)

@@ -283,13 +283,18 @@ def registers(name, count):
     return "{" + ", ".join(f"%{name}{n}" for n in range(count)) + "}"
 
 
+def version_for(target, fp8=False):
+    """The oldest PTX that knows the target and the instructions, so that old drivers take it too."""
+    return "8.7" if int(target[3:].rstrip("a")) >= 100 else "8.4" if fp8 else "7.8"
+
+
 def mma_ptx(row, target):
     """A warp a tile; every array in the order [tile][lane][register]."""
     _, opcode, bits, k, _, accumulator, _ = row
     nb, nc = k * bits // 128, 2 if accumulator == "f16" else 4
     na = 2 * nb
     address = "".join(f"  mad.wide.u32 %{x}, %i, {4 * n}, %{x};\n" for x, n in (("pa", na), ("pb", nb), ("pc", nc), ("pd", nc)))
-    return f""".version {'8.4' if bits == 8 and accumulator == 'f32' else '7.0'}
+    return f""".version {version_for(target, bits == 8 and accumulator == 'f32')}
 .target {target}
 .address_size 64
 .visible .entry probe(.param .u64 a, .param .u64 b, .param .u64 c, .param .u64 d)
