@@ -112,7 +112,7 @@ int benchShape(const Job &job, const ProblemShape &shape, const Toolchain &tools
   std::fflush(stdout);
   ProgressLine line(!job.sweep.json);
   SweepOptions options;
-  options.budgetSeconds = job.sweep.budgetSeconds;
+  options.budgetSeconds = budgetSeconds;
   options.settle = false;
   options.halve = false;
   options.stop = GracefulStop::flag();
@@ -141,8 +141,9 @@ int runBench(const Job &job) {
   GracefulStop graceful;
   int status = 0;
   std::vector<std::string> json;
+  BudgetShares shares(job.sweep.budgetSeconds, job.sweep.shapes.size());
   for (const ProblemShape &shape : job.sweep.shapes) {
-    status = std::max(status, benchShape(job, shape, tools, target, json));
+    status = std::max(status, benchShape(job, shape, shares.next(), tools, target, json));
     if (status > 1)
       break;
   }

@@ -90,7 +90,7 @@ void declareSweepJob(CommandLine &line, const char *budget) {
   line.option("--batch", "N", "batch (1)", problem);
   line.option("--heads-q", "N", "query heads (1): a multiple of the KV heads", problem);
   line.option("--heads-kv", "N", "KV heads (as many as query heads)", problem);
-  line.option("--budget", "TIME", fmt::format("for each shape: 60s, 5m ({})", budget));
+  line.option("--budget", "TIME", fmt::format("for all shapes together: 60s, 5m ({})", budget));
   line.option("--device", "auto|cuda|sim",
               "a GPU, or the simulated one, whose figures are estimates (a GPU if there is one)");
   line.option("--arch", "ARCH", "architecture to compile for, and to simulate (the GPU's, else sm_80)");
@@ -181,18 +181,51 @@ Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolchain &too
   };
 }
 
+double BudgetShares::next() {
+  auto now = std::chrono::steady_clock::now();
+  left = std::max(0.0, left - std::chrono::duration<double>(now - last).count());
+  last = now;
+  return left / double(std::max<size_t>(shapes--, 1));
+}
+
+namespace {
+/// Whether the arrays that are timed fit on the device at all: told once, not by every candidate.
+Status checkMemory(const DeviceInfo &device, const BenchProblem &problem) {
+  reference::Problem dense = reference::denseProblem(problem.spec, int(problem.shape.batch),
+                                                     int(problem.shape.headsQ), int(problem.shape.headsKv),
+                                                     int(problem.shape.lengthQ), int(problem.shape.lengthKv));
+  reference::ElementCounts counts = reference::elementCounts(problem.spec, dense);
+  int64_t bytes = 2 * (counts.q + counts.k + counts.v + counts.o) + (problem.spec.lse ? 4 * counts.lse : 0) +
+                  int64_t(problem.flushBytes);
+  if (device.kind == DeviceKind::Sim || device.memoryBytes == 0 || bytes < int64_t(device.memoryBytes))
+    return success();
+  return missing(fmt::format(
+      "error: expected {:.1f} GB of memory on {} to time this problem, got {:.1f} GB; take smaller "
+      "lengths, fewer heads or a smaller batch",
+      double(bytes) * 1e-9, device.name, double(device.memoryBytes) * 1e-9));
+}
+} // namespace
+
 Result<std::unique_ptr<Bench>> startBench(const SweepJob &job, const ProblemShape &shape) {
   BenchProblem problem;
   problem.spec = job.spec;
   problem.shape = shape;
   problem.verified = verificationShape(shape);
   DeviceOptions options = job.device;
-  return startWorkerBench([problem, options]() -> Result<std::unique_ptr<Bench>> {
-    Result<std::unique_ptr<Device>> device = openDevice(options);
-    if (!device)
-      return device.error();
-    return makeDeviceBench(std::move(*device), problem);
-  });
+  // A kernel that ends takes less than this, on any GPU that runs it: 10 TFLOP/s, for the warm-up too.
+  WorkerLimits limits;
+  limits.timing += (1 + problem.warmups) * 4e-13 * double(shape.batch) * double(shape.headsQ) *
+                   double(shape.lengthQ) * double(shape.lengthKv) * job.spec.headDimQk;
+  return startWorkerBench(
+      [problem, options]() -> Result<std::unique_ptr<Bench>> {
+        Result<std::unique_ptr<Device>> device = openDevice(options);
+        if (!device)
+          return device.error();
+        if (Status fits = checkMemory((*device)->info(), problem); !fits)
+          return fits.error();
+        return makeDeviceBench(std::move(*device), problem);
+      },
+      limits);
 }
 
 //===----------------------------------------------------------------------===//

@@ -8,6 +8,7 @@
 #include "runtime/jit/Toolchain.h"
 #include "tuner/Sweep.h"
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,7 +23,7 @@ struct SweepJob {
   DeviceOptions device;
   std::optional<Target> target; ///< nothing: both
   Cache cache;
-  double budgetSeconds = 60; ///< for each shape
+  double budgetSeconds = 60; ///< for all shapes together
   bool json = false;
 };
 
@@ -50,6 +51,19 @@ tuner::Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolcha
 
 /// A bench for one shape of the job, in a process of its own.
 Result<std::unique_ptr<tuner::Bench>> startBench(const SweepJob &job, const ProblemShape &shape);
+
+/// Shares a budget out over shapes: what one leaves over goes to those after it.
+class BudgetShares {
+public:
+  BudgetShares(double seconds, size_t shapes) : left(seconds), shapes(shapes) {}
+  /// Seconds for the next shape.
+  double next();
+
+private:
+  double left;
+  size_t shapes;
+  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+};
 
 /// Ctrl-C and SIGTERM set `stop` while this lives; the second one ends the process as it would have.
 class GracefulStop {

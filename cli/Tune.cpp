@@ -215,28 +215,28 @@ std::string progressText(const SweepTask &task, const Progress &progress) {
                      progress.perSecond, progress.secondsLeft, best);
 }
 
-/// The store to write to; the folder of the user's own is made.
-Result<std::optional<Store>> openStore(const Job &job) {
+/// The store: to write to, made if need be with the folder of the user's own; or only to be read.
+Result<std::optional<Store>> openStore(const Job &job, bool write) {
   std::string path = job.store.empty() ? Store::defaultPath() : job.store;
   if (path.empty())
     return std::optional<Store>();
-  if (job.store.empty()) {
+  if (job.store.empty() && write) {
     std::error_code ignored;
     std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
   }
-  Result<Store> store = Store::open(path);
+  Result<Store> store = Store::open(path, {.write = write});
   if (!store)
     return store.error();
   return std::optional<Store>(std::move(*store));
 }
 
-int tuneShape(const Job &job, const ProblemShape &shape, const Toolchain &tools, std::optional<Target> target,
-              std::vector<std::string> &json) {
+int tuneShape(const Job &job, const ProblemShape &shape, double budgetSeconds, const Toolchain &tools,
+              std::optional<Target> target, std::vector<std::string> &json) {
   // The process that measures is forked first: no database connection should live on both sides of a fork.
   Result<std::unique_ptr<Bench>> bench = startBench(job.sweep, shape);
   if (!bench)
     return report(bench.error());
-  Result<std::optional<Store>> opened = openStore(job);
+  Result<std::optional<Store>> opened = openStore(job, true);
   if (!opened)
     return report(opened.error());
   Store *store = *opened ? &**opened : nullptr;
@@ -253,7 +253,7 @@ int tuneShape(const Job &job, const ProblemShape &shape, const Toolchain &tools,
   std::fflush(stdout);
   ProgressLine line(!job.sweep.json);
   SweepOptions options;
-  options.budgetSeconds = job.sweep.budgetSeconds;
+  options.budgetSeconds = budgetSeconds;
   options.resume = job.resume;
   options.settle = !job.all;
   options.stop = GracefulStop::flag();
@@ -284,18 +284,19 @@ int runTune(const Job &job) {
       fmt::print(stderr, "note: {}\n", note);
   }
   // A store that cannot be used is told before anything is spent.
-  if (Result<std::optional<Store>> store = openStore(job); !store)
+  if (Result<std::optional<Store>> store = openStore(job, !job.sweep.shapes.empty()); !store)
     return report(store.error());
   GracefulStop graceful;
+  BudgetShares shares(job.sweep.budgetSeconds, job.sweep.shapes.size());
   for (const ProblemShape &shape : job.sweep.shapes) {
-    status = std::max(status, tuneShape(job, shape, tools, target, json));
+    status = std::max(status, tuneShape(job, shape, shares.next(), tools, target, json));
     if (status > 1) // 1: nothing passed for this shape; others may fare better
       break;
   }
   if (job.sweep.json && !job.sweep.shapes.empty())
     fmt::print("{}\n", JsonObject().raw("sweeps", jsonList(json)).str());
   if (!job.exportFile.empty()) {
-    Result<std::optional<Store>> store = openStore(job);
+    Result<std::optional<Store>> store = openStore(job, false);
     if (!store)
       return report(store.error());
     if (!*store)
