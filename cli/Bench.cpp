@@ -60,7 +60,7 @@ struct Job {
   std::vector<std::string> schedules;
 };
 
-int benchShape(const Job &job, const ProblemShape &shape, const Toolchain &tools,
+int benchShape(const Job &job, const ProblemShape &shape, double budgetSeconds, const Toolchain &tools,
                std::optional<Target> target, std::vector<std::string> &json) {
   Result<std::unique_ptr<Bench>> bench = startBench(job.sweep, shape);
   if (!bench)
