@@ -197,11 +197,13 @@ void serve(int socket, const BenchFactory &factory) {
   }
 }
 
-/// Signals of the terminal are the parent's business; a crash is nobody's but ours.
+/// Signals of a terminal or a batch system are the parent's business: this process ends with it. A crash is
+/// nobody's but ours.
 void settleInChild(pid_t parent) {
-  for (int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGTERM, SIGHUP})
+  for (int signal : {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL})
     std::signal(signal, SIG_DFL);
-  std::signal(SIGINT, SIG_IGN);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP})
+    std::signal(signal, SIG_IGN);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) // it died before that was asked for
     ::_exit(0);
