@@ -150,7 +150,7 @@ int show(CommandLine &line) {
   Result<CacheFile> file = findEntry(cache, given);
   if (!file)
     return report(file.error());
-  Result<CacheEntry> entry = cache.load(file->path);
+  Result<CacheEntry> entry = cache.peek(file->path);
   if (!entry)
     return report(Error{ErrorKind::Verification, entry.error().message});
   if (!part.empty()) {

@@ -201,12 +201,14 @@ Status checkTrust(const std::string &path, int descriptor) {
   return success();
 }
 
-Result<CacheEntry> Cache::load(const std::string &path) const {
+Result<CacheEntry> Cache::read(const std::string &path, bool asUser) const {
   if (Status trusted = checkTrust(directory); !trusted)
     return trusted.error();
   // Without O_NONBLOCK a pipe in the entry's place would wait for a writer.
   OpenFile file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   struct stat status{};
+  if (file.descriptor < 0 && errno == ENOENT)
+    return missing(fmt::format("{}: cannot open: {}", path, errorText(errno)));
   if (file.descriptor < 0 || ::fstat(file.descriptor, &status) != 0)
     return badInput(fmt::format("{}: cannot open: {}", path, errorText(errno)));
   if (!S_ISREG(status.st_mode))
@@ -232,7 +234,7 @@ Result<CacheEntry> Cache::load(const std::string &path) const {
   if (!entry)
     return badInput(fmt::format("{}: {}", path, entry.error().message));
   // On a read-only disk this fails, and is not needed.
-  if (::time(nullptr) - status.st_mtime > usedResolution)
+  if (asUser && ::time(nullptr) - status.st_mtime > usedResolution)
     (void)::futimens(file.descriptor, nullptr);
   return entry;
 }
@@ -241,10 +243,19 @@ CacheLookup Cache::lookUp(const CacheKey &key) const {
   if (!enabled())
     return {};
   std::string path = fileOf(key);
-  struct stat status{};
-  if (::lstat(path.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR))
+  auto isAbsent = [&] {
+    struct stat status{};
+    return ::lstat(path.c_str(), &status) != 0 && (errno == ENOENT || errno == ENOTDIR);
+  };
+  if (isAbsent())
     return {};
   Result<CacheEntry> entry = load(path);
+  // Somebody may clean up, and another store it again, between two looks. What stays is a link to nowhere.
+  for (int attempt = 0; !entry && entry.error().kind == ErrorKind::Missing && attempt < 10; ++attempt) {
+    if (isAbsent())
+      return {};
+    entry = load(path);
+  }
   if (!entry)
     return {std::nullopt, fmt::format("cache entry not used: {}", entry.error().message)};
   if (entry->key != key.text())
@@ -286,7 +297,7 @@ CacheTurn Cache::takeTurn(const CacheKey &key, std::chrono::milliseconds patienc
     return ::stat(entry.c_str(), &status) == 0 ? std::pair(status.st_ino, status.st_mtim.tv_nsec)
                                                : std::pair(ino_t(0), long(0));
   };
-  auto before = identity();
+  std::pair<ino_t, long> before; // none: what is there by now is looked at once
   auto deadline = std::chrono::steady_clock::now() + patience;
   for (auto pause = std::chrono::milliseconds(1);;
        pause = std::min(pause * 2, std::chrono::milliseconds(20))) {

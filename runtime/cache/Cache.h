@@ -100,8 +100,11 @@ public:
   CacheLookup lookUp(const CacheKey &key) const;
   /// The files of the entries that answer a request, whoever made them; the last used one first.
   std::vector<std::string> filesFor(const std::string &requestHash) const;
-  /// The entry in one of the cache's files, if it can be trusted and is whole.
-  Result<CacheEntry> load(const std::string &file) const;
+  /// The entry in one of the cache's files, if it can be trusted and is whole; of kind Missing if the file is
+  /// not there. It counts as used now.
+  Result<CacheEntry> load(const std::string &file) const { return read(file, true); }
+  /// The same for those who only look after the cache.
+  Result<CacheEntry> peek(const std::string &file) const { return read(file, false); }
 
   /// For an entry that was just missed: waits while another process or thread makes it, at most `patience`.
   /// Gives the entry, or the turn to make it. Where locks do not work, at once and with neither.
@@ -119,6 +122,7 @@ public:
   void remember(std::string_view question, std::string_view answer) const;
 
 private:
+  Result<CacheEntry> read(const std::string &file, bool asUser) const;
   std::string directory;
 };
 

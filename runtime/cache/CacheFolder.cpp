@@ -55,7 +55,8 @@ std::string abandoned(const CacheFile &file) {
   bool busy = false;
   bool locked = lockDescriptor(descriptor, &busy);
   ::close(descriptor);
-  if (locked)
+  // A writer may have been held up between making the file and locking it.
+  if (locked && std::chrono::system_clock::now() - file.used > std::chrono::seconds(2))
     return "the process that wrote it is gone";
   if (!busy && std::chrono::system_clock::now() - file.used > abandonedAge)
     return "nobody has written to it for an hour";
@@ -88,7 +89,7 @@ void readEntry(const Cache &cache, CacheFile &file, bool whole) {
   if (!head)
     return broken(head.error().message);
   if (whole)
-    if (Result<CacheEntry> entry = cache.load(file.path); !entry)
+    if (Result<CacheEntry> entry = cache.peek(file.path); !entry)
       return broken(entry.error().message);
   file.head = std::move(*head);
   CacheKey key = CacheKey::of(file.head.key);
