@@ -27,7 +27,10 @@ namespace fs = std::filesystem;
 /// Of this thread; the operators below count.
 thread_local size_t allocations = 0;
 
-#if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool sanitized = true; // whose own operators count, and whose times mean nothing
+#else
+constexpr bool sanitized = false;
 void *operator new(size_t bytes) {
   ++allocations;
   if (void *memory = std::malloc(bytes))
@@ -388,7 +391,7 @@ TEST_CASE("api: launches can be captured, take no memory and cost less than two 
   CHECK(state.quietCalls == 20 * launches);
   state.quiet = false;
   MESSAGE(fmt::format("one launch: {:.3f} us", best));
-  CHECK(best < 2.0);
+  CHECK((sanitized || best < 2.0));
 }
 
 TEST_CASE("api: plans from the context take microseconds, from the cache less than a millisecond") {
@@ -408,8 +411,8 @@ TEST_CASE("api: plans from the context take microseconds, from the cache less th
   }
   MESSAGE(fmt::format("plan of a kernel that the context has: {:.1f} us; from the cache, loaded: {:.0f} us",
                       1000 * known, 1000 * cached));
-  CHECK(known < 0.1);
-  CHECK(cached < 1.0);
+  CHECK((sanitized || known < 0.1));
+  CHECK((sanitized || cached < 1.0));
 }
 
 TEST_CASE("api: threads that plan one new kernel compile it once") {
