@@ -1,6 +1,7 @@
 #include "tuner/Advisor.h"
 
 #include "runtime/File.h"
+#include "runtime/api/Api.h"
 #include "runtime/device/SimDevice.h"
 #include "tuner/Space.h"
 
@@ -151,6 +152,36 @@ TEST_CASE("with nothing known: the model's choice fits, and is no slower by the 
         CHECK(advice->target == Target::PTX);
         CHECK(contains(advice->why, "model"));
       }
+}
+
+TEST_CASE("a program plans with what was tuned, through the public interface") {
+  Fixture f;
+  AttentionSpec spec;
+  spec.headDimQk = spec.headDimV = 32;
+  DeviceInfo simulated = describeSimDevice(*findArch("sm_80"));
+  ProblemShape shape{1, 2, 2, 128, 128};
+  Row row = rowOf(shape, 32, 7);
+  row.schedule = "block_q=32 block_kv=32 stages=2 warps=2";
+  REQUIRE(f.store->put(subjectOf(spec, Kind::Estimate, simulated), row));
+  auto advisor = v1::tunedAdvisor(f.path);
+  REQUIRE(advisor);
+  v1::ContextOptions options;
+  options.device = "sim";
+  options.cacheFolder = "";
+  options.compiler = v1::compiler();
+  options.simulator = v1::simulator();
+  options.advisor = *advisor;
+  auto context = v1::Context::open(options);
+  REQUIRE(context);
+  v1::Spec asked;
+  asked.headDimQk = asked.headDimV = 32;
+  auto plan = context->plan(asked, {1, 2, 2, 100, 128});
+  REQUIRE(plan);
+  CHECK(contains(plan->describe(), "block_q 32, block_kv 32, stages 2, warps 2"));
+  CHECK(contains(plan->describe(), "tuned by estimate, 7.0 us, nearest shape"));
+  auto none = v1::tunedAdvisor(f.path + ".none");
+  REQUIRE(!none);
+  CHECK(none.error().code == v1::ErrorCode::InvalidOptions);
 }
 
 TEST_CASE("a store that fails is told once, and the model answers") {

@@ -174,6 +174,12 @@ struct Advice {
 /// over it, and advice that cannot be compiled is not taken: the plan's notes then say so.
 using Advisor = std::function<std::optional<Advice>(const Spec &, const Shape &, const DeviceInfo &)>;
 
+/// Advises by what `attune tune` found: the winner of the nearest shape that was tuned on the device, else
+/// the cost model's choice. It reads the store of tuning results once a spec, never writes it, and never
+/// measures. `store` empty: ATTUNE_STORE, else the user's own; if that is not there, every answer is the
+/// model's. It is in attune::attune only. Errors: InvalidOptions (the store cannot be used).
+ATTUNE_API Result<Advisor> tunedAdvisor(const std::string &store = {});
+
 /// Makes kernels that are not in the cache.
 class Compiler;
 /// attune's compiler. It is in attune::attune only: a program that links attune::core cannot name it.
