@@ -6,6 +6,8 @@
 //   ATTUNE_SIMULATED_DRIVER=record   launches are recorded, not run: for the logic of measuring alone
 //   ATTUNE_SIMULATED_CAPABILITY=80   the compute capability it claims (90)
 //   ATTUNE_SIMULATED_LOG=FILE        a line a launch: entry, grid, block, shared bytes, parameter bytes
+//   ATTUNE_SIMULATED_CRASH=N:FILE    the process dies at its Nth launch, unless FILE exists, which it makes first
+//   ATTUNE_SIMULATED_FAULT=N:FILE    the same, with a launch failure that later calls keep giving
 // Time is made up, and the same in every run: a launch takes 1 us and, recorded, 10 ns a block or, run, 1 ns
 // an instruction of a warp; a fill takes 1 us a megabyte.
 #include "runtime/device/sim/Simulator.h"
@@ -47,6 +49,20 @@ struct Driver {
   int capability =
       std::getenv("ATTUNE_SIMULATED_CAPABILITY") ? std::atoi(std::getenv("ATTUNE_SIMULATED_CAPABILITY")) : 90;
   void *current = nullptr;
+  int launches = 0;
+
+  /// Whether this launch is the one that `variable` (N:FILE) asks for, for the first time.
+  bool isDue(const char *variable) const {
+    const char *asked = std::getenv(variable);
+    const char *file = asked ? std::strchr(asked, ':') : nullptr;
+    if (!file || std::atoi(asked) != launches)
+      return false;
+    if (FILE *before = std::fopen(file + 1, "r"))
+      return std::fclose(before), false;
+    if (FILE *mark = std::fopen(file + 1, "w"))
+      std::fclose(mark);
+    return true;
+  }
 };
 
 /// Lives as long as the process: callers free modules and memory while it ends.
@@ -214,6 +230,11 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
                    shared, config.params.size());
       std::fclose(log);
     }
+  ++d.launches;
+  if (d.isDue("ATTUNE_SIMULATED_CRASH"))
+    std::abort();
+  if (d.isDue("ATTUNE_SIMULATED_FAULT"))
+    return d.fault = fail(launchFailed, "a fault that was asked for");
   d.clockMs += 1e-3;
   if (d.record) {
     d.clockMs += 1e-5 * double(gx) * gy * gz;

@@ -31,6 +31,7 @@ PARTS = [
 ]
 NAMES = [part[0] for part in PARTS]
 FULL_SECONDS, QUICK_SECONDS = 540, 120
+ATTEMPTS = 8  # at a part whose processes die, each in another row
 GRACE = 15  # seconds that a part has to save what it holds after its deadline
 
 
@@ -79,7 +80,7 @@ def commit_of(given):
 def child(part, plan_path):
     """Runs one part; rows are in its file, whatever happens."""
     from .errors import Missing
-    from .job import Job
+    from .job import Job, blame
     job = Job(json.loads(Path(plan_path).read_text()), part)
 
     def stop(*_):
@@ -98,11 +99,9 @@ def child(part, plan_path):
     except Exception as error:  # noqa: BLE001: whatever it is belongs into the result
         import traceback
         traceback.print_exc()
-        name = job.state["current"]
-        if name:
-            job.state["rows"][name] = {"name": name, "status": "failed", "why": f"{type(error).__name__}: {error}"[:1500]}
-            job.state["blamed"] = name
-        job.end("crashed", f"{type(error).__name__}: {error}"[:1500])
+        why = f"{type(error).__name__}: {error}"[:1500]
+        job.state["blamed"] = blame(job.state, why)
+        job.end("crashed", why)
         return 1
     if job.state["status"] == "running":
         failed = any(row.get("status") in ("failed", "wrong") for row in job.state["rows"].values())
@@ -161,14 +160,15 @@ class Runner:
 
     def collect(self):
         """All that is known now, as the result's JSON."""
+        from .job import PRIVATE
         parts = {}
         for name in NAMES:
             path = self.work / f"{name}.json"
             if path.exists():
                 state = json.loads(path.read_text())
                 state["rows"] = list(state["rows"].values())
-                state.pop("current", None)
-                state.pop("blamed", None)
+                for key in PRIVATE:
+                    state.pop(key, None)
                 parts[name] = state
         for name, state in self.outcomes.items():
             parts.setdefault(name, {"status": "unfinished", "why": "", "rows": [], "unfinished": [], "facts": {}})
@@ -208,11 +208,11 @@ class Runner:
         plan.write_text(json.dumps(self.plan))
         begun = time.time()
         print(f"accept: {name} ({self.plan['deadline'] - begun:.0f} s at most)", file=sys.stderr, flush=True)
-        for attempt in range(4):
+        for attempt in range(ATTEMPTS):
             status = self.attend(name, plan)
             if status in (0, 130) or self.interrupted:
                 break
-            if not self.blame(name, status) or time.time() > self.plan["deadline"] or attempt == 3:
+            if time.time() > self.plan["deadline"] or attempt == ATTEMPTS - 1 or not self.can_go_on(name, status):
                 break
         self.outcomes[name] = {"seconds": round(time.time() - begun, 1)}
         path = self.work / f"{name}.json"
@@ -246,19 +246,16 @@ class Runner:
                 asked = True
                 process.terminate()
 
-    def blame(self, name, status):
-        """Writes the row that the process died in; False if it died before any."""
+    def can_go_on(self, name, status):
+        """After a part's process died: whether what it died in is known, so that a fresh one can do the rest."""
+        from .job import blame, write_json
         path = self.work / f"{name}.json"
         if not path.exists():
             return False
         state = json.loads(path.read_text())
-        current, blamed = state.get("current"), state.pop("blamed", None)
-        if not current and not blamed:
+        if not (state.pop("blamed", False) or blame(state, f"the process died ({status})")):
             return False
-        if current:
-            state["rows"][current] = {"name": current, "status": "failed", "why": f"the process died ({status})"}
-        state.update(current=None, status="running")
-        from .job import write_json
+        state["status"] = "running"
         write_json(path, state)
         return True
 

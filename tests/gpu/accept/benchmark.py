@@ -1,6 +1,7 @@
 """attune and its peers on the same buffers, launches interleaved, the L2 flushed before each."""
 import statistics
 import time
+import warnings
 
 import numpy as np
 
@@ -130,48 +131,63 @@ def row_of(contestant, cell, limit):
     return row
 
 
+def enter(job, side, compiler, cell, data, asked, first):
+    """One contestant, warmed up and right, or the row that says why not. `first`: whom its O is compared with."""
+    name, is_ours, peer, target = asked
+    run = ours(job, side, compiler, cell, data, target) if is_ours else peer.make(side, cell, data.q, data.k, data.v)
+    one = Contestant(name, is_ours, run, bool(peer and peer.host))
+    for _ in range(WARM_UP):
+        got = one.run()
+    side.synchronize()
+    if is_ours and not side.recorded and side.name == "numpy":
+        got = side.whole(got)
+    one.error = data.error(got)
+    why = "" if one.error["good"] else f"error {one.error['max']} above {one.error['limit']}"
+    if not why and first and not side.recorded:
+        # Rows that are not compared with fp64 are compared with the first contestant's.
+        apart = side.largest_difference(got, first.out)
+        if apart is None or apart > 2 * one.error["limit"]:
+            why = f"differs by {apart} from {first.name}"
+    if why:
+        return None, {"name": name, "ours": is_ours, "status": "wrong", "error": one.error, "why": why}
+    if not first and not side.recorded:
+        one.out = got if isinstance(got, np.ndarray) else got.clone()
+    return one, None
+
+
 def field(job, side, compiler, cell, data, listed):
-    """Who runs, each warmed up and checked; and the rows of those who do not."""
-    ready, out_rows = [], []
-    asked = [(f"attune {target}", True, None, target) for target in cases.TARGETS]
-    asked += [(peer.name, False, peer, None) for peer in listed]
-    for name, is_ours, peer, target in asked:
-        try:
-            if peer and peer.missing():
-                continue  # once, in the facts
-            run = ours(job, side, compiler, cell, data, target) if is_ours else peer.make(side, cell, data.q, data.k, data.v)
-            one = Contestant(name, is_ours, run, bool(peer and peer.host))
-            for _ in range(WARM_UP):
-                got = one.run()
-            side.synchronize()
-            if is_ours and not side.recorded and side.name == "numpy":
-                got = side.whole(got)
-            error = data.error(got)
-            if not error["good"]:
-                out_rows.append({"name": name, "ours": is_ours, "status": "wrong", "error": error,
-                                 "why": f"error {error['max']} above {error['limit']}"})
-                continue
-            one.error = error
-            if ready and not side.recorded:
-                # Rows that are not compared with fp64 are compared with the first contestant's.
-                apart = side.largest_difference(got, ready[0].out)
-                if apart is None or apart > 2 * error["limit"]:
-                    out_rows.append({"name": name, "ours": is_ours, "status": "wrong", "error": error,
-                                     "why": f"differs by {apart} from {ready[0].name}"})
-                    continue
-            elif not side.recorded:
-                one.out = got if isinstance(got, np.ndarray) else got.clone()
-            ready.append(one)
-        except DriverError:
-            raise  # the context may be lost: a fresh process goes on after this cell
-        except peers.Refused as why:
-            out_rows.append({"name": name, "ours": is_ours, "status": "skipped", "why": str(why)})
-        except Exception as error:  # noqa: BLE001: a peer's reason, whatever it is
-            text = f"{type(error).__name__}: {error}".strip()
-            if "CUDA error" in text or "illegal memory access" in text:
-                raise
-            out_rows.append({"name": name, "ours": is_ours, "status": "failed", "why": text[:600]})
-    return ready, out_rows
+    """Who runs, and the rows of those who do not. A contestant that brings the process down is named in the part's state;
+    the next process leaves it out here, and everywhere once it has done so twice."""
+    ready, rows = [], []
+    everyone = [(f"attune {target}", True, None, target) for target in cases.TARGETS]
+    everyone += [(peer.name, False, peer, None) for peer in listed if not peer.missing()]  # the facts have those
+    banned = job.state["banned"]
+    for asked in everyone:
+        name, is_ours = asked[:2]
+        here = [why for who, where, why in banned if who == name and where == cases.cell_name(cell)]
+        if here or sum(who == name for who, *_ in banned) > 1:
+            rows.append({"name": name, "ours": is_ours, "status": "failed", "why": here[0] if here else
+                         "left out: it brought the process down twice"})
+            continue
+        job.begin(cases.cell_name(cell), name)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                one, row = enter(job, side, compiler, cell, data, asked, ready[0] if ready else None)
+                ready, rows = (ready + [one], rows) if one else (ready, rows + [row])
+            except DriverError:
+                raise  # the context may be lost: a fresh process goes on
+            except peers.Refused as why:
+                rows.append({"name": name, "ours": is_ours, "status": "skipped", "why": str(why)})
+            except Exception as error:  # noqa: BLE001: a peer's reason, whatever it is
+                text = f"{type(error).__name__}: {error}".strip()
+                if "CUDA error" in text or "illegal memory access" in text:
+                    raise
+                # Torch says in warnings why a back end that was named cannot.
+                text = "; ".join([text, *dict.fromkeys(str(one.message).strip() for one in said)])
+                rows.append({"name": name, "ours": is_ours, "status": "failed", "why": text[:900]})
+    job.begin(cases.cell_name(cell))
+    return ready, rows
 
 
 def run(job):

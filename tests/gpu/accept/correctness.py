@@ -51,8 +51,7 @@ def on_device(driver, kernel, row, inputs):
         if s.get("lse"):
             driver.copy_out(lse, held[4])
     finally:
-        for address in held:
-            driver.free(address)
+        driver.release(held)
     return out, lse if s.get("lse") else None
 
 

@@ -134,6 +134,14 @@ class Driver:
     def free(self, address):
         self.call("cuMemFree_v2", ct.c_ulonglong(address))
 
+    def release(self, addresses):
+        """Frees what it can: after a fault the driver refuses, and the fault is what should be told."""
+        for address in addresses:
+            try:
+                self.free(address)
+            except DriverError:
+                pass
+
     def free_bytes(self):
         free, total = ct.c_size_t(), ct.c_size_t()
         self.call("cuMemGetInfo_v2", ct.byref(free), ct.byref(total))

@@ -28,7 +28,8 @@ class Job:
         self.quick, self.tiny, self.arch = plan["quick"], plan["tiny"], plan["arch"]
         self.deadline = plan["deadline"]
         self.path = Path(self.work) / f"{part}.json"
-        self.state = {"status": "running", "why": "", "rows": {}, "unfinished": [], "facts": {}, "current": None}
+        self.state = {"status": "running", "why": "", "rows": {}, "unfinished": [], "facts": {}, "current": None,
+                      "within": None, "banned": []}
         if self.path.exists():  # a run before this one died on the way
             self.state.update(json.loads(self.path.read_text()))
         self.opened = None
@@ -57,14 +58,14 @@ class Job:
     def has(self, name):
         return name in self.state["rows"]
 
-    def begin(self, name):
-        """What is blamed if this process dies."""
-        self.state["current"] = name
+    def begin(self, name, within=None):
+        """What is blamed if this process dies: the row, or only who runs within it."""
+        self.state.update(current=name, within=within)
         self.save()
 
     def add(self, name, row):
         self.state["rows"][name] = row
-        self.state["current"] = None
+        self.state.update(current=None, within=None)
         self.save()
 
     def fact(self, name, value):
@@ -76,11 +77,27 @@ class Job:
         self.save()
 
     def end(self, status, why=""):
-        self.state.update(status=status, why=why, current=None)
+        self.state.update(status=status, why=why, current=None, within=None)
         self.save()
 
     def save(self):
         write_json(self.path, self.state)
+
+
+PRIVATE = ("current", "within", "banned", "blamed")  # of a part's state: not in the result
+
+
+def blame(state, why):
+    """What a part was at gets the blame; True if there was something, so that a fresh process can go on after it."""
+    name, within = state["current"], state["within"]
+    if not name:
+        return False
+    if within:
+        state["banned"].append([within, name, why])
+    else:
+        state["rows"][name] = {"name": name, "status": "failed", "why": why}
+    state.update(current=None, within=None)
+    return True
 
 
 def ask(command):

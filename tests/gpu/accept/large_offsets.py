@@ -46,8 +46,7 @@ def compute(driver, kernel, row, inputs, strides):
         place(driver, held[3], out, strides[3], out=True)
         driver.copy_out(lse, held[4])
     finally:
-        for address in held:
-            driver.free(address)
+        driver.release(held)
     return out, lse
 
 

@@ -16,8 +16,7 @@ def on_device(driver, text, arrays, tiles, threads, blocks):
         kernel.launch((blocks, 1, 1), (threads, 1, 1), np.array(held, np.uint64).tobytes())
         driver.copy_out(out, held[3])
     finally:
-        for address in held:
-            driver.free(address)
+        driver.release(held)
     return out
 
 
