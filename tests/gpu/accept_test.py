@@ -52,7 +52,7 @@ class Folder(unittest.TestCase):
 
 class WholeRun(Folder):
     def test_every_part(self):
-        status, result, text = accept("--tiny", "--quick", "--peers", "test", out=self.out)
+        status, result, text = accept("--tiny", "--quick", "--seconds", 900, "--peers", "test", out=self.out)
         self.assertEqual(status, 0, text)
         self.assertEqual(schema.check(result), [])
         self.assertTrue(result["sample"])
