@@ -122,9 +122,7 @@ CacheEntry toEntry(const CompiledKernel &kernel, const CacheKey &key) {
     if (!bytes.empty())
       entry.artefacts.emplace_back(name, bytes);
   };
-  // The text of target ptx is its PTX.
-  if (kernel.text.target == Target::CUDA)
-    put(cudaName, kernel.text.text);
+  put(cudaName, kernel.text.text);
   put(ptxName, kernel.ptx);
   put(cubinName, kernel.cubin);
   put(tileName, kernel.text.tileText);
@@ -132,7 +130,7 @@ CacheEntry toEntry(const CompiledKernel &kernel, const CacheKey &key) {
   return entry;
 }
 
-Result<CompiledKernel> kernelFrom(const CacheEntry &entry) {
+Result<CompiledKernel> kernelFrom(CacheEntry entry) {
   const std::string *metadata = entry.find(metadataName);
   if (!metadata)
     return badInput("the entry holds no kernel");
@@ -163,15 +161,17 @@ Result<CompiledKernel> kernelFrom(const CacheEntry &entry) {
   if (!known)
     return known.error();
   text.arch = *known;
-  auto take = [&](const char *name) {
-    const std::string *bytes = entry.find(name);
-    return bytes ? *bytes : std::string();
+  auto take = [&](std::string_view name) {
+    for (auto &[known, bytes] : entry.artefacts)
+      if (known == name)
+        return std::move(bytes);
+    return std::string();
   };
   kernel.ptx = take(ptxName);
   kernel.cubin = take(cubinName);
   kernel.log = take(logName);
   text.tileText = take(tileName);
-  text.text = text.target == Target::CUDA ? take(cudaName) : kernel.ptx;
+  text.text = take(cudaName);
   if (kernel.ptx.empty())
     return badInput("the entry holds no PTX");
   return kernel;

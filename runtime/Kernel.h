@@ -33,9 +33,9 @@ struct Resources {
 
 /// A compiled kernel.
 struct CompiledKernel {
-  KernelText text;
-  std::string ptx;       ///< what the simulator executes and a driver assembles
-  std::string cubin;     ///< machine code; empty where no assembler was found
+  KernelText text;   ///< `text.text` is the CUDA C++ of target cuda, else empty: PTX stands in `ptx` alone
+  std::string ptx;   ///< what the simulator executes and a driver assembles
+  std::string cubin; ///< machine code; empty where no assembler was found
   std::string assembler; ///< what made the cubin: "ptxas 13.0.88", "NVRTC 13.0"; empty with no cubin
   std::optional<Resources> resources; ///< the assembler's report; nothing with no cubin
   std::string log;                    ///< what the assembler said; may be empty
@@ -79,7 +79,7 @@ std::string metadataJson(const CompiledKernel &kernel);
 
 /// A kernel as a cache entry, and back. An entry that does not hold a kernel is an error.
 CacheEntry toEntry(const CompiledKernel &kernel, const CacheKey &key);
-Result<CompiledKernel> kernelFrom(const CacheEntry &entry);
+Result<CompiledKernel> kernelFrom(CacheEntry entry);
 
 } // namespace attune
 

@@ -49,7 +49,7 @@ Result<BuiltKernel> fromCache(const Context::State &context, const AttentionSpec
       why = entry.error().message;
     } else if (!entry->key.starts_with(request.text())) {
       why = fmt::format("{}: it was written for another key", file);
-    } else if (attune::Result<CompiledKernel> kernel = kernelFrom(*entry); !kernel) {
+    } else if (attune::Result<CompiledKernel> kernel = kernelFrom(std::move(*entry)); !kernel) {
       why = fmt::format("{}: {}", file, kernel.error().message);
     } else if (attune::Result<ImageChoice> image = chooseImage(*context.device, *kernel); !image) {
       why = fmt::format("{}: {}", file, image.error().message);

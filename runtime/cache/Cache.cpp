@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <ctime>
+#include <functional>
 #include <thread>
 
 #include <dirent.h>
@@ -93,6 +94,74 @@ Result<std::string_view> takeChecksum(std::string_view &bytes) {
   return check->substr(6);
 }
 
+/// Copies `count` bytes from `offset` on; gives how many there were.
+using ReadAt = std::function<Result<size_t>(size_t offset, char *to, size_t count)>;
+
+ReadAt readerOf(int descriptor) {
+  return [descriptor](size_t offset, char *to, size_t count) -> Result<size_t> {
+    size_t have = 0;
+    while (have < count) {
+      ssize_t got = ::pread(descriptor, to + have, count - have, off_t(offset + have));
+      if (got < 0 && errno == EINTR)
+        continue;
+      if (got < 0)
+        return badInput(fmt::format("cannot read: {}", errorText(errno)));
+      if (got == 0)
+        break;
+      have += size_t(got);
+    }
+    return have;
+  };
+}
+
+/// Memory that is touched for the first time costs more than all else here, so each
+/// part is read to where it stays.
+Result<CacheEntry> readEntry(const ReadAt &readAt, size_t size) {
+  constexpr size_t headerSize = 4096;
+  std::string start(std::min(size, headerSize), '\0');
+  Result<size_t> got = readAt(0, start.data(), start.size());
+  if (!got)
+    return got.error();
+  std::string_view header = std::string_view(start).substr(0, *got);
+  Result<std::string_view> check = takeChecksum(header);
+  if (!check)
+    return check.error();
+  std::string_view list = header;
+  auto parts = takeParts(list);
+  // What does not add up is damaged or cut short, though its list of parts may say something else.
+  Error damaged = badInput("its checksum does not match: it is damaged or cut short");
+  if (!parts)
+    return damaged;
+  size_t offset = size_t(list.data() - start.data()), rest = size - offset;
+  for (const auto &[name, bytes] : *parts) {
+    if (bytes > rest)
+      return damaged;
+    rest -= bytes;
+  }
+  if (rest != 0)
+    return damaged;
+  uint64_t crc = crc64(header.substr(0, header.size() - list.size()));
+  CacheEntry entry;
+  for (size_t i = 0; i < parts->size(); ++i) {
+    auto &[name, bytes] = (*parts)[i];
+    std::string text(bytes, '\0');
+    got = readAt(offset, text.data(), bytes);
+    if (!got)
+      return got.error();
+    if (*got != bytes)
+      return damaged;
+    crc = crc64(text, crc);
+    offset += bytes;
+    if (i == 0)
+      entry.key = std::move(text);
+    else
+      entry.artefacts.emplace_back(std::move(name), std::move(text));
+  }
+  if (*check != fmt::format("{:016x}", crc))
+    return damaged;
+  return entry;
+}
+
 } // namespace
 
 void CacheKey::add(std::string_view name, std::string_view value) {
@@ -132,30 +201,9 @@ std::string serializeEntry(const CacheEntry &entry) {
 }
 
 Result<CacheEntry> parseEntry(std::string_view bytes) {
-  Result<std::string_view> check = takeChecksum(bytes);
-  if (!check)
-    return check.error();
-  if (*check != fmt::format("{:016x}", crc64(bytes)))
-    return badInput("its checksum does not match: it is damaged or cut short");
-
-  // From here on the bytes are as they were written; the checks are for a writer with a bug.
-  CacheEntry entry;
-  auto parts = takeParts(bytes);
-  if (!parts)
-    return parts.error();
-  for (size_t i = 0; i < parts->size(); ++i) {
-    auto &[name, size] = (*parts)[i];
-    if (size > bytes.size())
-      return badInput(fmt::format("part '{}' is longer than the file", name));
-    if (i == 0)
-      entry.key = bytes.substr(0, size);
-    else
-      entry.artefacts.emplace_back(name, bytes.substr(0, size));
-    bytes.remove_prefix(size);
-  }
-  if (!bytes.empty())
-    return badInput("it is longer than its parts");
-  return entry;
+  return readEntry([bytes](size_t offset, char *to,
+                           size_t count) -> Result<size_t> { return bytes.copy(to, count, offset); },
+                   bytes.size());
 }
 
 Result<CacheHead> parseHead(std::string_view bytes) {
@@ -218,19 +266,7 @@ Result<CacheEntry> Cache::read(const std::string &path, bool asUser) const {
     return trusted.error();
   if (status.st_size > maxEntry)
     return badInput(fmt::format("{}: it has {} bytes, which no entry has", path, status.st_size));
-  std::string bytes(size_t(status.st_size), '\0');
-  size_t have = 0;
-  while (have < bytes.size()) {
-    ssize_t got = ::read(file.descriptor, bytes.data() + have, bytes.size() - have);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got < 0)
-      return badInput(fmt::format("{}: cannot read: {}", path, errorText(errno)));
-    if (got == 0)
-      break; // shorter than it was a moment ago: the checksum tells
-    have += size_t(got);
-  }
-  Result<CacheEntry> entry = parseEntry(std::string_view(bytes).substr(0, have));
+  Result<CacheEntry> entry = readEntry(readerOf(file.descriptor), size_t(status.st_size));
   if (!entry)
     return badInput(fmt::format("{}: {}", path, entry.error().message));
   // On a read-only disk this fails, and is not needed.

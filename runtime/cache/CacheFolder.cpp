@@ -211,6 +211,10 @@ Result<CleanUp> collectGarbage(const Cache &cache, const KeepPolicy &keep) {
   Result<std::vector<CacheFile>> files = readFolder(cache, true);
   if (!files)
     return files.error();
+  // No entry can be used in a folder that others can write to: that is the folder's fault.
+  if (!files->empty())
+    if (Status trusted = checkTrust(cache.folder()); !trusted)
+      return trusted.error();
   CleanUp done;
   auto now = std::chrono::system_clock::now();
   bool full = false;

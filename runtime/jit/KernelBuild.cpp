@@ -40,26 +40,28 @@ Result<std::string> assemblerName(std::optional<Tool> tool, const Toolchain &too
   return fmt::format("{} {}", toolName(*tool), *version);
 }
 
-Result<CompiledKernel> assemble(const KernelText &text, std::optional<Tool> tool, const Toolchain &tools,
+Result<CompiledKernel> assemble(KernelText text, std::optional<Tool> tool, const Toolchain &tools,
                                 const Cache &cache, StageTimes *times) {
   CompiledKernel kernel;
-  kernel.text = text;
-  if (!tool) {
-    kernel.ptx = text.text;
+  if (text.target == Target::PTX)
+    kernel.ptx = std::move(text.text);
+  kernel.text = std::move(text);
+  if (!tool)
     return kernel;
-  }
   Result<std::string> name = assemblerName(tool, tools, cache);
   if (!name)
     return name.error();
   StageClock clock;
-  Result<Assembled> made = text.target == Target::CUDA ? compileCuda(tools, text.text, text.name + ".cu",
-                                                                     templateHeaders(), text.arch, text.name)
-                                                       : assemblePtx(tools, text.text, text.arch, text.name);
+  const KernelText &of = kernel.text;
+  Result<Assembled> made = of.target == Target::CUDA ? compileCuda(tools, of.text, of.name + ".cu",
+                                                                   templateHeaders(), of.arch, of.name)
+                                                     : assemblePtx(tools, kernel.ptx, of.arch, of.name);
   if (!made)
     return made.error();
   if (times)
     times->emplace_back(toolName(*tool), clock.lap());
-  kernel.ptx = text.target == Target::CUDA ? std::move(made->ptx) : text.text;
+  if (of.target == Target::CUDA)
+    kernel.ptx = std::move(made->ptx);
   kernel.cubin = std::move(made->cubin);
   kernel.assembler = std::move(*name);
   kernel.resources = made->resources;
@@ -73,7 +75,7 @@ bool takeFound(CacheLookup found, BuiltKernel &built) {
     built.notes.push_back(found.note);
   if (!found.entry)
     return false;
-  Result<CompiledKernel> kernel = kernelFrom(*found.entry);
+  Result<CompiledKernel> kernel = kernelFrom(std::move(*found.entry));
   if (kernel) {
     built.kernel = std::move(*kernel);
     built.fromCache = true;
@@ -145,7 +147,7 @@ Result<BuiltKernel> buildKernel(const AttentionSpec &spec, const CompileOptions 
   if (!text)
     return text.error();
   built.times.emplace_back("generate", clock.lap());
-  Result<CompiledKernel> kernel = assemble(*text, *tool, tools, cache, &built.times);
+  Result<CompiledKernel> kernel = assemble(std::move(*text), *tool, tools, cache, &built.times);
   if (!kernel)
     return kernel.error();
   built.kernel = std::move(*kernel);

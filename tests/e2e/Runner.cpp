@@ -313,7 +313,8 @@ Outcome runCase(const Case &one, const RunOptions &options,
     } else {
       if (!options.dumpDir.empty()) {
         std::string stem = options.dumpDir + "/" + source->text.name + "." + nameOf(target);
-        std::ofstream(stem + (target == Target::PTX ? ".text.ptx" : ".text.cu")) << source->text.text;
+        if (target == Target::CUDA)
+          std::ofstream(stem + ".cu") << source->text.text;
         std::ofstream(stem + ".ptx") << source->ptx;
       }
       built.push_back({std::move(*source), {}});

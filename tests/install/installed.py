@@ -27,7 +27,10 @@ def check(what, good, detail=""):
 
 
 def run(*command, env=None):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=env)
+    try:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=env)
+    except OSError as error:
+        return 127, str(error)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -90,13 +93,14 @@ def main():
         for program in ("load_only", "load_only_sim"):
             status, text = run(folder / program, cache, SPEC, arguments.driver)
             check(f"{program}: launches what is cached", status == 0 and "launched" in text, text)
+            if status != 0:
+                continue
             run("strip", folder / program)
             sizes[program] = (folder / program).stat().st_size
             _, text = run("ldd", folder / program)
             check(f"{program}: needs no LLVM", "LLVM" not in text and "MLIR" not in text and "libc.so" in text, text)
-        print(f"a program that loads cached kernels: {sizes['load_only'] / 1e6:.2f} MB, with the simulated GPU "
-              f"{sizes['load_only_sim'] / 1e6:.2f} MB")
-        check(f"load_only: at most {MOST_BYTES} bytes", sizes["load_only"] <= MOST_BYTES, sizes)
+        print("programs that load cached kernels, bytes:", sizes)
+        check(f"load_only: at most {MOST_BYTES} bytes", sizes.get("load_only", MOST_BYTES + 1) <= MOST_BYTES, sizes)
     print("{passed} passed, {failed} failed, 0 skipped".format(**totals))
     return 1 if totals["failed"] else 0
 

@@ -280,6 +280,18 @@ TEST_CASE("folder: every kind of file is told apart, and nothing else is touched
   CHECK(f.files() == 4); // that, the two that are not the cache's, and the lock that is held
 }
 
+TEST_CASE("folder: one that others can write to is put right by its owner, not emptied") {
+  Folder f;
+  f.put(keyOf("a"));
+  ::chmod(f.cache.folder().c_str(), 0777);
+  CHECK(has(f.cache.lookUp(keyOf("a")).note, "others can write to it"));
+  Result<CleanUp> done = collectGarbage(f.cache, {});
+  REQUIRE(!done);
+  CHECK(has(done.error().message, "chmod go-w"));
+  ::chmod(f.cache.folder().c_str(), 0700);
+  CHECK(f.cache.lookUp(keyOf("a")).entry);
+}
+
 TEST_CASE("folder: by size and age, the least recently used go first") {
   Folder f;
   f.put(keyOf("new"), 1000, 1);

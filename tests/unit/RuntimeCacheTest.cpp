@@ -58,6 +58,28 @@ TEST_CASE("checksums: published vectors") {
   CHECK(crc64("6789", crc64("12345")) == crc64("123456789"));
 }
 
+TEST_CASE("checksums: every length, in one piece or in several") {
+  std::mt19937 random(5);
+  std::string bytes(1000, 0);
+  for (char &byte : bytes)
+    byte = char(random());
+  auto plain = [](std::string_view text) { // bit by bit, as CRCs are defined
+    uint64_t crc = ~uint64_t(0);
+    for (unsigned char byte : text) {
+      crc ^= byte;
+      for (int bit = 0; bit < 8; ++bit)
+        crc = (crc >> 1) ^ ((crc & 1) ? 0xC96C5795D7870F42 : 0);
+    }
+    return ~crc;
+  };
+  for (size_t length = 0; length < bytes.size(); ++length) {
+    std::string_view text = std::string_view(bytes).substr(0, length);
+    REQUIRE(crc64(text) == plain(text));
+    size_t cut = random() % (length + 1);
+    REQUIRE(crc64(text.substr(cut), crc64(text.substr(0, cut))) == plain(text));
+  }
+}
+
 TEST_CASE("cache: what is stored is found again, byte for byte, and only by its owner") {
   Folder f;
   CacheKey key = keyOf("a");
