@@ -6,7 +6,7 @@
 //   ATTUNE_SIMULATED_DRIVER=record   launches are recorded, not run: for the logic of measuring alone
 //   ATTUNE_SIMULATED_CAPABILITY=80   the compute capability it claims (90)
 //   ATTUNE_SIMULATED_LOG=FILE        a line a launch: entry, grid, block, shared bytes, parameter bytes
-//   ATTUNE_SIMULATED_CRASH=N:FILE    the process dies at its Nth launch, unless FILE exists, which it makes first
+//   ATTUNE_SIMULATED_CRASH=N:FILE    the process dies at its Nth launch, unless FILE exists; it makes it
 //   ATTUNE_SIMULATED_FAULT=N:FILE    the same, with a launch failure that later calls keep giving
 // Time is made up, and the same in every run: a launch takes 1 us and, recorded, 10 ns a block or, run, 1 ns
 // an instruction of a warp; a fill takes 1 us a megabyte.

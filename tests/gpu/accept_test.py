@@ -76,6 +76,14 @@ class WholeRun(Folder):
         self.assertIn("absent", parts["benchmark"]["facts"]["peers_absent"])
         self.assertIn("broken numpy: failed in 4 cells", text)
 
+    def test_sweeps(self):
+        status, result, text = accept("--tiny", "--part", "tune", "--part", "large-offsets", out=self.out)
+        self.assertEqual(status, 0, text)
+        sweep = result["parts"]["tune"]["rows"][0]["result"]["sweeps"][0]
+        self.assertEqual(sweep["kind"], "estimate")
+        export = self.folder / result["parts"]["tune"]["facts"]["export"]
+        self.assertEqual(json.loads(export.read_text())["attune_tuning"], 1)
+
     def test_report_of_a_sample(self):
         recorded = {"ATTUNE_SIMULATED_DRIVER": "record", "ATTUNE_SIMULATED_LOG": str(self.folder / "log")}
         results = self.folder / "results"

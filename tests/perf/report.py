@@ -33,6 +33,8 @@ def load(folder, allow_samples):
         except ValueError as error:
             wrong.append(f"{path}: expected JSON, got: {error}")
             continue
+        if "attune_tuning" in result:
+            continue  # the export of a tuning store, which a result names
         broken = schema.check(result)
         if broken:
             wrong += [f"{path}: {line}" for line in broken[:5]]

@@ -4,7 +4,10 @@ faults, or a library that hangs, costs that part alone; rows are on disk as soon
 Exit status: 0 every part that ran passed; 1 something is wrong or did not end well; 2 bad usage; 3 something needed is
 missing; 130 interrupted (what was measured is kept)."""
 import argparse
+import contextlib
 import datetime
+import importlib
+import importlib.util
 import json
 import os
 import re
@@ -14,20 +17,26 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
+
+from . import machine, schema, summary
+from .driver import Driver
+from .errors import BadInput, Missing
+from .job import PRIVATE, Job, ask, blame, write_json
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "perf" / "results"
 
 # name, share of the time in a full and in a quick run, what it does
 PARTS = [
-    ("probes", 0.20, 0.20, "the tensor core's rule and the approximate functions, dumped for the simulator"),
-    ("correctness", 0.15, 0.20, "specs against fp64 and bit for bit against the simulator"),
+    ("probes", 0.18, 0.20, "the tensor core's rule and the approximate functions, dumped for the simulator"),
+    ("correctness", 0.12, 0.20, "specs against fp64 and bit for bit against the simulator"),
     ("large-offsets", 0.04, 0.05, "strides that reach beyond 2^31 elements"),
-    ("benchmark", 0.40, 0.35, "beside every peer that this Python holds"),
-    ("claims", 0.09, 0.08, "FlashAttention's first claims"),
-    ("tune", 0.04, 0.00, "sweeps by `attune tune`, if this attune has it and the run is a full one"),
-    ("sanitizer", 0.08, 0.12, "a few kernels under compute-sanitizer"),
+    ("tune", 0.14, 0.00, "sweeps by `attune tune`, whose winners the benchmark takes; not in a quick run"),
+    ("benchmark", 0.38, 0.35, "beside every peer that this Python holds"),
+    ("claims", 0.07, 0.08, "FlashAttention's first claims"),
+    ("sanitizer", 0.07, 0.12, "a few kernels under compute-sanitizer"),
 ]
 NAMES = [part[0] for part in PARTS]
 FULL_SECONDS, QUICK_SECONDS = 540, 120
@@ -64,7 +73,6 @@ def find_attune(given):
     found = [root / "build" / "release" / "attune"] + sorted(root.glob("build/*/bin/attune"))
     found = [path for path in found if path.is_file()] or ([shutil.which("attune")] if shutil.which("attune") else [])
     if not found:
-        from .errors import Missing
         raise Missing("expected an attune executable (build/release/attune), got none: `./dev release`, or --attune PATH")
     return str(found[0])
 
@@ -79,15 +87,19 @@ def commit_of(given):
 
 def child(part, plan_path):
     """Runs one part; rows are in its file, whatever happens."""
-    from .errors import Missing
-    from .job import Job, blame
     job = Job(json.loads(Path(plan_path).read_text()), part)
 
     def stop(*_):
         raise KeyboardInterrupt
     signal.signal(signal.SIGTERM, stop)
-    import importlib
     module = importlib.import_module("." + part.replace("-", "_"), __package__)
+    status = run_part(module, job)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # threads that still work on what nobody waits for are not waited for
+
+
+def run_part(module, job):
     try:
         module.run(job)
     except KeyboardInterrupt:
@@ -97,7 +109,6 @@ def child(part, plan_path):
         job.end("skipped", str(error))
         return 0
     except Exception as error:  # noqa: BLE001: whatever it is belongs into the result
-        import traceback
         traceback.print_exc()
         why = f"{type(error).__name__}: {error}"[:1500]
         job.state["blamed"] = blame(job.state, why)
@@ -111,9 +122,6 @@ def child(part, plan_path):
 
 class Runner:
     def __init__(self, options):
-        from . import machine
-        from .driver import Driver
-        from .job import ask
         self.options, self.interrupted = options, False
         attune = find_attune(options.attune)
         driver = Driver(options.driver)
@@ -133,6 +141,7 @@ class Runner:
         self.tables = (options.tables or self.out.with_suffix(".tables")).resolve()
         self.plan = {"attune": attune, "work": str(self.work), "quick": options.quick, "tiny": options.tiny, "arch": arch,
                      "driver": options.driver, "only": options.only, "seed": options.seed, "tables": str(self.tables),
+                     "store": str(self.work / "tuning.sqlite"), "export": str(self.out.with_suffix(".tuning.json")),
                      "images": {"ptx": "cubin" if ptxas else "ptx", "cuda": "ptx" if driver.simulated else "cubin"},
                      "rule_of": options.rule_of, "target_of_probes": options.target_of_probes, "peers": options.peers,
                      "machine": self.machine}
@@ -153,14 +162,12 @@ class Runner:
             stamp = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d-%H%M%S")
             path = RESULTS / f"{name}-{stamp}{'-quick' if self.options.quick else ''}.json"
         if self.sample and RESULTS in path.parents:
-            from .errors import BadInput
             raise BadInput(f"expected --out outside {RESULTS}: results of a simulated device are samples, never kept there")
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def collect(self):
         """All that is known now, as the result's JSON."""
-        from .job import PRIVATE
         parts = {}
         for name in NAMES:
             path = self.work / f"{name}.json"
@@ -178,7 +185,6 @@ class Runner:
                 "attune": self.attune, "parts": parts}
 
     def save(self):
-        from .job import write_json
         write_json(self.out, self.collect())
 
     def run(self):
@@ -231,6 +237,13 @@ class Runner:
                            XLA_PYTHON_CLIENT_PREALLOCATE="false")
         process = subprocess.Popen([sys.executable, "-m", "accept", "--child", name, str(plan)], env=environment,
                                    start_new_session=True)
+        try:
+            return self.wait_for(process)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # compilers and the like that it left behind
+
+    def wait_for(self, process):
         asked = False
         while True:
             try:
@@ -240,15 +253,13 @@ class Runner:
                 process.terminate()
             except subprocess.TimeoutExpired:
                 if asked:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-                    return -9
+                    process.kill()
+                    return process.wait()
                 asked = True
                 process.terminate()
 
     def can_go_on(self, name, status):
         """After a part's process died: whether what it died in is known, so that a fresh one can do the rest."""
-        from .job import blame, write_json
         path = self.work / f"{name}.json"
         if not path.exists():
             return False
@@ -262,14 +273,10 @@ class Runner:
 
 def main():
     options = arguments()
-    try:
-        import numpy  # noqa: F401
-    except ImportError as error:
-        print(f"accept: error: expected a Python with numpy, got {sys.executable}: {error}; set ATTUNE_PYTHON",
+    if not importlib.util.find_spec("numpy"):
+        print(f"accept: error: expected a Python with numpy, got {sys.executable}, which has none: set ATTUNE_PYTHON",
               file=sys.stderr)
         return 3
-    from . import summary
-    from .errors import BadInput, Missing
     try:
         if options.child:
             return child(*options.child)
@@ -286,7 +293,6 @@ def main():
             runner.interrupted = True
             runner.save()
             result = runner.collect()
-        from . import schema
         wrong = schema.check(result)
         print(summary.text(result))
         print(f"result: {runner.out}")

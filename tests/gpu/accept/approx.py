@@ -1,11 +1,11 @@
 """The device's approximate functions, asked for every argument that matters and written for the simulator."""
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from . import tables
+from .job import workers
 from .tables import Copy
 from .tensorcore import version_for
 
@@ -203,7 +203,7 @@ def run(job, capability):
     if job.tiny:
         listed = [(o, octaves if octaves == "half" else octaves[:3] + octaves[-1:], laws) for o, octaves, laws in FUNCTIONS[:4]]
     prober, size = Prober(job, capability), 0
-    with ThreadPoolExecutor() as pool:
+    with workers() as pool:
         for opcode, octaves, laws in listed:
             name = f"dump {opcode}"
             if not job.wanted(name):

@@ -2,11 +2,11 @@
 import json
 import os
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from . import arrays, cases, kernels
+from .job import workers
 
 UNWRITTEN = 0xCD  # what outputs are filled with; a whole 16-bit element of it is a number that no result has
 
@@ -137,7 +137,7 @@ def run(job):
     for row in rows:
         for target in cases.TARGETS:
             compiler.ask(row, target)
-    with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2)) as pool:
+    with workers(max(1, (os.cpu_count() or 2) // 2)) as pool:
         work = []
         for n, row in enumerate(rows):
             inputs = inputs_of(row)

@@ -1,9 +1,11 @@
 """One part's run: what it may use, how long it may take, and its rows, which are on disk as soon as they are known."""
+import contextlib
 import json
 import os
 import re
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .driver import Driver
@@ -17,6 +19,18 @@ def write_json(path, value):
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
     os.replace(fresh, path)
+
+
+@contextlib.contextmanager
+def workers(count=None):
+    """Threads that are not waited for when something goes wrong, or Ctrl-C is pressed: what is known is saved instead."""
+    pool = ThreadPoolExecutor(count or os.cpu_count())
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 class Job:
@@ -41,7 +55,8 @@ class Job:
         return self.opened
 
     def compiler(self):
-        return Compiler(self.attune, self.arch, self.work, self.plan["images"])
+        store = self.plan["store"]
+        return Compiler(self.attune, self.arch, self.work, self.plan["images"], store if os.path.exists(store) else None)
 
     def environment(self):
         """For commands on the simulated GPU: with this device's own tables, if the probes made some."""

@@ -64,9 +64,10 @@ class Launchable:
 class Compiler:
     """Runs `attune compile` for many specs at once, in the folder `work`."""
 
-    def __init__(self, attune, arch, work, images, workers=None):
-        """`images`: of each target, cubin, or ptx where the driver assembles."""
+    def __init__(self, attune, arch, work, images, store=None, workers=None):
+        """`images`: of each target, cubin, or ptx where the driver assembles. `store`: what sweeps found."""
         self.attune, self.arch, self.images = str(attune), arch, images
+        self.tuned = ["--store", store] if store else []
         self.work = Path(work) / "kernels"
         self.work.mkdir(parents=True, exist_ok=True)
         self.pool = ThreadPoolExecutor(workers or os.cpu_count())
@@ -95,7 +96,7 @@ class Compiler:
         image = self.images[target]
         path = self.work / f"{os.getpid()}-{number}.{image}"
         command = [self.attune, "compile", *spec_flags(spec), "--arch", self.arch, "--target", target, "--shape", shape,
-                   "--emit", image, "-o", str(path), "--json", "--cache-dir", str(self.work / "cache")]
+                   "--emit", image, "-o", str(path), "--json", "--cache-dir", str(self.work / "cache"), *self.tuned]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()[-2000:]

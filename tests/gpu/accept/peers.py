@@ -50,8 +50,8 @@ def flex(side, cell, q, k, v):
     import torch
     from torch.nn.attention import flex_attention as fa
     is_causal = causal(cell)
-    if cell["spec"]["dtype"] != "bf16" or group_of(cell) > 1:
-        raise Refused("asked for bf16 without grouped heads only: it compiles for seconds a cell")
+    if cell["spec"]["dtype"] != "bf16" or group_of(cell) > 1 or cell["length_q"] not in (2048, 16384):
+        raise Refused("asked for bf16, lengths 2048 and 16384, without grouped heads only: it compiles for seconds a cell")
     for name in ("recompile_limit", "cache_size_limit"):
         if hasattr(torch._dynamo.config, name):
             setattr(torch._dynamo.config, name, 256)

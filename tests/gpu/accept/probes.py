@@ -1,8 +1,11 @@
 """What only hardware can tell: the rule by which the tensor core sums, and the approximate functions."""
+from concurrent.futures import as_completed
+
 import numpy as np
 
 from . import approx
 from . import tensorcore as tc
+from .job import workers
 
 
 def on_device(driver, text, arrays, tiles, threads, blocks):
@@ -127,28 +130,33 @@ def run(job):
     ruled = job.plan["rule_of"] or capability
     target = f"sm_{capability}"
     rng = np.random.default_rng(job.plan["seed"])
-    tiles = 64 if job.tiny else 512 if job.quick else 4096
-    listed = tc.MMA + (tc.WGMMA if capability == 90 and not driver.simulated else [])
-    for row in listed:
-        name, _, _, k, element, accumulator, least = row
-        if capability < least or not job.wanted(name):
-            continue
-        if job.late():
-            job.unfinished([name])
-            continue
-        if job.has(name):
-            continue
-        job.begin(name)
-        if element == "s8":
-            a, b, c, _ = tc.integer_vectors(rng, tiles, k)
-            job.add(name, judge_integers(row, ask(driver, row, a, b, c, target), a, b, c))
-            continue
-        rows = 64 if name.startswith("wgmma") else 16
-        a, b, c, families = tc.vectors(rng, max(tiles * 16 // rows, 16), rows, k, element, accumulator)
-        job.add(name, judge(row, ask(driver, row, a, b, c, target), a, b, c, families, ruled))
-        special = f"{name}, special values"
-        job.begin(special)
-        job.add(special, special_values(driver, row, target))
+    tiles = 64 if job.tiny else 512 if job.quick else 2048
+    listed = [row for row in tc.MMA + (tc.WGMMA if capability == 90 and not driver.simulated else [])
+              if capability >= row[-1] and job.wanted(row[0])]
+    # The device answers in a moment; fitting rules to its answers takes seconds a kind, on every core at once.
+    with workers() as pool:
+        judged = {}
+        for row in listed:
+            name, _, _, k, element, accumulator, _ = row
+            if job.late():
+                job.unfinished([name])
+            if job.late() or job.has(name):
+                continue
+            job.begin(name)
+            if element == "s8":
+                a, b, c, _ = tc.integer_vectors(rng, tiles, k)
+                judged[pool.submit(judge_integers, row, ask(driver, row, a, b, c, target), a, b, c)] = name
+                continue
+            rows = 64 if name.startswith("wgmma") else 16
+            a, b, c, families = tc.vectors(rng, max(tiles * 16 // rows, 16), rows, k, element, accumulator)
+            got = ask(driver, row, a, b, c, target)
+            judged[pool.submit(judge, row, got, a, b, c, families, ruled)] = name
+            special = f"{name}, special values"
+            if not job.has(special):
+                job.begin(special)
+                job.add(special, special_values(driver, row, target))
+        for verdict in as_completed(judged):
+            job.add(judged[verdict], verdict.result())
     if capability == 90 and driver.simulated:
         job.fact("wgmma", "not run: the simulator has no wgmma")
     approx.run(job, capability)
