@@ -152,7 +152,12 @@ TEST_CASE("asynchronous copies: missing wait, missing commit, missing barrier, o
 TEST_CASE("uninitialised data: shared, global, registers") {
   expectFault("ld.shared.u32 %r8, [%r3]; st.global.u32 [%q4], %r8;", Kind::Uninitialised,
               {"never written", "s + "});
-  expectFault("st.shared.u16 [%r3], %h0;", Kind::Uninitialised, {"register"});
+  expectFault("st.global.u16 [%q4], %h0;", Kind::Uninitialised, {"register"});
+  // In shared memory it does harm where it is read.
+  expectClean("st.shared.u16 [%r3], %h0;");
+  expectFault("st.shared.u16 [%r3], %h0; ld.shared.u16 %h1, [%r3];", Kind::Uninitialised, {"never written"});
+  expectClean("st.shared.u32 [%r3], %r9; st.shared.u32 [%r3], %r0; ld.shared.u32 %r8, [%r3]; st.global.u32 "
+              "[%q4], %r8;");
   expectFault("ld.global.u32 %r8, [%q4]; st.global.u32 [%q4], %r8;", Kind::Uninitialised, {"'out'"});
   expectFault("setp.lt.u32 %p0, %r0, 3; @%p0 mov.u32 %r8, 1; st.global.u32 [%q4], %r8;", Kind::Uninitialised,
               {"never written"});

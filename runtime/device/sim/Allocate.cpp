@@ -304,6 +304,7 @@ void Allocator::track() {
     bool memory = inst.cls == Class::Memory || inst.cls == Class::MatrixLoad || inst.cls == Class::AsyncCopy;
     t.matters =
         memory || inst.cls == Class::Control || inst.cls == Class::Barrier || inst.cls == Class::Matrix;
+    bool storesToShared = inst.cls == Class::Memory && !inst.atomic && Space(inst.aux) == Space::Shared;
     for (uint32_t f = firstFixup[i]; f < firstFixup[i + 1]; ++f) {
       const Fixup &x = d.fixups[f];
       if (x.kind != Fixup::Register)
@@ -311,7 +312,7 @@ void Allocator::track() {
       bool pred = isPredicate(x.index), data = memory && x.field == Field::List;
       if (x.def) {
         t.defs.push_back({offset[x.index], pred});
-      } else if (data && d.maybeLocal[i]) {
+      } else if (data && (d.maybeLocal[i] || storesToShared)) {
         t.store = true;
         t.data.push_back({offset[x.index], pred});
       } else {

@@ -175,7 +175,7 @@ void execTrap(Warp &w, const Inst &i) {
 }
 
 void execClock(Warp &w, const Inst &i) {
-  uint64_t t = w.executed;
+  uint64_t t = std::min(w.executed, w.clockStop);
   for (int l = 0; l < 32; ++l) {
     if (!(w.mask >> l & 1))
       continue;
@@ -227,14 +227,24 @@ void execTracked(Warp &w, const Inst &i) {
   for (int l = 0; l < 32; ++l) {
     if (!((stored & lanes) >> l & 1))
       continue;
-    uint64_t a = address[l] >= kLocalWindow && address[l] - kLocalWindow < kWindowBytes
-                     ? address[l] - kLocalWindow
-                     : address[l];
-    if (a < localBytes && a + bytes <= localBytes) {
-      for (uint64_t b = 0; b < bytes; ++b) {
-        uint64_t bit = uint64_t(l) * localBytes + a + b;
-        w.localInit[bit >> 3] &= uint8_t(~(1u << (bit & 7)));
-      }
+    // Shared and local memory hold it as undefined: reading it is what would do harm.
+    Space space = Space(i.aux);
+    auto within = [&](Space own, uint64_t window) {
+      return space == own || (space == Space::Generic && address[l] - window < kWindowBytes);
+    };
+    uint64_t base =
+        space == Space::Generic ? within(Space::Shared, kSharedWindow) ? kSharedWindow : kLocalWindow : 0;
+    uint64_t a = address[l] - base;
+    auto forget = [](uint8_t *init, uint64_t from, uint64_t n) {
+      for (uint64_t bit = from; bit < from + n; ++bit)
+        init[bit >> 3] &= uint8_t(~(1u << (bit & 7)));
+    };
+    if (within(Space::Shared, kSharedWindow)) {
+      if (a >= kSharedBase && a + bytes <= uint64_t(kSharedBase) + w.cta->sharedBytes)
+        forget(w.cta->sharedInit, a - kSharedBase, bytes);
+    } else if (within(Space::Local, kLocalWindow)) {
+      if (a < localBytes && a + bytes <= localBytes)
+        forget(w.localInit, uint64_t(l) * localBytes + a, bytes);
     } else if (w.worker->launch->checks && !reportedBefore(w, i, FindingKind::Uninitialised)) {
       report(w, i, FindingKind::Uninitialised, uint32_t(l), address[l],
              "stores a register that was never written on the way here");
@@ -440,7 +450,7 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
     w.state = WarpState::Ready;
     w.executed = w.switchedAt = 0;
     w.nextProbe = 1 << 14;
-    w.idleAt = ~0ull;
+    w.idleAt = w.clockStop = ~0ull;
     w.fragments.clear();
     std::fill(w.clocks.begin(), w.clocks.end(), 0);
     w.clocks[w.index] = 1;
@@ -475,6 +485,7 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
 /// all its registers as they were and nothing changed in memory: then only others can end its loop.
 static void probe(Warp &w) {
   constexpr int most = 4096;
+  constexpr uint64_t kLongWait = 2'000'000; // instructions, which is what the clocks count
   if (w.executed < w.nextProbe || w.state != WarpState::Ready)
     return;
   w.nextProbe = w.executed * 2;
@@ -488,20 +499,29 @@ static void probe(Warp &w) {
   size_t bytes = w.program->fileBytes, predicates = w.program->predicates;
   std::vector<std::byte> registers(w.regs, w.regs + bytes);
   std::vector<uint32_t> preds(w.preds, w.preds + predicates);
-  uint32_t pc = w.pc, active = w.active;
+  uint32_t pc = w.pc, active = w.active, rounds = 0;
   size_t fragments = w.fragments.size();
   uint64_t changes = w.worker->changes;
+  // A wait that looks at the clock as well is one without an end when it has lasted so long.
+  w.clockStop = w.executed > kLongWait ? w.executed : ~0ull;
   for (int step = 0; step < most && w.worker->changes == changes; ++step) {
     runWarp(w, 1);
     if (w.state != WarpState::Ready || w.cta->aborted)
-      return;
-    if (w.pc == pc && w.active == active && w.fragments.size() == fragments &&
-        std::equal(preds.begin(), preds.end(), w.preds) &&
+      break;
+    if (w.pc != pc || w.active != active || w.fragments.size() != fragments)
+      continue;
+    if (std::equal(preds.begin(), preds.end(), w.preds) &&
         std::memcmp(registers.data(), w.regs, bytes) == 0) {
       w.idleAt = w.worker->changes;
-      return;
+      break;
+    }
+    ++rounds;
+    if ((rounds & (rounds - 1)) == 0) { // the first rounds may differ from those that follow
+      preds.assign(w.preds, w.preds + predicates);
+      registers.assign(w.regs, w.regs + bytes);
     }
   }
+  w.clockStop = ~0ull;
 }
 
 bool Cta::idle() const {

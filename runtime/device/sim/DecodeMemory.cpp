@@ -161,6 +161,7 @@ void Decoder::loadStore(bool store) {
   program.code[at].count = uint8_t(count);
   program.code[at].width = uint8_t(width);
   program.code[at].order = order;
+  program.code[at].aux = uint16_t(space); // for execTracked
   program.ordering |= order != 0;
   program.communicates |= !store && order && (space == Space::Global || space == Space::Generic);
   program.code[at].target = at; // its place among the allocation hints

@@ -269,9 +269,10 @@ struct Warp {
   uint32_t barrier = 0;
   const Inst *barrierInst = nullptr;
   uint64_t executed = 0;
-  uint64_t nextProbe = 0;  ///< `executed` at which to look whether it goes in circles
-  uint64_t idleAt = ~0ull; ///< Worker::changes when it went in circles
-  uint64_t switchedAt = 0; ///< `executed` when a fragment last gave way to another, or there were none
+  uint64_t nextProbe = 0;     ///< `executed` at which to look whether it goes in circles
+  uint64_t clockStop = ~0ull; ///< the clocks do not go beyond
+  uint64_t idleAt = ~0ull;    ///< Worker::changes when it went in circles
+  uint64_t switchedAt = 0;    ///< `executed` when a fragment last gave way to another, or there were none
   std::vector<Fragment> fragments; ///< the others
   std::vector<uint32_t> clocks;    ///< vector clock over the warps of the block
   WarpOrder order;

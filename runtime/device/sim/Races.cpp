@@ -136,6 +136,20 @@ public:
       below = 1; // segments of other blocks are among them
   }
 
+  /// True, and done, if nothing touched these words before that matters.
+  bool first(WordShadow *c, uint32_t n, uint32_t lane) {
+    for (uint32_t k = 0; k < n; ++k)
+      if (!past(c[k].write) || !past(c[k].read) || (write && !past(c[k].read2)))
+        return false;
+    Mark mine{segment, info | lane};
+    for (uint32_t k = 0; k < n; ++k) {
+      (write ? c[k].write : c[k].read) = mine;
+      (write ? c[k].read : c[k].read2) = {};
+      c[k].read2 = {};
+    }
+    return true;
+  }
+
   /// `n` bytes at `at`, all in the word of `c`.
   void word(WordShadow &c, uint32_t lane, uint64_t at, uint32_t n) {
     bool split = c.write.lane() == kSplit && !past(c.write);
@@ -367,6 +381,8 @@ void raceGlobal(Warp &w, const Inst &i, const Allocation &in, const uint64_t *ad
     uint64_t bits = ((1ull << words) - 1) << (word % 64);
     page->touched[word / 64] |= bits;
     page->plainWritten[word / 64] |= plainWrite ? bits : 0;
+    if (bytes >= 4 && toucher.first(&page->words[word], words, lane))
+      continue;
     for (uint32_t k = 0; k < words; ++k)
       toucher.word(page->words[word + k], lane, at + 4 * k, step);
   }
