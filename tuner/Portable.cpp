@@ -51,6 +51,7 @@ struct Steps {
   double masked = 0;     ///< of these, those that a row's first or last key crosses
   double longest = 0;    ///< of one query block
   double keptScores = 0; ///< scores of one head that the mask keeps
+  double keys = 0;       ///< that any row keeps
 };
 
 Steps countSteps(const AttentionSpec &spec, const ProblemShape &shape, int blockQ, int blockKv) {
@@ -59,6 +60,7 @@ Steps countSteps(const AttentionSpec &spec, const ProblemShape &shape, int block
   int64_t blocks = (shape.lengthQ + blockQ - 1) / blockQ;
   int64_t sampled = std::min(blocks, mostBlocks);
   Steps steps;
+  int64_t firstKey = shape.lengthKv, endKey = 0;
   for (int64_t i = 0; i < sampled; ++i) {
     int64_t block = sampled == blocks ? i : i * (blocks - 1) / (sampled - 1);
     int64_t firstRow = block * blockQ, lastRow = std::min(firstRow + blockQ, shape.lengthQ) - 1;
@@ -68,6 +70,8 @@ Steps countSteps(const AttentionSpec &spec, const ProblemShape &shape, int block
     int64_t begin = std::max<int64_t>(first.begin, 0), end = std::min(last.end, shape.lengthKv);
     if (begin >= end)
       continue;
+    firstKey = std::min(firstKey, begin);
+    endKey = std::max(endKey, end);
     int64_t firstBlock = begin / blockKv, endBlock = (end + blockKv - 1) / blockKv;
     int64_t wholeBegin = (std::max<int64_t>(last.begin, 0) + blockKv - 1) / blockKv;
     int64_t wholeEnd = std::max(std::min(first.end, shape.lengthKv), int64_t(0)) / blockKv;
@@ -80,6 +84,7 @@ Steps countSteps(const AttentionSpec &spec, const ProblemShape &shape, int block
     double keptLast = double(std::max<int64_t>(last.end - last.begin, 0));
     steps.keptScores += (keptFirst + keptLast) / 2 * double(lastRow - firstRow + 1);
   }
+  steps.keys = double(std::max<int64_t>(endKey - firstKey, 0));
   double scale = double(blocks) / double(sampled);
   steps.all *= scale;
   steps.masked *= scale;
@@ -134,7 +139,7 @@ Work workOf(const AttentionSpec &spec, const Arch &arch, const ProblemShape &sha
   work.globalBytes = work.steps * blockKv * (qk + v) * 2 + blocks * blockQ * (qk + v) * 2;
   work.uniqueBytes =
       2 * double(shape.batch) * (qk + v) *
-      (double(shape.headsQ) * double(shape.lengthQ) + double(shape.headsKv) * double(shape.lengthKv));
+      (double(shape.headsQ) * double(shape.lengthQ) + double(shape.headsKv) * perHead.keys);
   return work;
 }
 

@@ -224,6 +224,8 @@ TEST_CASE("work follows the problem") {
   window.mask = {MaskTerm{256, 0, MaskAlign::TopLeft}};
   Work narrow = workOf(window, shape, candidate);
   CHECK(narrow.steps < 2 * 8 * 32 * 8);
+  // Only keys that some row keeps have to come from memory.
+  CHECK(workOf(window, {1, 1, 1, 1, 100000}, candidate).uniqueBytes == 2.0 * 128 * (1 + 1));
   // Rows that keep nothing cost no steps.
   AttentionSpec late = full;
   late.mask = {MaskTerm{std::nullopt, 0, MaskAlign::BottomRight}};
