@@ -104,6 +104,18 @@ TEST_CASE("what is wrong is said with its place, all at once") {
   CHECK(!has(all, "f.ptx:9"));
 }
 
+TEST_CASE("a kernel that lacks something does not keep the others from running") {
+  std::string good = ".visible .entry good() { ret; }\n",
+              bad = ".visible .entry bad() {\nwgmma.fence.sync.aligned;\nret;\n}\n";
+  auto m = parse(".version 8.0\n.target sm_90a\n.address_size 64\n" + good + bad, "f.ptx");
+  REQUIRE(m->entries().size() == 2);
+  sim::GlobalMemory memory;
+  CHECK(sim::launch(*m, memory, {.entry = "good"}));
+  auto refused = sim::launch(*m, memory, {.entry = "bad"});
+  REQUIRE(!refused);
+  CHECK(has(refused.error().message, "f.ptx:6:1: error: unsupported instruction 'wgmma.fence.sync.aligned'"));
+}
+
 TEST_CASE("findings name the source line of .loc") {
   auto m = parse(".version 8.0\n.target sm_80\n.address_size 64\n.file 1 \"attention.tile.mlir\"\n.visible "
                  ".entry k()\n{\n.reg .b64 %q<2>;\n.loc 1 77 3\n"

@@ -109,6 +109,7 @@ constexpr uint32_t kSharedBase = 1024;
 /// A kernel, ready to run.
 struct Program {
   EntryInfo info;
+  std::string error; ///< what keeps this kernel from running; empty: nothing
   std::vector<Inst> code;
   std::vector<uint32_t> lists;
   std::vector<Tracked> tracked;

@@ -68,18 +68,29 @@ Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::str
   impl->ast.fileName = std::string(fileName);
   Diagnostics diagnostics{std::string(fileName)};
   parse(impl->ast, diagnostics);
-  if (diagnostics.empty())
-    for (Function &f : impl->ast.functions) {
-      if (!f.isEntry)
-        continue;
-      inlineCalls(impl->ast, f, diagnostics);
-      auto program = std::make_unique<Program>();
-      Decoder(impl->ast, f, *program, diagnostics).run();
-      impl->infos.push_back(program->info);
-      impl->programs.push_back(std::move(program));
-    }
   if (!diagnostics.empty())
     return badInput(diagnostics.text());
+  // What one kernel lacks does not keep the others of its file from running.
+  std::string all;
+  size_t broken = 0;
+  for (Function &f : impl->ast.functions) {
+    if (!f.isEntry)
+      continue;
+    Diagnostics own{std::string(fileName)};
+    inlineCalls(impl->ast, f, own);
+    auto program = std::make_unique<Program>();
+    Decoder(impl->ast, f, *program, own).run();
+    program->error = own.text();
+    if (!own.empty()) {
+      ++broken;
+      if (all.size() < 20000)
+        all += (all.empty() ? "" : "\n") + own.text();
+    }
+    impl->infos.push_back(program->info);
+    impl->programs.push_back(std::move(program));
+  }
+  if (broken && broken == impl->programs.size())
+    return badInput(all);
   return std::make_shared<const Module>(std::move(impl));
 }
 
@@ -208,6 +219,8 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
     return entry.error();
   launch.program = launch.module->programs[size_t(*entry - launch.module->infos.data())].get();
   const EntryInfo &info = launch.program->info;
+  if (!launch.program->error.empty())
+    return badInput(launch.program->error);
   if (Status ok = checkConfig(*launch.module, info, config); !ok)
     return ok.error();
   if (Status ok = instantiate(launch); !ok)
