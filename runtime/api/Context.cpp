@@ -20,6 +20,21 @@ Error emptyHandle(const char *what) {
   return {ErrorCode::EmptyHandle, fmt::format("expected a {}, got one that was moved from", what)};
 }
 
+/// Values that no enumerator names, as a cast from a number gives them.
+Status checkEnumerators(const Spec &spec) {
+  std::string wrong;
+  auto check = [&](const char *name, auto value, auto last) {
+    if (int(value) < 0 || value > last)
+      wrong += fmt::format("{}error: expected an enumerator of {}, got {}", wrong.empty() ? "" : "\n", name,
+                           int(value));
+  };
+  check("DType", spec.dtype, DType::BF16);
+  check("Layout", spec.layout, Layout::BHSD);
+  for (const MaskTerm &term : spec.mask)
+    check("MaskAlign", term.align, MaskAlign::BottomRight);
+  return wrong.empty() ? Status(std::monostate()) : Error{ErrorCode::InvalidSpec, wrong};
+}
+
 DeviceOptions deviceOptions(const ContextOptions &options) {
   DeviceOptions device;
   device.which = options.device;
@@ -178,7 +193,9 @@ Result<Context> Context::open(const ContextOptions &options) {
   auto state = std::make_shared<State>();
   if (options.policy != Policy::CompileIfMissing && options.policy != Policy::CacheOnly &&
       options.policy != Policy::Recompile)
-    return Error{ErrorCode::InvalidOptions, "expected a policy of enum Policy"};
+    return Error{ErrorCode::InvalidOptions, "expected an enumerator of Policy"};
+  if (options.target && *options.target != Target::PTX && *options.target != Target::CUDA)
+    return Error{ErrorCode::InvalidOptions, "expected an enumerator of Target"};
   attune::Result<std::unique_ptr<Device>> device =
       openDevice(deviceOptions(options), options.simulator ? options.simulator->open : nullptr);
   if (!device)
@@ -206,6 +223,8 @@ const std::string &Context::cacheFolder() const {
 Result<Plan> Context::plan(const Spec &publicSpec, const Shape &publicShape) const {
   if (!state)
     return emptyHandle("context");
+  if (Status valid = checkEnumerators(publicSpec); !valid)
+    return valid.error();
   AttentionSpec spec = toInside(publicSpec);
   ProblemShape shape = toInside(publicShape);
   if (attune::Status valid = validateShape(shape); !valid)

@@ -38,6 +38,11 @@ Status checkAddresses(const AttentionSpec &spec, const Arguments &arguments) {
       return Error{ErrorCode::Misaligned, fmt::format("expected {} at a multiple of {} bytes, got {}",
                                                       array.name, array.alignment, array.data)};
   }
+  // Blocks still read K and V when others write O. (O over Q is right where their strides agree.)
+  for (const Address &input : {arrays[1], arrays[2]})
+    if (input.data == arguments.o.data)
+      return Error{ErrorCode::InvalidArgument,
+                   fmt::format("expected o apart from {}, got {} for both", input.name, input.data)};
   if (!spec.lse && arguments.lse.data)
     return Error{ErrorCode::InvalidArgument,
                  fmt::format("expected no array for lse, since kernel '{}' computes "

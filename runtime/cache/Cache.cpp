@@ -104,6 +104,8 @@ ReadAt readerOf(int descriptor) {
       ssize_t got = ::pread(descriptor, to + have, count - have, off_t(offset + have));
       if (got < 0 && errno == EINTR)
         continue;
+      if (got < 0 && errno == ESTALE) // replaced on the server of a network file system: to be opened again
+        return missing(fmt::format("cannot read: {}", errorText(errno)));
       if (got < 0)
         return badInput(fmt::format("cannot read: {}", errorText(errno)));
       if (got == 0)
@@ -268,7 +270,7 @@ Result<CacheEntry> Cache::read(const std::string &path, bool asUser) const {
     return badInput(fmt::format("{}: it has {} bytes, which no entry has", path, status.st_size));
   Result<CacheEntry> entry = readEntry(readerOf(file.descriptor), size_t(status.st_size));
   if (!entry)
-    return badInput(fmt::format("{}: {}", path, entry.error().message));
+    return Error{entry.error().kind, fmt::format("{}: {}", path, entry.error().message)};
   // On a read-only disk this fails, and is not needed.
   if (asUser && ::time(nullptr) - status.st_mtime > usedResolution)
     (void)::futimens(file.descriptor, nullptr);

@@ -198,7 +198,10 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   wrong.arch = "sm_10";
   expect(v1::Context::open(wrong), ErrorCode::InvalidOptions, "got 'sm_10'");
   wrong.policy = v1::Policy(17);
-  expect(v1::Context::open(wrong), ErrorCode::InvalidOptions, "policy");
+  expect(v1::Context::open(wrong), ErrorCode::InvalidOptions, "an enumerator of Policy");
+  wrong.policy = v1::Policy::CacheOnly;
+  wrong.target = v1::Target(2);
+  expect(v1::Context::open(wrong), ErrorCode::InvalidOptions, "an enumerator of Target");
   wrong = s.options;
   wrong.device = "cuda";
   wrong.cudaDriver = "libno-such-driver.so";
@@ -224,6 +227,11 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   spec.scale = {};
   spec.mask = {{.left = -3, .right = 0}};
   expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "-3");
+  spec = s.spec;
+  spec.dtype = v1::DType(7);
+  spec.mask = {{.left = 1, .align = v1::MaskAlign(-1)}};
+  expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "an enumerator of DType, got 7");
+  expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "an enumerator of MaskAlign, got -1");
   v1::Shape shape = s.shape;
   shape.headsQ = 3;
   shape.lengthKv = int64_t(1) << 40;
@@ -250,8 +258,8 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   v1::Result<v1::Plan> faulty = sim.plan(spec, s.shape);
   fakeCompiler.faulty = false;
   REQUIRE(faulty);
-  v1::Buffer buffer = *sim.allocate(1 << 20, "everything");
-  expect(faulty->launch(nullptr, faulty->dense(buffer.data(), buffer.data(), buffer.data(), buffer.data())),
+  v1::Buffer buffer = *sim.allocate(1 << 20, "everything"), output = *sim.allocate(1 << 20);
+  expect(faulty->launch(nullptr, faulty->dense(buffer.data(), buffer.data(), buffer.data(), output.data())),
          ErrorCode::KernelFault, "from: copy rows");
   expect(sim.copyIn(buffer.data(), nullptr, 4), ErrorCode::NullPointer, "null");
   expect(sim.copyOut(nullptr, buffer.data(), 4), ErrorCode::NullPointer, "null");
@@ -274,6 +282,9 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   bad = good;
   bad.lse.data = at(0x5002);
   expect(plan.launch(nullptr, bad), ErrorCode::Misaligned, "lse at a multiple of 4 bytes");
+  bad = good;
+  bad.o.data = at(0x3000);
+  expect(plan.launch(nullptr, bad), ErrorCode::InvalidArgument, "o apart from v, got 0x3000 for both");
   bad = good;
   bad.q.strides.row += 1;
   bad.o.strides.head = -8;

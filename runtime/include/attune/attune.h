@@ -49,7 +49,7 @@ enum class ErrorCode {
   InvalidSpec,     ///< a spec that no kernel can have
   InvalidShape,    ///< a shape that no launch can have
   InvalidStrides,  ///< strides that the kernels do not take
-  InvalidArgument, ///< anything else in a call: sizes, an LSE array where the spec has none
+  InvalidArgument, ///< anything else in a call: O where K or V is, an LSE array where the spec has none
   NullPointer,     ///< an array is not there
   Misaligned,      ///< an array does not begin at a multiple of 16 bytes (LSE: 4)
   EmptyHandle,     ///< a Context, Plan or Buffer that was moved from
