@@ -9,6 +9,7 @@
 #include "tests/unit/RuntimeFakeCuda.h"
 
 #include <chrono>
+#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -232,6 +233,35 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   spec.mask = {{.left = 1, .align = v1::MaskAlign(-1)}};
   expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "an enumerator of DType, got 7");
   expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "an enumerator of MaskAlign, got -1");
+  auto odd = [&](auto change) {
+    v1::Spec strange = s.spec;
+    change(strange);
+    v1::Result<v1::Plan> refused = sim.plan(strange, s.shape);
+    REQUIRE(!refused);
+    CAPTURE(refused.error().message);
+    CHECK(
+        (refused.error().code == ErrorCode::InvalidSpec || refused.error().code == ErrorCode::CompileFailed));
+    CHECK(!refused.error().message.empty());
+  };
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  for (int dim : {0, -8, 7, 264, INT_MIN, INT_MAX})
+    odd([&](v1::Spec &strange) { strange.headDimQk = dim; });
+  for (double number : {infinity, -infinity, std::numeric_limits<double>::quiet_NaN()}) {
+    odd([&](v1::Spec &strange) { strange.scale = number; });
+    odd([&](v1::Spec &strange) { strange.softcap = number; });
+  }
+  for (double number : {0.0, -1.0, 1e300})
+    odd([&](v1::Spec &strange) { strange.softcap = number; });
+  for (int64_t bound : {INT64_MIN, INT64_MAX, int64_t(-1), int64_t(1) << 30})
+    odd([&](v1::Spec &strange) { strange.mask = {{.left = bound, .right = bound}}; });
+  odd([](v1::Spec &strange) { strange.mask.resize(1000, {.left = 5}); });
+  for (const char *name : {"", "1a", "a b", "\n", "\xff"})
+    odd([&](v1::Spec &strange) { strange.name = name; });
+  odd([](v1::Spec &strange) { strange.name.assign(1000000, 'a'); });
+  for (int number : {-1, 0, 3, INT_MAX, INT_MIN}) {
+    odd([&](v1::Spec &strange) { strange.schedule.warps = number; });
+    odd([&](v1::Spec &strange) { strange.schedule.blockQ = number; });
+  }
   v1::Shape shape = s.shape;
   shape.headsQ = 3;
   shape.lengthKv = int64_t(1) << 40;

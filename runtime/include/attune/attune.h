@@ -250,8 +250,7 @@ public:
   Result<Plan> plan(const Spec &spec, const Shape &shape) const;
 
   // Memory, for programs that have no other way to the device. Copies are ordered by `stream`, and the host's
-  // bytes must stay until it is synchronised. Errors: OutOfMemory, InvalidArgument, KernelFault,
-  // DeviceFailed.
+  // bytes must stay until it is synchronised. Errors: NullPointer, OutOfMemory, KernelFault, DeviceFailed.
 
   /// At least one byte, at a multiple of 256. The simulator's findings call it by `name`.
   Result<Buffer> allocate(std::size_t bytes, std::string_view name = {}) const;
