@@ -311,6 +311,12 @@ class Trouble(Folder):
         status, _, text = accept("--part", "probes", out=self.out, environment={"ATTUNE_PYTHON": str(bare)})
         self.assertEqual(status, 3, text)
         self.assertIn("expected a Python with numpy", text)
+        for bad, said in (("--seconds=-1", "expected a time above 0"), ("--only=(", "expected a regular expression"),
+                          ("--part=nothing", "invalid choice"), ("--out=/proc/nothing/r.json", "/proc/nothing")):
+            status, _, text = accept(bad)
+            self.assertEqual(status, 2, text)
+            self.assertIn(said, text)
+            self.assertNotIn("Traceback", text)
         status, _, text = accept("--list")
         self.assertEqual(status, 0)
         self.assertIn("cells of the benchmark: 144", text)

@@ -212,6 +212,13 @@ TEST_CASE("device tables: a right checksum over wrong contents") {
   CHECK(refused(twice).find("copies one that is a copy") != std::string::npos);
   foreign.function("f", 32, 1).copy(16, 2, 5, 1, 0, 0, 0);
   CHECK(refused(foreign).find("one of its function's pieces") != std::string::npos);
+  for (int64_t far : {INT64_MIN, INT64_MAX}) {
+    File steep, distant;
+    steep.function("f", 32, 2).constant(0, 2, 1).copy(16, 2, 0, far, 0, 0, 0);
+    CHECK(refused(steep).find("moderate numbers") != std::string::npos);
+    distant.function("f", 32, 2).constant(0, 2, 1).copy(16, 2, 0, 1, far, 0, 0);
+    CHECK(refused(distant).find("moderate numbers") != std::string::npos);
+  }
   kind.function("f", 32, 1).head(0, 9, 2, 0, 0, 0).functions.bytes += std::string(28, '\0');
   CHECK(refused(kind).find("expected kind 0, 1 or 2, got 9") != std::string::npos);
   cut.function("f", 32, 1000).constant(0, 2, 1);

@@ -182,9 +182,10 @@ static std::string readFunction(Cursor &in, TableFunction &function) {
       piece->offset = take<int64_t>(at + 20);
       piece->step = take<uint32_t>(at + 28);
       piece->add = take<uint32_t>(at + 32);
-      constexpr int64_t most = int64_t(1) << 40;
-      if (piece->word >= count ||
-          std::max({piece->scale, -piece->scale, piece->offset, -piece->offset}) > most)
+      // So that scale * i + offset stays within 64 bits.
+      constexpr int64_t steepest = int64_t(1) << 28, farthest = int64_t(1) << 60;
+      if (piece->word >= count || piece->scale > steepest || piece->scale < -steepest ||
+          piece->offset > farthest || piece->offset < -farthest)
         return bad("expected a copy of one of its function's pieces, by a law of moderate numbers");
     } else if (piece->kind == TablePiece::Quadratic) {
       piece->dataOffset = take<uint64_t>(at + 12);

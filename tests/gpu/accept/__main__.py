@@ -271,6 +271,15 @@ class Runner:
         return True
 
 
+def check_options(options):
+    if options.seconds is not None and not options.seconds > 0:
+        raise BadInput(f"--seconds: expected a time above 0, got {options.seconds:g}")
+    try:
+        re.compile(options.only or "")
+    except re.error as error:
+        raise BadInput(f"--only: expected a regular expression, got '{options.only}': {error}") from error
+
+
 def main():
     options = arguments()
     if not importlib.util.find_spec("numpy"):
@@ -283,6 +292,7 @@ def main():
         if options.list:
             print(summary.listing(PARTS, options.quick))
             return 0
+        check_options(options)
         if options.part == ["report"]:
             return subprocess.run([sys.executable, str(HERE.parents[1] / "perf" / "report.py")]).returncode
         runner = Runner(options)
@@ -311,6 +321,11 @@ def main():
     except Missing as error:
         print(f"accept: error: {error}", file=sys.stderr)
         return 3
+    except OSError as error:
+        print(f"accept: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 sys.exit(main())

@@ -159,14 +159,14 @@ def ranges_of(octaves, log2):
     return [(first_of(e, negative), 1 << log2, e, negative) for e, negative in octaves]
 
 
-def dump(job, opcode, octaves, laws, prober, log2, pool):
-    """A Function, and which ranges there was no time for."""
+def dump(job, opcode, octaves, laws, prober, log2, pool, room):
+    """A Function of at most about `room` bytes, and which ranges there was no time or no room for."""
     function = tables.Function(opcode, 16 if octaves == "half" else 32)
     left, todo = [], ranges_of(octaves, log2)
     pending = []
     for number, (first, n, exponent, negative) in enumerate(todo):
-        if job.late(5):
-            left.append(f"{opcode} from {first:#010x}")
+        if job.late(5) or function.size() > room:
+            left.append(f"{opcode} from {first:#010x}" + ("" if job.late(5) else " (the file is full)"))
             continue
         values = prober.values(opcode, first, n)
         # Laws hold between whole octaves; of a part of one, only the laws that keep the place in it.
@@ -213,7 +213,7 @@ def run(job, capability):
                 continue
             begun = time.time()
             job.begin(name)
-            function, left = dump(job, opcode, octaves, laws, prober, log2, pool)
+            function, left = dump(job, opcode, octaves, laws, prober, log2, pool, MOST_BYTES - size)
             wrong = unsteady(function, prober)
             functions.append(function)
             size += function.size()

@@ -42,8 +42,10 @@ class Copy:
     def __init__(self, of, scale=1, offset=0, step=0, add=0):
         self.of, self.scale, self.offset, self.step, self.add = of, scale, offset, step, add & 0xFFFFFFFF
 
-    def values(self, base, lo, n):
-        j = self.scale * np.arange(lo, lo + n, dtype=np.int64) + self.offset
+    def values(self, base, n):
+        if (self.scale, self.offset, self.step) == (1, 0, 0) and n == len(base):
+            return base + np.uint32(self.add)
+        j = self.scale * np.arange(n, dtype=np.int64) + self.offset
         log2 = len(base).bit_length() - 1
         return (base[j & (len(base) - 1)].astype(np.int64) + (j >> log2) * self.step + self.add).astype(np.uint32)
 
@@ -121,7 +123,7 @@ class Function:
     def add(self, first, y, laws=()):
         """The values from argument `first` on. `laws`: copies that may hold; each is verified on every argument."""
         y = np.ascontiguousarray(y, np.uint32)
-        guesses = [(law, law.values(self.bases[law.of], 0, len(y)) == y) for law in laws if law.of in self.bases]
+        guesses = [(law, law.values(self.bases[law.of], len(y)) == y) for law in laws if law.of in self.bases]
         whole = len(self.pieces)
         self._cut(first, y, guesses, 0, len(y))
         if len(self.pieces) == whole + 1 and self.pieces[-1].kind != COPY:
