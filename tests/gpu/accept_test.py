@@ -84,6 +84,25 @@ class WholeRun(Folder):
         export = self.folder / result["parts"]["tune"]["facts"]["export"]
         self.assertEqual(json.loads(export.read_text())["attune_tuning"], 1)
 
+    def test_sanitizer(self):
+        """What its tools print, by one that prints it."""
+        stand_in = self.folder / "compute-sanitizer"
+        stand_in.write_text("""#!/bin/sh
+case $2 in
+memcheck) echo '========= ERROR SUMMARY: 0 errors' ;;
+racecheck) echo '========= RACECHECK SUMMARY: 2 hazards displayed (2 errors, 0 warnings)'; exit 99 ;;
+initcheck) echo '========= ERROR SUMMARY: 1 error'; exit 99 ;;
+synccheck) echo '========= Error: Device not supported. Please refer to the documentation'; exit 1 ;;
+esac
+""")
+        stand_in.chmod(0o755)
+        status, result, text = accept("--part", "sanitizer", "--quick", out=self.out,
+                                      environment={"PATH": f"{self.folder}:{os.environ['PATH']}"})
+        self.assertEqual(status, 1, text)
+        found = {row["tool"]: row["status"] for row in result["parts"]["sanitizer"]["rows"]}
+        self.assertEqual(found, {"memcheck": "passed", "racecheck": "failed", "initcheck": "failed", "synccheck": "skipped"})
+        self.assertEqual(schema.check(result), [])
+
     def test_report_of_a_sample(self):
         recorded = {"ATTUNE_SIMULATED_DRIVER": "record", "ATTUNE_SIMULATED_LOG": str(self.folder / "log")}
         results = self.folder / "results"
