@@ -123,6 +123,22 @@ def claims_table(result):
     return lines
 
 
+def probes_table(result):
+    part = result["parts"].get("probes")
+    rules = [row for row in part["rows"] if "expected" in row] if part else []
+    dumps = [row for row in part["rows"] if row["name"].startswith("dump ") and "bytes" in row] if part else []
+    lines = []
+    if rules:
+        lines += ["", "How the tensor core sums, by random vectors:", "", "| instruction | vectors | rule that fits | as expected |",
+                  "|---|---|---|---|"]
+        lines += [f"| {row['name']} | {row['vectors']} | {'; or '.join(row.get('fits', [])) or 'none that is known'} | "
+                  f"{'yes' if row['status'] == 'passed' else '**no**: ' + row['expected']} |" for row in rules]
+    if dumps:
+        told = ", ".join(f"{row['name'][5:]} ({row['arguments']} arguments in {row['bytes'] / 1e3:.0f} KB)" for row in dumps)
+        lines += ["", f"Functions dumped: {told}."]
+    return lines
+
+
 def charts_of(result):
     """(file name, SVG): one a dtype, mask and head grouping, a panel a head dim."""
     part = result["parts"].get("benchmark")
@@ -158,7 +174,7 @@ def section(results):
             lines += ["", f"Against the best peer of each cell: geometric mean {geometric(found):.3f}, worst {min(found):.3f}, "
                       f"{sum(ratio >= 1 for ratio in found)} of {len(found)} cells at least as fast."]
         lines += ["", "Median of the launches, with the time of the fastest and slowest tenth; worst first.", "",
-                  *benchmark_tables(result), *claims_table(result), ""]
+                  *benchmark_tables(result), *claims_table(result), *probes_table(result), ""]
     lines.append("Command: `tests/perf/report.py`.")
     return "\n".join(lines)
 

@@ -14,6 +14,7 @@ def listing(parts, quick):
 def best(contestants, ours):
     """The fastest that is right; by events where one has them, since the host's clock has launches in it."""
     some = [one for one in contestants if one["status"] == "ok" and one["ours"] == ours]
+    some = [one for one in some if one["clock"] == "events"] or some
     return min(some, key=lambda one: one["median_ms"], default=None)
 
 
