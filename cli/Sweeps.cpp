@@ -289,10 +289,11 @@ std::string rowText(const SweepResult &result, size_t place, size_t rank) {
   const Entry &entry = result.entries[place];
   const Row &row = entry.row;
   double standard = standardUs(result);
-  std::string time = timeText(row.median);
+  std::string time = fmt::format("{:>10}", timeText(row.median));
   if (result.kind == Kind::Measured)
-    time += fmt::format(" ({:.1f}..{:.1f}, {})", row.low, row.high, row.samples.size());
-  return fmt::format("{:>4}  {:<46} {:<5} {:>10}  {:>6.1f} %  {:>8}  {:>10}  {}{}\n", rank, row.schedule,
+    time +=
+        fmt::format("  {:>20} {:>4}", fmt::format("{:.1f}..{:.1f}", row.low, row.high), row.samples.size());
+  return fmt::format("{:>4}  {:<46} {:<6} {}  {:>6.1f} %  {:>8}  {:>10}  {}{}\n", rank, row.schedule,
                      attune::nameOf(row.target), time, 100 * row.shareOfLimit,
                      standard > 0 ? fmt::format("{:.3f}", row.median / standard) : "-", timeText(row.modelUs),
                      nameOf(entry.ranked.estimate.limit),
@@ -321,9 +322,11 @@ std::string headText(const SweepTask &task, const DeviceInfo &device) {
 
 std::string tableText(const SweepTask &task, const SweepResult &result, size_t most) {
   std::vector<size_t> places = byTime(result);
-  std::string text =
-      fmt::format("rank  {:<46} {:<5} {:>10}  {:>8}  {:>8}  {:>10}  {}\n", "schedule", "target",
-                  nameOf(result.kind), "of limit", "/default", "model", "bound by (model)");
+  std::string figure = fmt::format("{:>10}", nameOf(result.kind));
+  if (result.kind == Kind::Measured)
+    figure += fmt::format("  {:>20} {:>4}", "95 % (us)", "of");
+  std::string text = fmt::format("rank  {:<46} {:<6} {}  {:>8}  {:>8}  {:>10}  {}\n", "schedule", "target",
+                                 figure, "of limit", "/default", "model", "bound by (model)");
   for (size_t i = 0; i < places.size(); ++i)
     if (i < most || result.standard == places[i])
       text += rowText(result, places[i], i + 1);

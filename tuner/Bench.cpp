@@ -91,13 +91,14 @@ private:
   Event started, stopped;
 };
 
-/// An error of the bench's own work as an answer: what failed is not the candidate's fault, but it cannot be
-/// told apart from a device that the candidate broke.
-template <typename Answer> Answer failedWith(const Error &error, bool lost) {
+/// An error of a device call as an answer. The simulator's findings say that the result cannot be trusted,
+/// and the device goes on; a GPU's context is of no more use once a launch has failed, whoever was to blame.
+template <typename Answer> Answer failedWith(const Error &error, DeviceKind kind) {
   Answer answer;
-  answer.verdict = error.kind == ErrorKind::Verification ? Verdict::Wrong : Verdict::Crashed;
+  bool finding = kind == DeviceKind::Sim && error.kind == ErrorKind::Verification;
+  answer.verdict = finding ? Verdict::Wrong : Verdict::Crashed;
   answer.message = error.message;
-  answer.deviceLost = lost && answer.verdict == Verdict::Crashed;
+  answer.deviceLost = kind == DeviceKind::Cuda;
   return answer;
 }
 
@@ -210,7 +211,7 @@ Opened DeviceBench::verify(const Loaded &kernel) {
   if (done)
     done = copy(false);
   if (!done)
-    return failedWith<Opened>(done.error(), true);
+    return failedWith<Opened>(done.error(), gpu->info().kind);
   reference::Report report = reference::compare(
       about.spec, small->problem, {o.data(), lse.empty() ? nullptr : lse.data()}, truth->exact, truth->plain);
   if (!report.passed) {
@@ -224,15 +225,16 @@ Opened DeviceBench::open(const Image &image, bool verifyIt) {
   close(image.id);
   Result<Loaded> made = load(image);
   if (!made) {
-    Opened refused = failedWith<Opened>(made.error(), false);
+    Opened refused;
     refused.verdict = Verdict::Rejected;
+    refused.message = made.error().message;
     return refused;
   }
   loaded[image.id] = *made;
   Opened answer;
   if (verifyIt) {
     if (Status ready = prepareTruth(); !ready)
-      return failedWith<Opened>(ready.error(), true);
+      return failedWith<Opened>(ready.error(), gpu->info().kind);
     answer = verify(*made);
   }
   answer.registers = made->kernel.registers;
@@ -304,10 +306,10 @@ Result<double> DeviceBench::timeOnce(Loaded &kernel) {
 Timed DeviceBench::time(int id) {
   auto found = loaded.find(id);
   if (found == loaded.end())
-    return failedWith<Timed>(badInput("expected a candidate that is open"), false);
+    return {Verdict::Crashed, "expected a candidate that is open"};
   Result<double> us = timeOnce(found->second);
   if (!us)
-    return failedWith<Timed>(us.error(), true);
+    return failedWith<Timed>(us.error(), gpu->info().kind);
   Timed answer;
   answer.us = *us;
   return answer;
