@@ -155,7 +155,7 @@ private:
                                           us(chosen.estimate.us), us(standardUs))
                             : fmt::format("the default, which the model keeps: about {}", us(standardUs));
     return Advice{chosen.candidate.schedule, target,
-                  why + "; nothing is known for this device, attune tune measures"};
+                  why + "; nothing is tuned for it yet (attune tune)"};
   }
 
   static constexpr int safeRegisters = 240;
