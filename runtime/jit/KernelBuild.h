@@ -28,12 +28,11 @@ enum class CacheUse {
   Replace, ///< compiles, and stores what comes out
 };
 
-/// Compiles `spec`, or takes the kernel from `cache`: of all threads and processes that ask for a new one, one
-/// compiles and the others wait for it. With `options.dumpDir` set it always compiles.
-/// `options.emit` must be Stage::Text.
+/// Compiles `spec`, or takes the kernel from `cache`: of all threads and processes that ask for a new one,
+/// one compiles and the others wait for it. With `options.dumpDir` set it always compiles. `options.emit`
+/// must be Stage::Text.
 Result<BuiltKernel> buildKernel(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
-                                const Toolchain &tools, const Cache &cache,
-                                CacheUse use = CacheUse::LookUp);
+                                const Toolchain &tools, const Cache &cache, CacheUse use = CacheUse::LookUp);
 
 /// Assembles kernel text that is there already (`--from`). Not cached. `times` gets the stages, if given.
 Result<CompiledKernel> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,
