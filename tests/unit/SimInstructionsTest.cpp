@@ -556,3 +556,25 @@ TEST_CASE("f64 arithmetic") {
       "cvt.f64.f32", 64, {32}, [=](uint64_t a, uint64_t, uint64_t) { return u(double(f32(a))); }, floatEdges,
       true);
 }
+
+TEST_CASE("an undefined element of a vector in local memory leaves the others defined") {
+  auto run = [](const std::string &stored) {
+    std::string body =
+        ".local .align 8 .b8 v[16]; .reg .b32 %r<8>; .reg .b64 %q<2>; ld.param.u64 %q0, [OUT];\n"
+        "st.local.u32 [v], 11; ld.local.v2.u32 {%r1, %r2}, [v];\n" // %r2 and %r3 are undefined
+        "st.local.v2.u32 [v+8], {%r3, 22}; ld.local.v2.u32 {%r4, %r5}, [v+8];\n"
+        "st.global.u32 [%q0], " +
+        stored + "; ret;";
+    auto m = parse(ptx(".param .u64 OUT", body));
+    Device d;
+    uint64_t out = d.make(4);
+    sim::LaunchConfig c{.entry = "k", .block = {1, 1, 1}};
+    c.params = Params().add(out).bytes;
+    size_t findings = d.run(*m, c).findings.size();
+    return std::pair(findings, d.get<uint32_t>(out, 1)[0]);
+  };
+  CHECK(run("%r1") == std::pair<size_t, uint32_t>(0, 11));
+  CHECK(run("%r5") == std::pair<size_t, uint32_t>(0, 22));
+  CHECK(run("%r2").first == 1);
+  CHECK(run("%r4").first == 1);
+}

@@ -205,10 +205,12 @@ void execTracked(Warp &w, const Inst &i) {
            "depends on a register that was never written on the way here");
   uint32_t lanes = w.mask;
   // A store hides what it stores: it may overwrite its own address register's lanes in no way, so look first.
-  uint32_t stored = 0;
-  if (t.store)
-    for (Tracked::Ref r : t.data)
-      stored |= mask(r);
+  uint32_t stored = 0, parts[4] = {};
+  for (uint32_t n = 0; t.store && n < i.count && n < 4; ++n) {
+    uint32_t offset = w.program->lists[i.list + n];
+    parts[n] = offset == kFull ? 0 : w.undefined[offset / kSlotBytes];
+    stored |= parts[n];
+  }
   uint64_t address[32];
   if (stored & lanes) {
     for (int l = 0; l < 32; ++l)
@@ -223,9 +225,10 @@ void execTracked(Warp &w, const Inst &i) {
   t.fn(w, i);
   if (!(stored & lanes))
     return;
-  uint64_t localBytes = w.program->info.localBytes, bytes = uint64_t(i.width) * i.count;
-  for (int l = 0; l < 32; ++l) {
-    if (!((stored & lanes) >> l & 1))
+  uint64_t localBytes = w.program->info.localBytes, bytes = i.width;
+  for (uint32_t at = 0; at < 32 * std::min<uint32_t>(i.count, 4); ++at) {
+    uint32_t l = at % 32, n = at / 32;
+    if (!((parts[n] & lanes) >> l & 1))
       continue;
     // Shared and local memory hold it as undefined: reading it is what would do harm.
     Space space = Space(i.aux);
@@ -234,7 +237,7 @@ void execTracked(Warp &w, const Inst &i) {
     };
     uint64_t base =
         space == Space::Generic ? within(Space::Shared, kSharedWindow) ? kSharedWindow : kLocalWindow : 0;
-    uint64_t a = address[l] - base;
+    uint64_t a = address[l] - base + n * bytes;
     auto forget = [](uint8_t *init, uint64_t from, uint64_t n) {
       for (uint64_t bit = from; bit < from + n; ++bit)
         init[bit >> 3] &= uint8_t(~(1u << (bit & 7)));

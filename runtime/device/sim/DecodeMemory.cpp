@@ -313,6 +313,8 @@ void Decoder::cvta() {
 void Decoder::isSpace() {
   std::vector<std::string_view> mods = current->mods;
   bool known, constants = take(mods, "const");
+  if (take(mods, "shared::cluster")) // a block is a cluster of its own
+    mods.push_back("shared");
   Space space = constants ? Space::Const : takeSpace(mods, known);
   if (!mods.empty() || space == Space::Generic) {
     unsupported();
