@@ -299,7 +299,7 @@ static void completeBarrier(Cta &cta, Barrier &b) {
           w.clocks[k] = std::max(w.clocks[k], b.clocks[k]);
     if (ordering) {
       join(w.order.fenced, b.fenced);
-      join(w.order.known, b.known);
+      w.order.known.join(b.known);
     }
   }
   if (whole) { // everything so far is ordered before everything that follows
@@ -356,7 +356,7 @@ void execBarrier(Warp &w, const Inst &i) {
   if (w.worker->launch->ordering) {
     learnPending(w);
     join(b.fenced, w.order.fenced);
-    join(b.known, w.order.known);
+    b.known.join(w.order.known);
   }
   for (size_t k = 0; k < b.clocks.size(); ++k)
     b.clocks[k] = std::max(b.clocks[k], w.clocks[k]);
@@ -561,7 +561,7 @@ void reportIdle(Cta &cta) {
 /// Threads of a warp make progress independently: where some of them have run long, perhaps waiting for what
 /// others will do, the others take over, and for as long the order of the code does not decide.
 static void rotate(Warp &w) {
-  uint64_t most = w.cta->yield ? 48 : 512; // instructions; few where they are attempts at an atomic
+  uint64_t most = w.cta->yield ? 16 : 512; // instructions; few where they are attempts at an atomic
   if (!w.program->ordering)
     return;
   if (w.fragments.empty()) {

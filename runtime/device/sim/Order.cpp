@@ -2,6 +2,7 @@
 #include "runtime/device/sim/Exec.h"
 
 #include <algorithm>
+#include <array>
 
 namespace attune::sim {
 
@@ -12,9 +13,46 @@ void join(Clocks &to, const Clocks &from) {
     to[k] = std::max(to[k], from[k]);
 }
 
-void join(Foreign &to, const Foreign &from) {
-  for (const auto &[block, clocks] : from)
-    join(to[block], clocks);
+struct Foreign::Node {
+  std::array<Ref, fan> below;
+  Clocks clocks; ///< of the last level
+};
+
+const Clocks *Foreign::find(uint64_t block) const {
+  const Node *n = root.get();
+  for (int level = levels; n && level-- > 0;)
+    n = n->below[block >> (4 * level) & (fan - 1)].get();
+  return n ? &n->clocks : nullptr;
+}
+
+Foreign::Ref Foreign::merge(const Ref &a, const Ref &b) {
+  if (a == b || !b)
+    return a;
+  if (!a)
+    return b;
+  // One of the two where it has all, so that it goes on being shared.
+  auto made = std::make_shared<Node>();
+  sim::join(made->clocks, a->clocks);
+  sim::join(made->clocks, b->clocks);
+  bool isA = made->clocks == a->clocks, isB = made->clocks == b->clocks;
+  for (int k = 0; k < fan; ++k) {
+    made->below[size_t(k)] = merge(a->below[size_t(k)], b->below[size_t(k)]);
+    isA &= made->below[size_t(k)] == a->below[size_t(k)];
+    isB &= made->below[size_t(k)] == b->below[size_t(k)];
+  }
+  return isA ? a : isB ? b : made;
+}
+
+void Foreign::raise(uint64_t block, const Clocks &clocks) {
+  auto leaf = std::make_shared<Node>();
+  leaf->clocks = clocks;
+  Ref path = leaf;
+  for (int level = 0; level < levels; ++level) {
+    auto above = std::make_shared<Node>();
+    above->below[block >> (4 * level) & (fan - 1)] = path;
+    path = above;
+  }
+  root = merge(root, path);
 }
 
 void join(Fenced &to, const Fenced &from) {
@@ -31,7 +69,7 @@ void learnPending(Warp &w) {
     o.pending.clear();
   }
   if (!o.pendingForeign.empty()) {
-    join(o.known, o.pendingForeign);
+    o.known.join(o.pendingForeign);
     o.pendingForeign.clear();
   }
 }
@@ -67,35 +105,32 @@ void orderAccess(Warp &w, const Inst &i, uint64_t address, bool shared, bool rea
     if (it != all.end() && o.seen[key] != it->second.version) {
       const Published &p = it->second;
       o.seen[key] = p.version;
-      bool now = (i.order & kAcquire) || writes, device = i.order & kDeviceScope;
-      for (const auto &[block, fenced] : p.blocks) {
-        if (block == self) {
-          uint32_t own = w.clocks[w.index];
-          join(now ? w.clocks : o.pending, fenced.block);
-          w.clocks[w.index] = own;
-        } else if (device && !fenced.device.empty()) {
-          join((now ? o.known : o.pendingForeign)[block], fenced.device);
-        }
+      bool now = (i.order & kAcquire) || writes;
+      if (auto own = p.block.find(self); own != p.block.end()) {
+        uint32_t clock = w.clocks[w.index];
+        join(now ? w.clocks : o.pending, own->second);
+        w.clocks[w.index] = clock;
       }
-      for (const auto &[block, clocks] : p.foreign)
-        if (device && block != self)
-          join((now ? o.known : o.pendingForeign)[block], clocks);
+      if (i.order & kDeviceScope)
+        (now ? o.known : o.pendingForeign).join(p.device);
     }
   }
   if (writes && (!o.fenced.block.empty() || !o.known.empty())) {
     Published &p = all[address];
-    join(p.blocks[self].block, o.fenced.block);
-    if (i.order & kDeviceScope)
-      join(p.blocks[self].device, o.fenced.device);
-    join(p.foreign, o.known);
+    join(p.block[self], o.fenced.block);
+    if (i.order & kDeviceScope) {
+      if (!o.fenced.device.empty())
+        p.device.raise(self, o.fenced.device);
+      p.device.join(o.known);
+    }
     ++p.version;
     o.seen[address << 1 | uint64_t(shared)] = p.version;
   }
 }
 
 bool knowsForeign(const Warp &w, uint64_t block, uint32_t warp, uint32_t clock) {
-  auto it = w.order.known.find(block);
-  return it != w.order.known.end() && warp < it->second.size() && it->second[warp] >= clock;
+  const Clocks *known = w.order.known.find(block);
+  return known && warp < known->size() && (*known)[warp] >= clock;
 }
 
 } // namespace attune::sim

@@ -15,7 +15,7 @@
 #define ATTUNE_RUNTIME_DEVICE_SIM_ORDER_H
 
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -27,9 +27,24 @@ struct Warp;
 /// Clocks of the warps of one block.
 using Clocks = std::vector<uint32_t>;
 void join(Clocks &to, const Clocks &from);
-/// Of other blocks, by their number.
-using Foreign = std::map<uint64_t, Clocks>;
-void join(Foreign &to, const Foreign &from);
+/// Clocks of other blocks, by their number: a tree that its copies share, so that thousands of blocks that
+/// hand on what they know need memory and time for what is new only.
+class Foreign {
+public:
+  bool empty() const { return !root; }
+  void clear() { root = nullptr; }
+  /// Null: nothing is known of this block.
+  const Clocks *find(uint64_t block) const;
+  void raise(uint64_t block, const Clocks &clocks);
+  void join(const Foreign &other) { root = merge(root, other.root); }
+
+private:
+  struct Node;
+  using Ref = std::shared_ptr<const Node>;
+  static Ref merge(const Ref &a, const Ref &b);
+  static constexpr int levels = 8, fan = 16; ///< 4 bits of the number a level
+  Ref root;
+};
 
 /// What a fence of the block's scope, and one of the device's, has made publishable.
 struct Fenced {
@@ -37,10 +52,10 @@ struct Fenced {
 };
 void join(Fenced &to, const Fenced &from);
 
-/// What was published at an address.
+/// What was published at an address: to all, and by each block to its own warps.
 struct Published {
-  std::map<uint64_t, Fenced> blocks;
-  Foreign foreign;
+  Foreign device;
+  std::unordered_map<uint64_t, Clocks> block;
   uint64_t version = 0;
 };
 using PublishedAt = std::unordered_map<uint64_t, Published>;
