@@ -243,17 +243,20 @@ int runJob(Job &job) {
   if (!result)
     return report(result.error());
   std::vector<Written> outputs;
+  std::vector<Error> failed; // told behind the findings, which they must not cost
   for (const SimOutput &output : job.arguments.outputs()) {
     Result<Written> w = collect(job.memory, output);
-    if (!w)
-      return report(w.error());
     Uninterrupted untilRenamed;
-    if (Status wrote = writeNpy(output.path, w->array); !wrote)
-      return report(wrote.error());
-    outputs.push_back(std::move(*w));
+    Status wrote = w ? writeNpy(output.path, w->array) : Status(w.error());
+    if (wrote)
+      outputs.push_back(std::move(*w));
+    else
+      failed.push_back(wrote.error());
   }
   job.json ? printJson(job, *result, outputs) : printText(job, *result, outputs);
-  return result->findings.empty() ? 0 : 1;
+  for (const Error &error : failed)
+    report(error);
+  return !failed.empty() ? 2 : result->findings.empty() ? 0 : 1;
 }
 
 /// The entry that is meant, or null after a problem was told.
