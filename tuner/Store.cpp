@@ -9,7 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <ctime>
 
 #include <fcntl.h>
@@ -142,7 +141,7 @@ public:
   std::vector<double> numbers() {
     std::string bytes = text();
     std::vector<double> values(bytes.size() / sizeof(double));
-    std::memcpy(values.data(), bytes.data(), values.size() * sizeof(double));
+    std::copy_n(bytes.data(), values.size() * sizeof(double), reinterpret_cast<char *>(values.data()));
     return values;
   }
   ProblemShape shape() {
