@@ -154,8 +154,7 @@ private:
     std::string why = other ? fmt::format("the model's choice: about {}, the default about {}",
                                           us(chosen.estimate.us), us(standardUs))
                             : fmt::format("the default, which the model keeps: about {}", us(standardUs));
-    return Advice{chosen.candidate.schedule, target,
-                  why + "; nothing is tuned for it yet (attune tune)"};
+    return Advice{chosen.candidate.schedule, target, why + "; nothing is tuned for it yet (attune tune)"};
   }
 
   static constexpr int safeRegisters = 240;

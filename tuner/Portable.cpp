@@ -137,9 +137,8 @@ Work workOf(const AttentionSpec &spec, const Arch &arch, const ProblemShape &sha
        blocks * (slotsPerCopy * blockCopies + 4 * blockStores + blockQ * v / 32 + warps * slotsPerBlock));
   work.wavefronts = 4 * (work.steps * (stepLoads + stepCopies) + blocks * (blockCopies + 2 * blockStores));
   work.globalBytes = work.steps * blockKv * (qk + v) * 2 + blocks * blockQ * (qk + v) * 2;
-  work.uniqueBytes =
-      2 * double(shape.batch) * (qk + v) *
-      (double(shape.headsQ) * double(shape.lengthQ) + double(shape.headsKv) * perHead.keys);
+  work.uniqueBytes = 2 * double(shape.batch) * (qk + v) *
+                     (double(shape.headsQ) * double(shape.lengthQ) + double(shape.headsKv) * perHead.keys);
   return work;
 }
 
