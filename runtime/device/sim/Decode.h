@@ -16,6 +16,9 @@ namespace attune::sim {
 
 enum class Field : uint8_t { D, A, B, C, D2, Guard, List };
 
+/// What a letter of HandlerInfo::signature asks for, in messages.
+const char *widthText(char width);
+
 /// A field of an instruction that waits for an offset.
 struct Fixup {
   enum Kind : uint8_t { Register, Constant, Special } kind;

@@ -117,8 +117,8 @@ private:
 };
 
 /// Parses and decodes a PTX file for this machine's best instruction set. All syntax errors, or all
-/// instructions that the simulator lacks, are reported at once, one `file:line:col: error: ...` a line. A file
-/// of which some kernels lack nothing is a module; launching one of the others is the error.
+/// instructions that the simulator lacks, are reported at once, one `file:line:col: error: ...` a line. A
+/// file of which some kernels lack nothing is a module; launching one of the others is the error.
 Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::string_view fileName);
 
 class GlobalMemoryImpl;
