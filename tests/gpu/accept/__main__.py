@@ -308,7 +308,7 @@ def main():
         print(f"result: {runner.out}")
         for line in wrong:
             print(f"accept: error: the result breaks its schema: {line}", file=sys.stderr)
-        if not runner.sample and not options.part:
+        if runner.out.parent == RESULTS and not options.part:
             subprocess.run([sys.executable, str(HERE.parents[1] / "perf" / "report.py")])
         shutil.rmtree(runner.work, ignore_errors=True)
         if runner.interrupted:
