@@ -4,6 +4,7 @@
 #include "tuner/CostModel.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <list>
 #include <mutex>
@@ -31,6 +32,13 @@ std::string shapeText(const ProblemShape &shape) {
                      shape.lengthQ, shape.lengthKv);
 }
 
+/// The shape with every dimension the next power of two. The model answers for that one, so that a program
+/// that sees every length compiles a few kernels, not one for each change of the model's mind.
+ProblemShape octaveOf(const ProblemShape &shape) {
+  auto up = [](int64_t n) { return int64_t(std::bit_ceil(uint64_t(n))); };
+  return {up(shape.batch), up(shape.headsQ), up(shape.headsKv), up(shape.lengthQ), up(shape.lengthKv)};
+}
+
 /// What decides an answer; equal ones have equal answers.
 struct Question {
   AttentionSpec spec;
@@ -53,13 +61,14 @@ public:
                std::function<void(const Error &)> onError)
       : store(std::move(store)), options(options), onError(std::move(onError)) {}
 
-  std::optional<Advice> advise(const AttentionSpec &spec, const ProblemShape &shape,
+  std::optional<Advice> advise(const AttentionSpec &spec, const ProblemShape &problem,
                                const DeviceInfo &device) {
     const ScheduleRequest &asked = spec.schedule;
     if (asked.blockQ && asked.blockKv && asked.stages && asked.warps)
       return std::nullopt; // nothing is left open
     std::lock_guard guard(lock);
     Known &entry = known(spec, device);
+    ProblemShape shape = entry.winners.empty() ? octaveOf(problem) : problem;
     for (const auto &[seen, answer] : entry.answers)
       if (seen == shape)
         return answer;
@@ -154,7 +163,8 @@ private:
     std::string why = other ? fmt::format("the model's choice: about {}, the default about {}",
                                           us(chosen.estimate.us), us(standardUs))
                             : fmt::format("the default, which the model keeps: about {}", us(standardUs));
-    return Advice{chosen.candidate.schedule, target, why + "; nothing is tuned for it yet (attune tune)"};
+    return Advice{chosen.candidate.schedule, target,
+                  fmt::format("{} for {}; nothing is tuned for it yet (attune tune)", why, shapeText(shape))};
   }
 
   static constexpr int safeRegisters = 240;

@@ -135,6 +135,15 @@ TEST_CASE("what the spec fixes is kept; where it fixes all there is no advice") 
   CHECK(!advisor(part, shape, gpu()));
 }
 
+TEST_CASE("with nothing known: lengths of one octave share a schedule, so that kernels stay few") {
+  Advisor advisor = makeAdvisor(nullptr);
+  AttentionSpec spec;
+  std::optional<Advice> first = advisor(spec, {1, 8, 8, 513, 513}, gpu());
+  REQUIRE(first);
+  for (int64_t length = 514; length <= 1024; length += 17)
+    CHECK(advisor(spec, {1, 8, 8, length, length}, gpu())->schedule == first->schedule);
+}
+
 TEST_CASE("with nothing known: the model's choice fits, and is no slower by the model than the default") {
   Advisor advisor = makeAdvisor(nullptr);
   for (const char *arch : {"sm_80", "sm_86", "sm_90"})
