@@ -363,9 +363,11 @@ class Trouble(Folder):
     def test_no_time(self):
         status, result, text = accept("--part", "correctness", "--part", "large-offsets", "--seconds", "0.1", out=self.out)
         self.assertEqual(status, 0, text)
-        self.assertEqual(result["parts"]["correctness"]["status"], "unfinished")
-        self.assertEqual(len(result["parts"]["correctness"]["unfinished"]), 96)
-        self.assertIn("not finished (96)", text)
+        part = result["parts"]["correctness"]
+        self.assertEqual(part["status"], "unfinished")
+        self.assertGreater(len(part["unfinished"]), 0)
+        self.assertEqual(len(part["rows"]) + len(part["unfinished"]), 96)  # a fast machine does some
+        self.assertIn(f"not finished ({len(part['unfinished'])})", text)
 
     def test_interrupted(self):
         process = subprocess.Popen(
