@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from readme import find_attune, put_section  # noqa: E402
+from readme import put_section  # noqa: E402
 
 # Name, flags, further flags of each sweep of it: none ends by its own rule, --all tries every feasible candidate.
 SWEEPS = [
@@ -47,11 +47,12 @@ def schedule(row):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--attune", type=Path, help="the executable; default: the newest under build/*/bin")
+    parser.add_argument("--attune", type=Path, default=HERE.parents[1] / "build/dev/bin/attune",
+                        help="of a developer build, which has tuner_rates beside it (build/dev/bin/attune)")
     parser.add_argument("--quick", action="store_true", help="leave out the sweep of every candidate (2 minutes)")
     parser.add_argument("--update", action="store_true", help="put the tables into tests/perf/README.md")
     options = parser.parse_args()
-    attune = options.attune or find_attune()
+    attune = options.attune
     load = os.getloadavg()[0]
     rates = json.loads(call([attune.parent / "tuner_rates"]))
     advisor = call([attune.parent / "tuner_advisor_test", "-tc=*rows answers a plan*"])
