@@ -60,18 +60,17 @@ struct Job {
   std::vector<std::string> schedules;
 };
 
-int benchShape(const Job &job, const ProblemShape &shape, double budgetSeconds, const Toolchain &tools,
-               std::optional<Target> target, std::vector<std::string> &json) {
-  Result<std::unique_ptr<Bench>> bench = startBench(job.sweep, shape);
+int benchShape(const Job &job, const ShapeRun &run) {
+  Result<std::unique_ptr<Bench>> bench = startBench(job.sweep, run.shape);
   if (!bench)
     return report(bench.error());
   const DeviceInfo &device = (*bench)->device();
   const AttentionSpec &spec = job.sweep.spec;
-  SweepTask task = makeTask(spec, shape, device, toolkitText(tools), target);
+  SweepTask task = makeTask(spec, run.shape, device, toolkitText(run.tools), run.target);
   std::vector<Candidate> list;
   std::string errors;
   for (const std::string &text : job.schedules.empty() ? std::vector<std::string>{""} : job.schedules) {
-    Result<std::vector<Candidate>> read = readSchedule(*task.family, spec, device.arch, text, target);
+    Result<std::vector<Candidate>> read = readSchedule(*task.family, spec, device.arch, text, run.target);
     if (!read) {
       errors += fmt::format("command line: --with: error: {}\n", read.error().message);
       continue;
@@ -105,14 +104,14 @@ int benchShape(const Job &job, const ProblemShape &shape, double budgetSeconds, 
   for (const Candidate &candidate : list) {
     if (candidate == standard)
       task.standard = task.candidates.size();
-    task.candidates.push_back(rank(*task.family, spec, device, shape, {candidate}).front());
+    task.candidates.push_back(rank(*task.family, spec, device, run.shape, {candidate}).front());
   }
   if (!job.sweep.json)
     fmt::print("{}", headText(task, device));
   std::fflush(stdout);
   ProgressLine line(!job.sweep.json);
   SweepOptions options;
-  options.budgetSeconds = budgetSeconds;
+  options.budgetSeconds = run.seconds;
   options.settle = false;
   options.halve = false;
   options.stop = GracefulStop::flag();
@@ -121,35 +120,13 @@ int benchShape(const Job &job, const ProblemShape &shape, double budgetSeconds, 
                           progress.secondsLeft));
   };
   SweepResult result =
-      sweep(**bench, buildFor(spec, device.arch, tools, job.sweep.cache), nullptr, task, options);
+      sweep(**bench, buildFor(spec, device.arch, run.tools, job.sweep.cache), nullptr, task, options);
   line.clear();
   if (job.sweep.json)
-    json.push_back(resultJson(task, result, device));
+    run.json.push_back(resultJson(task, result, device));
   else
     fmt::print("{}", tableText(task, result, result.entries.size()));
   return finishSweep(result);
-}
-
-int runBench(const Job &job) {
-  std::optional<Target> target = job.sweep.target;
-  Toolchain tools = Toolchain::find();
-  Result<std::vector<std::string>> notes = settleTools(tools, target);
-  if (!notes)
-    return report(notes.error());
-  for (const std::string &note : *notes)
-    fmt::print(stderr, "note: {}\n", note);
-  GracefulStop graceful;
-  int status = 0;
-  std::vector<std::string> json;
-  BudgetShares shares(job.sweep.budgetSeconds, job.sweep.shapes.size());
-  for (const ProblemShape &shape : job.sweep.shapes) {
-    status = std::max(status, benchShape(job, shape, shares.next(), tools, target, json));
-    if (status > 1)
-      break;
-  }
-  if (job.sweep.json)
-    fmt::print("{}\n", JsonObject().raw("benches", jsonList(json)).str());
-  return status;
 }
 
 } // namespace
@@ -171,7 +148,7 @@ Run addBench(CLI::App &parent) {
     job.sweep = readSweepJob(*line, 60, true);
     if (Status good = line->problems(); !good)
       return report(good.error());
-    return runBench(job);
+    return runShapes(job.sweep, "benches", [&](const ShapeRun &run) { return benchShape(job, run); });
   };
 }
 

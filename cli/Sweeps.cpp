@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <map>
@@ -181,11 +182,26 @@ Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolchain &too
   };
 }
 
-double BudgetShares::next() {
-  auto now = std::chrono::steady_clock::now();
-  left = std::max(0.0, left - std::chrono::duration<double>(now - last).count());
-  last = now;
-  return left / double(std::max<size_t>(shapes--, 1));
+int runShapes(const SweepJob &job, const char *name, const std::function<int(const ShapeRun &)> &one) {
+  std::optional<Target> target = job.target;
+  Toolchain tools = Toolchain::find();
+  Result<std::vector<std::string>> notes = settleTools(tools, target);
+  if (!notes)
+    return report(notes.error());
+  for (const std::string &note : *notes)
+    fmt::print(stderr, "note: {}\n", note);
+  GracefulStop graceful;
+  int status = 0;
+  std::vector<std::string> json;
+  auto begin = std::chrono::steady_clock::now();
+  for (size_t i = 0; i < job.shapes.size() && status <= 1; ++i) {
+    std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
+    double share = std::max(0.0, job.budgetSeconds - spent.count()) / double(job.shapes.size() - i);
+    status = std::max(status, one({job.shapes[i], share, tools, target, json}));
+  }
+  if (job.json)
+    fmt::print("{}\n", JsonObject().raw(name, jsonList(json)).str());
+  return status;
 }
 
 namespace {

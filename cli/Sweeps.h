@@ -8,7 +8,7 @@
 #include "runtime/jit/Toolchain.h"
 #include "tuner/Sweep.h"
 
-#include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,7 +35,7 @@ SweepJob readSweepJob(CommandLine &line, double budgetSeconds, bool shapesNeeded
 /// "batch 1, 32 heads over 8, 4096 queries, 4096 keys".
 std::string shapeText(const ProblemShape &shape);
 std::string shapeJson(const ProblemShape &shape);
-/// "128x64, 2 stages, 4 warps" is for tables; "512.3 us", "1.23 ms".
+/// "512.3 us", "1.23 ms".
 std::string timeText(double us);
 
 /// The tools that decide how fast a kernel is: attune's compiler, ptxas and NVRTC, with versions.
@@ -52,19 +52,6 @@ tuner::Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolcha
 /// A bench for one shape of the job, in a process of its own.
 Result<std::unique_ptr<tuner::Bench>> startBench(const SweepJob &job, const ProblemShape &shape);
 
-/// Shares a budget out over shapes: what one leaves over goes to those after it.
-class BudgetShares {
-public:
-  BudgetShares(double seconds, size_t shapes) : left(seconds), shapes(shapes) {}
-  /// Seconds for the next shape.
-  double next();
-
-private:
-  double left;
-  size_t shapes;
-  std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
-};
-
 /// Ctrl-C and SIGTERM set `stop` while this lives; the second one ends the process as it would have.
 class GracefulStop {
 public:
@@ -74,6 +61,18 @@ public:
   GracefulStop &operator=(const GracefulStop &) = delete;
   static const std::atomic<bool> *flag();
 };
+
+/// What a sweep of one shape works with.
+struct ShapeRun {
+  const ProblemShape &shape;
+  double seconds; ///< of the budget: what shapes before it left over is shared by those after them
+  const Toolchain &tools;
+  std::optional<Target> target;   ///< as settleTools left it
+  std::vector<std::string> &json; ///< takes the shape's result with --json
+};
+/// Runs `one` for the job's shapes in order until one gives a status above 1, for after 1 (nothing passed)
+/// other shapes may fare better. With --json the results are printed as the list `name`. The worst status.
+int runShapes(const SweepJob &job, const char *name, const std::function<int(const ShapeRun &)> &one);
 
 /// The lines above a table: the problem, the device, where the figures come from.
 std::string headText(const tuner::SweepTask &task, const DeviceInfo &device);

@@ -230,10 +230,9 @@ Result<std::optional<Store>> openStore(const Job &job, bool write) {
   return std::optional<Store>(std::move(*store));
 }
 
-int tuneShape(const Job &job, const ProblemShape &shape, double budgetSeconds, const Toolchain &tools,
-              std::optional<Target> target, std::vector<std::string> &json) {
+int tuneShape(const Job &job, const ShapeRun &run) {
   // The process that measures is forked first: no database connection should live on both sides of a fork.
-  Result<std::unique_ptr<Bench>> bench = startBench(job.sweep, shape);
+  Result<std::unique_ptr<Bench>> bench = startBench(job.sweep, run.shape);
   if (!bench)
     return report(bench.error());
   Result<std::optional<Store>> opened = openStore(job, true);
@@ -242,7 +241,7 @@ int tuneShape(const Job &job, const ProblemShape &shape, double budgetSeconds, c
   Store *store = *opened ? &**opened : nullptr;
   const DeviceInfo &device = (*bench)->device();
   const AttentionSpec &spec = job.sweep.spec;
-  SweepTask task = makeTask(spec, shape, device, toolkitText(tools), target);
+  SweepTask task = makeTask(spec, run.shape, device, toolkitText(run.tools), run.target);
   if (task.candidates.empty())
     return report(badInput(
         fmt::format("{}: error: no schedule of the {} family fits {} here: {}",
@@ -253,16 +252,16 @@ int tuneShape(const Job &job, const ProblemShape &shape, double budgetSeconds, c
   std::fflush(stdout);
   ProgressLine line(!job.sweep.json);
   SweepOptions options;
-  options.budgetSeconds = budgetSeconds;
+  options.budgetSeconds = run.seconds;
   options.resume = job.resume;
   options.settle = !job.all;
   options.stop = GracefulStop::flag();
   options.progress = [&](const Progress &progress) { line.show(progressText(task, progress)); };
   SweepResult result =
-      sweep(**bench, buildFor(spec, device.arch, tools, job.sweep.cache), store, task, options);
+      sweep(**bench, buildFor(spec, device.arch, run.tools, job.sweep.cache), store, task, options);
   line.clear();
   if (job.sweep.json)
-    json.push_back(resultJson(task, result, device));
+    run.json.push_back(resultJson(task, result, device));
   else
     fmt::print("{}{:<12} {}\n", tableText(task, result, 10), "store",
                store ? store->path() : std::string("none: nothing is remembered (--store FILE)"));
@@ -272,29 +271,13 @@ int tuneShape(const Job &job, const ProblemShape &shape, double budgetSeconds, c
 int runTune(const Job &job) {
   if (job.list)
     return listSpace(job);
-  std::optional<Target> target = job.sweep.target;
-  Toolchain tools = Toolchain::find();
-  int status = 0;
-  std::vector<std::string> json;
-  if (!job.sweep.shapes.empty()) {
-    Result<std::vector<std::string>> notes = settleTools(tools, target);
-    if (!notes)
-      return report(notes.error());
-    for (const std::string &note : *notes)
-      fmt::print(stderr, "note: {}\n", note);
-  }
+  bool sweeps = !job.sweep.shapes.empty();
   // A store that cannot be used is told before anything is spent.
-  if (Result<std::optional<Store>> store = openStore(job, !job.sweep.shapes.empty()); !store)
+  if (Result<std::optional<Store>> store = openStore(job, sweeps); !store)
     return report(store.error());
-  GracefulStop graceful;
-  BudgetShares shares(job.sweep.budgetSeconds, job.sweep.shapes.size());
-  for (const ProblemShape &shape : job.sweep.shapes) {
-    status = std::max(status, tuneShape(job, shape, shares.next(), tools, target, json));
-    if (status > 1) // 1: nothing passed for this shape; others may fare better
-      break;
-  }
-  if (job.sweep.json && !job.sweep.shapes.empty())
-    fmt::print("{}\n", JsonObject().raw("sweeps", jsonList(json)).str());
+  int status = 0;
+  if (sweeps)
+    status = runShapes(job.sweep, "sweeps", [&](const ShapeRun &run) { return tuneShape(job, run); });
   if (!job.exportFile.empty()) {
     Result<std::optional<Store>> store = openStore(job, false);
     if (!store)

@@ -91,7 +91,7 @@ def main():
               "|---|---|---|---|---|---|"]
     for name, flags, limit in RUNS:
         for target in ("ptx", "cuda"):
-            results = [call([attune, "run", "--device", "sim", "--target", target, "--json"] + flags.split())
+            results = [call([attune, "run", "--device", "sim", "--target", target, "--untuned", "--json"] + flags.split())
                        for _ in range(min(3, options.rounds))]
             if any(result["verdict"] != "passed" for result in results):
                 broken.append(f"{name}, target {target}: {results[0]['verdict']}")

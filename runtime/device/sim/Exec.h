@@ -485,6 +485,10 @@ void execBranch(Warp &w, const Inst &i);
 void execExit(Warp &w, const Inst &i);
 void execTrap(Warp &w, const Inst &i);
 void execBarrier(Warp &w, const Inst &i);
+/// Threads of the warps that have not ended.
+uint32_t liveThreads(const Cta &cta);
+/// Lets the waiting warps go on.
+void completeBarrier(Cta &cta, Barrier &b);
 void execNop(Warp &w, const Inst &i);
 /// Handlers of a source file's own, added to every table.
 void addCollectives(HandlerTable &table);
