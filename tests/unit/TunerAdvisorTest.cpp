@@ -1,3 +1,4 @@
+// What planning is told: the nearest shape's winner, else the model's choice, and how fast.
 #include "tuner/Advisor.h"
 
 #include "runtime/File.h"

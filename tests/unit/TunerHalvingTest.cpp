@@ -1,3 +1,4 @@
+// Successive halving on synthetic noisy timings whose winner is known.
 #include "tuner/Halving.h"
 #include "tuner/Statistics.h"
 

@@ -1,3 +1,4 @@
+// The space of schedules, its feasibility and the cost model.
 #include "tuner/CostModel.h"
 #include "tuner/Space.h"
 

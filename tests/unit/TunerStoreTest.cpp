@@ -1,3 +1,4 @@
+// The store of results: what it keeps, and broken ones, which are told and left as they are.
 #include "tuner/Store.h"
 
 #include "runtime/File.h"

@@ -1,3 +1,4 @@
+// Whole sweeps over a device that crashes, hangs, errs and times noisily at chosen candidates.
 #include "TunerFaultyDevice.h"
 
 #include "runtime/File.h"
