@@ -8,7 +8,7 @@
 #include "cli/Output.h"
 #include "compiler/spec/Diagnostics.h"
 #include "runtime/File.h"
-#include "runtime/device/sim/Tables.h"
+#include "simulator/Tables.h"
 
 #include <cstdio>
 #include <exception>

@@ -8,7 +8,7 @@
 #include "cli/SimArguments.h"
 #include "cli/SimTrace.h"
 #include "runtime/File.h"
-#include "runtime/device/sim/Simulator.h"
+#include "simulator/Simulator.h"
 
 #include <algorithm>
 #include <charconv>

@@ -8,7 +8,7 @@
 #define ATTUNE_CLI_SIMARGUMENTS_H
 
 #include "runtime/Npy.h"
-#include "runtime/device/sim/Simulator.h"
+#include "simulator/Simulator.h"
 
 #include <optional>
 #include <string>

@@ -2,7 +2,7 @@
 #ifndef ATTUNE_CLI_SIMTRACE_H
 #define ATTUNE_CLI_SIMTRACE_H
 
-#include "runtime/device/sim/Simulator.h"
+#include "simulator/Simulator.h"
 
 #include <string>
 

@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "runtime/device/SimDevice.h"
 
-#include "runtime/device/sim/Simulator.h"
+#include "simulator/Simulator.h"
 
 #include <chrono>
 #include <map>

@@ -4,7 +4,7 @@
 // take longer than everything else here.
 //
 //===----------------------------------------------------------------------===//
-#include "runtime/device/sim/Exec.h"
+#include "simulator/Exec.h"
 
 namespace attune::sim {
 const HandlerTable &avx2::handlers() { return baseline::handlers(); }

@@ -1,5 +1,5 @@
 //===- PtxFuzz.cpp - libFuzzer target: any text as PTX, and every kernel of it run -----------===//
-#include "runtime/device/sim/Simulator.h"
+#include "simulator/Simulator.h"
 #include "tests/fuzz/Mutator.h"
 
 #include <cstdlib>

@@ -10,7 +10,7 @@
 //   ATTUNE_SIMULATED_FAULT=N:FILE    the same, with a launch failure that later calls keep giving
 // Time is made up, and the same in every run: a launch takes 1 us and, recorded, 10 ns a block or, run, 1 ns
 // an instruction of a warp; a fill takes 1 us a megabyte.
-#include "runtime/device/sim/Simulator.h"
+#include "simulator/Simulator.h"
 
 #include <cstdio>
 #include <cstdlib>

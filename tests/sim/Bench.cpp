@@ -8,7 +8,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "compiler/spec/KernelParams.h"
-#include "runtime/device/sim/Simulator.h"
+#include "simulator/Simulator.h"
 
 #include <cstdio>
 #include <cstring>

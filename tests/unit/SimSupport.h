@@ -2,7 +2,7 @@
 #ifndef ATTUNE_TESTS_UNIT_SIMSUPPORT_H
 #define ATTUNE_TESTS_UNIT_SIMSUPPORT_H
 
-#include "runtime/device/sim/Simulator.h"
+#include "simulator/Simulator.h"
 
 #include <cstring>
 #include <doctest/doctest.h>

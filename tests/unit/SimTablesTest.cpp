@@ -1,5 +1,5 @@
 // Files of a device's dumped functions: read to the bit, refused when broken, and adopted by the simulator.
-#include "runtime/device/sim/Tables.h"
+#include "simulator/Tables.h"
 #include "tests/unit/SimSupport.h"
 
 #include <cstdlib>

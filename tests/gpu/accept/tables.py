@@ -1,4 +1,4 @@
-"""The file of a device's approximate functions: runtime/device/sim/Tables.h describes it. Here it is written.
+"""The file of a device's approximate functions: simulator/Tables.h describes it. Here it is written.
 
 A range of 2^n arguments becomes a constant, a copy of another range by an affine law, or blocks of quadratics in
 integers with what they miss as residuals: whatever the device does is kept to the bit, and what it does smoothly costs

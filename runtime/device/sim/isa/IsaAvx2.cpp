@@ -1,9 +1,0 @@
-//===- IsaAvx2.cpp - the handlers for avx2 machines -----------------------===//
-#include "runtime/device/sim/isa/IsaHeaders.h"
-
-// clang-format off
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi,bmi2,lzcnt,popcnt"))), apply_to = function)
-namespace attune::sim::avx2 {
-#include "runtime/device/sim/isa/Table.inc"
-} // namespace attune::sim::avx2
-#pragma clang attribute pop

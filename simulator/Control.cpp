@@ -1,0 +1,530 @@
+//===- Control.cpp - divergence, and the scheduling of a block ------------===//
+//
+// A warp whose lanes took different ways is a set of fragments (pc, lanes); the one with the lowest pc runs,
+// and fragments that meet at a pc merge. An instruction at which lanes must be together suspends the fragment
+// until the missing lanes come; if they cannot come any more, that is a finding, and the fragment goes on
+// without them.
+//
+//===----------------------------------------------------------------------===//
+#include "simulator/Exec.h"
+
+#include <algorithm>
+#include <cstring>
+#include <fmt/format.h>
+
+namespace attune::sim {
+
+static void updateJoin(Warp &w) {
+  w.joinPc = kFull;
+  for (const Fragment &f : w.fragments)
+    if (f.pc >= w.pc || (!f.missing && !w.fair))
+      w.joinPc = std::min(w.joinPc, f.pc);
+}
+
+static void run(Warp &w, size_t fragment) {
+  w.pc = w.fragments[fragment].pc;
+  w.active = w.fragments[fragment].mask;
+  w.fragments.erase(w.fragments.begin() + ptrdiff_t(fragment));
+  updateJoin(w);
+}
+
+void reconverge(Warp &w) {
+  for (;;) {
+    size_t lowest = w.fragments.size();
+    for (size_t f = 0; f < w.fragments.size();) {
+      if (w.fragments[f].pc == w.pc) {
+        w.active |= w.fragments[f].mask;
+        w.fragments.erase(w.fragments.begin() + ptrdiff_t(f));
+        lowest = w.fragments.size();
+        f = 0;
+        continue;
+      }
+      if (!w.fair && !w.fragments[f].missing && w.fragments[f].pc < w.pc &&
+          (lowest == w.fragments.size() || w.fragments[f].pc < w.fragments[lowest].pc))
+        lowest = f;
+      ++f;
+    }
+    if (lowest == w.fragments.size()) {
+      updateJoin(w);
+      return;
+    }
+    Fragment self{w.pc, w.active, 0};
+    w.pc = w.fragments[lowest].pc;
+    w.active = w.fragments[lowest].mask;
+    w.fragments[lowest] = self;
+  }
+}
+
+/// Whether all fragments wait at `barrier.sync` without .aligned and with one number: threads of a warp may
+/// come to it by different ways.
+static bool atOneBarrier(const Warp &w) {
+  uint32_t id = kFull;
+  for (const Fragment &f : w.fragments) {
+    const Inst &i = w.program->code[f.pc];
+    if (i.cls != Class::Barrier || i.fn != execBarrier || (i.aux & 1))
+      return false;
+    uint32_t own = reinterpret_cast<const uint32_t *>(w.regs + i.a)[__builtin_ctz(f.mask)];
+    if (id != kFull && own != id)
+      return false;
+    id = own;
+  }
+  return true;
+}
+
+bool selectFragment(Warp &w) {
+  size_t best = w.fragments.size();
+  for (size_t f = 0; f < w.fragments.size(); ++f)
+    if (!w.fragments[f].missing && (best == w.fragments.size() || w.fragments[f].pc < w.fragments[best].pc))
+      best = f;
+  if (best < w.fragments.size()) {
+    run(w, best);
+    return true;
+  }
+  if (w.fragments.empty())
+    return false;
+  // All wait for lanes that wait elsewhere or have exited.
+  best = 0;
+  for (size_t f = 1; f < w.fragments.size(); ++f)
+    if (w.fragments[f].pc < w.fragments[best].pc)
+      best = f;
+  uint32_t missing = w.fragments[best].missing;
+  if (atOneBarrier(w)) { // the lowest arrives for the warp; the others go on behind their own
+    run(w, best);
+    for (Fragment &f : w.fragments) {
+      ++f.pc;
+      f.missing = 0;
+    }
+    updateJoin(w);
+    w.forced = true;
+    return true;
+  }
+  run(w, best);
+  const Inst &i = w.program->code[w.pc];
+  if (w.worker->launch->checks && !reportedBefore(w, i, FindingKind::Divergence)) {
+    int64_t other = -1;
+    for (const Fragment &f : w.fragments)
+      if (f.mask & missing) {
+        other = w.program->code[f.pc].statement;
+        break;
+      }
+    uint32_t keep = w.mask;
+    w.mask = w.active;
+    report(w, i, FindingKind::Divergence, uint32_t(__builtin_ctz(w.active)), 0,
+           fmt::format("lanes 0x{:08x} execute it without lanes 0x{:08x}, which {}", w.active, missing,
+                       (missing & w.live) ? "wait elsewhere" : "have exited instead"),
+           {other, w.index});
+    w.mask = keep;
+  }
+  w.forced = true;
+  return true;
+}
+
+bool converge(Warp &w, const Inst &i, uint32_t need, bool aligned) {
+  if (!(need & ~w.mask))
+    return true;
+  if (w.forced) {
+    w.forced = false;
+    return true;
+  }
+  uint32_t missing = need & ~w.mask & w.live;
+  if (!missing)
+    return true;
+  if (missing & w.active) { // kept away by the guard
+    if (w.worker->launch->checks && !reportedBefore(w, i, FindingKind::Divergence))
+      report(w, i, FindingKind::Divergence, uint32_t(__builtin_ctz(w.mask)), 0,
+             fmt::format("lanes 0x{:08x} execute it without lanes 0x{:08x}, whose guard is false", w.mask,
+                         missing));
+    return true;
+  }
+  w.fragments.push_back({w.pc - 1, w.active, missing});
+  selectFragment(w);
+  return false;
+}
+
+void execBranch(Warp &w, const Inst &i) {
+  uint32_t taken = w.mask;
+  if (taken == w.active) {
+    w.pc = i.target;
+  } else if (taken) {
+    ++w.worker->counters.divergentBranches;
+    w.fragments.push_back({w.pc, w.active & ~taken, 0});
+    w.active = taken;
+    w.pc = i.target;
+  }
+  if (!w.fragments.empty())
+    updateJoin(w);
+}
+
+void execNop(Warp &, const Inst &) {}
+
+void execExit(Warp &w, const Inst &) {
+  w.live &= ~w.mask;
+  w.active &= ~w.mask;
+  if (w.active)
+    return;
+  if (!selectFragment(w)) {
+    w.state = WarpState::Done;
+    w.stop = true;
+  }
+}
+
+void execTrap(Warp &w, const Inst &i) {
+  report(w, i, FindingKind::Trap, uint32_t(__builtin_ctz(w.mask)), 0, "the kernel executed a trap");
+  w.cta->aborted = true;
+  w.stop = true;
+}
+
+void execClock(Warp &w, const Inst &i) {
+  uint64_t t = std::min(w.executed, w.clockStop);
+  for (int l = 0; l < 32; ++l) {
+    if (!(w.mask >> l & 1))
+      continue;
+    if (i.width == 8)
+      reinterpret_cast<uint64_t *>(w.regs + i.d)[l] = t;
+    else
+      reinterpret_cast<uint32_t *>(w.regs + i.d)[l] = uint32_t(i.imm ? t >> 32 : t);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Undefined registers
+//===----------------------------------------------------------------------===//
+
+void execTracked(Warp &w, const Inst &i) {
+  const Tracked &t = w.program->tracked[i.tracked];
+  auto mask = [&](Tracked::Ref r) -> uint32_t & {
+    return r.predicate ? w.undefinedPreds[r.offset] : w.undefined[r.offset / kSlotBytes];
+  };
+  uint32_t u = 0;
+  for (Tracked::Ref r : t.uses)
+    u |= mask(r);
+  uint32_t relevant = i.runsEmpty ? w.active : w.mask;
+  if (t.matters && (u & relevant) && w.worker->launch->checks &&
+      !reportedBefore(w, i, FindingKind::Uninitialised))
+    report(w, i, FindingKind::Uninitialised, uint32_t(__builtin_ctz(u & relevant)), 0,
+           "depends on a register that was never written on the way here");
+  uint32_t lanes = w.mask;
+  // A store hides what it stores: it may overwrite its own address register's lanes in no way, so look first.
+  uint32_t stored = 0, parts[4] = {};
+  for (uint32_t n = 0; t.store && n < i.count && n < 4; ++n) {
+    uint32_t offset = w.program->lists[i.list + n];
+    parts[n] = offset == kFull ? 0 : w.undefined[offset / kSlotBytes];
+    stored |= parts[n];
+  }
+  uint64_t address[32];
+  if (stored & lanes) {
+    for (int l = 0; l < 32; ++l)
+      address[l] = (i.addr64 ? reinterpret_cast<uint64_t *>(w.regs + i.a)[l]
+                             : uint64_t(reinterpret_cast<uint32_t *>(w.regs + i.a)[l])) +
+                   uint64_t(i.imm);
+  }
+  // What a load gives is defined, or its handler says otherwise (local memory).
+  bool load = i.cls == Class::Memory || i.cls == Class::MatrixLoad;
+  for (Tracked::Ref r : t.defs)
+    mask(r) = (mask(r) & ~lanes) | (load ? 0 : u & lanes);
+  t.fn(w, i);
+  if (!(stored & lanes))
+    return;
+  uint64_t localBytes = w.program->info.localBytes, bytes = i.width;
+  for (uint32_t at = 0; at < 32 * std::min<uint32_t>(i.count, 4); ++at) {
+    uint32_t l = at % 32, n = at / 32;
+    if (!((parts[n] & lanes) >> l & 1))
+      continue;
+    // Shared and local memory hold it as undefined: reading it is what would do harm.
+    Space space = Space(i.aux);
+    auto within = [&](Space own, uint64_t window) {
+      return space == own || (space == Space::Generic && address[l] - window < kWindowBytes);
+    };
+    uint64_t base =
+        space == Space::Generic ? within(Space::Shared, kSharedWindow) ? kSharedWindow : kLocalWindow : 0;
+    uint64_t a = address[l] - base + n * bytes;
+    auto forget = [](uint8_t *init, uint64_t from, uint64_t n) {
+      for (uint64_t bit = from; bit < from + n; ++bit)
+        init[bit >> 3] &= uint8_t(~(1u << (bit & 7)));
+    };
+    if (within(Space::Shared, kSharedWindow)) {
+      if (a >= kSharedBase && a + bytes <= uint64_t(kSharedBase) + w.cta->sharedBytes)
+        forget(w.cta->sharedInit, a - kSharedBase, bytes);
+    } else if (within(Space::Local, kLocalWindow)) {
+      if (a < localBytes && a + bytes <= localBytes)
+        forget(w.localInit, uint64_t(l) * localBytes + a, bytes);
+    } else if (w.worker->launch->checks && !reportedBefore(w, i, FindingKind::Uninitialised)) {
+      report(w, i, FindingKind::Uninitialised, uint32_t(l), address[l],
+             "stores a register that was never written on the way here");
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Blocks
+//===----------------------------------------------------------------------===//
+
+static std::string warpStates(const Cta &cta) {
+  std::string text;
+  for (const Warp &w : cta.warps) {
+    const Program &p = *w.program;
+    uint32_t line =
+        p.statements[p.code[std::min<size_t>(w.pc, p.code.size()) - (w.pc > 0)].statement].ptxLine;
+    text +=
+        fmt::format("{}warp {}: {}", text.empty() ? "" : "; ", w.index,
+                    w.state == WarpState::Done        ? std::string("done")
+                    : w.state == WarpState::AtBarrier ? fmt::format("at barrier {}, line {}", w.barrier, line)
+                                                      : fmt::format("runs, line {}", line));
+    if (text.size() > 1500)
+      return text + "; ...";
+  }
+  return text;
+}
+
+static void runWarp(Warp &w, uint64_t budget) {
+  const Trace &trace = w.worker->launch->config->trace;
+  if (trace.see && trace.block == w.cta->linear && trace.warp == w.index)
+    return runTraced(w, budget);
+  const Inst *code = w.program->code.data();
+  uint64_t *counts = w.worker->classCounts;
+  w.stop = false;
+  uint64_t left = budget;
+  while (left) {
+    if (w.pc >= w.joinPc)
+      reconverge(w);
+    const Inst &i = code[w.pc++];
+    --left;
+    ++counts[size_t(i.cls)];
+    w.mask = w.active & (w.preds[i.guard] ^ i.guardNeg);
+    if (!w.mask && !i.runsEmpty)
+      continue;
+    i.fn(w, i);
+    if (w.stop)
+      break;
+  }
+  w.executed += budget - left;
+}
+
+void startBlock(Worker &worker, Cta &cta, uint64_t number) {
+  const Launch &launch = *worker.launch;
+  const LaunchConfig &config = *launch.config;
+  const Program &program = *launch.program;
+  cta.linear = number;
+  cta.id = blockAt(config, number);
+  ++cta.epoch;
+  cta.details.clear();
+  cta.aborted = cta.endless = false;
+  cta.nextWarp = 0;
+  for (Barrier &b : cta.barriers)
+    b = Barrier();
+  std::memset(cta.shared, 0xFF, cta.sharedBytes);
+  std::memset(cta.sharedInit, 0, (cta.sharedBytes + 7) / 8);
+  cta.random = config.seed * 0x9E3779B97F4A7C15ull + cta.linear * 0xD1B54A32D192ED03ull + 1;
+  cta.orderedBelow = worker.firstSegment + uint32_t(worker.segments.size());
+  cta.bytePool.recycle();
+  if (launch.ordering)
+    cta.published.clear();
+  for (Warp &w : cta.warps) {
+    uint32_t threads = std::min(32u, launch.threadsPerCta - w.index * 32);
+    w.live = w.active = threads == 32 ? kFull : (1u << threads) - 1;
+    w.pc = 0;
+    w.joinPc = kFull;
+    w.forced = w.fair = false;
+    w.state = WarpState::Ready;
+    w.executed = w.switchedAt = 0;
+    w.nextProbe = 1 << 14;
+    w.idleAt = w.clockStop = ~0ull;
+    w.fragments.clear();
+    std::fill(w.clocks.begin(), w.clocks.end(), 0);
+    w.clocks[w.index] = 1;
+    w.segment = 0;
+    if (launch.ordering)
+      w.order = WarpOrder();
+    w.copies.clear();
+    w.landed.clear();
+    std::memset(w.committed, 0, sizeof(w.committed));
+    if (w.localInit)
+      std::memset(w.localInit, 0, program.info.localBytes * 32 / 8);
+    for (const Program::Special &s : program.specials) {
+      uint32_t *at = reinterpret_cast<uint32_t *>(w.regs + s.offset);
+      if (s.name.compare(0, 7, "%ctaid.") == 0 || s.name.compare(0, 11, "%clusterid.") == 0)
+        std::fill(at, at + 32, cta.id[size_t(s.name.back() - 'x')]);
+    }
+    if (!w.undefined.empty())
+      std::fill(w.undefined.begin(), w.undefined.end(), 0);
+    for (uint32_t offset : program.undefinedSlots) {
+      std::memset(w.regs + offset, 0xA5, kSlotBytes);
+      w.undefined[offset / kSlotBytes] = kFull;
+    }
+    std::fill(w.undefinedPreds.begin(), w.undefinedPreds.end(), 0);
+    for (uint32_t p : program.undefinedPredicates) {
+      w.preds[p] = 0;
+      w.undefinedPreds[p] = kFull;
+    }
+  }
+}
+
+/// Lets a warp that has run for long take some more steps, to see whether it comes back to where it was with
+/// all its registers as they were and nothing changed in memory: then only others can end its loop.
+static void probe(Warp &w) {
+  constexpr int most = 4096;
+  constexpr uint64_t kLongWait = 2'000'000; // instructions, which is what the clocks count
+  if (w.executed < w.nextProbe || w.state != WarpState::Ready)
+    return;
+  w.nextProbe = w.executed * 2;
+  if (!w.program->code[w.pc].exits) {
+    w.idleAt = ~0ull - 1; // whatever may change
+    return;
+  }
+  auto runnable = [](const Fragment &f) { return !f.missing; };
+  if (w.program->ordering && std::any_of(w.fragments.begin(), w.fragments.end(), runnable))
+    return; // they may end it
+  size_t bytes = w.program->fileBytes, predicates = w.program->predicates;
+  std::vector<std::byte> registers(w.regs, w.regs + bytes);
+  std::vector<uint32_t> preds(w.preds, w.preds + predicates);
+  uint32_t pc = w.pc, active = w.active, rounds = 0;
+  size_t fragments = w.fragments.size();
+  uint64_t changes = w.worker->changes;
+  // A wait that looks at the clock as well is one without an end when it has lasted so long.
+  w.clockStop = w.executed > kLongWait ? w.executed : ~0ull;
+  for (int step = 0; step < most && w.worker->changes == changes; ++step) {
+    runWarp(w, 1);
+    if (w.state != WarpState::Ready || w.cta->aborted)
+      break;
+    if (w.pc != pc || w.active != active || w.fragments.size() != fragments)
+      continue;
+    if (std::equal(preds.begin(), preds.end(), w.preds) &&
+        std::memcmp(registers.data(), w.regs, bytes) == 0) {
+      w.idleAt = w.worker->changes;
+      break;
+    }
+    ++rounds;
+    if ((rounds & (rounds - 1)) == 0) { // the first rounds may differ from those that follow
+      preds.assign(w.preds, w.preds + predicates);
+      registers.assign(w.regs, w.regs + bytes);
+    }
+  }
+  w.clockStop = ~0ull;
+}
+
+bool Cta::idle() const {
+  bool any = false;
+  for (const Warp &w : warps) {
+    bool circles = w.idleAt == w.worker->changes || w.idleAt == ~0ull - 1;
+    if (w.state == WarpState::Ready && !circles)
+      return false;
+    any |= w.state == WarpState::Ready;
+  }
+  return any;
+}
+
+void reportIdle(Cta &cta) {
+  for (Warp &w : cta.warps) {
+    if (w.state != WarpState::Ready)
+      continue;
+    const Launch &launch = *w.worker->launch;
+    const Inst &i = w.program->code[w.pc];
+    w.mask = w.active ? w.active : 1;
+    std::string others = launch.exact && launch.blocks > 1
+                             ? fmt::format("; {} of {} blocks were running", launch.resident, launch.blocks)
+                             : "";
+    report(w, i, FindingKind::EndlessLoop, uint32_t(__builtin_ctz(w.mask)), 0,
+           fmt::format("warp {} {}; {}{}", w.index,
+                       i.exits ? "repeats itself: it waits for a change of memory that nobody makes"
+                               : "is in a loop that has no way out",
+                       warpStates(cta), others));
+    cta.aborted = cta.endless = true;
+    return;
+  }
+}
+
+/// Threads of a warp make progress independently: where some of them have run long, perhaps waiting for what
+/// others will do, the others take over, and for as long the order of the code does not decide.
+static void rotate(Warp &w) {
+  uint64_t most = w.cta->yield ? 16 : 512; // instructions; few where they are attempts at an atomic
+  if (!w.program->ordering)
+    return;
+  if (w.fragments.empty()) {
+    w.fair = false;
+    w.switchedAt = w.executed;
+  }
+  if (w.state != WarpState::Ready || w.executed - w.switchedAt < most)
+    return;
+  w.switchedAt = w.executed;
+  for (size_t f = 0; f < w.fragments.size(); ++f) {
+    if (w.fragments[f].missing)
+      continue;
+    w.fair = true;
+    w.fragments.push_back({w.pc, w.active, 0});
+    run(w, f);
+    return;
+  }
+}
+
+/// Ends the block at a fault that leaves it nothing to go on with.
+static void reportStuck(Cta &cta) {
+  for (Warp &w : cta.warps) {
+    if (w.state != WarpState::AtBarrier)
+      continue;
+    const Barrier &b = cta.barriers[w.barrier];
+    w.mask = w.active;
+    report(w, *w.barrierInst, FindingKind::Deadlock, uint32_t(__builtin_ctz(w.mask)), 0,
+           fmt::format("barrier {} waits for ever: {} of {} threads arrived; {}", w.barrier, b.arrived,
+                       b.expected ? b.expected : liveThreads(cta), warpStates(cta)));
+    break;
+  }
+}
+
+void countBlock(Worker &worker, const Cta &cta) {
+  ++worker.counters.blocks;
+  for (const Warp &w : cta.warps)
+    worker.counters.warpInstructions += w.executed;
+}
+
+bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
+  const Launch &launch = *worker.launch;
+  bool random = launch.mode == Mode::Random, stuck = false;
+  uint64_t limit = launch.config->maxInstructionsPerWarp;
+  size_t n = cta.warps.size();
+  uint64_t turns = rounds > UINT64_MAX / n ? UINT64_MAX : rounds * n;
+  cta.yield = false;
+  for (uint64_t turn = 0; turn < turns && !cta.aborted && !cta.yield; ++turn) {
+    // The next ready warp in turn, or any in random mode.
+    size_t pick = random ? cta.nextRandom() % n : cta.nextWarp;
+    size_t tried = 0;
+    while (tried < n && cta.warps[pick].state != WarpState::Ready) {
+      pick = (pick + 1) % n;
+      ++tried;
+    }
+    stuck = tried == n;
+    if (stuck)
+      break;
+    Warp &w = cta.warps[pick];
+    cta.nextWarp = (pick + 1) % n;
+    uint64_t most = random ? 1 + cta.nextRandom() % 200 : quantum;
+    runWarp(w, std::min(most, limit - w.executed + 1));
+    if (w.executed > limit) {
+      const Inst &i = w.program->code[w.pc ? w.pc - 1 : 0];
+      w.mask = w.active ? w.active : 1;
+      report(w, i, FindingKind::EndlessLoop, uint32_t(__builtin_ctz(w.mask)), 0,
+             fmt::format("warp {} executed more than {} instructions; {}{}", w.index, limit, warpStates(cta),
+                         launch.exact && launch.blocks > 1
+                             ? fmt::format("; {} of {} blocks were running", launch.resident, launch.blocks)
+                             : ""));
+      cta.aborted = cta.endless = true;
+    }
+    if (launch.checks) {
+      probe(w);
+      if (cta.idle() && (!launch.exact || launch.blocks == 1))
+        reportIdle(cta);
+    }
+    if (w.state == WarpState::Done)
+      for (Barrier &b : cta.barriers) // a barrier of the whole block does not wait for warps that are gone
+        if (b.active && !b.expected && b.arrived && b.arrived >= liveThreads(cta))
+          completeBarrier(cta, b);
+    rotate(w);
+  }
+  if (!stuck && !cta.aborted)
+    return false;
+  if (!cta.aborted)
+    reportStuck(cta);
+  countBlock(worker, cta);
+  return true;
+}
+
+} // namespace attune::sim

@@ -1,0 +1,552 @@
+//===- Exec.h - the decoded program and the state that executes it -*- C++ -*-===//
+//
+// A warp's registers are arrays of 32 lanes: a 32-bit register (also one of 8 or 16 bits, zero-extended) is
+// 128 adjacent bytes, a 64-bit register 256. Constants and special registers lie in the same file, so that
+// every operand of an instruction is one byte offset. A predicate is one word with a bit a lane.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_SIMULATOR_EXEC_H
+#define ATTUNE_SIMULATOR_EXEC_H
+
+#include "simulator/Ast.h"
+#include "simulator/Order.h"
+#include "simulator/Races.h"
+#include "simulator/Simulator.h"
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <set>
+#include <tuple>
+#include <unordered_map>
+
+namespace attune::sim {
+
+constexpr uint32_t kFull = 0xFFFFFFFFu;
+constexpr uint32_t kSlotBytes = 128;
+
+struct Warp;
+struct Inst;
+using Handler = void (*)(Warp &, const Inst &);
+
+enum class Class : uint8_t {
+  None,
+  Integer,
+  Floating,
+  Special,
+  Conversion,
+  Move,
+  Predicate,
+  Control,
+  Memory,
+  Matrix,
+  MatrixLoad,
+  AsyncCopy,
+  Shuffle,
+  Barrier,
+  Count
+};
+
+/// How a loaded element becomes a register.
+enum class Extend : uint8_t { Zero32, Sign32, Sign16, Zero64, Sign64 };
+
+/// What `set` writes where its comparison holds (Inst::count); None: it is a `setp`.
+enum class SetValue : uint8_t { None, Ones, Float, Ones16, Half, Bfloat };
+inline uint32_t setValue(uint8_t value) {
+  constexpr uint32_t values[] = {0, kFull, 0x3F800000u, 0xFFFFu, 0x3C00u, 0x3F80u};
+  return values[value];
+}
+
+/// Inst::order of an access that is not plain.
+constexpr uint8_t kStrong = 1, kAcquire = 2, kRelease = 4, kDeviceScope = 8;
+
+/// One decoded instruction. What the fields mean is up to the handler; offsets are bytes into the register
+/// file, predicate fields are predicate numbers.
+struct Inst {
+  Handler fn = nullptr;
+  uint32_t d = 0, a = 0, b = 0, c = 0;
+  int64_t imm = 0;
+  uint32_t guard = 0;    ///< predicate number; 0 is always true
+  uint32_t guardNeg = 0; ///< 0 or kFull
+  uint32_t d2 = 0;       ///< second destination: a predicate
+  uint32_t list = 0;     ///< first of this instruction's offsets in Program::lists
+  uint32_t target = 0;   ///< branches
+  uint32_t statement = 0;
+  uint32_t tracked = 0; ///< of execTracked: Program::tracked
+  uint16_t aux = 0;
+  Class cls = Class::None;
+  uint8_t order = 0;      ///< volatile, atomic, relaxed, acquire, release: kStrong and so on; 0: plain
+  bool atomic = false;    ///< atom or red
+  bool exits = true;      ///< there is a way from here to the kernel's end
+  bool runsEmpty = false; ///< executed even when no lane passes the guard (branches)
+  Extend extend = Extend::Zero32;
+  uint8_t count = 0; ///< vector elements
+  uint8_t width = 0; ///< bytes an element
+  bool addr64 = false;
+};
+
+/// What the checker for undefined registers needs to know of an instruction that may touch one.
+struct Tracked {
+  Handler fn = nullptr;
+  struct Ref {
+    uint32_t offset;
+    bool predicate;
+  };
+  std::vector<Ref> uses, defs;
+  std::vector<Ref> data; ///< stored to memory that may be local, where it does no harm yet
+  bool matters = false;  ///< an undefined operand in `uses` decides something: an address, a branch, a result
+  bool store = false;    ///< has `data`
+};
+
+/// Windows of the generic address space.
+constexpr uint64_t kSharedWindow = 0x0000'0100'0000'0000;
+constexpr uint64_t kLocalWindow = 0x0000'0200'0000'0000;
+constexpr uint64_t kParamWindow = 0x0000'0300'0000'0000;
+constexpr uint64_t kWindowBytes = 0x0000'0001'0000'0000;
+/// The first KB of shared memory belongs to the system on real devices; leaving it out finds null pointers.
+constexpr uint32_t kSharedBase = 1024;
+
+/// A kernel, ready to run.
+struct Program {
+  EntryInfo info;
+  std::string error; ///< what keeps this kernel from running; empty: nothing
+  std::vector<Inst> code;
+  std::vector<uint32_t> lists;
+  std::vector<Tracked> tracked;
+  uint32_t fileBytes = 0; ///< register file of a warp
+  uint32_t predicates = 1;
+  struct Constant {
+    uint32_t offset;
+    bool wide;
+    uint64_t bits;
+    int32_t variable = -1; ///< address of this module-scope variable is added at launch
+  };
+  std::vector<Constant> constants;
+  struct Special {
+    uint32_t offset;
+    std::string name;
+  };
+  std::vector<Special> specials;
+  std::vector<uint32_t> undefinedSlots; ///< offsets of registers that may be read before they are written
+  std::vector<uint32_t> undefinedPredicates; ///< the same for predicates
+  std::vector<Variable> sharedVariables;     ///< with their offsets, for messages
+  struct Line {
+    uint32_t ptxLine, sourceFile, sourceLine;
+    std::string_view text;
+  };
+  std::vector<Line> statements;
+  bool usesLocal = false;
+  bool ordering = false; ///< has accesses that are not plain
+  struct Operand {       ///< a register or special register of an instruction, for traces
+    std::string_view name;
+    Type type;
+    uint32_t offset; ///< or the number of a predicate
+    bool def;
+  };
+  std::vector<Operand> operands;
+  std::vector<uint32_t> firstOperand; ///< of each instruction, plus the end
+  bool communicates = false;          ///< blocks may wait for, or depend on the order of, each other
+};
+
+class ModuleImpl {
+public:
+  /// Tells modules apart that lived at one address after each other.
+  const uint64_t id = [] {
+    static std::atomic<uint64_t> next{1};
+    return next.fetch_add(1);
+  }();
+  Ast ast;
+  std::vector<EntryInfo> infos;
+  std::vector<std::unique_ptr<Program>> programs;
+};
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+struct Allocation {
+  uint64_t base = 0;
+  uint64_t size = 0;
+  std::byte *data = nullptr;
+  uint8_t *init = nullptr; ///< a bit a byte: written
+  std::string name;
+  bool freed = false;
+  bool readOnly = false;
+};
+
+class GlobalMemoryImpl {
+public:
+  ~GlobalMemoryImpl();
+  std::vector<Allocation> allocations; ///< by address
+  uint64_t nextAddress = 0x0000'1000'0000'0000;
+  /// Addresses of a module's variables here, by its id, allocated at its first launch.
+  std::map<uint64_t, std::vector<uint64_t>> moduleVariables;
+
+  Result<uint64_t> allocate(size_t bytes, std::string name);
+  /// The live allocation that holds `address`, or -1.
+  int find(uint64_t address) const;
+  /// "16 bytes after 'q' (0x... + 1024 bytes)" for messages.
+  std::string describe(uint64_t address) const;
+};
+
+//===----------------------------------------------------------------------===//
+// Execution state
+//===----------------------------------------------------------------------===//
+
+/// Who touched 16 bytes of shared memory since the last barrier of the whole block. Two forms: one warp (or
+/// several warps that only read the same bytes), kept here; or `detailed`, kept in Cta::details. 32 bytes.
+struct alignas(32) ShadowCell {
+  uint32_t epoch = 0;
+  uint32_t warps = 0; ///< bit a warp
+  uint32_t clock = 0; ///< of these warps, when they touched it
+  uint32_t readSite = 0, writeSite = 0;
+  uint16_t readBytes = 0, writeBytes = 0; ///< bit a byte
+  bool detailed = false;
+};
+
+struct Access {
+  uint32_t warp, clock, site;
+  uint16_t bytes;
+  bool write, atomic;
+};
+
+/// One cp.async instruction in flight.
+struct AsyncCopy {
+  const Inst *inst = nullptr;
+  uint32_t mask = 0; ///< lanes whose copy has not landed
+  uint32_t size = 0;
+  uint32_t epoch = 0; ///< of its issue
+  uint32_t shared[32];
+  uint64_t global[32];
+  uint32_t sourceBytes[32];
+  uint32_t group[32]; ///< of the lane; kUncommitted before its commit
+  uint16_t fresh[32]; ///< bytes with defined values, a bit a byte (copies that landed early)
+  bool early = false; ///< the data is in place already; only the right to use it is missing
+};
+constexpr uint32_t kUncommitted = 0xFFFFFFFFu;
+
+struct Fragment {
+  uint32_t pc, mask;
+  uint32_t missing; ///< lanes it waits for at a convergent instruction; 0: runnable
+};
+
+struct Barrier {
+  uint32_t arrived = 0;  ///< threads
+  uint32_t expected = 0; ///< 0: the whole block
+  uint32_t waiting = 0;  ///< warps that wait, a bit each
+  uint32_t arrivals = 0; ///< warps that arrived, waiting or not
+  uint32_t site = 0;     ///< of the first arrival
+  bool active = false;
+  uint32_t count = 0;           ///< of the reduction: threads with a true predicate
+  uint32_t voters = 0;          ///< threads that took part in it
+  std::vector<uint32_t> clocks; ///< joined clocks of the arrivals
+  Fenced fenced;                ///< and what else they know
+  Foreign known;
+};
+
+struct Cta;
+struct Worker;
+class HandlerTable;
+
+enum class WarpState : uint8_t { Ready, AtBarrier, Done };
+
+struct Warp {
+  std::byte *regs = nullptr;
+  uint32_t mask = 0;   ///< lanes that execute this instruction
+  uint32_t active = 0; ///< lanes of the running fragment
+  uint32_t pc = 0;
+  uint32_t joinPc = kFull; ///< pc at which reconverge() is to be called
+  bool stop = false;
+  bool forced = false; ///< go on at a convergent instruction although lanes are missing
+  bool fair = false;   ///< fragments behind this one do not take over from it, see rotate
+  uint32_t *preds = nullptr;
+  Cta *cta = nullptr;
+  Worker *worker = nullptr;
+  const Program *program = nullptr;
+
+  uint32_t live = 0; ///< lanes that have not exited
+  uint32_t index = 0;
+  WarpState state = WarpState::Done;
+  uint32_t barrier = 0;
+  const Inst *barrierInst = nullptr;
+  uint64_t executed = 0;
+  uint64_t nextProbe = 0;     ///< `executed` at which to look whether it goes in circles
+  uint64_t clockStop = ~0ull; ///< the clocks do not go beyond
+  uint64_t idleAt = ~0ull;    ///< Worker::changes when it went in circles
+  uint64_t switchedAt = 0;    ///< `executed` when a fragment last gave way to another, or there were none
+  std::vector<Fragment> fragments; ///< the others
+  std::vector<uint32_t> clocks;    ///< vector clock over the warps of the block
+  WarpOrder order;
+  uint32_t segment = 0;          ///< of its next access, see Races.h; 0: not begun
+  std::vector<AsyncCopy> landed; ///< by the last wait, in the segment
+  uint32_t landedSegment = 0;
+  uint32_t sharedWriteSegment = 0; ///< in which it last wrote to shared memory
+  std::vector<AsyncCopy> copies;   ///< in flight, oldest first
+  uint32_t committed[32];          ///< groups of each lane
+  std::byte *local = nullptr;      ///< 32 * localBytes, a lane's bytes adjacent
+  uint8_t *localInit = nullptr;    ///< a bit a byte
+  std::vector<uint32_t> undefined; ///< a word a slot: lanes without a defined value
+  std::vector<uint32_t> undefinedPreds;
+};
+
+struct Cta {
+  std::array<uint32_t, 3> id{};
+  uint64_t linear = 0;
+  std::byte *shared = nullptr; ///< byte 0 is shared address kSharedBase
+  uint8_t *sharedInit = nullptr;
+  ShadowCell *cells = nullptr;
+  uint32_t sharedBytes = 0;
+  uint32_t epoch = 1;
+  std::unordered_map<uint32_t, std::vector<Access>> details; ///< by cell
+  std::array<Barrier, 16> barriers;
+  std::vector<Warp> warps;
+  bool aborted = false, endless = false;
+  bool idle() const;  ///< all its warps go in circles or wait, and nothing has changed since
+  bool yield = false; ///< other blocks go on: this one wrote what they may wait for
+  size_t nextWarp = 0;
+  uint64_t random = 0;
+  uint32_t nextRandom() {
+    random = random * 6364136223846793005ull + 1442695040888963407ull;
+    return uint32_t(random >> 33);
+  }
+  // Races.h
+  WordShadow *words = nullptr; ///< of shared memory
+  BytePool bytePool;
+  GlobalShadow *shadow = nullptr;      ///< of global memory
+  uint32_t orderedBelow = 1;           ///< this block's segments below it are ordered before all that follows
+  PublishedAt published, publishedOwn; ///< in shared memory; in global memory as far as this block goes
+  PublishedAt *publishedGlobal = nullptr;
+};
+
+struct FindingKey {
+  uint32_t statement;
+  FindingKind kind;
+  bool operator<(const FindingKey &o) const {
+    return std::tie(statement, kind) < std::tie(o.statement, o.kind);
+  }
+};
+struct FindingRecord {
+  Finding finding;
+  uint64_t cta = 0;
+};
+
+/// What all workers of a launch share.
+struct Launch {
+  const ModuleImpl *module = nullptr;
+  const Program *program = nullptr;
+  GlobalMemoryImpl *memory = nullptr;
+  const LaunchConfig *config = nullptr;
+  std::vector<uint64_t> variableAddresses;
+  std::atomic<uint64_t> nextCta{0};
+  std::atomic<bool> stopAll{false};
+  bool exact = false;       ///< one host thread runs all blocks, and knows of each other's accesses
+  bool ordering = false;    ///< the order that atomics, flags and fences make is to be kept
+  Owners *owners = nullptr; ///< of a run that is not exact, with checks
+  PublishedAt published;
+  uint64_t blocks = 0;
+  uint64_t resident = 0; ///< blocks that run now, in an exact run
+  uint32_t sharedBytes = 0;
+  uint32_t warpsPerCta = 0, threadsPerCta = 0;
+  bool checks = true;
+  Mode mode = Mode::Eager;
+};
+
+/// A block's coordinates by its number.
+inline std::array<uint32_t, 3> blockAt(const LaunchConfig &config, uint64_t number) {
+  uint64_t x = config.grid[0], y = config.grid[1];
+  return {uint32_t(number % x), uint32_t(number / x % y), uint32_t(number / x / y)};
+}
+
+/// One host thread: it runs blocks one after another.
+struct Worker {
+  Launch *launch = nullptr;
+  Counters counters;
+  uint64_t classCounts[size_t(Class::Count)] = {};
+  std::vector<int32_t> allocationHint; ///< a memory instruction's last allocation
+  std::map<FindingKey, FindingRecord> findings;
+  /// Races of a plain read with an atomic, by the read's statement. They count unless the read is a guess:
+  /// the same thread's atomic on the same word follows, as in a loop around a compare-and-swap.
+  std::map<std::pair<FindingKey, uint32_t>, FindingRecord> suspects;
+  std::set<uint32_t> guesses;
+  uint64_t changes = 0; ///< stores, and atomics that changed something: what a warp may wait for
+  GlobalShadow shadow;
+  std::vector<Segment> segments; ///< number firstSegment + its index
+  uint32_t firstSegment = 1;
+  const Segment &segment(uint32_t number) const { return segments[number - firstSegment]; }
+};
+
+//===----------------------------------------------------------------------===//
+// Checkers.cpp: slow paths; they report and say what to do next
+//===----------------------------------------------------------------------===//
+
+/// The other access of a finding.
+struct OtherAccess {
+  int64_t statement = -1; ///< -1: there is none
+  uint32_t warp = 0;
+  int lane = -1;      ///< -1: not known
+  int64_t block = -1; ///< -1: the same
+};
+void report(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t address, std::string message,
+            OtherAccess other = {});
+/// The same for a race that Worker::suspects keeps until the read turns out to be a guess, or not.
+void suspect(Warp &w, const Inst &i, uint32_t readStatement, uint32_t lane, uint64_t address,
+             std::string message, OtherAccess other);
+void reportGlobalOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
+                             bool write);
+void reportSharedOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
+                             bool write);
+void reportLocalOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
+                            bool write);
+void reportMisaligned(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes);
+/// A read of bytes that are not initialised: a copy in flight, or never written. Not for bytes whose finding
+/// was given.
+void reportSharedUninitialised(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes);
+void reportGlobalUninitialised(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes);
+/// The full race check of one access inside one 16-byte cell.
+void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t cell, uint16_t bytes, bool write,
+              const void *stored);
+/// True, and counted, if this kind was reported for this instruction before.
+bool reportedBefore(Warp &w, const Inst &i, FindingKind kind);
+/// The nearest name for a shared address: "s + 12".
+std::string describeShared(const Warp &w, uint32_t address);
+
+/// Marks a shared access in the shadow; reports races. `address` counts from the start of the buffer, the
+/// range lies in one cell. `stored`: what is about to be written, if it is known.
+inline void raceAccess(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes, bool write,
+                       const void *stored = nullptr) {
+  Cta &cta = *w.cta;
+  ShadowCell &cell = cta.cells[address >> 4];
+  uint32_t me = 1u << w.index;
+  uint16_t mask = uint16_t(((1u << bytes) - 1) << (address & 15));
+  uint32_t clock = w.clocks[w.index];
+  if (i.order)
+    return raceSlow(w, i, lane, address >> 4, mask, write, stored);
+  if (cell.epoch != cta.epoch) {
+    cell.epoch = cta.epoch;
+    cell.warps = me;
+    cell.clock = clock;
+    cell.detailed = false;
+    cell.readBytes = write ? 0 : mask;
+    cell.writeBytes = write ? mask : 0;
+    (write ? cell.writeSite : cell.readSite) = i.statement;
+    return;
+  }
+  if (!cell.detailed && cell.clock == clock) {
+    if (cell.warps == me) {
+      (write ? cell.writeBytes : cell.readBytes) |= mask;
+      (write ? cell.writeSite : cell.readSite) = i.statement;
+      return;
+    }
+    if (!write && !cell.writeBytes && cell.readBytes == mask) {
+      cell.warps |= me;
+      return;
+    }
+  }
+  raceSlow(w, i, lane, address >> 4, mask, write, stored);
+}
+
+//===----------------------------------------------------------------------===//
+// Async.cpp: cp.async groups
+//===----------------------------------------------------------------------===//
+
+/// The copy in flight that covers a shared address (from the buffer's start), or null.
+const AsyncCopy *asyncCovering(const Cta &cta, uint32_t address, uint32_t bytes, uint32_t &warp);
+
+//===----------------------------------------------------------------------===//
+// Control.cpp: fragments, barriers, scheduling
+//===----------------------------------------------------------------------===//
+
+void reconverge(Warp &w);
+/// Runs the runnable fragment with the lowest pc; true if there is one.
+bool selectFragment(Warp &w);
+/// To be called first by an instruction at which `need` must be together. True: go on. False: the fragment
+/// was suspended, and the handler returns at once.
+bool converge(Warp &w, const Inst &i, uint32_t need, bool aligned);
+/// Makes the block of this number ready to run.
+void startBlock(Worker &worker, Cta &cta, uint64_t number);
+/// Reports that a block which is idle never ends, and ends it.
+void reportIdle(Cta &cta);
+/// runWarp for the warp whose trace is asked for.
+void runTraced(Warp &w, uint64_t budget);
+/// Runs the block's ready warps in turn, `rounds` turns of at most `quantum` instructions each. True: it is
+/// done.
+bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum);
+/// Adds a block that has ended to the counters.
+void countBlock(Worker &worker, const Cta &cta);
+
+//===----------------------------------------------------------------------===//
+// Schedule.cpp
+//===----------------------------------------------------------------------===//
+
+/// Runs all blocks, on up to `threads` host threads; what they counted and found.
+std::vector<std::unique_ptr<Worker>> runGrid(Launch &launch, unsigned threads);
+
+void execBranch(Warp &w, const Inst &i);
+void execExit(Warp &w, const Inst &i);
+void execTrap(Warp &w, const Inst &i);
+void execBarrier(Warp &w, const Inst &i);
+/// Threads of the warps that have not ended.
+uint32_t liveThreads(const Cta &cta);
+/// Lets the waiting warps go on.
+void completeBarrier(Cta &cta, Barrier &b);
+void execNop(Warp &w, const Inst &i);
+/// Handlers of a source file's own, added to every table.
+void addCollectives(HandlerTable &table);
+void addAtomics(HandlerTable &table);
+void addOtherMatrix(HandlerTable &table);
+void addCarry(HandlerTable &table);
+void execTracked(Warp &w, const Inst &i);
+
+//===----------------------------------------------------------------------===//
+// Handlers by instruction set
+//===----------------------------------------------------------------------===//
+
+struct HandlerInfo {
+  Handler fn = nullptr;
+  /// Destinations, ':', sources. w: 32-bit register, h: 16-bit, q: 64-bit, p: predicate, P: predicate that
+  /// may be negated or left out.
+  const char *signature = "";
+  Class cls = Class::None;
+};
+
+/// Handlers of ordinary instructions are found by their whole opcode; those that the decoder treats itself
+/// have names of their own ("ld:global:4:1").
+class HandlerTable {
+public:
+  void add(std::string name, Handler fn, const char *signature, Class cls) {
+    table[std::move(name)] = {fn, signature, cls};
+  }
+  const HandlerInfo *find(std::string_view name) const {
+    auto it = table.find(std::string(name));
+    return it == table.end() ? nullptr : &it->second;
+  }
+  std::vector<std::string> names() const {
+    std::vector<std::string> all;
+    for (auto &[name, info] : table)
+      all.push_back(name);
+    return all;
+  }
+
+private:
+  std::unordered_map<std::string, HandlerInfo> table;
+};
+
+/// Handlers that gain nothing from vectors: collectives, atomics, asynchronous copies, control.
+void addScalarHandlers(HandlerTable &table);
+
+/// The handlers for this machine, chosen once.
+const HandlerTable &handlers();
+
+namespace baseline {
+const HandlerTable &handlers();
+}
+namespace avx2 {
+const HandlerTable &handlers();
+}
+namespace avx512 {
+const HandlerTable &handlers();
+}
+
+} // namespace attune::sim
+
+#endif // ATTUNE_SIMULATOR_EXEC_H

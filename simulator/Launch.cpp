@@ -1,0 +1,271 @@
+//===- Launch.cpp - modules, and the running of a grid ---------------------------===//
+#include "simulator/Decode.h"
+#include "simulator/Tables.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <fmt/format.h>
+#include <mutex>
+#include <thread>
+
+namespace attune::sim {
+
+const HandlerTable &handlers() {
+  static const HandlerTable table = [] {
+    std::string_view isa = hostInstructionSet();
+    return withDeviceTables(isa == "avx512" ? avx512::handlers()
+                            : isa == "avx2" ? avx2::handlers()
+                                            : baseline::handlers());
+  }();
+  return table;
+}
+
+std::string_view hostInstructionSet() {
+  static const std::string_view isa = [] {
+    __builtin_cpu_init();
+    if (const char *forced = std::getenv("ATTUNE_SIM_ISA"); forced && *forced) {
+      std::string_view f = forced;
+      if (f == "baseline" || (f == "avx2" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")))
+        return f == "avx2" ? std::string_view("avx2") : std::string_view("baseline");
+    }
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512cd"))
+      return std::string_view("avx512");
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c"))
+      return std::string_view("avx2");
+    return std::string_view("baseline");
+  }();
+  return isa;
+}
+
+Module::Module(std::unique_ptr<const ModuleImpl> impl) : state(std::move(impl)) {}
+Module::~Module() = default;
+const std::vector<EntryInfo> &Module::entries() const { return state->infos; }
+const std::string &Module::target() const { return state->ast.target; }
+const std::string &Module::fileName() const { return state->ast.fileName; }
+
+Result<const EntryInfo *> Module::entry(std::string_view name) const {
+  std::string all;
+  for (const EntryInfo &e : state->infos) {
+    if (e.name == name)
+      return &e;
+    all += (all.empty() ? "" : ", ") + e.name;
+  }
+  return badInput(fmt::format("{}: error: expected an entry that the file has ({}), got '{}'",
+                              state->ast.fileName, all.empty() ? "it has none" : all, name));
+}
+
+Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::string_view fileName) {
+  if (const Status &tables = loadDeviceTables(); !tables)
+    return tables.error();
+  auto impl = std::make_unique<ModuleImpl>();
+  impl->ast.text = std::string(ptx);
+  while (!impl->ast.text.empty() && impl->ast.text.back() == '\0')
+    impl->ast.text.pop_back();
+  impl->ast.fileName = std::string(fileName);
+  Diagnostics diagnostics{std::string(fileName)};
+  parse(impl->ast, diagnostics);
+  if (!diagnostics.empty())
+    return badInput(diagnostics.text());
+  // What one kernel lacks does not keep the others of its file from running.
+  std::string all;
+  size_t broken = 0;
+  for (Function &f : impl->ast.functions) {
+    if (!f.isEntry)
+      continue;
+    Diagnostics own{std::string(fileName)};
+    inlineCalls(impl->ast, f, own);
+    auto program = std::make_unique<Program>();
+    Decoder(impl->ast, f, *program, own).run();
+    program->error = own.text();
+    if (!own.empty()) {
+      ++broken;
+      if (all.size() < 20000)
+        all += (all.empty() ? "" : "\n") + own.text();
+    }
+    impl->infos.push_back(program->info);
+    impl->programs.push_back(std::move(program));
+  }
+  if (broken && broken == impl->programs.size())
+    return badInput(all);
+  return std::make_shared<const Module>(std::move(impl));
+}
+
+//===----------------------------------------------------------------------===//
+// Launch
+//===----------------------------------------------------------------------===//
+
+/// Allocates a module's variables at its first launch on a memory. One lock serves all: launches are rare.
+static Status instantiate(Launch &launch) {
+  static std::mutex mutex;
+  std::lock_guard<std::mutex> lock(mutex);
+  const ModuleImpl &module = *launch.module;
+  auto [it, fresh] = launch.memory->moduleVariables.try_emplace(module.id);
+  std::vector<uint64_t> &addresses = it->second;
+  if (fresh) {
+    addresses.assign(module.ast.variables.size(), 0);
+    for (size_t v = 0; v < addresses.size(); ++v) {
+      const Variable &var = module.ast.variables[v];
+      if (var.space != Space::Global && var.space != Space::Const)
+        continue;
+      Result<uint64_t> a = launch.memory->allocate(std::max<uint64_t>(var.size, 1), var.name);
+      if (!a)
+        return a.error();
+      addresses[v] = *a;
+    }
+    for (size_t v = 0; v < addresses.size(); ++v) {
+      const Variable &var = module.ast.variables[v];
+      if (!addresses[v])
+        continue;
+      Allocation &a = launch.memory->allocations[size_t(launch.memory->find(addresses[v]))];
+      if (!var.init.empty())
+        std::memcpy(a.data, var.init.data(), var.init.size());
+      for (const Variable::Reference &r : var.references)
+        for (size_t k = 0; k < addresses.size(); ++k)
+          if (addresses[k] && module.ast.variables[k].name == r.symbol && r.at + 8 <= var.size) {
+            uint64_t value = addresses[k] + uint64_t(r.offset);
+            std::memcpy(a.data + r.at, &value, 8);
+          }
+      // Variables without an initialiser are zero on a device.
+      std::memset(a.init, 0xFF, (a.size + 7) / 8);
+      a.readOnly = var.space == Space::Const;
+    }
+  }
+  launch.variableAddresses = addresses;
+  return success();
+}
+
+static void addCounters(Counters &to, const Worker &worker) {
+  const Counters &c = worker.counters;
+  to.warpInstructions += c.warpInstructions;
+  to.multiplyAdds += c.multiplyAdds;
+  to.globalLoadBytes += c.globalLoadBytes;
+  to.globalStoreBytes += c.globalStoreBytes;
+  to.sharedLoadBytes += c.sharedLoadBytes;
+  to.sharedStoreBytes += c.sharedStoreBytes;
+  to.localBytes += c.localBytes;
+  to.asyncBytes += c.asyncBytes;
+  to.sharedWavefronts += c.sharedWavefronts;
+  to.bankConflicts += c.bankConflicts;
+  to.divergentBranches += c.divergentBranches;
+  to.barrierWaits += c.barrierWaits;
+  to.blocks += c.blocks;
+  const uint64_t *n = worker.classCounts;
+  to.integer += n[size_t(Class::Integer)];
+  to.floating += n[size_t(Class::Floating)];
+  to.special += n[size_t(Class::Special)];
+  to.conversion += n[size_t(Class::Conversion)];
+  to.move += n[size_t(Class::Move)];
+  to.predicate += n[size_t(Class::Predicate)];
+  to.control += n[size_t(Class::Control)];
+  to.memory += n[size_t(Class::Memory)];
+  to.matrix += n[size_t(Class::Matrix)];
+  to.matrixLoad += n[size_t(Class::MatrixLoad)];
+  to.asyncCopy += n[size_t(Class::AsyncCopy)];
+  to.shuffle += n[size_t(Class::Shuffle)];
+  to.barrier += n[size_t(Class::Barrier)];
+}
+
+static Status checkConfig(const ModuleImpl &module, const EntryInfo &entry, const LaunchConfig &c) {
+  auto fail = [&](std::string text) {
+    return badInput(fmt::format("{}: error: entry '{}': {}", module.ast.fileName, entry.name, text));
+  };
+  if (c.params.size() != entry.paramBytes)
+    return fail(fmt::format("expected {} parameter bytes, got {}", entry.paramBytes, c.params.size()));
+  uint64_t threads = 1;
+  for (int k = 0; k < 3; ++k) {
+    if (!c.grid[k] || !c.block[k] || c.grid[k] > (k ? 65535u : 0x7FFFFFFFu))
+      return fail(fmt::format(
+          "expected grid and block sizes from 1 up to the device's limits, got grid ({}, {}, {}), "
+          "block ({}, {}, {})",
+          c.grid[0], c.grid[1], c.grid[2], c.block[0], c.block[1], c.block[2]));
+    threads *= c.block[k];
+    if (threads > 1024)
+      return fail(fmt::format("expected at most 1024 threads a block, got ({}, {}, {})", c.block[0],
+                              c.block[1], c.block[2]));
+  }
+  uint64_t limit = uint64_t(entry.maxntid[0]) * entry.maxntid[1] * entry.maxntid[2];
+  if (limit && threads > limit)
+    return fail(fmt::format("expected at most {} threads a block (.maxntid), got {}", limit, threads));
+  if (entry.reqntid[0] && entry.reqntid != c.block)
+    return fail(fmt::format("expected blocks of ({}, {}, {}) threads (.reqntid), got ({}, {}, {})",
+                            entry.reqntid[0], entry.reqntid[1], entry.reqntid[2], c.block[0], c.block[1],
+                            c.block[2]));
+  uint64_t shared = uint64_t(entry.dynamicSharedOffset) + c.dynamicShared;
+  int sm = std::atoi(module.ast.target.c_str() + 3);
+  // What the device can give one block (the CUDA programming guide's table of compute capabilities).
+  uint64_t most = sm == 80 || sm == 87   ? 163 * 1024
+                  : sm >= 90 && sm < 120 ? 227 * 1024
+                  : sm >= 80             ? 99 * 1024
+                                         : 96 * 1024;
+  if (shared > most)
+    return fail(fmt::format("expected at most {} bytes of shared memory on {}, got {} ({} of them dynamic)",
+                            most, module.ast.target, shared, c.dynamicShared));
+  return success();
+}
+
+Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const LaunchConfig &config) {
+  Launch launch;
+  launch.module = &module.impl();
+  launch.memory = &memory.impl();
+  launch.config = &config;
+  launch.checks = config.checks;
+  launch.mode = config.mode;
+  Result<const EntryInfo *> entry = module.entry(config.entry);
+  if (!entry)
+    return entry.error();
+  launch.program = launch.module->programs[size_t(*entry - launch.module->infos.data())].get();
+  const EntryInfo &info = launch.program->info;
+  if (!launch.program->error.empty())
+    return badInput(launch.program->error);
+  if (Status ok = checkConfig(*launch.module, info, config); !ok)
+    return ok.error();
+  if (Status ok = instantiate(launch); !ok)
+    return ok.error();
+  launch.threadsPerCta = config.block[0] * config.block[1] * config.block[2];
+  launch.warpsPerCta = (launch.threadsPerCta + 31) / 32;
+  launch.sharedBytes =
+      config.dynamicShared ? info.dynamicSharedOffset + config.dynamicShared : info.staticSharedBytes;
+  uint64_t blocks = uint64_t(config.grid[0]) * config.grid[1] * config.grid[2];
+  launch.blocks = blocks;
+  unsigned threads = config.threads ? config.threads : std::max(1u, std::thread::hardware_concurrency());
+  threads = unsigned(std::min<uint64_t>(threads, blocks));
+
+  launch.ordering = launch.checks && launch.program->ordering;
+  auto start = std::chrono::steady_clock::now();
+  std::vector<std::unique_ptr<Worker>> workers = runGrid(launch, threads);
+
+  LaunchResult result;
+  std::map<FindingKey, FindingRecord> all;
+  auto add = [&](const FindingKey &key, const FindingRecord &record) {
+    auto [it, fresh] = all.try_emplace(key, record);
+    if (fresh)
+      return;
+    uint64_t count = it->second.finding.count + record.finding.count;
+    if (record.cta < it->second.cta)
+      it->second = record;
+    it->second.finding.count = count;
+  };
+  std::set<uint32_t> guesses;
+  for (const auto &worker : workers) {
+    addCounters(result.counters, *worker);
+    guesses.insert(worker->guesses.begin(), worker->guesses.end());
+    for (const auto &[key, record] : worker->findings)
+      add(key, record);
+  }
+  for (const auto &worker : workers)
+    for (const auto &[key, record] : worker->suspects)
+      if (!guesses.contains(key.second))
+        add(key.first, record);
+  for (auto &[key, record] : all)
+    result.findings.push_back(std::move(record.finding));
+  result.counters.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (result.counters.special)
+    result.notes.push_back(approximationNote(module.target()));
+  return result;
+}
+
+} // namespace attune::sim

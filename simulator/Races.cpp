@@ -1,0 +1,465 @@
+//===- Races.cpp - who touched which word, and what orders them -------------------===//
+#include "simulator/Exec.h"
+
+#include <algorithm>
+#include <cstring>
+#include <fmt/format.h>
+
+namespace attune::sim {
+
+//===----------------------------------------------------------------------===//
+// Pages
+//===----------------------------------------------------------------------===//
+
+ShadowPage &GlobalShadow::page(uint64_t number) {
+  Entry &recent = cache[number % cache.size()];
+  if (recent.number == number)
+    return *recent.page;
+  ShadowPage *&page = table[number];
+  if (!page) {
+    if (free.empty()) {
+      storage.push_back(std::make_unique<ShadowPage>());
+      page = storage.back().get();
+    } else {
+      page = free.back();
+      free.pop_back();
+      page->touched = {};
+      page->plainWritten = {};
+      page->written = false;
+    }
+    page->number = number;
+    used.push_back(page);
+  }
+  recent = {number, page};
+  return *page;
+}
+
+void GlobalShadow::recycle() {
+  free.insert(free.end(), used.begin(), used.end());
+  used.clear();
+  table.clear();
+  cache.fill({});
+  bytes.recycle();
+}
+
+Owners::Page &Owners::page(uint64_t number) {
+  size_t shard = number % locks.size();
+  std::lock_guard guard(locks[shard]);
+  std::unique_ptr<Page> &p = tables[shard][number];
+  if (!p)
+    p = std::make_unique<Page>();
+  return *p;
+}
+
+void Owners::keep(uint64_t number, const Allocation &in) {
+  Page &p = page(number);
+  std::lock_guard guard(p.lock);
+  if (p.data)
+    return;
+  p.data = std::make_unique<std::byte[]>(kPageBytes + kPageBytes / 8);
+  uint64_t offset = number * kPageBytes - in.base; // allocations begin at multiples of a page
+  std::memcpy(p.data.get(), in.data + offset, kPageBytes);
+  std::memcpy(p.data.get() + kPageBytes, in.init + offset / 8, kPageBytes / 8);
+}
+
+bool Owners::enter(uint64_t block, const GlobalShadow &shadow) {
+  uint32_t me = uint32_t(block % (kAnyBlock - 2)) + 1, conflict = 0;
+  // Without branches, so that a run of words becomes vectors.
+  auto take = [&](uint32_t &word, uint32_t plain) {
+    uint32_t owner = word & ~kPlain, both = (word | plain) & kPlain;
+    bool others = word != 0 && owner != me;
+    conflict |= others ? both : 0;
+    word = (others ? kAnyBlock : me) | both;
+  };
+  for (const ShadowPage *from : shadow.pages()) {
+    Page &p = page(from->number);
+    std::lock_guard guard(p.lock);
+    for (size_t n = 0; n < from->touched.size(); ++n) {
+      uint64_t touched = from->touched[n], written = from->plainWritten[n];
+      uint32_t *words = &p.words[n * 64];
+      if (touched == ~0ull && (written == 0 || written == ~0ull)) {
+        uint32_t plain = written ? kPlain : 0;
+        for (size_t k = 0; k < 64; ++k)
+          take(words[k], plain);
+        continue;
+      }
+      for (uint64_t m = touched; m; m &= m - 1) {
+        unsigned bit = unsigned(__builtin_ctzll(m));
+        take(words[bit], written >> bit & 1 ? kPlain : 0);
+      }
+    }
+  }
+  return conflict != 0;
+}
+
+void Owners::restore(GlobalMemoryImpl &memory) {
+  for (auto &table : tables)
+    for (auto &[number, p] : table) {
+      int at = p->data ? memory.find(number * kPageBytes) : -1;
+      if (at < 0)
+        continue;
+      Allocation &a = memory.allocations[size_t(at)];
+      uint64_t offset = number * kPageBytes - a.base;
+      std::memcpy(a.data + offset, p->data.get(), kPageBytes);
+      std::memcpy(a.init + offset / 8, p->data.get() + kPageBytes, kPageBytes / 8);
+    }
+}
+
+//===----------------------------------------------------------------------===//
+// Accesses
+//===----------------------------------------------------------------------===//
+
+uint32_t segmentOf(Warp &w) {
+  if (!w.segment) {
+    Worker &worker = *w.worker;
+    w.segment = worker.firstSegment + uint32_t(worker.segments.size());
+    worker.segments.push_back({w.cta->linear, w.index, w.clocks[w.index]});
+  }
+  return w.segment;
+}
+
+namespace {
+
+/// One instruction's access: what all its lanes and words have in common. In shared memory it looks only at
+/// lanes of the warp, that is at accesses of this very segment.
+template <bool Shared> class Toucher {
+public:
+  Toucher(Warp &w, const Inst &i, const Allocation *in, const uint64_t *address, uint32_t mask,
+          uint32_t bytes, bool write, StoredValues stored)
+      : w(w), i(i), in(in), address(address), mask(mask), bytes(bytes), write(write), stored(stored),
+        segment(segmentOf(w)), strength(!i.order                 ? 0
+                                        : i.order & kDeviceScope ? 2
+                                                                 : 1),
+        info(i.statement << 8 | strength << 6), below(w.cta->orderedBelow),
+        pool(Shared ? w.cta->bytePool : w.cta->shadow->bytes) {
+    if (!Shared && w.worker->launch->exact)
+      below = 1; // segments of other blocks are among them
+  }
+
+  /// True, and done, if nothing touched these words before that matters.
+  bool first(WordShadow *c, uint32_t n, uint32_t lane) {
+    for (uint32_t k = 0; k < n; ++k)
+      if (!past(c[k].write) || !past(c[k].read) || (write && !past(c[k].read2)))
+        return false;
+    Mark mine{segment, info | lane};
+    for (uint32_t k = 0; k < n; ++k) {
+      (write ? c[k].write : c[k].read) = mine;
+      (write ? c[k].read : c[k].read2) = {};
+      c[k].read2 = {};
+    }
+    return true;
+  }
+
+  /// `n` bytes at `at`, all in the word of `c`.
+  void word(WordShadow &c, uint32_t lane, uint64_t at, uint32_t n) {
+    bool split = c.write.lane() == kSplit && !past(c.write);
+    if (n == 4 && !split)
+      return one(c, lane, at, 4);
+    if (c.tag != pool.tag) {
+      c.tag = pool.tag;
+      c.split = uint32_t(pool.words.size());
+      pool.words.emplace_back();
+    }
+    auto &parts = pool.words[c.split];
+    if (!split)
+      for (WordShadow &part : parts)
+        part = {c.write, c.read, c.read2, 0, 0};
+    for (uint32_t b = 0; b < n; ++b)
+      one(parts[(at + b) & 3], lane, at + b, 1);
+    c.write = {segment, kSplit};
+    c.read = c.read2 = {};
+  }
+
+private:
+  enum class Apart { Lanes, Warps, Blocks };
+
+  /// Whether nothing can race with it any more, as its number tells.
+  bool past(Mark m) const { return Shared ? m.segment != segment : m.segment < below; }
+
+  void one(WordShadow &c, uint32_t lane, uint64_t at, uint32_t n) {
+    Mark mine{segment, info | lane};
+    auto ordered = [&](Mark m) { return past(m) || (m.segment == segment && m.lane() == lane); };
+    if (ordered(c.write)) {
+      if (write) {
+        if (ordered(c.read) && past(c.read2) && !i.atomic) {
+          c.write = mine;
+          c.read = c.read2 = {};
+          return;
+        }
+      } else if (past(c.read)) {
+        c.read = mine;
+        c.read2 = {};
+        return;
+      } else if (c.read.segment == segment && c.read.info == mine.info) {
+        return;
+      }
+    }
+    slow(c, lane, at, n);
+  }
+
+  __attribute__((noinline)) void slow(WordShadow &c, uint32_t lane, uint64_t at, uint32_t n) {
+    Mark mine{segment, info | lane};
+    check(c.write, true, lane, at, n);
+    if (i.atomic)
+      for (Mark m : {c.read, c.read2})
+        if (m.segment >= w.cta->orderedBelow && !m.strength() &&
+            (m.lane() == lane || m.lane() == kManyLanes) && w.worker->segment(m.segment).warp == w.index)
+          w.worker->guesses.insert(m.statement());
+    if (write) {
+      check(c.read, false, lane, at, n);
+      check(c.read2, false, lane, at, n);
+      bool shared = c.write.segment == segment && c.write.lane() != lane &&
+                    c.write.statement() == i.statement && sameInstruction(c.write, lane, at) >= 0;
+      c.write = shared ? Mark{segment, info | kManyLanes} : mine;
+      c.read = c.read2 = {};
+      return;
+    }
+    for (Mark *r : {&c.read, &c.read2}) {
+      if (r->segment == segment) {
+        if (r->lane() != lane) // of two strengths the weaker: it needs more to be ordered
+          *r = {segment, (std::min(r->strength(), strength) << 6) | i.statement << 8 | kManyLanes};
+        return;
+      }
+      if (past(*r) || ordered(*r)) {
+        *r = mine;
+        return;
+      }
+    }
+  }
+
+  bool ordered(Mark m) const {
+    const Segment &s = w.worker->segment(m.segment);
+    if (s.block != w.cta->linear)
+      return knowsForeign(w, s.block, s.warp, s.clock);
+    return s.warp == w.index || w.clocks[s.warp] >= s.clock;
+  }
+
+  /// The lane whose store of this very instruction the mark is, or -1.
+  int sameInstruction(Mark m, uint32_t lane, uint64_t at) const {
+    if (m.segment != segment || m.statement() != i.statement)
+      return -1;
+    for (uint32_t rest = mask & ((1u << lane) - 1); rest; rest &= rest - 1) {
+      uint32_t l = uint32_t(__builtin_ctz(rest));
+      if (at - address[l] < bytes && (m.lane() == kManyLanes || m.lane() == l))
+        return int(l);
+    }
+    return -1;
+  }
+
+  uint8_t storedByte(uint32_t lane, uint64_t at) const {
+    uint64_t b = at - address[lane];
+    size_t index = size_t(b / stored.width) * 32 + lane;
+    return stored.width == 8 ? uint8_t(static_cast<const uint64_t *>(stored.values)[index] >> (8 * (b & 7)))
+                             : uint8_t(static_cast<const uint32_t *>(stored.values)[index] >>
+                                       (8 * (b & (stored.width - 1))));
+  }
+
+  /// Whether the store leaves there what an earlier one did: then which of them comes last is no matter.
+  bool sameValue(Mark before, uint32_t lane, uint64_t at, uint32_t n) const {
+    if (!stored.values)
+      return false;
+    int other = sameInstruction(before, lane, at);
+    const std::byte *memory = !Shared ? in->data + (at - in->base) : w.cta->shared + at;
+    for (uint32_t b = 0; b < n; ++b)
+      if (storedByte(lane, at + b) != (other >= 0 ? storedByte(uint32_t(other), at + b) : uint8_t(memory[b])))
+        return false;
+    return true;
+  }
+
+  void check(Mark m, bool before, uint32_t lane, uint64_t at, uint32_t n) {
+    if (past(m) || (!before && !write))
+      return;
+    Apart apart = Apart::Lanes;
+    if (m.segment == segment) {
+      if (m.lane() == lane || (before && m.lane() == kManyLanes && sameInstruction(m, lane, at) < 0))
+        return;
+    } else {
+      if (ordered(m))
+        return;
+      apart = w.worker->segment(m.segment).block == w.cta->linear ? Apart::Warps : Apart::Blocks;
+    }
+    uint32_t need = apart == Apart::Blocks ? 2 : 1;
+    bool wasStrong = m.strength() >= need, isStrong = strength >= need;
+    if (wasStrong && isStrong)
+      return;
+    // Between blocks a plain read beside atomics is a guess that algorithms refine; within a block it is a
+    // barrier that is missing.
+    if (apart == Apart::Blocks && !(before && !wasStrong) && !(write && !isStrong))
+      return;
+    if (before && write && sameValue(m, lane, at, n))
+      return;
+    tell(m, before, apart, lane, at);
+  }
+
+  void tell(Mark m, bool before, Apart apart, uint32_t lane, uint64_t at) {
+    bool doubtful = before ? !write && m.strength() : write && strength; // a plain read and an atomic
+    if (!doubtful && reportedBefore(w, i, FindingKind::Race))
+      return;
+    const Segment &s = w.worker->segment(m.segment);
+    auto verb = [](bool writes, uint32_t strong) {
+      return fmt::format("{}{}", strong ? "atomic or volatile " : "", writes ? "write" : "read");
+    };
+    std::string where = !Shared ? fmt::format("0x{:x}, {}", at, w.worker->launch->memory->describe(at))
+                                : describeShared(w, kSharedBase + uint32_t(at));
+    int other = int(m.lane()) < 32 ? int(m.lane()) : -1;
+    if (other < 0 && apart == Apart::Lanes)
+      other = sameInstruction(m, lane, at);
+    std::string why;
+    switch (apart) {
+    case Apart::Lanes:
+      why = sameInstruction(m, lane, at) >= 0 && before
+                ? std::string("two lanes of one instruction store different values to it")
+                : std::string("lanes of a warp are ordered by __syncwarp (bar.warp.sync) or a barrier, "
+                              "expected one between them");
+      break;
+    case Apart::Warps:
+      why = "threads of a block are ordered by a barrier (bar.sync), expected one between them";
+      break;
+    case Apart::Blocks:
+      why = "blocks are ordered only by the end of the kernel, or by a fence (__threadfence) and then an "
+            "atomic or volatile write by the one that the other reads before its access";
+      break;
+    }
+    std::string message = fmt::format("{} of {} bytes at {} and an earlier {} by another {}: {}",
+                                      verb(write, strength), bytes, where, verb(before, m.strength()),
+                                      apart == Apart::Lanes   ? "lane"
+                                      : apart == Apart::Warps ? "warp"
+                                                              : "block",
+                                      why);
+    uint64_t address = Shared ? kSharedBase + at : at;
+    OtherAccess access{int64_t(m.statement()), s.warp, other, int64_t(s.block)};
+    if (doubtful)
+      suspect(w, i, write ? m.statement() : i.statement, lane, address, std::move(message), access);
+    else
+      report(w, i, FindingKind::Race, lane, address, std::move(message), access);
+  }
+
+  Warp &w;
+  const Inst &i;
+  const Allocation *in; ///< null in shared memory
+  const uint64_t *address;
+  uint32_t mask, bytes;
+  bool write;
+  StoredValues stored;
+  uint32_t segment, strength, info, below;
+  BytePool &pool;
+};
+
+} // namespace
+
+void raceGlobal(Warp &w, const Inst &i, const Allocation &in, const uint64_t *address, uint32_t mask,
+                uint32_t bytes, bool write, StoredValues stored) {
+  if (in.readOnly)
+    return;
+  if (write && !i.atomic)
+    ++w.worker->changes;
+  if (i.order)
+    for (uint32_t m = mask; m; m &= m - 1)
+      orderAccess(w, i, address[__builtin_ctz(m)], false, !write || i.atomic, write);
+  if (i.order && write)
+    w.stop = w.cta->yield = w.worker->launch->exact && w.worker->launch->blocks > 1;
+  Owners *owners = w.worker->launch->owners;
+  Toucher<false> toucher(w, i, &in, address, mask, bytes, write, stored);
+  GlobalShadow &shadow = *w.cta->shadow;
+  ShadowPage *page = nullptr;
+  uint64_t number = ~0ull;
+  bool plainWrite = write && !(i.order & kDeviceScope);
+  uint32_t step = std::min(bytes, 4u), words = (bytes + 3) / 4;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    uint32_t lane = uint32_t(__builtin_ctz(m));
+    uint64_t at = address[lane];
+    if (at / kPageBytes != number) { // aligned, so it lies in one page
+      number = at / kPageBytes;
+      page = &shadow.page(number);
+      if (write && !page->written) {
+        page->written = true;
+        if (owners)
+          owners->keep(number, in);
+      }
+    }
+    uint32_t word = uint32_t(at % kPageBytes / 4);
+    uint64_t bits = ((1ull << words) - 1) << (word % 64);
+    page->touched[word / 64] |= bits;
+    page->plainWritten[word / 64] |= plainWrite ? bits : 0;
+    if (bytes >= 4 && toucher.first(&page->words[word], words, lane))
+      continue;
+    for (uint32_t k = 0; k < words; ++k)
+      toucher.word(page->words[word + k], lane, at + 4 * k, step);
+  }
+}
+
+/// Marks what the warp's last wait for asynchronous copies brought, while no order of its lanes came since.
+static void markLanded(Warp &w) {
+  std::vector<AsyncCopy> landed = std::move(w.landed);
+  w.landed.clear();
+  if (w.landedSegment != w.segment)
+    return;
+  for (const AsyncCopy &c : landed) {
+    uint64_t offset[32];
+    for (uint32_t l = 0; l < 32; ++l)
+      offset[l] = c.shared[l];
+    raceLanes(w, *c.inst, offset, c.mask, c.size, true);
+  }
+}
+
+void raceLanes(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask, uint32_t bytes, bool write,
+               StoredValues stored) {
+  if (!w.landed.empty())
+    markLanded(w);
+  if (i.order)
+    for (uint32_t m = mask; m; m &= m - 1)
+      orderAccess(w, i, offset[__builtin_ctz(m)], true, !write || i.atomic, write);
+  Toucher<true> toucher(w, i, nullptr, offset, mask, bytes, write, stored);
+  if (write) {
+    w.sharedWriteSegment = w.segment;
+    w.worker->changes += !i.atomic;
+  }
+  uint32_t step = std::min(bytes, 4u);
+  for (uint32_t m = mask; m; m &= m - 1) {
+    uint32_t lane = uint32_t(__builtin_ctz(m));
+    for (uint32_t b = 0; b < bytes; b += step)
+      toucher.word(w.cta->words[(offset[lane] + b) / 4], lane, offset[lane] + b, step);
+  }
+}
+
+void raceWarpRead(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask) {
+  if (!w.landed.empty())
+    markLanded(w);
+  if (!w.segment || w.sharedWriteSegment != w.segment)
+    return;
+  for (uint32_t m = mask; m; m &= m - 1) {
+    uint32_t row = uint32_t(__builtin_ctz(m));
+    for (uint32_t b = 0; b < 16; b += 4) {
+      const WordShadow &c = w.cta->words[(offset[row] + b) / 4];
+      if (c.write.segment != w.segment)
+        continue;
+      Mark mark = c.write;
+      if (mark.lane() == kSplit)
+        for (const WordShadow &part : w.cta->bytePool.words[c.split])
+          if (part.write.segment == w.segment)
+            mark = part.write;
+      if (mark.strength() || reportedBefore(w, i, FindingKind::Race))
+        continue;
+      uint32_t at = kSharedBase + uint32_t(offset[row]) + b;
+      report(
+          w, i, FindingKind::Race, row, at,
+          fmt::format("read of {} by all lanes of the warp and an earlier write by one lane: lanes of a warp "
+                      "are ordered by __syncwarp (bar.warp.sync) or a barrier, expected one between them",
+                      describeShared(w, at)),
+          {int64_t(mark.statement()), w.index, mark.lane() < 32 ? int(mark.lane()) : -1, -1});
+    }
+  }
+}
+
+int laneThatTouched(const Warp &w, uint32_t offset, uint32_t warp, uint32_t statement, bool write) {
+  const WordShadow *c = &w.cta->words[offset / 4];
+  if (c->write.segment >= w.cta->orderedBelow && c->write.lane() == kSplit)
+    c = &w.cta->bytePool.words[c->split][offset & 3];
+  for (Mark m : {write ? c->write : c->read, write ? c->write : c->read2})
+    if (m.segment >= w.cta->orderedBelow && m.statement() == statement && m.lane() < 32 &&
+        w.worker->segment(m.segment).warp == warp)
+      return int(m.lane());
+  return -1;
+}
+
+} // namespace attune::sim

@@ -1,0 +1,152 @@
+//===- Races.h - who touched which word, and what orders them ----*- C++ -*-===//
+//
+// The shadow of memory for races between lanes of a warp (shared and global memory), between warps of a block
+// and between blocks (global memory; shared memory between warps is ShadowCell's, in Exec.h).
+//
+// Each access belongs to a segment: what the lanes of one warp do between two events that order them (a
+// barrier, a warp-wide collective, a fence). Accesses of one segment by one lane are ordered; by two lanes
+// they are not. Segments of one warp are ordered. Segments of two warps are ordered by the clocks of Order.h.
+//
+// How a launch uses it:
+// * Blocks of a kernel that cannot wait for each other run in any order on all host threads. Each worker
+// keeps
+//   a GlobalShadow of the block that it runs, which finds the races inside the block. At the block's end the
+//   words that it touched are entered into Owners: a word that one block wrote and another touched is a
+//   conflict, whatever the order of the blocks. A launch without a conflict has no race between blocks.
+// * At a conflict the launch is undone (Owners keeps a copy of each page from before its first write) and run
+//   again by one host thread, all blocks in one GlobalShadow, so that what is said is exact and the same for
+//   every number of threads. Kernels whose blocks communicate are run so from the start.
+//
+//===----------------------------------------------------------------------===//
+#ifndef ATTUNE_SIMULATOR_RACES_H
+#define ATTUNE_SIMULATOR_RACES_H
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+namespace attune::sim {
+
+struct Allocation;
+struct Inst;
+struct Warp;
+struct Worker;
+class GlobalMemoryImpl;
+
+/// One access as the shadow keeps it: statement << 8 | strength << 6 | lane. Strength 0: plain; 1: atomic or
+/// volatile, with an order among the threads of its block; 2: among those of the device.
+struct Mark {
+  uint32_t segment = 0; ///< 0: none
+  uint32_t info = 0;
+  uint32_t lane() const { return info & 63; }
+  uint32_t strength() const { return info >> 6 & 3; }
+  uint32_t statement() const { return info >> 8; }
+};
+constexpr uint32_t kManyLanes = 32; ///< several lanes of the segment
+constexpr uint32_t kSplit = 33;     ///< the word's bytes have shadows of their own
+
+/// The last write of a word since which it may have been read, and two reads after it by different warps.
+struct WordShadow {
+  Mark write, read, read2;
+  uint32_t split = 0; ///< number of its bytes' shadows in the pool
+  uint32_t tag = 0;   ///< of the pool in which `split` is valid
+};
+
+/// Shadows of single bytes, four a word.
+struct BytePool {
+  std::vector<std::array<WordShadow, 4>> words;
+  uint32_t tag = 1;
+  void recycle() {
+    words.clear();
+    ++tag;
+  }
+};
+
+struct Segment {
+  uint64_t block;
+  uint32_t warp;
+  uint32_t clock; ///< of the warp, when it began
+};
+
+/// A page of 4 KB of global memory.
+constexpr uint64_t kPageBytes = 4096, kPageWords = kPageBytes / 4;
+struct ShadowPage {
+  uint64_t number = 0;
+  bool written = false;
+  std::array<uint64_t, kPageWords / 64> touched{}, plainWritten{};
+  std::array<WordShadow, kPageWords> words{};
+};
+
+/// Shadow of the global memory that one block, or all blocks of an exact run, touched.
+class GlobalShadow {
+public:
+  /// The page with this number, made if need be.
+  ShadowPage &page(uint64_t number);
+  const std::vector<ShadowPage *> &pages() const { return used; }
+  /// Forgets all pages; their words stay as they are, and old segments tell that they are old.
+  void recycle();
+  BytePool bytes;
+
+private:
+  struct Entry {
+    uint64_t number = ~0ull;
+    ShadowPage *page = nullptr;
+  };
+  std::array<Entry, 64> cache{};
+  std::unordered_map<uint64_t, ShadowPage *> table;
+  std::vector<ShadowPage *> used, free;
+  std::vector<std::unique_ptr<ShadowPage>> storage;
+};
+
+/// Which block touched each word of global memory, for conflicts between blocks; and how memory was.
+class Owners {
+public:
+  /// Keeps the page as it is now, unless it was kept before. To be called before a block writes to it.
+  void keep(uint64_t page, const Allocation &in);
+  /// Enters what a block touched; true at a conflict with another block.
+  bool enter(uint64_t block, const GlobalShadow &shadow);
+  /// Makes all written pages as they were.
+  void restore(GlobalMemoryImpl &memory);
+
+private:
+  /// A word: block + 1, or kAnyBlock for several; the top bit says that it was written plainly.
+  static constexpr uint32_t kAnyBlock = 0x7FFFFFFF, kPlain = 0x80000000;
+  struct Page {
+    std::mutex lock;
+    std::array<uint32_t, kPageWords> words{};
+    std::unique_ptr<std::byte[]> data; ///< and the init bits behind it
+  };
+  Page &page(uint64_t number);
+  std::array<std::mutex, 64> locks;
+  std::array<std::unordered_map<uint64_t, std::unique_ptr<Page>>, 64> tables;
+};
+
+/// What a store is about to write: `count` elements of `width` bytes a lane, element n of lane l at
+/// values[n * 32 + l] (32-bit, or 64-bit where width is 8). Null: not known.
+struct StoredValues {
+  const void *values = nullptr;
+  uint32_t width = 0, count = 0;
+};
+
+/// Checks and marks one access of global memory by the lanes of `mask`, which lie in `in` and are aligned. To
+/// be called before a store is done.
+void raceGlobal(Warp &w, const Inst &i, const Allocation &in, const uint64_t *address, uint32_t mask,
+                uint32_t bytes, bool write, StoredValues stored = {});
+/// The same for races between the lanes of a warp in shared memory; `offset` from the start of the buffer.
+void raceLanes(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask, uint32_t bytes, bool write,
+               StoredValues stored = {});
+/// A read by the warp as a whole (ldmatrix) of 16 bytes a lane.
+void raceWarpRead(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask);
+/// The segment that the warp's next access belongs to.
+uint32_t segmentOf(Warp &w);
+/// The lane that last touched a shared word as `statement` says, or -1.
+int laneThatTouched(const Warp &w, uint32_t offset, uint32_t warp, uint32_t statement, bool write);
+
+} // namespace attune::sim
+
+#endif // ATTUNE_SIMULATOR_RACES_H
