@@ -49,11 +49,16 @@ target_precompile_headers(attune_unit_main PRIVATE ${attune_standard_headers})
 # Code for libraries and for programs alike, so that they share precompiled headers.
 set(CMAKE_CXX_COMPILE_OPTIONS_PIE ${CMAKE_CXX_COMPILE_OPTIONS_PIC})
 
-# attune_unit_test(NAME SOURCES... [LINK targets...]): one doctest executable, run by ctest.
+# attune_unit_test(NAME SOURCES... [OWN_FLAGS] [LINK targets...]): one doctest executable, run by ctest. OWN_FLAGS:
+# it is compiled with flags of its own, so that it cannot share the others' precompiled headers.
 function(attune_unit_test name)
-  cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
+  cmake_parse_arguments(arg "OWN_FLAGS" "" "LINK" ${ARGN})
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS} $<TARGET_OBJECTS:attune_unit_main>)
   target_link_libraries(${name} PRIVATE ${arg_LINK} doctest::doctest attune_fmt)
-  target_precompile_headers(${name} REUSE_FROM attune_unit_main)
+  if(arg_OWN_FLAGS)
+    target_precompile_headers(${name} PRIVATE ${attune_standard_headers})
+  else()
+    target_precompile_headers(${name} REUSE_FROM attune_unit_main)
+  endif()
   add_test(NAME ${name} COMMAND ${name})
 endfunction()
