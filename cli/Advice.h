@@ -3,7 +3,7 @@
 #define ATTUNE_CLI_ADVICE_H
 
 #include "cli/CommandLine.h"
-#include "runtime/Advice.h"
+#include "runtime/plan/Advice.h"
 
 #include <optional>
 

@@ -4,10 +4,10 @@
 #include "cli/Output.h"
 #include "cli/Report.h"
 #include "compiler/Compiler.h"
-#include "runtime/File.h"
-#include "runtime/Planning.h"
-#include "runtime/device/SimDevice.h"
+#include "runtime/device/sim/SimDevice.h"
+#include "runtime/io/File.h"
 #include "runtime/jit/KernelBuild.h"
+#include "runtime/plan/Planning.h"
 
 #include <algorithm>
 #include <cstdio>

@@ -7,7 +7,7 @@
 #include "cli/CommandLine.h"
 #include "cli/Output.h"
 #include "compiler/spec/Diagnostics.h"
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 #include "simulator/Tables.h"
 
 #include <cstdio>

@@ -1,7 +1,7 @@
 //===- Output.cpp - files and texts that commands leave behind ------------===//
 #include "cli/Output.h"
 #include "compiler/spec/Json.h"
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 
 #include <cerrno>
 #include <cmath>

@@ -7,8 +7,8 @@
 #include "cli/CommandLine.h"
 #include "cli/Output.h"
 #include "cli/Report.h"
-#include "runtime/Npy.h"
-#include "runtime/Runner.h"
+#include "runtime/io/Npy.h"
+#include "runtime/launch/Runner.h"
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/RandomArray.h"
 

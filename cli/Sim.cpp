@@ -7,7 +7,7 @@
 #include "cli/Output.h"
 #include "cli/SimArguments.h"
 #include "cli/SimTrace.h"
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 #include "simulator/Simulator.h"
 
 #include <algorithm>

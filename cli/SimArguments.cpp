@@ -2,7 +2,7 @@
 #include "cli/SimArguments.h"
 
 #include "compiler/spec/Diagnostics.h"
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 #include "runtime/reference/Float16.h"
 
 #include <charconv>

@@ -7,7 +7,7 @@
 #ifndef ATTUNE_CLI_SIMARGUMENTS_H
 #define ATTUNE_CLI_SIMARGUMENTS_H
 
-#include "runtime/Npy.h"
+#include "runtime/io/Npy.h"
 #include "simulator/Simulator.h"
 
 #include <optional>

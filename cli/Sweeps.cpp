@@ -2,8 +2,8 @@
 #include "cli/Sweeps.h"
 #include "cli/Advice.h"
 
-#include "runtime/ForwardLaunch.h"
 #include "runtime/jit/KernelBuild.h"
+#include "runtime/launch/ForwardLaunch.h"
 #include "tuner/Worker.h"
 
 #include <algorithm>

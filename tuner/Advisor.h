@@ -9,7 +9,7 @@
 #ifndef ATTUNE_TUNER_ADVISOR_H
 #define ATTUNE_TUNER_ADVISOR_H
 
-#include "runtime/Advice.h"
+#include "runtime/plan/Advice.h"
 #include "tuner/Store.h"
 
 #include <memory>

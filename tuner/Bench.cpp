@@ -1,7 +1,7 @@
 //===- Bench.cpp - where candidates are run -------------------------------===//
 #include "tuner/Bench.h"
 
-#include "runtime/ForwardLaunch.h"
+#include "runtime/launch/ForwardLaunch.h"
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/RandomArray.h"
 

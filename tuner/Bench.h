@@ -6,8 +6,8 @@
 #ifndef ATTUNE_TUNER_BENCH_H
 #define ATTUNE_TUNER_BENCH_H
 
-#include "runtime/Kernel.h"
 #include "runtime/device/Device.h"
+#include "runtime/plan/Kernel.h"
 #include "tuner/Store.h"
 
 #include <functional>

@@ -9,7 +9,7 @@
 #define ATTUNE_TUNER_SPACE_H
 
 #include "compiler/Compiler.h"
-#include "runtime/Advice.h"
+#include "runtime/plan/Advice.h"
 
 #include <cstdint>
 #include <map>

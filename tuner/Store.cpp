@@ -1,8 +1,8 @@
 //===- Store.cpp - what was measured, kept --------------------------------===//
 #include "tuner/Store.h"
 
-#include "runtime/File.h"
-#include "runtime/Kernel.h"
+#include "runtime/io/File.h"
+#include "runtime/plan/Kernel.h"
 #include "tuner/Space.h"
 
 #include <algorithm>

@@ -10,7 +10,7 @@
 #define ATTUNE_TUNER_STORE_H
 
 #include "compiler/support/Result.h"
-#include "runtime/Advice.h"
+#include "runtime/plan/Advice.h"
 
 #include <cstdint>
 #include <map>

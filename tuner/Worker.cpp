@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "tuner/Worker.h"
 
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 
 #include <cerrno>
 #include <chrono>

@@ -10,8 +10,8 @@
 #define ATTUNE_INSIDE
 #include "runtime/include/attune/attune.h"
 
-#include "runtime/Advice.h"
-#include "runtime/Kernel.h"
+#include "runtime/plan/Advice.h"
+#include "runtime/plan/Kernel.h"
 #include "runtime/reference/Problem.h"
 
 #include <string>

@@ -1,8 +1,8 @@
 //===- Context.cpp - a device and the kernels planned on it ---------------===//
 #include "runtime/api/State.h"
 
-#include "runtime/File.h"
-#include "runtime/ForwardLaunch.h"
+#include "runtime/io/File.h"
+#include "runtime/launch/ForwardLaunch.h"
 
 #include <fmt/format.h>
 

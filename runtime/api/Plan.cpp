@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "runtime/api/State.h"
 
-#include "runtime/ForwardLaunch.h"
+#include "runtime/launch/ForwardLaunch.h"
 
 #include <array>
 #include <cstdint>

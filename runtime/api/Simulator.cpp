@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "runtime/api/Api.h"
 
-#include "runtime/device/SimDevice.h"
+#include "runtime/device/sim/SimDevice.h"
 
 namespace attune::v1 {
 

@@ -4,8 +4,8 @@
 
 #include "runtime/api/Api.h"
 
-#include "runtime/Planning.h"
 #include "runtime/device/Device.h"
+#include "runtime/plan/Planning.h"
 
 #include <future>
 #include <map>

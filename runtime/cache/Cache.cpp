@@ -1,8 +1,8 @@
 //===- Cache.cpp - compiled kernels on disk -------------------------------===//
 #include "runtime/cache/Cache.h"
 
-#include "runtime/File.h"
 #include "runtime/cache/Checksum.h"
+#include "runtime/io/File.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -21,7 +21,7 @@
 #define ATTUNE_RUNTIME_CACHE_CACHE_H
 
 #include "compiler/support/Result.h"
-#include "runtime/FileLock.h"
+#include "runtime/io/FileLock.h"
 
 #include <chrono>
 #include <cstdint>

@@ -2,7 +2,7 @@
 #include "runtime/cache/CacheFolder.h"
 
 #include "compiler/spec/Json.h"
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 
 #include <algorithm>
 #include <array>

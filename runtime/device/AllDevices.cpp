@@ -3,8 +3,8 @@
 // Apart from Device.cpp, so that the simulator is left out of a program that does not ask for it.
 //
 //===----------------------------------------------------------------------===//
-#include "runtime/device/SimDevice.h"
 #include "runtime/device/cuda/CudaDevice.h"
+#include "runtime/device/sim/SimDevice.h"
 
 namespace attune {
 

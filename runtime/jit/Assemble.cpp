@@ -1,7 +1,7 @@
 //===- Assemble.cpp - kernel text to machine code -------------------------===//
 #include "runtime/jit/Assemble.h"
 
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 #include "runtime/jit/NvrtcApi.h"
 #include "runtime/jit/Subprocess.h"
 

@@ -8,8 +8,8 @@
 #define ATTUNE_RUNTIME_JIT_ASSEMBLE_H
 
 #include "compiler/support/Arch.h"
-#include "runtime/Kernel.h"
 #include "runtime/jit/Toolchain.h"
+#include "runtime/plan/Kernel.h"
 
 #include <string>
 #include <vector>

@@ -6,10 +6,10 @@
 #ifndef ATTUNE_RUNTIME_JIT_KERNELBUILD_H
 #define ATTUNE_RUNTIME_JIT_KERNELBUILD_H
 
-#include "runtime/Kernel.h"
 #include "runtime/cache/Cache.h"
 #include "runtime/jit/Assemble.h"
 #include "runtime/jit/Toolchain.h"
+#include "runtime/plan/Kernel.h"
 
 #include <string>
 

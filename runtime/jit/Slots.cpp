@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 #include "runtime/jit/Slots.h"
 
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 #include "runtime/jit/Subprocess.h"
 
 #include <algorithm>

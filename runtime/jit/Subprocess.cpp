@@ -1,7 +1,7 @@
 //===- Subprocess.cpp - run a tool and keep what it says ------------------===//
 #include "runtime/jit/Subprocess.h"
 
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 
 #include <cerrno>
 #include <cstring>

@@ -1,7 +1,7 @@
 //===- Toolchain.cpp - where NVIDIA's tools are ---------------------------===//
 #include "runtime/jit/Toolchain.h"
 
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 #include "runtime/jit/NvrtcApi.h"
 #include "runtime/jit/Subprocess.h"
 

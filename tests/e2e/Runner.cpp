@@ -2,7 +2,7 @@
 
 #include "compiler/Compiler.h"
 #include "compiler/spec/KernelParams.h"
-#include "runtime/device/SimDevice.h"
+#include "runtime/device/sim/SimDevice.h"
 #include "runtime/jit/Assemble.h"
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/Golden.h"

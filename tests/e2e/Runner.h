@@ -7,8 +7,8 @@
 #ifndef ATTUNE_TESTS_E2E_RUNNER_H
 #define ATTUNE_TESTS_E2E_RUNNER_H
 
-#include "runtime/Kernel.h"
 #include "runtime/device/Device.h"
+#include "runtime/plan/Kernel.h"
 #include "tests/e2e/Case.h"
 
 #include <functional>

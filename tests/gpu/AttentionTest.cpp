@@ -1,5 +1,5 @@
 // Attention on the GPU against fp64, over a spread of specs, with both targets.
-#include "runtime/Runner.h"
+#include "runtime/launch/Runner.h"
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/RandomArray.h"
 #include "tests/gpu/Gpu.h"

@@ -6,7 +6,7 @@
 // usage: tuner_rates [CANDIDATES]
 //
 //===----------------------------------------------------------------------===//
-#include "runtime/device/SimDevice.h"
+#include "runtime/device/sim/SimDevice.h"
 #include "runtime/jit/KernelBuild.h"
 #include "tuner/Pipeline.h"
 

@@ -5,7 +5,7 @@
 
 #include "runtime/api/Api.h"
 
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 #include "runtime/jit/KernelBuild.h"
 #include "tests/unit/RuntimeFakeCompiler.h"
 #include "tests/unit/RuntimeFakeCuda.h"

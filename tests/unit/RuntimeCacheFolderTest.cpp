@@ -1,7 +1,7 @@
 // Locks, turns, and what `attune cache` is made of.
-#include "runtime/File.h"
-#include "runtime/FileLock.h"
 #include "runtime/cache/CacheFolder.h"
+#include "runtime/io/File.h"
+#include "runtime/io/FileLock.h"
 
 #include <atomic>
 #include <csignal>

@@ -2,8 +2,8 @@
 // cleaned up: no load is ever bad, nothing half-written stays, and a new kernel is compiled once.
 //
 // usage: cache_stress PROCESSES KILLS
-#include "runtime/File.h"
 #include "runtime/cache/CacheFolder.h"
+#include "runtime/io/File.h"
 #include "runtime/jit/KernelBuild.h"
 #include "tests/unit/RuntimeFakeCompiler.h"
 

@@ -1,6 +1,6 @@
-#include "runtime/File.h"
 #include "runtime/cache/Cache.h"
 #include "runtime/cache/Checksum.h"
+#include "runtime/io/File.h"
 
 #include <cstdlib>
 #include <filesystem>

@@ -1,9 +1,9 @@
-#include "runtime/File.h"
-#include "runtime/Planning.h"
+#include "runtime/io/File.h"
 #include "runtime/jit/Assemble.h"
 #include "runtime/jit/Slots.h"
 #include "runtime/jit/Subprocess.h"
 #include "runtime/jit/Toolchain.h"
+#include "runtime/plan/Planning.h"
 
 #include <cstdlib>
 #include <filesystem>

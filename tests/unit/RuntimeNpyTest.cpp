@@ -1,5 +1,5 @@
-#include "runtime/File.h"
-#include "runtime/Npy.h"
+#include "runtime/io/File.h"
+#include "runtime/io/Npy.h"
 
 #include <cstring>
 #include <random>

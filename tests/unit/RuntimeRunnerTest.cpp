@@ -1,7 +1,7 @@
 // The flow from spec to outputs with a made-up compiler, whose kernel copies Q to O.
 #include "compiler/spec/KernelParams.h"
-#include "runtime/File.h"
-#include "runtime/Runner.h"
+#include "runtime/io/File.h"
+#include "runtime/launch/Runner.h"
 #include "runtime/reference/Compare.h"
 #include "tests/unit/RuntimeFakeCompiler.h"
 #include "tests/unit/RuntimeFakeCuda.h"

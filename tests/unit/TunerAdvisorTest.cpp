@@ -1,9 +1,9 @@
 // What planning is told: the nearest shape's winner, else the model's choice, and how fast.
 #include "tuner/Advisor.h"
 
-#include "runtime/File.h"
 #include "runtime/api/Api.h"
-#include "runtime/device/SimDevice.h"
+#include "runtime/device/sim/SimDevice.h"
+#include "runtime/io/File.h"
 #include "tuner/Space.h"
 
 #include <doctest/doctest.h>

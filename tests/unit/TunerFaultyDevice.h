@@ -7,7 +7,7 @@
 #ifndef ATTUNE_TESTS_UNIT_TUNERFAULTYDEVICE_H
 #define ATTUNE_TESTS_UNIT_TUNERFAULTYDEVICE_H
 
-#include "runtime/device/SimDevice.h"
+#include "runtime/device/sim/SimDevice.h"
 #include "runtime/reference/RandomArray.h"
 
 #include <cstdlib>

@@ -2,7 +2,7 @@
 #include "tuner/Bench.h"
 #include "tuner/CostModel.h"
 
-#include "runtime/device/SimDevice.h"
+#include "runtime/device/sim/SimDevice.h"
 #include "runtime/jit/KernelBuild.h"
 
 #include <doctest/doctest.h>

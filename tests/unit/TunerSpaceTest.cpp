@@ -2,7 +2,7 @@
 #include "tuner/CostModel.h"
 #include "tuner/Space.h"
 
-#include "runtime/device/SimDevice.h"
+#include "runtime/device/sim/SimDevice.h"
 
 #include <doctest/doctest.h>
 

@@ -1,7 +1,7 @@
 // The store of results: what it keeps, and broken ones, which are told and left as they are.
 #include "tuner/Store.h"
 
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 
 #include <doctest/doctest.h>
 

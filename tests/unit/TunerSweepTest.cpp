@@ -1,7 +1,7 @@
 // Whole sweeps over a device that crashes, hangs, errs and times noisily at chosen candidates.
 #include "TunerFaultyDevice.h"
 
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 #include "runtime/jit/KernelBuild.h"
 #include "tuner/Sweep.h"
 #include "tuner/Worker.h"

@@ -4,13 +4,13 @@
 // what ran, on what, and why.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_RUNTIME_RUNNER_H
-#define ATTUNE_RUNTIME_RUNNER_H
+#ifndef ATTUNE_RUNTIME_LAUNCH_RUNNER_H
+#define ATTUNE_RUNTIME_LAUNCH_RUNNER_H
 
-#include "runtime/Advice.h"
-#include "runtime/ForwardLaunch.h"
 #include "runtime/device/Device.h"
 #include "runtime/jit/KernelBuild.h"
+#include "runtime/launch/ForwardLaunch.h"
+#include "runtime/plan/Advice.h"
 #include "runtime/reference/Problem.h"
 
 #include <cstdint>
@@ -67,4 +67,4 @@ std::string describe(const Plan &plan);
 
 } // namespace attune
 
-#endif // ATTUNE_RUNTIME_RUNNER_H
+#endif // ATTUNE_RUNTIME_LAUNCH_RUNNER_H

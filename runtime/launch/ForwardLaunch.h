@@ -4,13 +4,13 @@
 // `attune run` or a program through the public API, goes through these.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_RUNTIME_FORWARDLAUNCH_H
-#define ATTUNE_RUNTIME_FORWARDLAUNCH_H
+#ifndef ATTUNE_RUNTIME_LAUNCH_FORWARDLAUNCH_H
+#define ATTUNE_RUNTIME_LAUNCH_FORWARDLAUNCH_H
 
 #include "compiler/Compiler.h"
 #include "compiler/spec/KernelParams.h"
-#include "runtime/Advice.h"
 #include "runtime/device/Device.h"
+#include "runtime/plan/Advice.h"
 #include "runtime/reference/Problem.h"
 
 #include <cstdint>
@@ -47,4 +47,4 @@ ForwardParams forwardParams(const reference::Problem &problem, const ForwardAddr
 
 } // namespace attune
 
-#endif // ATTUNE_RUNTIME_FORWARDLAUNCH_H
+#endif // ATTUNE_RUNTIME_LAUNCH_FORWARDLAUNCH_H

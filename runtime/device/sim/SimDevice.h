@@ -1,6 +1,6 @@
 //===- SimDevice.h - the simulated GPU as a device --------------*- C++ -*-===//
-#ifndef ATTUNE_RUNTIME_DEVICE_SIMDEVICE_H
-#define ATTUNE_RUNTIME_DEVICE_SIMDEVICE_H
+#ifndef ATTUNE_RUNTIME_DEVICE_SIM_SIMDEVICE_H
+#define ATTUNE_RUNTIME_DEVICE_SIM_SIMDEVICE_H
 
 #include "runtime/device/Device.h"
 
@@ -15,4 +15,4 @@ DeviceInfo describeSimDevice(const Arch &arch);
 
 } // namespace attune
 
-#endif // ATTUNE_RUNTIME_DEVICE_SIMDEVICE_H
+#endif // ATTUNE_RUNTIME_DEVICE_SIM_SIMDEVICE_H

@@ -4,8 +4,8 @@
 // NumPy type: it travels as raw uint16.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_RUNTIME_NPY_H
-#define ATTUNE_RUNTIME_NPY_H
+#ifndef ATTUNE_RUNTIME_IO_NPY_H
+#define ATTUNE_RUNTIME_IO_NPY_H
 
 #include "compiler/support/Result.h"
 
@@ -53,4 +53,4 @@ Status writeNpy(const std::string &path, const Array &array);
 
 } // namespace attune
 
-#endif // ATTUNE_RUNTIME_NPY_H
+#endif // ATTUNE_RUNTIME_IO_NPY_H

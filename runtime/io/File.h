@@ -3,8 +3,8 @@
 // Reading a file whose size is known first, and writing one so that nobody ever sees half of it.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_RUNTIME_FILE_H
-#define ATTUNE_RUNTIME_FILE_H
+#ifndef ATTUNE_RUNTIME_IO_FILE_H
+#define ATTUNE_RUNTIME_IO_FILE_H
 
 #include "compiler/support/Result.h"
 
@@ -67,4 +67,4 @@ void removeTempDirsOnSignals();
 
 } // namespace attune
 
-#endif // ATTUNE_RUNTIME_FILE_H
+#endif // ATTUNE_RUNTIME_IO_FILE_H

@@ -1,7 +1,7 @@
 //===- File.cpp - whole files, read and written safely --------------------===//
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 
-#include "runtime/FileLock.h"
+#include "runtime/io/FileLock.h"
 
 #include <array>
 #include <atomic>

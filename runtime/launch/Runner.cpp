@@ -1,7 +1,7 @@
 //===- Runner.cpp - from a spec and arrays to outputs ---------------------===//
-#include "runtime/Runner.h"
+#include "runtime/launch/Runner.h"
 
-#include "runtime/Planning.h"
+#include "runtime/plan/Planning.h"
 #include "runtime/reference/Compare.h"
 
 #include <algorithm>

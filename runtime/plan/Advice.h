@@ -4,8 +4,8 @@
 // schedule. The runtime knows only this signature, so that it does not depend on the tuner.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_RUNTIME_ADVICE_H
-#define ATTUNE_RUNTIME_ADVICE_H
+#ifndef ATTUNE_RUNTIME_PLAN_ADVICE_H
+#define ATTUNE_RUNTIME_PLAN_ADVICE_H
 
 #include "compiler/Compiler.h"
 #include "compiler/spec/Spec.h"
@@ -38,4 +38,4 @@ using Advisor = std::function<std::optional<Advice>(const AttentionSpec &spec, c
 
 } // namespace attune
 
-#endif // ATTUNE_RUNTIME_ADVICE_H
+#endif // ATTUNE_RUNTIME_PLAN_ADVICE_H

@@ -1,5 +1,5 @@
 //===- FileLock.cpp - one process or thread at a time ---------------------===//
-#include "runtime/FileLock.h"
+#include "runtime/io/FileLock.h"
 
 #include <cerrno>
 

@@ -1,5 +1,5 @@
 //===- ForwardLaunch.cpp - what a launch of a forward kernel takes --------===//
-#include "runtime/ForwardLaunch.h"
+#include "runtime/launch/ForwardLaunch.h"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
 //===- Planning.cpp - decisions between a spec and a launch ---------------===//
-#include "runtime/Planning.h"
+#include "runtime/plan/Planning.h"
 
 #include <algorithm>
 #include <array>

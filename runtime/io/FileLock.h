@@ -5,8 +5,8 @@
 // one.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_RUNTIME_FILELOCK_H
-#define ATTUNE_RUNTIME_FILELOCK_H
+#ifndef ATTUNE_RUNTIME_IO_FILELOCK_H
+#define ATTUNE_RUNTIME_IO_FILELOCK_H
 
 #include <string>
 #include <utility>
@@ -50,4 +50,4 @@ bool lockDescriptor(int descriptor, bool *busy = nullptr);
 
 } // namespace attune
 
-#endif // ATTUNE_RUNTIME_FILELOCK_H
+#endif // ATTUNE_RUNTIME_IO_FILELOCK_H

@@ -4,8 +4,8 @@
 // needs to know. The core reads it back with no compiler around.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_RUNTIME_KERNEL_H
-#define ATTUNE_RUNTIME_KERNEL_H
+#ifndef ATTUNE_RUNTIME_PLAN_KERNEL_H
+#define ATTUNE_RUNTIME_PLAN_KERNEL_H
 
 #include "compiler/Compiler.h"
 #include "runtime/cache/Cache.h"
@@ -83,4 +83,4 @@ Result<CompiledKernel> kernelFrom(CacheEntry entry);
 
 } // namespace attune
 
-#endif // ATTUNE_RUNTIME_KERNEL_H
+#endif // ATTUNE_RUNTIME_PLAN_KERNEL_H

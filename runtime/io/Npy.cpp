@@ -1,7 +1,7 @@
 //===- Npy.cpp - arrays and .npy files ------------------------------------===//
-#include "runtime/Npy.h"
+#include "runtime/io/Npy.h"
 
-#include "runtime/File.h"
+#include "runtime/io/File.h"
 
 #include <cctype>
 #include <cstring>

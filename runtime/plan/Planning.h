@@ -4,11 +4,11 @@
 // Every decision says why.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_RUNTIME_PLANNING_H
-#define ATTUNE_RUNTIME_PLANNING_H
+#ifndef ATTUNE_RUNTIME_PLAN_PLANNING_H
+#define ATTUNE_RUNTIME_PLAN_PLANNING_H
 
-#include "runtime/Advice.h"
-#include "runtime/Kernel.h"
+#include "runtime/plan/Advice.h"
+#include "runtime/plan/Kernel.h"
 
 #include <optional>
 #include <string>
@@ -46,4 +46,4 @@ int ptxIsaOf(std::string_view ptx);
 
 } // namespace attune
 
-#endif // ATTUNE_RUNTIME_PLANNING_H
+#endif // ATTUNE_RUNTIME_PLAN_PLANNING_H

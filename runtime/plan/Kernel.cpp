@@ -1,5 +1,5 @@
 //===- Kernel.cpp - a kernel that is ready to be loaded -------------------===//
-#include "runtime/Kernel.h"
+#include "runtime/plan/Kernel.h"
 
 #include "compiler/spec/Json.h"
 

@@ -3,7 +3,7 @@
 // Streams and events exist, but every call is complete when it returns.
 //
 //===----------------------------------------------------------------------===//
-#include "runtime/device/SimDevice.h"
+#include "runtime/device/sim/SimDevice.h"
 
 #include "simulator/Simulator.h"
 
