@@ -52,7 +52,6 @@ std::string scheduleJson(const ScheduleRequest &schedule) {
 
 } // namespace
 
-const char *nameOf(DType dtype) { return dtype == DType::F16 ? "fp16" : "bf16"; }
 const char *nameOf(Layout layout) { return layout == Layout::BSHD ? "bshd" : "bhsd"; }
 
 double AttentionSpec::effectiveScale() const { return scale.value_or(1.0 / std::sqrt(double(headDimQk))); }

@@ -7,6 +7,7 @@
 #ifndef ATTUNE_COMPILER_SPEC_SPEC_H
 #define ATTUNE_COMPILER_SPEC_SPEC_H
 
+#include "compiler/support/DType.h"
 #include "compiler/support/Result.h"
 
 #include <cstdint>
@@ -15,8 +16,6 @@
 #include <vector>
 
 namespace attune {
-
-enum class DType { F16, BF16 };
 
 /// How an array of (batch, sequence, head, dim) lies in memory, outermost first.
 enum class Layout { BSHD, BHSD };
@@ -104,7 +103,6 @@ std::vector<MaskTerm> normalizedMask(const AttentionSpec &spec);
 /// point's symbol); the layout is not (kernels take any strides), nor are the origin and the default.
 std::string codeKey(const AttentionSpec &spec);
 
-const char *nameOf(DType dtype);   ///< "fp16", "bf16"
 const char *nameOf(Layout layout); ///< "bshd", "bhsd"
 
 } // namespace attune
