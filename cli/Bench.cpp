@@ -61,10 +61,10 @@ struct Job {
 };
 
 int benchShape(const Job &job, const ShapeRun &run) {
-  Result<std::unique_ptr<Bench>> bench = startBench(job.sweep, run.shape);
-  if (!bench)
-    return report(bench.error());
-  const DeviceInfo &device = (*bench)->device();
+  Result<std::unique_ptr<Timer>> timer = startTimer(job.sweep, run.shape);
+  if (!timer)
+    return report(timer.error());
+  const DeviceInfo &device = (*timer)->device();
   const AttentionSpec &spec = job.sweep.spec;
   SweepTask task = makeTask(spec, run.shape, device, toolkitText(run.tools), run.target);
   std::vector<Candidate> list;
@@ -120,7 +120,7 @@ int benchShape(const Job &job, const ShapeRun &run) {
                           progress.secondsLeft));
   };
   SweepResult result =
-      sweep(**bench, buildFor(spec, device.arch, run.tools, job.sweep.cache), nullptr, task, options);
+      sweep(**timer, buildFor(spec, device.arch, run.tools, job.sweep.cache), nullptr, task, options);
   line.clear();
   if (job.sweep.json)
     run.json.push_back(resultJson(task, result, device));

@@ -8,7 +8,7 @@
 #include "compiler/spec/Diagnostics.h"
 #include "compiler/spec/Json.h"
 #include "runtime/cache/CacheFolder.h"
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 
 #include <algorithm>
 #include <cmath>
@@ -315,7 +315,7 @@ int explainSpec(CommandLine &line) {
   if (Status good = line.problems(); !good)
     return report(good.error());
   Toolchain tools = Toolchain::find();
-  Result<CacheKey> key = kernelKey(spec, options, need, tools, cache);
+  Result<CacheKey> key = programKey(spec, options, need, tools, cache);
   if (!key)
     return report(key.error());
   Result<Explanation> why = explain(cache, *key);

@@ -6,7 +6,7 @@
 #include "compiler/Compiler.h"
 #include "runtime/device/sim/SimDevice.h"
 #include "runtime/io/File.h"
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 #include "runtime/plan/Planning.h"
 
 #include <algorithm>
@@ -176,26 +176,26 @@ Result<KernelText> lower(const Job &job, StageTimes &times) {
 }
 
 /// Everything down to machine code, as far as this machine has the tools.
-Result<BuiltKernel> build(const Job &job, const Toolchain &tools) {
+Result<BuiltProgram> build(const Job &job, const Toolchain &tools) {
   CubinNeed need = job.emit == Cubin ? CubinNeed::Yes : job.report ? CubinNeed::IfPossible : CubinNeed::No;
   if (!job.from) {
-    Result<BuiltKernel> built = buildKernel(job.spec, job.options, need, tools, job.cache);
+    Result<BuiltProgram> built = buildProgram(job.spec, job.options, need, tools, job.cache);
     if (built && !job.advised.empty())
       built->kernel.text.why = job.advised;
     return built;
   }
-  BuiltKernel built;
+  BuiltProgram built;
   Result<KernelText> text = lower(job, built.times);
   if (!text)
     return text.error();
-  Result<CompiledKernel> kernel = assembleText(*text, need, tools, &built.times);
+  Result<CompiledProgram> kernel = assembleText(*text, need, tools, &built.times);
   if (!kernel)
     return kernel.error();
   built.kernel = std::move(*kernel);
   return built;
 }
 
-const std::string &textOf(const Job &job, const CompiledKernel &kernel) {
+const std::string &textOf(const Job &job, const CompiledProgram &kernel) {
   return job.emit == Cubin ? kernel.cubin : job.emit == Ptx ? kernel.ptx : kernel.text.text;
 }
 
@@ -239,7 +239,7 @@ int runCompile(const Job &job) {
     return finish(job, text->text, json.str(), "");
   }
   Toolchain tools = Toolchain::find();
-  Result<BuiltKernel> built = build(job, tools);
+  Result<BuiltProgram> built = build(job, tools);
   if (!built)
     return report(built.error());
   for (const std::string &note : built->notes)

@@ -26,7 +26,7 @@ std::string scheduleJson(const Schedule &schedule) {
 
 } // namespace
 
-KernelReport reportOn(const CompiledKernel &kernel, const Toolchain &tools, bool withSlots) {
+KernelReport reportOn(const CompiledProgram &kernel, const Toolchain &tools, bool withSlots) {
   KernelReport report{&kernel, {}, ""};
   if (!withSlots)
     return report;
@@ -43,8 +43,8 @@ KernelReport reportOn(const CompiledKernel &kernel, const Toolchain &tools, bool
   return report;
 }
 
-std::string reportText(const KernelReport &report, const BuiltKernel &built) {
-  const CompiledKernel &kernel = *report.kernel;
+std::string reportText(const KernelReport &report, const BuiltProgram &built) {
+  const CompiledProgram &kernel = *report.kernel;
   const KernelText &text = kernel.text;
   std::string result = fmt::format("{} for {}, target {}\n", text.name, text.arch.name, nameOf(text.target));
   if (text.threads > 0) { // else the text was edited, and nothing but its machine code is known
@@ -56,7 +56,7 @@ std::string reportText(const KernelReport &report, const BuiltKernel &built) {
                                            kilobytes(text.arch.sharedPerBlock)));
   }
   if (kernel.resources) {
-    const Resources &used = *kernel.resources;
+    const AssemblerReport &used = *kernel.resources;
     result += lineOf("registers", fmt::format("{} a thread", used.registers));
     result +=
         lineOf("spills", used.spillStores + used.spillLoads == 0
@@ -93,7 +93,7 @@ void addText(JsonObject &json, const KernelText &text) {
 }
 
 void addReport(JsonObject &json, const KernelReport &report) {
-  const CompiledKernel &kernel = *report.kernel;
+  const CompiledProgram &kernel = *report.kernel;
   if (kernel.resources)
     json.whole("registers", kernel.resources->registers)
         .whole("spill_store_bytes", kernel.resources->spillStores)

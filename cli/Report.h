@@ -3,7 +3,7 @@
 #define ATTUNE_CLI_REPORT_H
 
 #include "cli/Output.h"
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 #include "runtime/jit/Slots.h"
 
 #include <string>
@@ -13,16 +13,16 @@ namespace attune::cli {
 
 /// A kernel and what its machine code says.
 struct KernelReport {
-  const CompiledKernel *kernel;
+  const CompiledProgram *kernel;
   std::vector<LoopSlots> loops;
   std::string slotsNote; ///< why there are no loops; empty if there are
 };
 
 /// Gathers the report; the machine code is disassembled only if `withSlots`.
-KernelReport reportOn(const CompiledKernel &kernel, const Toolchain &tools, bool withSlots);
+KernelReport reportOn(const CompiledProgram &kernel, const Toolchain &tools, bool withSlots);
 
 /// Aligned lines, each ended by a newline.
-std::string reportText(const KernelReport &report, const BuiltKernel &built);
+std::string reportText(const KernelReport &report, const BuiltProgram &built);
 
 /// The fields that every stage has, and those of machine code.
 void addText(JsonObject &json, const KernelText &text);

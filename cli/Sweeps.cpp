@@ -2,7 +2,7 @@
 #include "cli/Sweeps.h"
 #include "cli/Advice.h"
 
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 #include "runtime/launch/ForwardLaunch.h"
 #include "tuner/Worker.h"
 
@@ -170,12 +170,12 @@ Result<std::vector<std::string>> settleTools(const Toolchain &tools, std::option
 }
 
 Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolchain &tools, const Cache &cache) {
-  return [spec, arch, tools, cache](const Candidate &candidate) -> Result<CompiledKernel> {
+  return [spec, arch, tools, cache](const Candidate &candidate) -> Result<CompiledProgram> {
     CompileOptions options;
     options.arch = arch;
     options.target = candidate.target;
-    Result<BuiltKernel> built =
-        buildKernel(withSchedule(spec, candidate), options, CubinNeed::IfPossible, tools, cache);
+    Result<BuiltProgram> built =
+        buildProgram(withSchedule(spec, candidate), options, CubinNeed::IfPossible, tools, cache);
     if (!built)
       return built.error();
     return std::move(built->kernel);
@@ -206,7 +206,7 @@ int runShapes(const SweepJob &job, const char *name, const std::function<int(con
 
 namespace {
 /// Whether the arrays that are timed fit on the device at all: told once, not by every candidate.
-Status checkMemory(const DeviceInfo &device, const BenchProblem &problem) {
+Status checkMemory(const DeviceInfo &device, const TimerProblem &problem) {
   reference::Problem dense = reference::denseProblem(problem.spec, int(problem.shape.batch),
                                                      int(problem.shape.headsQ), int(problem.shape.headsKv),
                                                      int(problem.shape.lengthQ), int(problem.shape.lengthKv));
@@ -222,8 +222,8 @@ Status checkMemory(const DeviceInfo &device, const BenchProblem &problem) {
 }
 } // namespace
 
-Result<std::unique_ptr<Bench>> startBench(const SweepJob &job, const ProblemShape &shape) {
-  BenchProblem problem;
+Result<std::unique_ptr<Timer>> startTimer(const SweepJob &job, const ProblemShape &shape) {
+  TimerProblem problem;
   problem.spec = job.spec;
   problem.shape = shape;
   problem.verified = verificationShape(shape);
@@ -232,14 +232,14 @@ Result<std::unique_ptr<Bench>> startBench(const SweepJob &job, const ProblemShap
   WorkerLimits limits;
   limits.timing += (1 + problem.warmups) * 4e-13 * double(shape.batch) * double(shape.headsQ) *
                    double(shape.lengthQ) * double(shape.lengthKv) * job.spec.headDimQk;
-  return startWorkerBench(
-      [problem, options]() -> Result<std::unique_ptr<Bench>> {
+  return startWorkerTimer(
+      [problem, options]() -> Result<std::unique_ptr<Timer>> {
         Result<std::unique_ptr<Device>> device = openDevice(options);
         if (!device)
           return device.error();
         if (Status fits = checkMemory((*device)->info(), problem); !fits)
           return fits.error();
-        return makeDeviceBench(std::move(*device), problem);
+        return makeDeviceTimer(std::move(*device), problem);
       },
       limits);
 }

@@ -49,8 +49,8 @@ Result<std::vector<std::string>> settleTools(const Toolchain &tools, std::option
 tuner::Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolchain &tools,
                       const Cache &cache);
 
-/// A bench for one shape of the job, in a process of its own.
-Result<std::unique_ptr<tuner::Bench>> startBench(const SweepJob &job, const ProblemShape &shape);
+/// A timer for one shape of the job, in a process of its own.
+Result<std::unique_ptr<tuner::Timer>> startTimer(const SweepJob &job, const ProblemShape &shape);
 
 /// Ctrl-C and SIGTERM set `stop` while this lives; the second one ends the process as it would have.
 class GracefulStop {

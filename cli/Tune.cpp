@@ -232,14 +232,14 @@ Result<std::optional<Store>> openStore(const Job &job, bool write) {
 
 int tuneShape(const Job &job, const ShapeRun &run) {
   // The process that measures is forked first: no database connection should live on both sides of a fork.
-  Result<std::unique_ptr<Bench>> bench = startBench(job.sweep, run.shape);
-  if (!bench)
-    return report(bench.error());
+  Result<std::unique_ptr<Timer>> timer = startTimer(job.sweep, run.shape);
+  if (!timer)
+    return report(timer.error());
   Result<std::optional<Store>> opened = openStore(job, true);
   if (!opened)
     return report(opened.error());
   Store *store = *opened ? &**opened : nullptr;
-  const DeviceInfo &device = (*bench)->device();
+  const DeviceInfo &device = (*timer)->device();
   const AttentionSpec &spec = job.sweep.spec;
   SweepTask task = makeTask(spec, run.shape, device, toolkitText(run.tools), run.target);
   if (task.candidates.empty())
@@ -258,7 +258,7 @@ int tuneShape(const Job &job, const ShapeRun &run) {
   options.stop = GracefulStop::flag();
   options.progress = [&](const Progress &progress) { line.show(progressText(task, progress)); };
   SweepResult result =
-      sweep(**bench, buildFor(spec, device.arch, run.tools, job.sweep.cache), store, task, options);
+      sweep(**timer, buildFor(spec, device.arch, run.tools, job.sweep.cache), store, task, options);
   line.clear();
   if (job.sweep.json)
     run.json.push_back(resultJson(task, result, device));

@@ -37,20 +37,20 @@ void Pipeline::work() {
       return;
     size_t mine = begun++;
     guard.unlock();
-    Result<CompiledKernel> made = build(candidates[mine]);
+    Result<CompiledProgram> made = build(candidates[mine]);
     guard.lock();
     done.emplace(mine, std::move(made));
     changed.notify_all();
   }
 }
 
-Result<CompiledKernel> Pipeline::take() {
+Result<CompiledProgram> Pipeline::take() {
   std::unique_lock guard(lock);
   if (taken >= candidates.size())
     return badInput("expected a candidate that is left");
   changed.wait(guard, [&] { return done.contains(taken); });
   auto found = done.find(taken++);
-  Result<CompiledKernel> kernel = std::move(found->second);
+  Result<CompiledProgram> kernel = std::move(found->second);
   done.erase(found);
   changed.notify_all();
   return kernel;

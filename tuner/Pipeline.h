@@ -24,7 +24,7 @@ public:
   ~Pipeline();
 
   /// Waits for the next candidate's kernel.
-  Result<CompiledKernel> take();
+  Result<CompiledProgram> take();
   /// Whether `take` would not wait.
   bool ready() const;
 
@@ -38,7 +38,7 @@ private:
   std::condition_variable changed;
   size_t begun = 0, taken = 0;
   bool ending = false;
-  std::map<size_t, Result<CompiledKernel>> done;
+  std::map<size_t, Result<CompiledProgram>> done;
   std::vector<std::thread> threads;
 };
 

@@ -3,7 +3,7 @@
 
 #include "tuner/Portable.h"
 
-#include "runtime/plan/Kernel.h"
+#include "runtime/plan/CompiledProgram.h"
 
 #include <algorithm>
 #include <charconv>

@@ -2,7 +2,7 @@
 #include "tuner/Store.h"
 
 #include "runtime/io/File.h"
-#include "runtime/plan/Kernel.h"
+#include "runtime/plan/CompiledProgram.h"
 #include "tuner/Space.h"
 
 #include <algorithm>

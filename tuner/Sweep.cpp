@@ -27,9 +27,9 @@ constexpr double luckier = 0.97;
 
 class Sweeper {
 public:
-  Sweeper(Bench &bench, const Build &build, Store *store, const SweepTask &task, const SweepOptions &options)
-      : bench(bench), build(build), store(store), task(task), options(options),
-        figures(figuresFor(bench.device())), halving(options.firstSamples, options.mostSamples) {
+  Sweeper(Timer &timer, const Build &build, Store *store, const SweepTask &task, const SweepOptions &options)
+      : timer(timer), build(build), store(store), task(task), options(options),
+        figures(figuresFor(timer.device())), halving(options.firstSamples, options.mostSamples) {
     result.kind = task.subject.kind;
   }
 
@@ -44,8 +44,8 @@ private:
   void takeOver();
   bool settled(const Ranked &next) const;
   void tryNext(Pipeline &pipeline, size_t place);
-  void judge(Entry &entry, const CompiledKernel &kernel, int id);
-  void estimateFrom(Entry &entry, const CompiledKernel &kernel, const LaunchCounters &counters);
+  void judge(Entry &entry, const CompiledProgram &kernel, int id);
+  void estimateFrom(Entry &entry, const CompiledProgram &kernel, const LaunchCounters &counters);
   void admitNewcomers();
   void finals();
   void timeRound(const Halving::Round &round);
@@ -57,7 +57,7 @@ private:
   std::optional<size_t> best() const;
   void releaseLosers();
 
-  Bench &bench;
+  Timer &timer;
   const Build &build;
   Store *store;
   const SweepTask &task;
@@ -66,11 +66,11 @@ private:
   Halving halving; ///< its ids are places in `result.entries`
   SweepResult result;
   Clock::time_point began = Clock::now();
-  std::vector<size_t> order;             ///< of task.candidates: those that are to be tried
-  size_t inModelOrder = 0;               ///< from this place of `order` on
-  std::vector<int> newcomers;            ///< open, not timed yet
-  std::vector<int> open;                 ///< on the bench
-  std::map<int, CompiledKernel> kernels; ///< of those that may be opened again
+  std::vector<size_t> order;              ///< of task.candidates: those that are to be tried
+  size_t inModelOrder = 0;                ///< from this place of `order` on
+  std::vector<int> newcomers;             ///< open, not timed yet
+  std::vector<int> open;                  ///< on the timer
+  std::map<int, CompiledProgram> kernels; ///< of those that may be opened again
   int64_t tried = 0;
 };
 
@@ -153,9 +153,9 @@ void Sweeper::fail(Entry &entry, Verdict verdict, std::string message) {
   keep(entry);
 }
 
-void Sweeper::estimateFrom(Entry &entry, const CompiledKernel &kernel, const LaunchCounters &counters) {
+void Sweeper::estimateFrom(Entry &entry, const CompiledProgram &kernel, const LaunchCounters &counters) {
   const AttentionSpec &spec = task.spec;
-  const Arch &arch = bench.device().arch;
+  const Arch &arch = timer.device().arch;
   const Candidate &candidate = entry.ranked.candidate;
   Work small = task.family->work(spec, arch, task.verified, candidate);
   Work large = task.family->work(spec, arch, task.shape, candidate);
@@ -168,21 +168,21 @@ void Sweeper::estimateFrom(Entry &entry, const CompiledKernel &kernel, const Lau
 }
 
 /// Spills, then the verification; on the simulated device the figure as well.
-void Sweeper::judge(Entry &entry, const CompiledKernel &kernel, int id) {
-  if (const std::optional<Resources> &used = kernel.resources)
+void Sweeper::judge(Entry &entry, const CompiledProgram &kernel, int id) {
+  if (const std::optional<AssemblerReport> &used = kernel.resources)
     if (used->spillStores + used->spillLoads > 0)
       return fail(entry, Verdict::Spilled,
                   fmt::format("{} bytes are stored and {} loaded again a thread ({} registers)",
                               used->spillStores, used->spillLoads, used->registers));
-  Opened opened = bench.open({id, kernel}, true);
-  if (Status good = bench.state(); !good) {
+  Opened opened = timer.open({id, kernel}, true);
+  if (Status good = timer.state(); !good) {
     result.failure = good.error();
     return fail(entry, opened.verdict, opened.message);
   }
   if (opened.verdict == Verdict::Passed && !kernel.resources && opened.localBytes > 0)
     opened = {Verdict::Spilled, fmt::format("{} bytes of local memory a thread", opened.localBytes), {}};
   if (opened.verdict != Verdict::Passed) {
-    bench.close(id);
+    timer.close(id);
     return fail(entry, opened.verdict, opened.message);
   }
   if (result.kind == Kind::Measured) {
@@ -192,17 +192,17 @@ void Sweeper::judge(Entry &entry, const CompiledKernel &kernel, int id) {
     return;
   }
   if (!opened.counters) {
-    bench.close(id);
+    timer.close(id);
     return fail(entry, Verdict::Rejected, "expected a device that counts what it does, got none");
   }
   estimateFrom(entry, kernel, *opened.counters);
-  bench.close(id);
+  timer.close(id);
   keep(entry);
 }
 
 void Sweeper::tryNext(Pipeline &pipeline, size_t place) {
   const Ranked &ranked = task.candidates[place];
-  Result<CompiledKernel> kernel = pipeline.take();
+  Result<CompiledProgram> kernel = pipeline.take();
   // Ctrl-C reaches the assembler too, whose end then says nothing about the candidate.
   if (!kernel && stopped())
     return;
@@ -226,7 +226,7 @@ void Sweeper::releaseLosers() {
     bool waiting = std::find(newcomers.begin(), newcomers.end(), id) != newcomers.end();
     if (halving.inField(id) || waiting || result.standard == size_t(id))
       return false; // it may still win, or is what the winner is compared with
-    bench.close(id);
+    timer.close(id);
     return true;
   });
   // Should the leader fail yet, those nearest behind it are wanted again.
@@ -242,7 +242,7 @@ void Sweeper::releaseLosers() {
 bool Sweeper::reopen(int id, Timed &failure) {
   if (std::find(open.begin(), open.end(), id) != open.end())
     return true;
-  Opened opened = bench.open({id, kernels.at(id)}, false);
+  Opened opened = timer.open({id, kernels.at(id)}, false);
   failure = {opened.verdict, opened.message};
   if (opened.verdict == Verdict::Passed)
     open.push_back(id);
@@ -264,14 +264,14 @@ void Sweeper::timeRound(const Halving::Round &round) {
     std::erase_if(ids, [&](int id) {
       Timed timed;
       if (reopen(id, timed))
-        timed = bench.time(id);
+        timed = timer.time(id);
       if (timed.verdict == Verdict::Passed) {
         halving.record(id, timed.us);
         return false;
       }
       halving.drop(id);
       fail(result.entries[size_t(id)], timed.verdict, timed.message);
-      if (Status good = bench.state(); !good)
+      if (Status good = timer.state(); !good)
         result.failure = good.error();
       return true;
     });
@@ -286,7 +286,7 @@ void Sweeper::timeRound(const Halving::Round &round) {
     entry.row.median = timing.median;
     entry.row.low = timing.low;
     entry.row.high = timing.high;
-    Work work = task.family->work(task.spec, bench.device().arch, task.shape, entry.ranked.candidate);
+    Work work = task.family->work(task.spec, timer.device().arch, task.shape, entry.ranked.candidate);
     entry.row.shareOfLimit = limitUs(figures, work) / timing.median;
     keep(entry);
   }
@@ -420,16 +420,16 @@ SweepResult Sweeper::run() {
   if (stopped())
     result.record.outcome = "interrupted";
   for (int id : open)
-    bench.close(id);
+    timer.close(id);
   conclude();
   return std::move(result);
 }
 
 } // namespace
 
-SweepResult sweep(Bench &bench, const Build &build, Store *store, const SweepTask &task,
+SweepResult sweep(Timer &timer, const Build &build, Store *store, const SweepTask &task,
                   const SweepOptions &options) {
-  return Sweeper(bench, build, store, task, options).run();
+  return Sweeper(timer, build, store, task, options).run();
 }
 
 SweepTask makeTask(const AttentionSpec &spec, const ProblemShape &shape, const DeviceInfo &device,

@@ -9,9 +9,9 @@
 #ifndef ATTUNE_TUNER_SWEEP_H
 #define ATTUNE_TUNER_SWEEP_H
 
-#include "tuner/Bench.h"
 #include "tuner/CostModel.h"
 #include "tuner/Halving.h"
+#include "tuner/Timer.h"
 
 #include <atomic>
 #include <functional>
@@ -22,7 +22,7 @@
 namespace attune::tuner {
 
 /// From a candidate to its kernel. Called from several threads at once.
-using Build = std::function<Result<CompiledKernel>(const Candidate &)>;
+using Build = std::function<Result<CompiledProgram>(const Candidate &)>;
 
 /// A candidate and what became of it.
 struct Entry {
@@ -66,7 +66,7 @@ struct SweepResult {
 struct SweepTask {
   const Family *family = nullptr;
   AttentionSpec spec;
-  ProblemShape shape, verified; ///< tuned for; verified with (see BenchProblem)
+  ProblemShape shape, verified; ///< tuned for; verified with (see TimerProblem)
   Subject subject;
   Enumeration space;              ///< for the record
   std::vector<Ranked> candidates; ///< in the order to try; the first may be the compiler's own choice
@@ -74,7 +74,7 @@ struct SweepTask {
 };
 
 /// Runs a sweep. `store` may be null: then nothing is kept.
-SweepResult sweep(Bench &bench, const Build &build, Store *store, const SweepTask &task,
+SweepResult sweep(Timer &timer, const Build &build, Store *store, const SweepTask &task,
                   const SweepOptions &options);
 
 /// The task of tuning a spec for a shape: the whole space, the compiler's own choice first, then by the

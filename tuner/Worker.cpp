@@ -1,4 +1,4 @@
-//===- Worker.cpp - a bench in a process of its own -----------------------===//
+//===- Worker.cpp - a timer in a process of its own -----------------------===//
 //
 // Parent, helper and child share one pair of sequential-packet sockets, whose messages arrive whole. The
 // helper only speaks when no child is there to: it says how the last one ended, then forks the next.
@@ -27,7 +27,7 @@ namespace attune::tuner {
 namespace {
 
 /// Messages hold little: texts are cut, and kernels travel by file.
-/// How a child ends that has nothing more to do: the parent is gone, or the bench could not be made.
+/// How a child ends that has nothing more to do: the parent is gone, or the timer could not be made.
 constexpr int doneStatus = 113;
 
 constexpr size_t mostMessage = 64 << 10, mostText = 8 << 10;
@@ -142,7 +142,7 @@ DeviceInfo takeDevice(Message &message) {
 Image takeImage(Message &request) {
   Image image;
   image.id = request.take<int>();
-  CompiledKernel &kernel = image.kernel;
+  CompiledProgram &kernel = image.kernel;
   kernel.text.name = request.takeText();
   kernel.text.target = request.take<Target>();
   kernel.text.schedule = request.take<Schedule>();
@@ -156,15 +156,15 @@ Image takeImage(Message &request) {
 }
 
 /// Serves until the parent is gone.
-void serve(int socket, const BenchFactory &factory) {
-  Result<std::unique_ptr<Bench>> bench = factory();
+void serve(int socket, const TimerFactory &factory) {
+  Result<std::unique_ptr<Timer>> timer = factory();
   Message hello;
-  if (!bench) {
-    send(socket, hello.put(Word::Failed).put(bench.error().kind).put(bench.error().message));
+  if (!timer) {
+    send(socket, hello.put(Word::Failed).put(timer.error().kind).put(timer.error().message));
     return;
   }
   hello.put(Word::Ready).put(::getpid());
-  putDevice(hello, (*bench)->device());
+  putDevice(hello, (*timer)->device());
   if (!send(socket, hello))
     return;
   while (std::optional<Message> request = receive(socket)) {
@@ -174,7 +174,7 @@ void serve(int socket, const BenchFactory &factory) {
     answer.put(Word::Answer).put(sequence);
     if (word == Word::Open) {
       bool verify = request->take<bool>();
-      Opened opened = (*bench)->open(takeImage(*request), verify);
+      Opened opened = (*timer)->open(takeImage(*request), verify);
       answer.put(opened.verdict)
           .put(opened.message)
           .put(opened.registers)
@@ -187,10 +187,10 @@ void serve(int socket, const BenchFactory &factory) {
           answer.put(name).put(count);
       }
     } else if (word == Word::Time) {
-      Timed timed = (*bench)->time(request->take<int>());
+      Timed timed = (*timer)->time(request->take<int>());
       answer.put(timed.verdict).put(timed.message).put(timed.us).put(timed.deviceLost);
     } else {
-      (*bench)->close(request->take<int>());
+      (*timer)->close(request->take<int>());
     }
     if (!send(socket, answer))
       return;
@@ -210,7 +210,7 @@ void settleInChild(pid_t parent) {
 }
 
 /// Forks one child after the other until the parent is gone.
-[[noreturn]] void helperLoop(int socket, const BenchFactory &factory) {
+[[noreturn]] void helperLoop(int socket, const TimerFactory &factory) {
   while (true) {
     pid_t self = ::getpid(), child = ::fork();
     if (child == 0) {
@@ -239,11 +239,11 @@ void settleInChild(pid_t parent) {
 // The parent's side
 //===----------------------------------------------------------------------===//
 
-class WorkerBench final : public Bench {
+class WorkerTimer final : public Timer {
 public:
-  WorkerBench(int socket, pid_t helper, TempDir folder, const WorkerLimits &limits)
+  WorkerTimer(int socket, pid_t helper, TempDir folder, const WorkerLimits &limits)
       : socket(socket), helper(helper), folder(std::move(folder)), limits(limits) {}
-  ~WorkerBench() override {
+  ~WorkerTimer() override {
     ::close(socket);
     if (child > 0)
       ::kill(child, SIGKILL);
@@ -374,7 +374,7 @@ private:
   }
 
   Result<std::string> imageRequest(const Image &image) {
-    const CompiledKernel &kernel = image.kernel;
+    const CompiledProgram &kernel = image.kernel;
     Message request;
     request.put(image.id)
         .put(kernel.text.name)
@@ -481,7 +481,7 @@ private:
 
 } // namespace
 
-Result<std::unique_ptr<Bench>> startWorkerBench(const BenchFactory &factory, const WorkerLimits &limits) {
+Result<std::unique_ptr<Timer>> startWorkerTimer(const TimerFactory &factory, const WorkerLimits &limits) {
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
     return missing(fmt::format("error: cannot start a process to measure in: {}", errorText(errno)));
@@ -504,10 +504,10 @@ Result<std::unique_ptr<Bench>> startWorkerBench(const BenchFactory &factory, con
     ::close(sockets[0]);
     return missing(fmt::format("error: cannot start a process to measure in: {}", errorText(errno)));
   }
-  auto bench = std::make_unique<WorkerBench>(sockets[0], helper, std::move(*folder), limits);
-  if (Status met = bench->meet(); !met)
+  auto timer = std::make_unique<WorkerTimer>(sockets[0], helper, std::move(*folder), limits);
+  if (Status met = timer->meet(); !met)
     return met.error();
-  return std::unique_ptr<Bench>(std::move(bench));
+  return std::unique_ptr<Timer>(std::move(timer));
 }
 
 } // namespace attune::tuner

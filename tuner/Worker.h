@@ -1,10 +1,10 @@
-//===- Worker.h - a bench in a process of its own ---------------*- C++ -*-===//
+//===- Worker.h - a timer in a process of its own ---------------*- C++ -*-===//
 //
 // A candidate may crash, hang, or leave a GPU's context useless. Here all that happens in a child process,
 // which is ended by force when it exceeds its time and replaced when it dies: it costs the candidate, and
 // nobody else.
 //
-// The child is forked from a helper process that is itself forked when the bench is started, before this
+// The child is forked from a helper process that is itself forked when the timer is started, before this
 // process has threads or has touched a driver: a fork of a process with threads inherits locks that nobody
 // will release, and CUDA does not survive one.
 //
@@ -12,12 +12,12 @@
 #ifndef ATTUNE_TUNER_WORKER_H
 #define ATTUNE_TUNER_WORKER_H
 
-#include "tuner/Bench.h"
+#include "tuner/Timer.h"
 
 namespace attune::tuner {
 
-/// Makes the bench inside the child, again each time that a child is replaced.
-using BenchFactory = std::function<Result<std::unique_ptr<Bench>>()>;
+/// Makes the timer inside the child, again each time that a child is replaced.
+using TimerFactory = std::function<Result<std::unique_ptr<Timer>>()>;
 
 /// How long an answer may take, in seconds.
 struct WorkerLimits {
@@ -27,8 +27,8 @@ struct WorkerLimits {
 };
 
 /// Starts the helper and the first child; an error is the factory's. Call it while this process has one
-/// thread. The bench reopens, without verifying them again, candidates that were open in a child that died.
-Result<std::unique_ptr<Bench>> startWorkerBench(const BenchFactory &factory, const WorkerLimits &limits = {});
+/// thread. The timer reopens, without verifying them again, candidates that were open in a child that died.
+Result<std::unique_ptr<Timer>> startWorkerTimer(const TimerFactory &factory, const WorkerLimits &limits = {});
 
 } // namespace attune::tuner
 

@@ -11,7 +11,7 @@
 #include "runtime/include/attune/attune.h"
 
 #include "runtime/plan/Advice.h"
-#include "runtime/plan/Kernel.h"
+#include "runtime/plan/CompiledProgram.h"
 #include "runtime/reference/Problem.h"
 
 #include <string>
@@ -32,8 +32,8 @@ class Compiler {
 public:
   virtual ~Compiler() = default;
   /// Compiles, or takes the kernel from `cache` unless `again`.
-  virtual attune::Result<BuiltKernel> build(const AttentionSpec &spec, const Arch &arch,
-                                            attune::Target target, const Cache &cache, bool again) const = 0;
+  virtual attune::Result<BuiltProgram> build(const AttentionSpec &spec, const Arch &arch,
+                                             attune::Target target, const Cache &cache, bool again) const = 0;
 };
 
 /// What stands behind the pointer that `simulator()` gives.

@@ -51,12 +51,12 @@ DeviceOptions deviceOptions(const ContextOptions &options) {
 }
 
 /// The newest entry that answers the request and that the device loads, whoever made it.
-Result<BuiltKernel> fromCache(const Context::State &context, const AttentionSpec &spec,
-                              attune::Target target) {
+Result<BuiltProgram> fromCache(const Context::State &context, const AttentionSpec &spec,
+                               attune::Target target) {
   StageClock clock;
   const Arch &arch = context.device->info().arch;
   CacheKey request = requestKey(spec, arch, target);
-  BuiltKernel built;
+  BuiltProgram built;
   for (const std::string &file : context.cache.filesFor(request.requestHash())) {
     attune::Result<CacheEntry> entry = context.cache.load(file);
     std::string why;
@@ -64,7 +64,7 @@ Result<BuiltKernel> fromCache(const Context::State &context, const AttentionSpec
       why = entry.error().message;
     } else if (!entry->key.starts_with(request.text())) {
       why = fmt::format("{}: it was written for another key", file);
-    } else if (attune::Result<CompiledKernel> kernel = kernelFrom(std::move(*entry)); !kernel) {
+    } else if (attune::Result<CompiledProgram> kernel = programFrom(std::move(*entry)); !kernel) {
       why = fmt::format("{}: {}", file, kernel.error().message);
     } else if (attune::Result<ImageChoice> image = chooseImage(*context.device, *kernel); !image) {
       why = fmt::format("{}: {}", file, image.error().message);
@@ -88,12 +88,12 @@ Result<BuiltKernel> fromCache(const Context::State &context, const AttentionSpec
   return Error{ErrorCode::NotCached, message};
 }
 
-Result<BuiltKernel> makeKernel(const Context::State &context, const AttentionSpec &spec,
-                               attune::Target target) {
+Result<BuiltProgram> makeKernel(const Context::State &context, const AttentionSpec &spec,
+                                attune::Target target) {
   const ContextOptions &options = context.options;
   if (!options.compiler || options.policy == Policy::CacheOnly)
     return fromCache(context, spec, target);
-  attune::Result<BuiltKernel> built = options.compiler->build(
+  attune::Result<BuiltProgram> built = options.compiler->build(
       spec, context.device->info().arch, target, context.cache, options.policy == Policy::Recompile);
   if (!built)
     return codeFor(built.error().kind == ErrorKind::Missing ? ErrorCode::ToolMissing
@@ -103,11 +103,11 @@ Result<BuiltKernel> makeKernel(const Context::State &context, const AttentionSpe
 }
 
 /// Puts a kernel on the device.
-Result<std::shared_ptr<const LoadedKernel>> load(const Context::State &context, BuiltKernel built) {
+Result<std::shared_ptr<const LoadedKernel>> load(const Context::State &context, BuiltProgram built) {
   Device &device = *context.device;
   auto loaded = std::make_shared<LoadedKernel>();
   loaded->device = context.device;
-  const CompiledKernel &kernel = built.kernel;
+  const CompiledProgram &kernel = built.kernel;
   attune::Result<ImageChoice> image = chooseImage(device, kernel);
   if (!image)
     return codeFor(ErrorCode::LoadFailed, image.error());
@@ -172,7 +172,7 @@ Outcome kernelFor(Context::State &context, const AttentionSpec &spec, attune::Ta
     // Kernels that this context has were valid when they were made.
     if (attune::Status valid = validate(spec); !valid)
       return finish(codeFor(ErrorCode::InvalidSpec, valid.error()));
-    Result<BuiltKernel> built = makeKernel(context, spec, target);
+    Result<BuiltProgram> built = makeKernel(context, spec, target);
     return finish(built ? load(context, std::move(*built)) : Outcome(built.error()));
   } catch (...) {
     // Those who wait must not wait for ever.

@@ -18,7 +18,7 @@ namespace attune::v1 {
 /// A kernel on its device. It keeps the device open.
 struct LoadedKernel {
   std::shared_ptr<Device> device;
-  BuiltKernel built; ///< without its texts
+  BuiltProgram built; ///< without its texts
   ImageChoice image;
   Module module;
   bool isLoaded = false;

@@ -1,20 +1,20 @@
 //===- ApiCompiler.cpp - the compiler behind the public interface ---------===//
 #include "runtime/api/Api.h"
 
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 
 namespace attune::v1 {
 namespace {
 
 class AttuneCompiler final : public Compiler {
 public:
-  attune::Result<BuiltKernel> build(const AttentionSpec &spec, const Arch &arch, attune::Target target,
-                                    const Cache &cache, bool again) const override {
+  attune::Result<BuiltProgram> build(const AttentionSpec &spec, const Arch &arch, attune::Target target,
+                                     const Cache &cache, bool again) const override {
     CompileOptions options;
     options.arch = arch;
     options.target = target;
-    return buildKernel(spec, options, CubinNeed::IfPossible, tools, cache,
-                       again ? CacheUse::Replace : CacheUse::LookUp);
+    return buildProgram(spec, options, CubinNeed::IfPossible, tools, cache,
+                        again ? CacheUse::Replace : CacheUse::LookUp);
   }
 
 private:

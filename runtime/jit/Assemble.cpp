@@ -61,8 +61,8 @@ std::string withoutNul(std::string text) {
 
 } // namespace
 
-Result<Resources> parseAssemblerLog(const std::string &log, const std::string &entry) {
-  Resources resources;
+Result<AssemblerReport> parseAssemblerLog(const std::string &log, const std::string &entry) {
+  AssemblerReport resources;
   std::string refused;
   bool inEntry = false, seen = false;
   std::string compiling = fmt::format("Compiling entry function '{}'", entry);
@@ -134,7 +134,7 @@ Result<Assembled> compileCuda(const Toolchain &tools, const std::string &source,
                                "NVRTC 12.0 or newer gives both",
                                sourceName, api.major, api.minor, arch.name, result.ptx.size(),
                                result.cubin.size()));
-  Result<Resources> resources = parseAssemblerLog(result.log, entry);
+  Result<AssemblerReport> resources = parseAssemblerLog(result.log, entry);
   if (!resources)
     return resources.error();
   result.resources = *resources;
@@ -165,7 +165,7 @@ Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, co
   if (run->status != 0)
     return badInput(fmt::format("{}.ptx: ptxas does not assemble it for {} (exit status {}):\n{}", entry,
                                 arch.name, run->status, result.log));
-  Result<Resources> resources = parseAssemblerLog(result.log, entry);
+  Result<AssemblerReport> resources = parseAssemblerLog(result.log, entry);
   if (!resources)
     return resources.error();
   result.resources = *resources;

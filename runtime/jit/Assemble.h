@@ -9,7 +9,7 @@
 
 #include "compiler/support/Arch.h"
 #include "runtime/jit/Toolchain.h"
-#include "runtime/plan/Kernel.h"
+#include "runtime/plan/CompiledProgram.h"
 
 #include <string>
 #include <vector>
@@ -28,7 +28,7 @@ const std::vector<NamedText> &templateHeaders();
 struct Assembled {
   std::string ptx; ///< NVRTC only
   std::string cubin;
-  Resources resources;
+  AssemblerReport resources;
   std::string log; ///< what the tool said; may be empty
 };
 
@@ -44,7 +44,7 @@ Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, co
 
 /// The numbers of `entry` in the assembler's verbose log, or an error: no such entry, or a message C75xx,
 /// which means that the assembler had to serialise or ignore what the kernel asked for.
-Result<Resources> parseAssemblerLog(const std::string &log, const std::string &entry);
+Result<AssemblerReport> parseAssemblerLog(const std::string &log, const std::string &entry);
 
 /// The newest PTX ISA that attune prints or passes on: what a driver of CUDA 13.0 reads.
 inline constexpr int newestPtxIsa = 90;

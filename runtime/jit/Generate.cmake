@@ -28,7 +28,7 @@ endforeach()
 string(SHA256 id "${hashes}")
 string(SUBSTRING ${id} 0 16 id)
 file(WRITE ${BUILD_ID} "// Generated from compiler/ and templates/.
-#include \"runtime/jit/KernelBuild.h\"
+#include \"runtime/jit/ProgramBuild.h\"
 
 const char *attune::compilerBuildId() { return \"${id}\"; }
 ")

@@ -37,9 +37,9 @@ Result<Plan> planKernel(Device &device, const Toolchain &tools, const Cache &cac
   options.dumpDir = dumpDir;
   auto build = [&] {
     options.target = decision.target;
-    return buildKernel(decision.spec, options, CubinNeed::IfPossible, tools, cache);
+    return buildProgram(decision.spec, options, CubinNeed::IfPossible, tools, cache);
   };
-  Result<BuiltKernel> built = build();
+  Result<BuiltProgram> built = build();
   if (!built && !decision.why.empty()) {
     undo(decision, spec, target, built.error());
     built = build();
@@ -49,7 +49,7 @@ Result<Plan> planKernel(Device &device, const Toolchain &tools, const Cache &cac
   plan.built = std::move(*built);
   if (!decision.why.empty())
     plan.built.kernel.text.why = decision.why;
-  const CompiledKernel &kernel = plan.built.kernel;
+  const CompiledProgram &kernel = plan.built.kernel;
   if (!decision.note.empty())
     plan.built.notes.push_back(decision.note);
   Result<ImageChoice> image = chooseImage(device, kernel);
@@ -59,7 +59,7 @@ Result<Plan> planKernel(Device &device, const Toolchain &tools, const Cache &cac
   plan.imageWhy = image->why;
   plan.grid = forwardGrid(kernel.text.schedule, problem);
   plan.block = {uint32_t(kernel.text.threads), 1, 1};
-  if (const std::optional<Resources> &used = kernel.resources) {
+  if (const std::optional<AssemblerReport> &used = kernel.resources) {
     plan.registers = used->registers;
     plan.blocksPerSm = *kernel.blocksPerSm();
     if (used->spillStores + used->spillLoads > 0)
@@ -98,7 +98,7 @@ Result<RunResult> runAttention(Device &device, const Toolchain &tools, const Cac
   RunResult result;
   result.plan = std::move(*planned);
   Plan &plan = result.plan;
-  const CompiledKernel &kernel = plan.built.kernel;
+  const CompiledProgram &kernel = plan.built.kernel;
   result.times = plan.built.times;
   result.notes = plan.built.notes;
   StageClock clock;
@@ -183,7 +183,7 @@ Result<RunResult> runAttention(Device &device, const Toolchain &tools, const Cac
 }
 
 std::string describe(const Plan &plan) {
-  const CompiledKernel &kernel = plan.built.kernel;
+  const CompiledProgram &kernel = plan.built.kernel;
   std::string text;
   auto line = [&](const char *name, const std::string &value) {
     text += fmt::format("{:<12} {}\n", name, value);

@@ -8,7 +8,7 @@
 #define ATTUNE_RUNTIME_LAUNCH_RUNNER_H
 
 #include "runtime/device/Device.h"
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 #include "runtime/launch/ForwardLaunch.h"
 #include "runtime/plan/Advice.h"
 #include "runtime/reference/Problem.h"
@@ -23,7 +23,7 @@ namespace attune {
 
 /// What will run, decided before anything is launched.
 struct Plan {
-  BuiltKernel built; ///< its `why` is the advisor's, if advice was taken
+  BuiltProgram built; ///< its `why` is the advisor's, if advice was taken
   DeviceInfo device;
   ImageKind image = ImageKind::PTX; ///< what is loaded
   std::string imageWhy;             ///< "cubin by ptxas 13.0.88", "PTX, assembled by the driver: no ptxas"

@@ -44,7 +44,7 @@ int newestIsaOf(int driverVersion) {
 
 } // namespace
 
-Result<ImageChoice> chooseImage(const Device &device, const CompiledKernel &kernel) {
+Result<ImageChoice> chooseImage(const Device &device, const CompiledProgram &kernel) {
   const DeviceInfo &info = device.info();
   if (info.kind == DeviceKind::Sim)
     return ImageChoice{ImageKind::PTX, kernel.text.target == Target::CUDA && !kernel.assembler.empty()

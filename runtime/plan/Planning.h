@@ -8,7 +8,7 @@
 #define ATTUNE_RUNTIME_PLAN_PLANNING_H
 
 #include "runtime/plan/Advice.h"
-#include "runtime/plan/Kernel.h"
+#include "runtime/plan/CompiledProgram.h"
 
 #include <optional>
 #include <string>
@@ -39,7 +39,7 @@ struct ImageChoice {
 
 /// The cubin where the device and its driver take it, else PTX. An error of kind Missing where the driver
 /// reads neither.
-Result<ImageChoice> chooseImage(const Device &device, const CompiledKernel &kernel);
+Result<ImageChoice> chooseImage(const Device &device, const CompiledProgram &kernel);
 
 /// The ISA version that PTX text declares, 10 * major + minor; 0 if it declares none.
 int ptxIsaOf(std::string_view ptx);

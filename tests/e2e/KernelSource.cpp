@@ -1,11 +1,11 @@
 #include "tests/e2e/KernelSource.h"
 
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 
 namespace attune::e2e {
 
-Result<CompiledKernel> makeKernel(const AttentionSpec &spec, const std::string &archName, Target target,
-                                  bool cubin) {
+Result<CompiledProgram> makeKernel(const AttentionSpec &spec, const std::string &archName, Target target,
+                                   bool cubin) {
   Result<Arch> arch = findArch(archName);
   if (!arch)
     return arch.error();

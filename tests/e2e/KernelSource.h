@@ -2,14 +2,14 @@
 #ifndef ATTUNE_TESTS_E2E_KERNELSOURCE_H
 #define ATTUNE_TESTS_E2E_KERNELSOURCE_H
 
-#include "runtime/plan/Kernel.h"
+#include "runtime/plan/CompiledProgram.h"
 
 namespace attune::e2e {
 
 /// Compiles a kernel for the architecture called `arch`, with no cache, and to machine code if asked. An
 /// error of kind Missing: this machine has no NVRTC for target CUDA.
-Result<CompiledKernel> makeKernel(const AttentionSpec &spec, const std::string &arch, Target target,
-                                  bool cubin);
+Result<CompiledProgram> makeKernel(const AttentionSpec &spec, const std::string &arch, Target target,
+                                   bool cubin);
 
 } // namespace attune::e2e
 

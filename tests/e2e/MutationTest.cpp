@@ -59,7 +59,7 @@ void everyMutantIsCaught(Target target, int stages, std::vector<MaskTerm> mask) 
   spec.lse = true;
   spec.mask = std::move(mask);
   spec.schedule = {32, 32, stages, 2};
-  Result<CompiledKernel> kernel = makeKernel(spec, "sm_80", target, /*cubin=*/false);
+  Result<CompiledProgram> kernel = makeKernel(spec, "sm_80", target, /*cubin=*/false);
   if (!kernel && kernel.error().kind == ErrorKind::Missing) {
     MESSAGE("skipped: ", kernel.error().message);
     return;
@@ -71,7 +71,7 @@ void everyMutantIsCaught(Target target, int stages, std::vector<MaskTerm> mask) 
   std::vector<Mutant> mutants = mutantsOf(kernel->ptx, stages != 2);
   CHECK(mutants.size() >= 10);
   for (const Mutant &mutant : mutants) {
-    CompiledKernel damaged = *kernel;
+    CompiledProgram damaged = *kernel;
     damaged.ptx = mutant.ptx;
     CHECK_MESSAGE(!runOnce(damaged, spec, shape, SimOptions::Mode::Lazy).empty(),
                   fmt::format("{} stages, not caught: {}", stages, mutant.what));

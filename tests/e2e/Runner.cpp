@@ -113,7 +113,7 @@ struct Loaded {
   attune::Kernel kernel;
 };
 
-Result<Loaded> load(const CompiledKernel &source, SimOptions::Mode mode, const RunOptions &options) {
+Result<Loaded> load(const CompiledProgram &source, SimOptions::Mode mode, const RunOptions &options) {
   SimOptions sim;
   sim.mode = mode;
   sim.seed = 1;
@@ -161,7 +161,7 @@ Status checkGaps(Device &device, const DeviceArray &array, int batch) {
   return rows;
 }
 
-Result<RunResult> launch(const Loaded &loaded, const CompiledKernel &source, const AttentionSpec &spec,
+Result<RunResult> launch(const Loaded &loaded, const CompiledProgram &source, const AttentionSpec &spec,
                          const Shape &shape, const Expected &expected) {
   Device &device = *loaded.device;
   Problem placed = placedProblem(spec, shape);
@@ -238,7 +238,7 @@ public:
       : spec(one.kernel.spec), shape(shape), outcome(outcome),
         text(kernelText(one.kernel) + " " + shapeText(shape)) {}
 
-  void run(const CompiledKernel &source, SimOptions::Mode mode, const Result<Loaded> &loaded,
+  void run(const CompiledProgram &source, SimOptions::Mode mode, const Result<Loaded> &loaded,
            const std::function<void(const std::string &)> &note) {
     std::string name = fmt::format("{} target={} mode={}", text, nameOf(source.text.target), modeName(mode));
     note(name);
@@ -294,7 +294,7 @@ Outcome runCase(const Case &one, const RunOptions &options,
   Outcome outcome;
   using Mode = SimOptions::Mode;
   struct Built {
-    CompiledKernel source;
+    CompiledProgram source;
     std::map<Mode, Result<Loaded>> loaded;
   };
   std::vector<Built> built;
@@ -304,7 +304,8 @@ Outcome runCase(const Case &one, const RunOptions &options,
     std::string name =
         fmt::format("{} {} target={}", kernelText(one.kernel), shapeText(one.shapes.front()), nameOf(target));
     note(name);
-    Result<CompiledKernel> source = makeKernel(one.kernel.spec, one.kernel.arch, target, options.compileOnly);
+    Result<CompiledProgram> source =
+        makeKernel(one.kernel.spec, one.kernel.arch, target, options.compileOnly);
     if (!source && source.error().kind == ErrorKind::Missing) {
       outcome.skipped += int(one.shapes.size());
       outcome.skipReason = source.error().message;
@@ -346,7 +347,7 @@ Outcome runCase(const Case &one, const RunOptions &options,
   return outcome;
 }
 
-std::string runOnce(const CompiledKernel &kernel, const AttentionSpec &spec, const Shape &shape,
+std::string runOnce(const CompiledProgram &kernel, const AttentionSpec &spec, const Shape &shape,
                     SimOptions::Mode mode) {
   Result<Loaded> loaded = load(kernel, mode, RunOptions());
   if (!loaded)

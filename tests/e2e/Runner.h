@@ -8,7 +8,7 @@
 #define ATTUNE_TESTS_E2E_RUNNER_H
 
 #include "runtime/device/Device.h"
-#include "runtime/plan/Kernel.h"
+#include "runtime/plan/CompiledProgram.h"
 #include "tests/e2e/Case.h"
 
 #include <functional>
@@ -46,7 +46,7 @@ Outcome runCase(const Case &one, const RunOptions &options,
 
 /// Runs one compiled kernel, perhaps a damaged one, on one shape. Empty, or what went wrong: the PTX is
 /// refused, the simulator's checkers found something, the bits are not the golden model's.
-std::string runOnce(const CompiledKernel &kernel, const AttentionSpec &spec, const Shape &shape,
+std::string runOnce(const CompiledProgram &kernel, const AttentionSpec &spec, const Shape &shape,
                     SimOptions::Mode mode);
 
 } // namespace attune::e2e

@@ -7,7 +7,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "runtime/device/sim/SimDevice.h"
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 #include "tuner/Pipeline.h"
 
 #include <chrono>
@@ -47,11 +47,11 @@ struct Rate {
 Rate rate(const AttentionSpec &spec, const Arch &arch, std::vector<Candidate> list, size_t count,
           CubinNeed need, const Toolchain &tools) {
   list.resize(std::min(list.size(), count));
-  Build build = [&](const Candidate &candidate) -> Result<CompiledKernel> {
+  Build build = [&](const Candidate &candidate) -> Result<CompiledProgram> {
     CompileOptions options;
     options.arch = arch;
     options.target = candidate.target;
-    Result<BuiltKernel> built = buildKernel(withSchedule(spec, candidate), options, need, tools, Cache());
+    Result<BuiltProgram> built = buildProgram(withSchedule(spec, candidate), options, need, tools, Cache());
     if (!built)
       return built.error();
     return std::move(built->kernel);
@@ -60,7 +60,7 @@ Rate rate(const AttentionSpec &spec, const Arch &arch, std::vector<Candidate> li
   double before = processorSeconds();
   Pipeline pipeline(build, list, 0, 8);
   for (size_t i = 0; i < list.size(); ++i)
-    if (Result<CompiledKernel> kernel = pipeline.take(); !kernel) {
+    if (Result<CompiledProgram> kernel = pipeline.take(); !kernel) {
       fmt::print(stderr, "{}\n", kernel.error().message);
       return {};
     }

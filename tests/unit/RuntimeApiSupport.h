@@ -6,7 +6,7 @@
 #include "runtime/api/Api.h"
 
 #include "runtime/io/File.h"
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 #include "tests/unit/RuntimeFakeCompiler.h"
 #include "tests/unit/RuntimeFakeCuda.h"
 
@@ -22,13 +22,13 @@ inline bool has(const std::string &text, const std::string &part) {
 /// The public compiler, with the tools that a test gives it.
 class TestCompiler final : public v1::Compiler {
 public:
-  attune::Result<BuiltKernel> build(const AttentionSpec &spec, const Arch &arch, Target target,
-                                    const Cache &cache, bool again) const override {
+  attune::Result<BuiltProgram> build(const AttentionSpec &spec, const Arch &arch, Target target,
+                                     const Cache &cache, bool again) const override {
     CompileOptions options;
     options.arch = arch;
     options.target = target;
-    return buildKernel(spec, options, CubinNeed::IfPossible, tools, cache,
-                       again ? CacheUse::Replace : CacheUse::LookUp);
+    return buildProgram(spec, options, CubinNeed::IfPossible, tools, cache,
+                        again ? CacheUse::Replace : CacheUse::LookUp);
   }
   Toolchain tools; ///< none
 };

@@ -4,7 +4,7 @@
 // usage: cache_stress PROCESSES KILLS
 #include "runtime/cache/CacheFolder.h"
 #include "runtime/io/File.h"
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 #include "tests/unit/RuntimeFakeCompiler.h"
 
 #include <algorithm>
@@ -54,7 +54,7 @@ CompileOptions options() { return {*findArch("sm_80"), Target::PTX, Stage::Text,
 /// Builds one kernel and looks at what came: true if it was compiled here.
 bool buildOne(const Cache &cache, int number, const std::string &expected) {
   static const Toolchain none;
-  Result<BuiltKernel> built = buildKernel(specOf(number), options(), CubinNeed::No, none, cache);
+  Result<BuiltProgram> built = buildProgram(specOf(number), options(), CubinNeed::No, none, cache);
   if (!built)
     return complain(built.error().message), false;
   for (const std::string &note : built->notes)
@@ -168,7 +168,7 @@ void compileOnce(const Cache &cache, int processes, bool killFirst) {
     int ready[2];
     (void)!::pipe(ready);
     holder = start([&] {
-      CacheKey key = *kernelKey(specOf(1000), options(), CubinNeed::No, Toolchain(), cache);
+      CacheKey key = *programKey(specOf(1000), options(), CubinNeed::No, Toolchain(), cache);
       CacheTurn mine = cache.takeTurn(key);
       char held = mine.lock.held();
       (void)!::write(ready[1], &held, 1);

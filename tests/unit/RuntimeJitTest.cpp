@@ -153,7 +153,7 @@ TEST_CASE("assembler log: numbers of the entry asked for, spills, and messages t
                     "    24 bytes stack frame, 20 bytes spill stores, 16 bytes spill loads\n"
                     "ptxas info    : Used 255 registers, used 2 barriers, 24 bytes cumulative stack size, "
                     "1024 bytes smem, 528 bytes cmem[0]\n";
-  Result<Resources> resources = parseAssemblerLog(log, "kernel");
+  Result<AssemblerReport> resources = parseAssemblerLog(log, "kernel");
   REQUIRE(resources);
   CHECK(resources->registers == 255);
   CHECK(resources->stackBytes == 24);
@@ -162,7 +162,7 @@ TEST_CASE("assembler log: numbers of the entry asked for, spills, and messages t
   CHECK(resources->staticShared == 1024);
   CHECK(resources->barriers == 2);
   CHECK(!parseAssemblerLog(log, "absent"));
-  Result<Resources> serialised = parseAssemblerLog(
+  Result<AssemblerReport> serialised = parseAssemblerLog(
       log +
           "ptxas info    : (C7512) Potential Performance Loss: wgmma.mma_async instructions are serialized\n",
       "kernel");

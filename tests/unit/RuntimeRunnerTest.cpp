@@ -124,17 +124,17 @@ TEST_CASE("spans: from the first to the last element, whatever the layout") {
 }
 
 TEST_CASE("kernels: metadata and artefacts survive the cache") {
-  CompiledKernel kernel;
+  CompiledProgram kernel;
   kernel.text = *compile(AttentionSpec(), {*findArch("sm_86"), Target::CUDA, Stage::Text, ""});
   kernel.text.why = "a \"quoted\"\nreason";
   kernel.ptx = "ptx";
   kernel.cubin = std::string("\0\1\n", 3);
   kernel.assembler = "NVRTC 13.0";
-  kernel.resources = Resources{96, 8, 4, 2, 16, 1};
+  kernel.resources = AssemblerReport{96, 8, 4, 2, 16, 1};
   kernel.log = "log";
   CacheKey key;
   key.add("a", "b");
-  Result<CompiledKernel> back = kernelFrom(*parseEntry(serializeEntry(toEntry(kernel, key))));
+  Result<CompiledProgram> back = programFrom(*parseEntry(serializeEntry(toEntry(kernel, key))));
   REQUIRE_MESSAGE(back, (back ? "" : back.error().message));
   CHECK(back->text.text == kernel.text.text);
   CHECK(back->text.why == kernel.text.why);
@@ -150,22 +150,22 @@ TEST_CASE("kernels: metadata and artefacts survive the cache") {
   CHECK(has(entry.artefacts[0].second, "\"registers\": 96"));
   std::string &metadata = entry.artefacts[0].second;
   metadata.replace(metadata.find("\"threads\": 64"), 13, "\"threads\": \"\"");
-  CHECK(has(kernelFrom(entry).error().message, "no usable field 'threads'"));
+  CHECK(has(programFrom(entry).error().message, "no usable field 'threads'"));
   entry.artefacts.erase(entry.artefacts.begin());
-  CHECK(!kernelFrom(entry));
+  CHECK(!programFrom(entry));
 }
 
 TEST_CASE("build: a second one comes from the cache; damage, options and tools make misses") {
   Setup s;
   CompileOptions options{*findArch("sm_80"), Target::PTX, Stage::Text, ""};
   fakeCompiler.compilations = 0;
-  Result<BuiltKernel> first = buildKernel(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache);
+  Result<BuiltProgram> first = buildProgram(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache);
   REQUIRE_MESSAGE(first, (first ? "" : first.error().message));
   CHECK(!first->fromCache);
   CHECK(first->notes.empty());
   CHECK(fs::exists(first->cacheFile));
   CHECK(first->kernel.cubin.empty() == !s.tools.tool(Tool::Ptxas));
-  Result<BuiltKernel> second = buildKernel(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache);
+  Result<BuiltProgram> second = buildProgram(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache);
   REQUIRE(second);
   CHECK(second->fromCache);
   CHECK(second->kernel.ptx == first->kernel.ptx);
@@ -175,46 +175,47 @@ TEST_CASE("build: a second one comes from the cache; damage, options and tools m
   // The layout is not part of the code, the head dimension is.
   AttentionSpec other = s.spec;
   other.layout = Layout::BHSD;
-  CHECK(buildKernel(other, options, CubinNeed::IfPossible, s.tools, s.cache)->fromCache);
+  CHECK(buildProgram(other, options, CubinNeed::IfPossible, s.tools, s.cache)->fromCache);
   other.headDimQk = 32;
-  CHECK(!buildKernel(other, options, CubinNeed::IfPossible, s.tools, s.cache)->fromCache);
+  CHECK(!buildProgram(other, options, CubinNeed::IfPossible, s.tools, s.cache)->fromCache);
   options.arch = *findArch("sm_90");
-  CHECK(!buildKernel(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache)->fromCache);
+  CHECK(!buildProgram(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache)->fromCache);
   options.arch = *findArch("sm_80");
-  CHECK(!buildKernel(s.spec, options, CubinNeed::IfPossible, s.tools, Cache())->fromCache);
+  CHECK(!buildProgram(s.spec, options, CubinNeed::IfPossible, s.tools, Cache())->fromCache);
   if (s.tools.tool(Tool::Ptxas))
-    CHECK(!buildKernel(s.spec, options, CubinNeed::No, s.tools, s.cache)->fromCache);
+    CHECK(!buildProgram(s.spec, options, CubinNeed::No, s.tools, s.cache)->fromCache);
   // Damage is told, and healed.
   std::ofstream(first->cacheFile, std::ios::app) << "x";
-  Result<BuiltKernel> third = buildKernel(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache);
+  Result<BuiltProgram> third = buildProgram(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache);
   REQUIRE(third);
   CHECK(!third->fromCache);
   REQUIRE(third->notes.size() == 1);
   CHECK(has(third->notes[0], "checksum"));
-  CHECK(buildKernel(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache)->fromCache);
+  CHECK(buildProgram(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache)->fromCache);
   // A folder that cannot be written costs the caching only.
-  Result<BuiltKernel> uncached = buildKernel(s.spec, options, CubinNeed::No, s.tools, Cache("/proc/attune"));
+  Result<BuiltProgram> uncached =
+      buildProgram(s.spec, options, CubinNeed::No, s.tools, Cache("/proc/attune"));
   REQUIRE(uncached);
   REQUIRE(uncached->notes.size() == 1);
   CHECK(has(uncached->notes[0], "not cached: /proc/attune"));
   other.softcap = 1;
-  CHECK(has(buildKernel(other, options, CubinNeed::No, s.tools, s.cache).error().message, "no softcap"));
+  CHECK(has(buildProgram(other, options, CubinNeed::No, s.tools, s.cache).error().message, "no softcap"));
 }
 
 TEST_CASE("build: without tools, PTX is all there is, and cuda says what is missing") {
   Setup s;
   Toolchain none;
   CompileOptions options{*findArch("sm_80"), Target::PTX, Stage::Text, ""};
-  Result<BuiltKernel> built = buildKernel(s.spec, options, CubinNeed::IfPossible, none, s.cache);
+  Result<BuiltProgram> built = buildProgram(s.spec, options, CubinNeed::IfPossible, none, s.cache);
   REQUIRE(built);
   CHECK(built->kernel.cubin.empty());
   CHECK(!built->kernel.resources);
-  Result<BuiltKernel> refused = buildKernel(s.spec, options, CubinNeed::Yes, none, s.cache);
+  Result<BuiltProgram> refused = buildProgram(s.spec, options, CubinNeed::Yes, none, s.cache);
   REQUIRE(!refused);
   CHECK(refused.error().kind == ErrorKind::Missing);
   CHECK(has(refused.error().message, "ptxas was not found"));
   options.target = Target::CUDA;
-  refused = buildKernel(s.spec, options, CubinNeed::No, none, s.cache);
+  refused = buildProgram(s.spec, options, CubinNeed::No, none, s.cache);
   REQUIRE(!refused);
   CHECK(has(refused.error().message, "NVRTC was not found"));
 }
@@ -223,11 +224,11 @@ TEST_CASE("build: a hit costs less than a millisecond") {
   Setup s;
   CompileOptions options{*findArch("sm_80"), Target::PTX, Stage::Text, ""};
   s.spec.headDimQk = 256;
-  REQUIRE(buildKernel(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache));
+  REQUIRE(buildProgram(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache));
   double best = 1e9;
   for (int i = 0; i < 20; ++i) {
     StageClock clock;
-    Result<BuiltKernel> built = buildKernel(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache);
+    Result<BuiltProgram> built = buildProgram(s.spec, options, CubinNeed::IfPossible, s.tools, s.cache);
     best = std::min(best, clock.lap());
     REQUIRE(built);
     CHECK(built->fromCache);

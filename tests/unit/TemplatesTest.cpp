@@ -2,7 +2,7 @@
 // and the headers compile alone, with no flag but those that the runtime gives.
 #include "compiler/spec/KernelParams.h"
 #include "runtime/jit/Assemble.h"
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 
 #include <doctest/doctest.h>
 

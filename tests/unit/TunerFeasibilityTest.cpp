@@ -1,9 +1,9 @@
 // What the space says before compiling, against what the compiler, ptxas and the simulator really report.
-#include "tuner/Bench.h"
 #include "tuner/CostModel.h"
+#include "tuner/Timer.h"
 
 #include "runtime/device/sim/SimDevice.h"
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 
 #include <doctest/doctest.h>
 
@@ -57,8 +57,8 @@ TEST_CASE("shared memory, threads and occupancy are the compiler's exactly; regi
     options.target = candidate.target;
     CAPTURE(toJson(withSchedule(sample.spec, candidate)));
     CAPTURE(sample.arch.name);
-    Result<BuiltKernel> built = buildKernel(withSchedule(sample.spec, candidate), options,
-                                            assembled ? CubinNeed::Yes : CubinNeed::No, tools, Cache());
+    Result<BuiltProgram> built = buildProgram(withSchedule(sample.spec, candidate), options,
+                                              assembled ? CubinNeed::Yes : CubinNeed::No, tools, Cache());
     if (!built)
       FAIL(built.error().message);
     const KernelText &text = built->kernel.text;
@@ -68,7 +68,7 @@ TEST_CASE("shared memory, threads and occupancy are the compiler's exactly; regi
     ++kernels;
     if (!assembled)
       continue;
-    const Resources &used = *built->kernel.resources;
+    const AssemblerReport &used = *built->kernel.resources;
     CHECK(used.staticShared == 0);
     // The launch bound caps registers, so that as many blocks fit as the space says.
     CHECK(*built->kernel.blocksPerSm() >= cost.blocksPerSm);
@@ -96,24 +96,24 @@ TEST_CASE("the simulator runs every one of them with just that shared memory") {
       continue;
     CompileOptions options;
     options.arch = sample.arch;
-    Result<BuiltKernel> built = buildKernel(withSchedule(sample.spec, sample.ranked.candidate), options,
-                                            CubinNeed::No, Toolchain(), Cache());
+    Result<BuiltProgram> built = buildProgram(withSchedule(sample.spec, sample.ranked.candidate), options,
+                                              CubinNeed::No, Toolchain(), Cache());
     REQUIRE(built);
     CHECK(built->kernel.text.sharedBytes == sample.ranked.cost.sharedBytes);
     Result<std::unique_ptr<Device>> device = openSimDevice("sm_80", {}, "under test");
     REQUIRE(device);
-    BenchProblem problem;
+    TimerProblem problem;
     problem.spec = sample.spec;
     problem.shape = problem.verified = {1, 1, 1, 100, 140};
-    std::unique_ptr<Bench> bench = makeDeviceBench(std::move(*device), problem);
-    Opened opened = bench->open({0, built->kernel}, true);
+    std::unique_ptr<Timer> timer = makeDeviceTimer(std::move(*device), problem);
+    Opened opened = timer->open({0, built->kernel}, true);
     CAPTURE(opened.message);
     CHECK(opened.verdict == Verdict::Passed);
     REQUIRE(opened.counters);
     // With one byte less the checkers would have found an access outside.
-    CompiledKernel tight = built->kernel;
+    CompiledProgram tight = built->kernel;
     tight.text.sharedBytes -= 16;
-    CHECK(bench->open({1, tight}, true).verdict != Verdict::Passed);
+    CHECK(timer->open({1, tight}, true).verdict != Verdict::Passed);
     // The counters' work is near the model's: they count what the model predicts.
     const Family &family = familyFor(sample.spec, sample.arch);
     Work model = family.work(sample.spec, sample.arch, problem.verified, sample.ranked.candidate);

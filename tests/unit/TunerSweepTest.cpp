@@ -2,7 +2,7 @@
 #include "TunerFaultyDevice.h"
 
 #include "runtime/io/File.h"
-#include "runtime/jit/KernelBuild.h"
+#include "runtime/jit/ProgramBuild.h"
 #include "tuner/Sweep.h"
 #include "tuner/Worker.h"
 
@@ -34,7 +34,7 @@ Candidate candidateOf(int blockQ, int blockKv, Target target = Target::PTX) {
 
 /// The kernels of this test carry their blocks in their name, for the device to know them by.
 Build namedBuild(std::atomic<int> *compiled = nullptr) {
-  return [compiled](const Candidate &candidate) -> Result<CompiledKernel> {
+  return [compiled](const Candidate &candidate) -> Result<CompiledProgram> {
     if (compiled)
       ++*compiled;
     AttentionSpec spec = withSchedule(smallSpec(), candidate);
@@ -42,15 +42,15 @@ Build namedBuild(std::atomic<int> *compiled = nullptr) {
     CompileOptions options;
     options.arch = *findArch("sm_80");
     options.target = candidate.target;
-    Result<BuiltKernel> built = buildKernel(spec, options, CubinNeed::No, Toolchain(), Cache());
+    Result<BuiltProgram> built = buildProgram(spec, options, CubinNeed::No, Toolchain(), Cache());
     if (!built)
       return built.error();
     return built->kernel;
   };
 }
 
-BenchProblem problemOf() {
-  BenchProblem problem;
+TimerProblem problemOf() {
+  TimerProblem problem;
   problem.spec = smallSpec();
   problem.shape = {1, 1, 1, 4096, 4096};
   problem.verified = verificationShape(problem.shape);
@@ -59,15 +59,15 @@ BenchProblem problemOf() {
   return problem;
 }
 
-std::unique_ptr<Bench> faultyBench(const Behaviours &behaviours, const WorkerLimits &limits = {60, 8, 3}) {
-  Result<std::unique_ptr<Bench>> bench = startWorkerBench(
-      [=]() -> Result<std::unique_ptr<Bench>> {
-        return makeDeviceBench(std::make_unique<FaultyDevice>(behaviours, timedLength), problemOf());
+std::unique_ptr<Timer> faultyTimer(const Behaviours &behaviours, const WorkerLimits &limits = {60, 8, 3}) {
+  Result<std::unique_ptr<Timer>> timer = startWorkerTimer(
+      [=]() -> Result<std::unique_ptr<Timer>> {
+        return makeDeviceTimer(std::make_unique<FaultyDevice>(behaviours, timedLength), problemOf());
       },
       limits);
-  if (!bench)
-    FAIL(bench.error().message);
-  return std::move(*bench);
+  if (!timer)
+    FAIL(timer.error().message);
+  return std::move(*timer);
 }
 
 SweepTask taskOf(const DeviceInfo &device, const std::vector<Candidate> &candidates) {
@@ -107,12 +107,12 @@ TEST_CASE("candidates that crash, hang or err cost only themselves") {
   behaviours[{64, 16}] = {50, 0.02, Fault::None, Fault::LaunchError, 2};
   behaviours[{64, 32}] = {100, 0.05}; // the best that works
   behaviours[{64, 48}] = {108, 0.05};
-  std::unique_ptr<Bench> bench = faultyBench(behaviours);
-  SweepTask task = taskOf(bench->device(), list);
+  std::unique_ptr<Timer> timer = faultyTimer(behaviours);
+  SweepTask task = taskOf(timer->device(), list);
   StoreFile file;
   SweepOptions options;
   options.settle = false;
-  SweepResult result = sweep(*bench, namedBuild(), &file.store, task, options);
+  SweepResult result = sweep(*timer, namedBuild(), &file.store, task, options);
   if (result.failure)
     FAIL(result.failure->message);
   CHECK(result.kind == Kind::Measured);
@@ -161,11 +161,11 @@ TEST_CASE("noisy timings: the winner is the one that is faster") {
       behaviours[{blockQ, blockKv}] = {105.0 + 3 * ((i++ * 5) % 12), 0.06};
     }
   behaviours[{32, 48}].us = 98;
-  std::unique_ptr<Bench> bench = faultyBench(behaviours);
-  SweepTask task = taskOf(bench->device(), list);
+  std::unique_ptr<Timer> timer = faultyTimer(behaviours);
+  SweepTask task = taskOf(timer->device(), list);
   SweepOptions options;
   options.settle = false;
-  SweepResult result = sweep(*bench, namedBuild(), nullptr, task, options);
+  SweepResult result = sweep(*timer, namedBuild(), nullptr, task, options);
   REQUIRE(result.winner);
   CHECK(result.entries[*result.winner].ranked.candidate == candidateOf(32, 48));
   CHECK(result.standard == 0);
@@ -175,32 +175,32 @@ TEST_CASE("a first candidate that crashes leaves the others; with nobody left th
   Behaviours behaviours;
   behaviours[{16, 16}] = {10, 0, Fault::Crash};
   behaviours[{16, 32}] = {10, 0, Fault::Wrong};
-  std::unique_ptr<Bench> bench = faultyBench(behaviours);
-  SweepTask task = taskOf(bench->device(), {candidateOf(16, 16), candidateOf(16, 32)});
-  SweepResult result = sweep(*bench, namedBuild(), nullptr, task, {});
+  std::unique_ptr<Timer> timer = faultyTimer(behaviours);
+  SweepTask task = taskOf(timer->device(), {candidateOf(16, 16), candidateOf(16, 32)});
+  SweepResult result = sweep(*timer, namedBuild(), nullptr, task, {});
   CHECK(!result.winner);
   CHECK(result.entries.size() == 2);
 }
 
-TEST_CASE("a bench that cannot be made is the factory's error; one that dies at once is told") {
-  Result<std::unique_ptr<Bench>> none =
-      startWorkerBench([]() -> Result<std::unique_ptr<Bench>> { return missing("no such device"); });
+TEST_CASE("a timer that cannot be made is the factory's error; one that dies at once is told") {
+  Result<std::unique_ptr<Timer>> none =
+      startWorkerTimer([]() -> Result<std::unique_ptr<Timer>> { return missing("no such device"); });
   REQUIRE(!none);
   CHECK(none.error().message == "no such device");
   CHECK(none.error().kind == ErrorKind::Missing);
-  Result<std::unique_ptr<Bench>> dead =
-      startWorkerBench([]() -> Result<std::unique_ptr<Bench>> { std::abort(); });
+  Result<std::unique_ptr<Timer>> dead =
+      startWorkerTimer([]() -> Result<std::unique_ptr<Timer>> { std::abort(); });
   REQUIRE(!dead);
   CHECK(dead.error().kind == ErrorKind::Missing);
 }
 
 TEST_CASE("the budget ends a sweep, with the compiler's own choice tried at least") {
   Behaviours behaviours;
-  std::unique_ptr<Bench> bench = faultyBench(behaviours);
-  SweepTask task = taskOf(bench->device(), {candidateOf(16, 16), candidateOf(16, 32), candidateOf(16, 48)});
+  std::unique_ptr<Timer> timer = faultyTimer(behaviours);
+  SweepTask task = taskOf(timer->device(), {candidateOf(16, 16), candidateOf(16, 32), candidateOf(16, 48)});
   SweepOptions options;
   options.budgetSeconds = 1e-6;
-  SweepResult result = sweep(*bench, namedBuild(), nullptr, task, options);
+  SweepResult result = sweep(*timer, namedBuild(), nullptr, task, options);
   CHECK(result.record.outcome == "budget");
   REQUIRE(result.winner == 0);
   CHECK(!result.entries[0].row.samples.empty());
@@ -214,15 +214,15 @@ TEST_CASE("stopped: the row is finished, the rest is left, and a resumed sweep g
       list.push_back(candidateOf(blockQ, blockKv));
   behaviours[{16, 32}] = {50, 0.01, Fault::Crash};
   behaviours[{64, 48}] = {60};
-  std::unique_ptr<Bench> bench = faultyBench(behaviours);
-  SweepTask task = taskOf(bench->device(), list);
+  std::unique_ptr<Timer> timer = faultyTimer(behaviours);
+  SweepTask task = taskOf(timer->device(), list);
   StoreFile file;
   std::atomic<bool> stop = false;
   SweepOptions options;
   options.settle = false;
   options.stop = &stop;
   options.progress = [&](const Progress &progress) { stop = progress.tried >= 4; };
-  SweepResult first = sweep(*bench, namedBuild(), &file.store, task, options);
+  SweepResult first = sweep(*timer, namedBuild(), &file.store, task, options);
   CHECK(first.interrupted);
   CHECK(first.record.outcome == "interrupted");
   CHECK(first.entries.size() == 4);
@@ -235,7 +235,7 @@ TEST_CASE("stopped: the row is finished, the rest is left, and a resumed sweep g
   options.progress = nullptr;
   options.resume = true;
   std::atomic<int> compiled = 0;
-  SweepResult second = sweep(*bench, namedBuild(&compiled), &file.store, task, options);
+  SweepResult second = sweep(*timer, namedBuild(&compiled), &file.store, task, options);
   CHECK(second.record.outcome == "complete");
   CHECK(second.entries.size() == list.size());
   REQUIRE(second.winner);
@@ -246,7 +246,7 @@ TEST_CASE("stopped: the row is finished, the rest is left, and a resumed sweep g
   CHECK(rowOf(*file.store.rows(task.subject, task.shape), task, list[1])->verdict == Verdict::Crashed);
   // A third time there is next to nothing left to do.
   compiled = 0;
-  SweepResult third = sweep(*bench, namedBuild(&compiled), &file.store, task, options);
+  SweepResult third = sweep(*timer, namedBuild(&compiled), &file.store, task, options);
   CHECK(third.entries[*third.winner].ranked.candidate == candidateOf(64, 48));
   CHECK(compiled <= 2);
 }
@@ -254,11 +254,11 @@ TEST_CASE("stopped: the row is finished, the rest is left, and a resumed sweep g
 TEST_CASE("a child that is killed from outside is replaced") {
   Behaviours behaviours;
   behaviours[{16, 32}] = {50};
-  std::unique_ptr<Bench> bench = faultyBench(behaviours);
+  std::unique_ptr<Timer> timer = faultyTimer(behaviours);
   Build build = namedBuild();
-  REQUIRE(bench->open({1, *build(candidateOf(16, 16))}, true).verdict == Verdict::Passed);
-  REQUIRE(bench->open({2, *build(candidateOf(16, 32))}, true).verdict == Verdict::Passed);
-  CHECK(bench->time(2).us == doctest::Approx(50).epsilon(0.2));
+  REQUIRE(timer->open({1, *build(candidateOf(16, 16))}, true).verdict == Verdict::Passed);
+  REQUIRE(timer->open({2, *build(candidateOf(16, 32))}, true).verdict == Verdict::Passed);
+  CHECK(timer->time(2).us == doctest::Approx(50).epsilon(0.2));
   // Whoever it was: the kernel's out-of-memory killer, say.
   std::string children = fmt::format("/proc/self/task/{}/children", ::getpid());
   int helper = std::atoi(readFile(children) ? readFile(children)->c_str() : "0");
@@ -271,32 +271,32 @@ TEST_CASE("a child that is killed from outside is replaced") {
   }
   if (child > 0) {
     ::kill(child, SIGKILL);
-    Timed killed = bench->time(1);
+    Timed killed = timer->time(1);
     CHECK((killed.verdict == Verdict::Crashed || killed.us > 0));
   }
   // Both are there again, without having been opened anew by us.
-  CHECK(bench->time(1).verdict == Verdict::Passed);
-  CHECK(bench->time(2).us == doctest::Approx(50).epsilon(0.2));
-  CHECK(bool(bench->state()));
+  CHECK(timer->time(1).verdict == Verdict::Passed);
+  CHECK(timer->time(2).us == doctest::Approx(50).epsilon(0.2));
+  CHECK(bool(timer->state()));
 }
 
 TEST_CASE("on the simulated device: an estimate, the same every time, and no worse than the default") {
-  BenchProblem problem = problemOf();
+  TimerProblem problem = problemOf();
   auto run = [&](Store *store, bool resume, unsigned threads) {
-    Result<std::unique_ptr<Bench>> bench = startWorkerBench([=]() -> Result<std::unique_ptr<Bench>> {
+    Result<std::unique_ptr<Timer>> timer = startWorkerTimer([=]() -> Result<std::unique_ptr<Timer>> {
       Result<std::unique_ptr<Device>> device = openSimDevice("sm_80", {}, "under test");
       if (!device)
         return device.error();
-      return makeDeviceBench(std::move(*device), problem);
+      return makeDeviceTimer(std::move(*device), problem);
     });
-    REQUIRE(bench);
-    SweepTask task = makeTask(smallSpec(), problem.shape, (*bench)->device(), "test", Target::PTX);
+    REQUIRE(timer);
+    SweepTask task = makeTask(smallSpec(), problem.shape, (*timer)->device(), "test", Target::PTX);
     task.candidates.resize(10);
     SweepOptions options;
     options.settle = false;
     options.resume = resume;
     options.compileThreads = threads;
-    return std::pair(sweep(**bench, namedBuild(), store, task, options), task);
+    return std::pair(sweep(**timer, namedBuild(), store, task, options), task);
   };
   StoreFile file;
   auto [first, task] = run(&file.store, false, 1);
@@ -325,15 +325,15 @@ TEST_CASE("on the simulated device: an estimate, the same every time, and no wor
 
 TEST_CASE("a store that fails in the middle ends the sweep and is told") {
   Behaviours behaviours;
-  std::unique_ptr<Bench> bench = faultyBench(behaviours);
-  SweepTask task = taskOf(bench->device(), {candidateOf(16, 16), candidateOf(16, 32)});
+  std::unique_ptr<Timer> timer = faultyTimer(behaviours);
+  SweepTask task = taskOf(timer->device(), {candidateOf(16, 16), candidateOf(16, 32)});
   TempDir folder = std::move(*TempDir::make());
   std::string path = folder.path() + "/store.sqlite";
   {
     REQUIRE(Store::open(path));
   }
   Store reader = std::move(*Store::open(path, {.write = false}));
-  SweepResult result = sweep(*bench, namedBuild(), &reader, task, {});
+  SweepResult result = sweep(*timer, namedBuild(), &reader, task, {});
   REQUIRE(result.failure);
   CHECK(result.failure->message.find(path) != std::string::npos);
   CHECK(result.entries.size() == 1);

@@ -1,11 +1,11 @@
-//===- Kernel.h - a kernel that is ready to be loaded -----------*- C++ -*-===//
+//===- CompiledProgram.h - what is ready to be loaded ---*- C++ -*-===//
 //
 // What compiling gives and the cache keeps: the kernel's text, its PTX or cubin, and what a launch of it
 // needs to know. The core reads it back with no compiler around.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_RUNTIME_PLAN_KERNEL_H
-#define ATTUNE_RUNTIME_PLAN_KERNEL_H
+#ifndef ATTUNE_RUNTIME_PLAN_COMPILEDPROGRAM_H
+#define ATTUNE_RUNTIME_PLAN_COMPILEDPROGRAM_H
 
 #include "compiler/Compiler.h"
 #include "runtime/cache/Cache.h"
@@ -20,7 +20,7 @@
 namespace attune {
 
 /// What the assembler reports of one kernel. Bytes are of a thread, shared memory is of a block.
-struct Resources {
+struct AssemblerReport {
   int registers = 0;
   int stackBytes = 0;
   int spillStores = 0; ///< bytes
@@ -28,17 +28,17 @@ struct Resources {
   int staticShared = 0;
   int barriers = 0;
 
-  bool operator==(const Resources &) const = default;
+  bool operator==(const AssemblerReport &) const = default;
 };
 
 /// A compiled kernel.
-struct CompiledKernel {
+struct CompiledProgram {
   KernelText text;   ///< `text.text` is the CUDA C++ of target cuda, else empty: PTX stands in `ptx` alone
   std::string ptx;   ///< what the simulator executes and a driver assembles
   std::string cubin; ///< machine code; empty where no assembler was found
   std::string assembler; ///< what made the cubin: "ptxas 13.0.88", "NVRTC 13.0"; empty with no cubin
-  std::optional<Resources> resources; ///< the assembler's report; nothing with no cubin
-  std::string log;                    ///< what the assembler said; may be empty
+  std::optional<AssemblerReport> resources; ///< the assembler's report; nothing with no cubin
+  std::string log;                          ///< what the assembler said; may be empty
 
   /// Blocks of it that fit in one multiprocessor of its architecture; nothing with no report.
   std::optional<int> blocksPerSm() const;
@@ -56,8 +56,8 @@ private:
   std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
 };
 
-struct BuiltKernel {
-  CompiledKernel kernel;
+struct BuiltProgram {
+  CompiledProgram kernel;
   bool fromCache = false;
   std::string cacheFile; ///< where the entry lies; empty with no cache
   StageTimes times;
@@ -75,12 +75,12 @@ const char *nameOf(Target target); ///< "ptx", "cuda"
 /// "block_q 128, block_kv 64, stages 2, warps 4".
 std::string describe(const Schedule &schedule);
 /// One JSON object of what is known about the kernel, one field a line.
-std::string metadataJson(const CompiledKernel &kernel);
+std::string metadataJson(const CompiledProgram &kernel);
 
 /// A kernel as a cache entry, and back. An entry that does not hold a kernel is an error.
-CacheEntry toEntry(const CompiledKernel &kernel, const CacheKey &key);
-Result<CompiledKernel> kernelFrom(CacheEntry entry);
+CacheEntry toEntry(const CompiledProgram &kernel, const CacheKey &key);
+Result<CompiledProgram> programFrom(CacheEntry entry);
 
 } // namespace attune
 
-#endif // ATTUNE_RUNTIME_PLAN_KERNEL_H
+#endif // ATTUNE_RUNTIME_PLAN_COMPILEDPROGRAM_H

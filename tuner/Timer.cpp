@@ -1,5 +1,5 @@
-//===- Bench.cpp - where candidates are run -------------------------------===//
-#include "tuner/Bench.h"
+//===- Timer.cpp - where candidates are run -------------------------------===//
+#include "tuner/Timer.h"
 
 #include "runtime/launch/ForwardLaunch.h"
 #include "runtime/reference/Compare.h"
@@ -13,7 +13,7 @@
 
 namespace attune::tuner {
 
-Bench::~Bench() = default;
+Timer::~Timer() = default;
 
 ProblemShape verificationShape(const ProblemShape &shape) {
   // Several steps of every block of keys, and 8 rows of the last block of 16: no tile divides it.
@@ -48,11 +48,11 @@ struct Truth {
   std::vector<uint16_t> plain;
 };
 
-class DeviceBench final : public Bench {
+class DeviceTimer final : public Timer {
 public:
-  DeviceBench(std::unique_ptr<Device> device, const BenchProblem &problem)
+  DeviceTimer(std::unique_ptr<Device> device, const TimerProblem &problem)
       : about(problem), gpu(std::move(device)) {}
-  ~DeviceBench() override {
+  ~DeviceTimer() override {
     while (!loaded.empty())
       close(loaded.begin()->first);
     for (Event event : {started, stopped})
@@ -82,7 +82,7 @@ private:
   Opened verify(const Loaded &kernel);
   Result<double> timeOnce(Loaded &kernel);
 
-  BenchProblem about;
+  TimerProblem about;
   std::unique_ptr<Device> gpu;
   std::map<int, Loaded> loaded;
   std::optional<Arrays> small, large;
@@ -102,8 +102,8 @@ template <typename Answer> Answer failedWith(const Error &error, DeviceKind kind
   return answer;
 }
 
-Result<DeviceBench::Loaded> DeviceBench::load(const Image &image) {
-  const CompiledKernel &kernel = image.kernel;
+Result<DeviceTimer::Loaded> DeviceTimer::load(const Image &image) {
+  const CompiledProgram &kernel = image.kernel;
   Error last;
   // A cubin that the driver refuses (it is older than the assembler) leaves the PTX.
   for (ImageKind kind : {ImageKind::Cubin, ImageKind::PTX}) {
@@ -132,7 +132,7 @@ Result<DeviceBench::Loaded> DeviceBench::load(const Image &image) {
   return last;
 }
 
-Result<Arrays> DeviceBench::allocate(const ProblemShape &shape) {
+Result<Arrays> DeviceTimer::allocate(const ProblemShape &shape) {
   Arrays arrays;
   arrays.problem = reference::denseProblem(about.spec, int(shape.batch), int(shape.headsQ),
                                            int(shape.headsKv), int(shape.lengthQ), int(shape.lengthKv));
@@ -154,7 +154,7 @@ Result<Arrays> DeviceBench::allocate(const ProblemShape &shape) {
   return arrays;
 }
 
-Status DeviceBench::launch(const Loaded &kernel, const Arrays &arrays) {
+Status DeviceTimer::launch(const Loaded &kernel, const Arrays &arrays) {
   ForwardParams params = forwardParams(arrays.problem, arrays.addresses(about.spec));
   Launch launch{kernel.kernel,
                 forwardGrid(kernel.schedule, arrays.problem),
@@ -164,7 +164,7 @@ Status DeviceBench::launch(const Loaded &kernel, const Arrays &arrays) {
   return gpu->launch(launch);
 }
 
-Status DeviceBench::prepareTruth() {
+Status DeviceTimer::prepareTruth() {
   if (truth)
     return success();
   Result<Arrays> arrays = allocate(about.verified);
@@ -189,7 +189,7 @@ Status DeviceBench::prepareTruth() {
   return success();
 }
 
-Opened DeviceBench::verify(const Loaded &kernel) {
+Opened DeviceTimer::verify(const Loaded &kernel) {
   std::vector<uint16_t> o(size_t(small->counts.o), reference::unwritten16);
   std::vector<float> lse(about.spec.lse ? size_t(small->counts.lse) : 0,
                          std::bit_cast<float>(reference::unwritten32));
@@ -221,7 +221,7 @@ Opened DeviceBench::verify(const Loaded &kernel) {
   return answer;
 }
 
-Opened DeviceBench::open(const Image &image, bool verifyIt) {
+Opened DeviceTimer::open(const Image &image, bool verifyIt) {
   close(image.id);
   Result<Loaded> made = load(image);
   if (!made) {
@@ -244,7 +244,7 @@ Opened DeviceBench::open(const Image &image, bool verifyIt) {
   return answer;
 }
 
-Status DeviceBench::prepareTiming() {
+Status DeviceTimer::prepareTiming() {
   if (large)
     return success();
   Result<Arrays> arrays = allocate(about.shape);
@@ -280,7 +280,7 @@ Status DeviceBench::prepareTiming() {
   return success();
 }
 
-Result<double> DeviceBench::timeOnce(Loaded &kernel) {
+Result<double> DeviceTimer::timeOnce(Loaded &kernel) {
   Status done = prepareTiming();
   for (int i = 0; done && !kernel.warm && i < about.warmups; ++i)
     done = launch(kernel, *large);
@@ -303,7 +303,7 @@ Result<double> DeviceBench::timeOnce(Loaded &kernel) {
   return *ms * 1e3;
 }
 
-Timed DeviceBench::time(int id) {
+Timed DeviceTimer::time(int id) {
   auto found = loaded.find(id);
   if (found == loaded.end())
     return {Verdict::Crashed, "expected a candidate that is open"};
@@ -315,7 +315,7 @@ Timed DeviceBench::time(int id) {
   return answer;
 }
 
-void DeviceBench::close(int id) {
+void DeviceTimer::close(int id) {
   auto found = loaded.find(id);
   if (found == loaded.end())
     return;
@@ -326,8 +326,8 @@ void DeviceBench::close(int id) {
 
 } // namespace
 
-std::unique_ptr<Bench> makeDeviceBench(std::unique_ptr<Device> device, const BenchProblem &problem) {
-  return std::make_unique<DeviceBench>(std::move(device), problem);
+std::unique_ptr<Timer> makeDeviceTimer(std::unique_ptr<Device> device, const TimerProblem &problem) {
+  return std::make_unique<DeviceTimer>(std::move(device), problem);
 }
 
 } // namespace attune::tuner

@@ -1,13 +1,13 @@
-//===- Bench.h - where candidates are run -----------------------*- C++ -*-===//
+//===- Timer.h - where candidates are run -----------------------*- C++ -*-===//
 //
 // Loads compiled candidates on a device, verifies them, and times launches of them one by one.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_TUNER_BENCH_H
-#define ATTUNE_TUNER_BENCH_H
+#ifndef ATTUNE_TUNER_TIMER_H
+#define ATTUNE_TUNER_TIMER_H
 
 #include "runtime/device/Device.h"
-#include "runtime/plan/Kernel.h"
+#include "runtime/plan/CompiledProgram.h"
 #include "tuner/Store.h"
 
 #include <functional>
@@ -20,7 +20,7 @@ namespace attune::tuner {
 /// A compiled candidate. `id` is the sweep's number of it.
 struct Image {
   int id = 0;
-  CompiledKernel kernel;
+  CompiledProgram kernel;
 };
 
 /// What opening a candidate showed.
@@ -41,9 +41,9 @@ struct Timed {
 };
 
 /// Candidates on one device and one problem. Not for several threads.
-class Bench {
+class Timer {
 public:
-  virtual ~Bench();
+  virtual ~Timer();
   virtual const DeviceInfo &device() const = 0;
   /// Loads the candidate and, with `verify`, checks its result on the verification problem.
   virtual Opened open(const Image &image, bool verify) = 0;
@@ -55,8 +55,8 @@ public:
   virtual Status state() const { return success(); }
 };
 
-/// What a bench runs.
-struct BenchProblem {
+/// What a timer runs.
+struct TimerProblem {
   AttentionSpec spec;
   ProblemShape shape;    ///< timed
   ProblemShape verified; ///< verified against fp64: small enough for that
@@ -69,10 +69,10 @@ struct BenchProblem {
 /// with a tail that divides by no block.
 ProblemShape verificationShape(const ProblemShape &shape);
 
-/// A bench in this process. It makes its arrays when they are first needed, so that a simulated device, which
+/// A timer in this process. It makes its arrays when they are first needed, so that a simulated device, which
 /// is never timed, needs none of the large ones.
-std::unique_ptr<Bench> makeDeviceBench(std::unique_ptr<Device> device, const BenchProblem &problem);
+std::unique_ptr<Timer> makeDeviceTimer(std::unique_ptr<Device> device, const TimerProblem &problem);
 
 } // namespace attune::tuner
 
-#endif // ATTUNE_TUNER_BENCH_H
+#endif // ATTUNE_TUNER_TIMER_H

@@ -1,5 +1,5 @@
-//===- KernelBuild.cpp - from a spec to a kernel, through the cache -------===//
-#include "runtime/jit/KernelBuild.h"
+//===- ProgramBuild.cpp - from a spec to a kernel, through the cache -------===//
+#include "runtime/jit/ProgramBuild.h"
 
 #include <optional>
 
@@ -40,9 +40,9 @@ Result<std::string> assemblerName(std::optional<Tool> tool, const Toolchain &too
   return fmt::format("{} {}", toolName(*tool), *version);
 }
 
-Result<CompiledKernel> assemble(KernelText text, std::optional<Tool> tool, const Toolchain &tools,
-                                const Cache &cache, StageTimes *times) {
-  CompiledKernel kernel;
+Result<CompiledProgram> assemble(KernelText text, std::optional<Tool> tool, const Toolchain &tools,
+                                 const Cache &cache, StageTimes *times) {
+  CompiledProgram kernel;
   if (text.target == Target::PTX)
     kernel.ptx = std::move(text.text);
   kernel.text = std::move(text);
@@ -70,12 +70,12 @@ Result<CompiledKernel> assemble(KernelText text, std::optional<Tool> tool, const
 }
 
 /// Takes the kernel out of what a look-up found, if it did; what is wrong with it becomes a note.
-bool takeFound(CacheLookup found, BuiltKernel &built) {
+bool takeFound(CacheLookup found, BuiltProgram &built) {
   if (!found.note.empty())
     built.notes.push_back(found.note);
   if (!found.entry)
     return false;
-  Result<CompiledKernel> kernel = kernelFrom(std::move(*found.entry));
+  Result<CompiledProgram> kernel = programFrom(std::move(*found.entry));
   if (kernel) {
     built.kernel = std::move(*kernel);
     built.fromCache = true;
@@ -87,8 +87,8 @@ bool takeFound(CacheLookup found, BuiltKernel &built) {
 
 } // namespace
 
-Result<CacheKey> kernelKey(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
-                           const Toolchain &tools, const Cache &cache) {
+Result<CacheKey> programKey(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
+                            const Toolchain &tools, const Cache &cache) {
   Result<std::optional<Tool>> tool = assemblerFor(options.target, need, tools);
   if (!tool)
     return tool.error();
@@ -102,26 +102,26 @@ Result<CacheKey> kernelKey(const AttentionSpec &spec, const CompileOptions &opti
   return key;
 }
 
-Result<CompiledKernel> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,
-                                    StageTimes *times) {
+Result<CompiledProgram> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,
+                                     StageTimes *times) {
   Result<std::optional<Tool>> tool = assemblerFor(text.target, need, tools);
   if (!tool)
     return tool.error();
   return assemble(text, *tool, tools, Cache(), times);
 }
 
-Result<BuiltKernel> buildKernel(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
-                                const Toolchain &tools, const Cache &cache, CacheUse use) {
+Result<BuiltProgram> buildProgram(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
+                                  const Toolchain &tools, const Cache &cache, CacheUse use) {
   if (options.emit != Stage::Text)
     return badInput("expected a build to go to the kernel's text, got an earlier stage");
-  BuiltKernel built;
+  BuiltProgram built;
   StageClock clock;
   Result<std::optional<Tool>> tool = assemblerFor(options.target, need, tools);
   if (!tool)
     return tool.error();
   std::optional<CacheKey> key;
   if (cache.enabled()) {
-    Result<CacheKey> made = kernelKey(spec, options, need, tools, cache);
+    Result<CacheKey> made = programKey(spec, options, need, tools, cache);
     if (!made)
       return made.error();
     key = *made;
@@ -147,7 +147,7 @@ Result<BuiltKernel> buildKernel(const AttentionSpec &spec, const CompileOptions 
   if (!text)
     return text.error();
   built.times.emplace_back("generate", clock.lap());
-  Result<CompiledKernel> kernel = assemble(std::move(*text), *tool, tools, cache, &built.times);
+  Result<CompiledProgram> kernel = assemble(std::move(*text), *tool, tools, cache, &built.times);
   if (!kernel)
     return kernel.error();
   built.kernel = std::move(*kernel);

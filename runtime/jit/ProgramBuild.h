@@ -1,15 +1,15 @@
-//===- KernelBuild.h - from a spec to a kernel, through the cache -*- C++ -*-===//
+//===- ProgramBuild.h - from a spec to a program, by the cache -*- C++ -*-===//
 //
 // The only part of the runtime that calls the compiler.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_RUNTIME_JIT_KERNELBUILD_H
-#define ATTUNE_RUNTIME_JIT_KERNELBUILD_H
+#ifndef ATTUNE_RUNTIME_JIT_PROGRAMBUILD_H
+#define ATTUNE_RUNTIME_JIT_PROGRAMBUILD_H
 
 #include "runtime/cache/Cache.h"
 #include "runtime/jit/Assemble.h"
 #include "runtime/jit/Toolchain.h"
-#include "runtime/plan/Kernel.h"
+#include "runtime/plan/CompiledProgram.h"
 
 #include <string>
 
@@ -31,20 +31,21 @@ enum class CacheUse {
 /// Compiles `spec`, or takes the kernel from `cache`: of all threads and processes that ask for a new one,
 /// one compiles and the others wait for it. With `options.dumpDir` set it always compiles. `options.emit`
 /// must be Stage::Text.
-Result<BuiltKernel> buildKernel(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
-                                const Toolchain &tools, const Cache &cache, CacheUse use = CacheUse::LookUp);
+Result<BuiltProgram> buildProgram(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
+                                  const Toolchain &tools, const Cache &cache,
+                                  CacheUse use = CacheUse::LookUp);
 
 /// Assembles kernel text that is there already (`--from`). Not cached. `times` gets the stages, if given.
-Result<CompiledKernel> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,
-                                    StageTimes *times = nullptr);
+Result<CompiledProgram> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,
+                                     StageTimes *times = nullptr);
 
-/// Everything that determines the kernel that buildKernel would give.
-Result<CacheKey> kernelKey(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
-                           const Toolchain &tools, const Cache &cache);
+/// Everything that determines the kernel that buildProgram would give.
+Result<CacheKey> programKey(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
+                            const Toolchain &tools, const Cache &cache);
 
 /// Changes with every source of the compiler and of the templates: part of each cache key.
 const char *compilerBuildId();
 
 } // namespace attune
 
-#endif // ATTUNE_RUNTIME_JIT_KERNELBUILD_H
+#endif // ATTUNE_RUNTIME_JIT_PROGRAMBUILD_H

@@ -1,5 +1,5 @@
-//===- Kernel.cpp - a kernel that is ready to be loaded -------------------===//
-#include "runtime/plan/Kernel.h"
+//===- CompiledProgram.cpp - what is ready to be loaded ------------------===//
+#include "runtime/plan/CompiledProgram.h"
 
 #include "compiler/spec/Json.h"
 
@@ -79,14 +79,14 @@ std::string describe(const Schedule &schedule) {
                      schedule.stages, schedule.warps);
 }
 
-std::optional<int> CompiledKernel::blocksPerSm() const {
+std::optional<int> CompiledProgram::blocksPerSm() const {
   if (!resources)
     return std::nullopt;
   return attune::blocksPerSm(text.arch, text.threads, resources->registers,
                              text.sharedBytes + resources->staticShared);
 }
 
-std::string metadataJson(const CompiledKernel &kernel) {
+std::string metadataJson(const CompiledProgram &kernel) {
   const KernelText &text = kernel.text;
   std::string fields;
   auto put = [&](std::string_view name, const std::string &value) {
@@ -116,7 +116,7 @@ std::string metadataJson(const CompiledKernel &kernel) {
   return fmt::format("{{\n{}\n}}\n", fields);
 }
 
-CacheEntry toEntry(const CompiledKernel &kernel, const CacheKey &key) {
+CacheEntry toEntry(const CompiledProgram &kernel, const CacheKey &key) {
   CacheEntry entry{key.text(), {{metadataName, metadataJson(kernel)}}};
   auto put = [&](const char *name, const std::string &bytes) {
     if (!bytes.empty())
@@ -130,7 +130,7 @@ CacheEntry toEntry(const CompiledKernel &kernel, const CacheKey &key) {
   return entry;
 }
 
-Result<CompiledKernel> kernelFrom(CacheEntry entry) {
+Result<CompiledProgram> programFrom(CacheEntry entry) {
   const std::string *metadata = entry.find(metadataName);
   if (!metadata)
     return badInput("the entry holds no kernel");
@@ -139,7 +139,7 @@ Result<CompiledKernel> kernelFrom(CacheEntry entry) {
   if (!diagnostics.empty() || object.kind != json::Value::Kind::Object)
     return badInput("the entry's metadata is no JSON object");
   FieldReader read(object);
-  CompiledKernel kernel;
+  CompiledProgram kernel;
   KernelText &text = kernel.text;
   text.stage = Stage::Text;
   text.name = read.text("name");
@@ -153,8 +153,8 @@ Result<CompiledKernel> kernelFrom(CacheEntry entry) {
   kernel.assembler = read.text("assembler");
   if (read.has("registers"))
     kernel.resources =
-        Resources{read.whole("registers"),   read.whole("stack_bytes"),   read.whole("spill_stores"),
-                  read.whole("spill_loads"), read.whole("static_shared"), read.whole("barriers")};
+        AssemblerReport{read.whole("registers"),   read.whole("stack_bytes"),   read.whole("spill_stores"),
+                        read.whole("spill_loads"), read.whole("static_shared"), read.whole("barriers")};
   if (!read.wrong.empty())
     return badInput(fmt::format("the entry's metadata has no usable field '{}'", read.wrong));
   Result<Arch> known = findArch(arch);
