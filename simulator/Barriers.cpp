@@ -44,10 +44,11 @@ void completeBarrier(Cta &cta, Barrier &b) {
     w.state = WarpState::Ready;
     if (w.barrierInst)
       finishReduction(w, *w.barrierInst, b);
-    if (!whole)
-      for (size_t k = 0; k < w.clocks.size(); ++k)
-        if (k != w.index)
-          w.clocks[k] = std::max(w.clocks[k], b.clocks[k]);
+    if (!whole) {
+      uint32_t own = w.clocks[w.index];
+      join(w.clocks, b.clocks);
+      w.clocks[w.index] = own;
+    }
     if (ordering) {
       join(w.order.fenced, b.fenced);
       w.order.known.join(b.known);
@@ -57,10 +58,14 @@ void completeBarrier(Cta &cta, Barrier &b) {
     ++cta.epoch;
     cta.details.clear();
     uint32_t latest = 0;
-    for (const Warp &w : cta.warps)
+    Clocks all;
+    for (const Warp &w : cta.warps) {
       latest = std::max(latest, w.clocks[w.index]);
+      join(all, w.clocks);
+    }
+    std::fill(all.begin(), all.begin() + ptrdiff_t(cta.warps.size()), latest);
     for (Warp &w : cta.warps) {
-      std::fill(w.clocks.begin(), w.clocks.end(), latest);
+      w.clocks = all;
       w.clocks[w.index] = latest + 1;
       w.segment = 0;
     }
@@ -100,7 +105,7 @@ void execBarrier(Warp &w, const Inst &i) {
     b.active = true;
     b.expected = count;
     b.site = i.statement;
-    b.clocks.assign(cta.warps.size(), 0);
+    b.clocks.clear();
   }
   b.arrived += 32;
   b.arrivals |= 1u << w.index;
@@ -109,8 +114,7 @@ void execBarrier(Warp &w, const Inst &i) {
     join(b.fenced, w.order.fenced);
     b.known.join(w.order.known);
   }
-  for (size_t k = 0; k < b.clocks.size(); ++k)
-    b.clocks[k] = std::max(b.clocks[k], w.clocks[k]);
+  join(b.clocks, w.clocks);
   ++w.clocks[w.index];
   w.segment = 0;
   if (i.aux >> 2) {

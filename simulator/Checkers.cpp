@@ -19,6 +19,8 @@ std::string_view name(FindingKind kind) {
     return "race";
   case FindingKind::MissingWait:
     return "missing wait";
+  case FindingKind::MissingFence:
+    return "missing fence";
   case FindingKind::BarrierMisuse:
     return "barrier misuse";
   case FindingKind::Divergence:

@@ -317,6 +317,8 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
   cta.random = config.seed * 0x9E3779B97F4A7C15ull + cta.linear * 0xD1B54A32D192ED03ull + 1;
   cta.orderedBelow = worker.firstSegment + uint32_t(worker.segments.size());
   cta.bytePool.recycle();
+  if (cta.async)
+    cta.async->begin(cta.sharedBytes);
   if (launch.ordering)
     cta.published.clear();
   for (Warp &w : cta.warps) {
@@ -330,7 +332,7 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
     w.nextProbe = 1 << 14;
     w.idleAt = w.clockStop = ~0ull;
     w.fragments.clear();
-    std::fill(w.clocks.begin(), w.clocks.end(), 0);
+    w.clocks.assign(cta.warps.size(), 0);
     w.clocks[w.index] = 1;
     w.segment = 0;
     if (launch.ordering)
@@ -492,8 +494,16 @@ bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
       ++tried;
     }
     stuck = tried == n;
-    if (stuck)
+    if (stuck) {
+      // The latest moment at which an operation in flight may land.
+      if (cta.async && cta.async->landOne()) {
+        stuck = false;
+        continue;
+      }
       break;
+    }
+    if (cta.async)
+      cta.async->turn();
     Warp &w = cta.warps[pick];
     cta.nextWarp = (pick + 1) % n;
     uint64_t most = random ? 1 + cta.nextRandom() % 200 : quantum;
@@ -521,8 +531,11 @@ bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
   }
   if (!stuck && !cta.aborted)
     return false;
-  if (!cta.aborted)
+  if (!cta.aborted) {
     reportStuck(cta);
+    if (cta.async)
+      cta.async->end();
+  }
   countBlock(worker, cta);
   return true;
 }

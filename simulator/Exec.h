@@ -9,6 +9,7 @@
 #define ATTUNE_SIMULATOR_EXEC_H
 
 #include "simulator/Ast.h"
+#include "simulator/AsyncProxy.h"
 #include "simulator/Order.h"
 #include "simulator/Races.h"
 #include "simulator/Simulator.h"
@@ -136,8 +137,9 @@ struct Program {
   };
   std::vector<Line> statements;
   bool usesLocal = false;
-  bool ordering = false; ///< has accesses that are not plain
-  struct Operand {       ///< a register or special register of an instruction, for traces
+  bool ordering = false;   ///< has accesses that are not plain
+  bool asyncProxy = false; ///< has instructions that an asynchronous unit carries out
+  struct Operand {         ///< a register or special register of an instruction, for traces
     std::string_view name;
     Type type;
     uint32_t offset; ///< or the number of a predicate
@@ -275,7 +277,7 @@ struct Warp {
   uint64_t idleAt = ~0ull;    ///< Worker::changes when it went in circles
   uint64_t switchedAt = 0;    ///< `executed` when a fragment last gave way to another, or there were none
   std::vector<Fragment> fragments; ///< the others
-  std::vector<uint32_t> clocks;    ///< vector clock over the warps of the block
+  Clocks clocks;                   ///< over the warps of the block, then its mbarriers, see AsyncProxy.h
   WarpOrder order;
   uint32_t segment = 0;          ///< of its next access, see Races.h; 0: not begun
   std::vector<AsyncCopy> landed; ///< by the last wait, in the segment
@@ -299,6 +301,7 @@ struct Cta {
   uint32_t epoch = 1;
   std::unordered_map<uint32_t, std::vector<Access>> details; ///< by cell
   std::array<Barrier, 16> barriers;
+  std::unique_ptr<AsyncProxy> async; ///< where Program::asyncProxy is set
   std::vector<Warp> warps;
   bool aborted = false, endless = false;
   bool idle() const;  ///< all its warps go in circles or wait, and nothing has changed since
@@ -419,6 +422,8 @@ inline void raceAccess(Warp &w, const Inst &i, uint32_t lane, uint32_t address, 
   uint32_t me = 1u << w.index;
   uint16_t mask = uint16_t(((1u << bytes) - 1) << (address & 15));
   uint32_t clock = w.clocks[w.index];
+  if (cta.async) [[unlikely]]
+    cta.async->touch(w, i, lane, address, bytes, write);
   if (i.order)
     return raceSlow(w, i, lane, address >> 4, mask, write, stored);
   if (cell.epoch != cta.epoch) {

@@ -27,6 +27,8 @@ struct Warp;
 /// Clocks of the warps of one block.
 using Clocks = std::vector<uint32_t>;
 void join(Clocks &to, const Clocks &from);
+/// An entry; 0 where the vector does not go so far.
+inline uint32_t clockOf(const Clocks &clocks, size_t k) { return k < clocks.size() ? clocks[k] : 0; }
 /// Clocks of other blocks, by their number: a tree that its copies share, so that thousands of blocks that
 /// hand on what they know need memory and time for what is new only.
 class Foreign {

@@ -55,6 +55,8 @@ static void prepare(Worker &worker, Resident &arena) {
   if (!arena.words)
     throw std::bad_alloc();
   cta.words = arena.words.get();
+  if (program.asyncProxy && !cta.async)
+    cta.async = std::make_unique<AsyncProxy>(cta);
   cta.shadow = &worker.shadow;
   cta.publishedGlobal = launch.exact ? &worker.launch->published : &cta.publishedOwn;
   uint64_t localBytes = program.info.localBytes;

@@ -208,7 +208,8 @@ enum class FindingKind {
   Misaligned,
   Uninitialised,
   Race,
-  MissingWait,   ///< data of an asynchronous copy used before the wait that covers it
+  MissingWait,   ///< data of an asynchronous operation used before the wait that covers it
+  MissingFence,  ///< memory handed from one proxy to another without the fence between them
   BarrierMisuse, ///< thread counts that disagree, a barrier number beyond 15, ...
   Divergence,    ///< an `.aligned` instruction that not all threads of a warp reach
   Deadlock,
