@@ -1,5 +1,7 @@
 //===- Advice.cpp - what was tuned, for commands that plan ----------------===//
 #include "cli/Advice.h"
+#include "runtime/device/sim/SimDevice.h"
+#include "runtime/plan/Planning.h"
 #include "tuner/Advisor.h"
 
 #include <charconv>
@@ -41,6 +43,34 @@ Advisor readAdvice(CommandLine &line, std::optional<Target> target) {
   tuner::AdvisorOptions options;
   options.target = target;
   return tuner::makeAdvisor(std::move(store), options, warn);
+}
+
+void declareShapeAdvice(CommandLine &line) {
+  line.option("--shape", "SHAPE",
+              "BATCHxHEADS_QxHEADS_KVxLEN[xLEN_KV]: choose the schedule for it, as attune run does");
+  declareAdvice(line);
+}
+
+std::string takeAdvice(CommandLine &line, std::optional<Target> target, AttentionSpec &spec,
+                       CompileOptions &options) {
+  Advisor advisor = readAdvice(line, target);
+  if (!line.has("--shape"))
+    return "";
+  std::optional<ProblemShape> shape = shapeOf(line.text("--shape"));
+  if (!shape || shape->headsQ % shape->headsKv != 0) {
+    line.problem("--shape", fmt::format("expected BATCHxHEADS_QxHEADS_KVxLEN_QxLEN_KV (or one LEN for both) "
+                                        "with heads_q a multiple of heads_kv, such as 1x32x8x4096, got '{}'",
+                                        line.text("--shape")));
+    return "";
+  }
+  DeviceInfo device = describeSimDevice(options.arch);
+  for (const DeviceInfo &known : listDevices().devices)
+    if (known.kind == DeviceKind::Cuda && known.arch.name == options.arch.name)
+      device = known;
+  Decision decision = decide(spec, target, *shape, device, advisor);
+  spec = decision.spec;
+  options.target = decision.target;
+  return decision.why;
 }
 
 std::optional<ProblemShape> shapeOf(std::string_view text) {

@@ -17,6 +17,15 @@ void declareAdvice(CommandLine &line);
 /// standard error and gone without.
 Advisor readAdvice(CommandLine &line, std::optional<Target> target);
 
+/// --shape, --store and --untuned.
+void declareShapeAdvice(CommandLine &line);
+
+/// Lets the tuner choose, for the shape that --shape says, what `spec` leaves open, and says why; without
+/// --shape nothing is chosen, and the reason is empty. The device is this machine's GPU if it is of the
+/// options' architecture, else the simulated one. `target` nothing: that is chosen too.
+std::string takeAdvice(CommandLine &line, std::optional<Target> target, AttentionSpec &spec,
+                       CompileOptions &options);
+
 /// "1x32x8x4096" (batch, query heads, KV heads, length) or with two lengths; nothing if it is no such text.
 std::optional<ProblemShape> shapeOf(std::string_view text);
 

@@ -68,26 +68,29 @@ int benchShape(const Job &job, const ShapeRun &run) {
   const AttentionSpec &spec = job.sweep.spec;
   SweepTask task = makeTask(spec, run.shape, device, toolkitText(run.tools), run.target);
   std::vector<Candidate> list;
-  std::string errors;
+  std::vector<std::string> errors; // of both targets often the same
+  auto refuse = [&](const std::string &message) {
+    std::string error = fmt::format("command line: --with: error: {}", message);
+    if (std::find(errors.begin(), errors.end(), error) == errors.end())
+      errors.push_back(error);
+  };
   for (const std::string &text : job.schedules.empty() ? std::vector<std::string>{""} : job.schedules) {
     Result<std::vector<Candidate>> read = readSchedule(*task.family, spec, device.arch, text, run.target);
     if (!read) {
-      errors += fmt::format("command line: --with: error: {}\n", read.error().message);
+      refuse(read.error().message);
       continue;
     }
     for (const Candidate &candidate : *read) {
       Cost cost = task.family->cost(spec, device.arch, candidate);
       if (!cost.limit.empty())
-        errors += fmt::format("command line: --with: error: the schedule {} does not fit: {}\n",
-                              scheduleText(*task.family, candidate), cost.refusal);
+        refuse(fmt::format("the schedule {} does not fit: {}", scheduleText(*task.family, candidate),
+                           cost.refusal));
       else if (std::find(list.begin(), list.end(), candidate) == list.end())
         list.push_back(candidate);
     }
   }
-  if (!errors.empty()) {
-    errors.pop_back();
-    return report(badInput(errors));
-  }
+  if (!errors.empty())
+    return report(badInput(fmt::format("{}", fmt::join(errors, "\n"))));
   // With nothing to compare, the compiler's own choice beside the best of the model.
   if (job.schedules.empty())
     for (size_t i = 0; i < task.candidates.size() && list.size() < 6; ++i)
@@ -111,7 +114,7 @@ int benchShape(const Job &job, const ShapeRun &run) {
   std::fflush(stdout);
   ProgressLine line(!job.sweep.json);
   SweepOptions options;
-  options.budgetSeconds = run.seconds;
+  options.budgetSeconds = run.secondsLeft();
   options.settle = false;
   options.halve = false;
   options.stop = GracefulStop::flag();

@@ -3,8 +3,10 @@
 // Looks into the folder of compiled kernels, checks it, cleans it up, and says why a look-up misses.
 //
 //===----------------------------------------------------------------------===//
+#include "cli/Advice.h"
 #include "cli/CommandLine.h"
 #include "cli/Output.h"
+#include "cli/Report.h"
 #include "compiler/spec/Diagnostics.h"
 #include "compiler/spec/Json.h"
 #include "runtime/cache/CacheFolder.h"
@@ -37,6 +39,28 @@ std::string metadataField(const CacheFile &file, std::string_view name) {
   return "";
 }
 
+/// The spec that an entry's key holds; nothing if it is of another kind.
+std::optional<AttentionSpec> specOf(const CacheFile &file) {
+  std::string_view key = file.head.key;
+  constexpr std::string_view name = "\nspec=";
+  size_t at = key.find(name);
+  if (at == std::string_view::npos)
+    return std::nullopt;
+  std::string_view text = key.substr(at + name.size());
+  Result<AttentionSpec> spec = readSpec(text.substr(0, text.find('\n')), "key");
+  return spec ? std::optional(*spec) : std::nullopt;
+}
+
+/// "128 x 64, 2 stages, 4 warps".
+std::string scheduleOf(const CacheFile &file) {
+  auto counted = [&](const char *field, const char *one) {
+    std::string count = metadataField(file, field);
+    return fmt::format("{} {}{}", count, one, count == "1" ? "" : "s");
+  };
+  return fmt::format("{} x {}, {}, {}", metadataField(file, "block_q"), metadataField(file, "block_kv"),
+                     counted("stages", "stage"), counted("warps", "warp"));
+}
+
 std::string sizeText(int64_t bytes) {
   return bytes < (1 << 20) ? fmt::format("{:.1f} KB", double(bytes) / 1024)
                            : fmt::format("{:.1f} MB", double(bytes) / (1 << 20));
@@ -59,9 +83,13 @@ std::string ageText(const CacheFile &file) {
 /// What an entry is, in a line.
 std::string whatIs(const CacheFile &file) {
   switch (file.kind) {
-  case CacheFile::Kind::Kernel:
-    return fmt::format("{}, {}, {}", metadataField(file, "name"), metadataField(file, "target"),
-                       metadataField(file, "arch"));
+  case CacheFile::Kind::Kernel: {
+    std::string text = fmt::format("{}, {}, {}", metadataField(file, "name"), metadataField(file, "target"),
+                                   metadataField(file, "arch"));
+    if (std::optional<AttentionSpec> spec = specOf(file))
+      text += ", " + specText(*spec);
+    return text + ", " + scheduleOf(file);
+  }
   case CacheFile::Kind::Fact: {
     KeyFields fields = fieldsOf(file.head.key);
     return fields.empty() ? "" : fields[0].second;
@@ -139,7 +167,8 @@ Result<CacheFile> findEntry(const Cache &cache, const std::string &given) {
 
 int show(CommandLine &line) {
   Cache cache = line.cache();
-  std::string given = line.text("ENTRY"), part = line.text("--part"), output = line.text("-o");
+  std::string given = line.text("ENTRY"), part = line.text("--part"),
+              output = line.output("-o", CommandLine::Dash::StandardOutput);
   if (given.empty())
     line.problem("ENTRY",
                  "expected the beginning of an entry's hash, as attune cache list shows it, got none");
@@ -162,7 +191,7 @@ int show(CommandLine &line) {
       return report(
           badInput(fmt::format("command line: --part: error: expected {}, got '{}'", oneOf(names), part)));
     }
-    Status wrote = writeOutput(output.empty() ? "-" : output, *bytes);
+    Status wrote = writeOutput(output.empty() ? "-" : output, {*bytes});
     return wrote ? 0 : report(wrote.error());
   }
   if (line.has("--json")) {
@@ -305,12 +334,25 @@ int clear(CommandLine &line) {
   return done ? finishCleanUp(line, cache, *done) : report(done.error());
 }
 
+/// The parts of a schedule that are asked for.
+std::string askedText(const ScheduleRequest &schedule) {
+  std::string text;
+  for (auto [name, part] : {std::pair("block_q", schedule.blockQ), std::pair("block_kv", schedule.blockKv),
+                            std::pair("stages", schedule.stages), std::pair("warps", schedule.warps)})
+    if (part)
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, *part);
+  return text;
+}
+
 int explainSpec(CommandLine &line) {
   Cache cache = line.cache();
   AttentionSpec spec = line.readSpec();
   CompileOptions options;
   options.arch = line.arch("--arch", "sm_80");
-  options.target = Target(line.choice("--target", {"ptx", "cuda"}, 0));
+  std::optional<Target> target;
+  if (line.has("--target") || !line.has("--shape"))
+    target = options.target = Target(line.choice("--target", {"ptx", "cuda"}, 0));
+  std::string advised = takeAdvice(line, target, spec, options);
   CubinNeed need = line.choice("--emit", {"ptx", "cubin"}, 1) == 0 ? CubinNeed::No : CubinNeed::IfPossible;
   if (Status good = line.problems(); !good)
     return report(good.error());
@@ -325,6 +367,8 @@ int explainSpec(CommandLine &line) {
     JsonObject json, wanted;
     for (const auto &[field, value] : fieldsOf(key->text()))
       wanted.text(field, value);
+    if (!advised.empty())
+      json.text("schedule_why", advised);
     json.boolean("found", why->found).text("file", why->file).raw("key", wanted.str());
     if (!why->problem.empty())
       json.text("problem", why->problem);
@@ -338,14 +382,24 @@ int explainSpec(CommandLine &line) {
     fmt::print("{}\n", json.str());
     return 0;
   }
+  fmt::print("{}: {}, for {}, target {}\n", spec.name, specText(spec), options.arch.name,
+             nameOf(options.target));
+  fmt::print("schedule: {}\n", !advised.empty() ? fmt::format("{} ({})", askedText(spec.schedule), advised)
+                               : spec.schedule == ScheduleRequest()
+                                   ? "the compiler's default; attune run takes "
+                                     "what is best for its shape: --shape"
+                                   : askedText(spec.schedule));
   if (why->found) {
     fmt::print("hit: {}\n", why->file);
     return 0;
   }
   fmt::print("miss: {}\n", why->problem.empty() ? "no file " + why->file : why->problem);
+  if (Status writable = checkOutputFolder(cache.folder()); !writable)
+    fmt::print("it is compiled anew each time, for it cannot be kept: {}\n", writable.error().message);
+  else if (!why->problem.empty())
+    fmt::print("compiling it again replaces it\n");
   if (!why->nearest) {
-    fmt::print("{}\n", why->problem.empty() ? "there is no other kernel to compare with"
-                                            : "compiling it again replaces it");
+    fmt::print("there is no other kernel to compare with\n");
     return 0;
   }
   fmt::print("nearest of {} kernel{}: {} ({}), which differs in\n", why->kernels,
@@ -398,6 +452,7 @@ Run addCache(CLI::App &parent) {
         line.option("--arch", "ARCH", "architecture to compile for (sm_80)");
         line.option("--target", "ptx|cuda", "PTX through LLVM, or CUDA C++ through NVRTC (ptx)");
         line.option("--emit", "ptx|cubin", "what is compiled: attune run takes a cubin where it can (cubin)");
+        declareShapeAdvice(line);
         line.spec();
       },
       explainSpec);
@@ -405,17 +460,10 @@ Run addCache(CLI::App &parent) {
     for (const auto &[app, run] : commands)
       if (app->parsed())
         return run();
-    std::vector<std::string> names, extras = cache.remaining();
-    for (const auto &[app, run] : commands)
-      names.push_back(app->get_name());
-    if (extras.empty()) {
-      std::fputs(cache.help().c_str(), stderr);
-      return 2;
-    }
-    std::string nearest = nearestWord(extras[0], names);
-    return report(badInput(
-        fmt::format("command line: error: expected a command of attune cache, {}, got '{}'{}", oneOf(names),
-                    extras[0], nearest.empty() ? "" : fmt::format(" (nearest: {})", nearest))));
+    if (std::vector<std::string> extras = cache.remaining(); !extras.empty())
+      return report(unknownCommand(cache, extras.front()));
+    std::fputs(cache.help().c_str(), stderr);
+    return 2;
   };
 }
 

@@ -2,6 +2,7 @@
 #include "cli/CommandLine.h"
 #include "compiler/spec/Diagnostics.h"
 #include "compiler/spec/Json.h"
+#include "runtime/io/OutputFile.h"
 
 #include <algorithm>
 #include <cmath>
@@ -83,14 +84,11 @@ int64_t CommandLine::whole(const std::string &name, int64_t otherwise, int64_t l
   bool isNumber = json::parseNumber(given, number);
   if (isNumber && number >= double(least) && number <= double(most) && number == std::floor(number))
     return static_cast<int64_t>(number);
-  std::string nearest =
-      isNumber
-          ? fmt::format(" (nearest: {})",
-                        static_cast<int64_t>(std::round(std::clamp(number, double(least), double(most)))))
-          : "";
+  int64_t nearest =
+      isNumber ? static_cast<int64_t>(std::round(std::clamp(number, double(least), double(most)))) : least;
   problem(name, fmt::format("expected a whole number from {} to {}, got {}{}", least, most,
-                            json::quote(given), nearest));
-  return otherwise;
+                            json::quote(given), isNumber ? fmt::format(" (nearest: {})", nearest) : ""));
+  return nearest; // nobody should say in addition that there is none
 }
 
 size_t CommandLine::choice(const std::string &name, const std::vector<std::string> &words, size_t otherwise) {
@@ -133,8 +131,46 @@ Cache CommandLine::cache() {
   return has("--cache-dir") ? Cache(text("--cache-dir")) : Cache::ofUser();
 }
 
+std::string CommandLine::output(const std::string &name, Dash dash) {
+  std::string path = text(name);
+  if (!path.empty())
+    willWrite(name, path, dash);
+  return path;
+}
+
+void CommandLine::willWrite(const std::string &name, const std::string &path, Dash dash) {
+  if (path == "-" && dash == Dash::Refused)
+    return problem(name, "expected a file, got -, but standard output takes what the command says; "
+                         "/dev/stdout mixes the two");
+  Result<std::string> target = checkOutput(path);
+  if (!target)
+    return problem(name, target.error().message);
+  if (target->empty())
+    return;
+  for (const auto &[other, otherTarget] : outputs)
+    if (otherTarget == *target)
+      return problem(name, fmt::format("expected a file of its own, got {}, where {} goes", path, other));
+  outputs.emplace_back(name, *target);
+}
+
+DumpSink CommandLine::dump(const std::string &name) {
+  std::string folder = text(name);
+  if (folder.empty())
+    return {};
+  if (Status writable = checkOutputFolder(folder); !writable)
+    problem(name, writable.error().message);
+  return [folder](std::string_view file, std::string_view text) { return writeOutputIn(folder, file, text); };
+}
+
 void CommandLine::problem(const std::string &name, const std::string &message) {
-  problem(badInput(fmt::format("command line: {}: error: {}", name, message)));
+  // A library's message may have several lines, each an error.
+  for (std::string_view rest = message; !rest.empty();) {
+    std::string_view one = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(one.size() + 1, rest.size()));
+    if (one.starts_with("error: "))
+      one.remove_prefix(std::string_view("error: ").size());
+    problem(badInput(fmt::format("command line: {}: error: {}", name, one)));
+  }
 }
 
 void CommandLine::problem(Error error) {
@@ -169,6 +205,11 @@ Status CommandLine::problems() {
     if (!takenForSpec)
       errors.push_back(std::move(error));
   }
+  bool toFile = std::any_of(outputs.begin(), outputs.end(),
+                            [](const auto &output) { return output.first == "-o" && output.second != "-"; });
+  if (!toFile)
+    if (Status works = checkStandardOutput(); !works)
+      errors.push_back(works.error());
   if (errors.empty())
     return success();
   Error all = errors.front();
@@ -179,6 +220,17 @@ Status CommandLine::problems() {
       all.kind = ErrorKind::BadInput;
   }
   return all;
+}
+
+Error unknownCommand(const CLI::App &app, const std::string &word) {
+  std::vector<std::string> names;
+  for (const CLI::App *command : app.get_subcommands({}))
+    names.push_back(command->get_name());
+  std::string nearest = nearestWord(word, names);
+  return badInput(fmt::format("command line: error: expected a command{}, {}, got '{}'{}",
+                              app.get_parent() ? fmt::format(" of attune {}", app.get_name()) : "",
+                              oneOf(names), word,
+                              nearest.empty() ? "" : fmt::format(" (nearest: {})", nearest)));
 }
 
 } // namespace attune::cli

@@ -7,6 +7,7 @@
 #ifndef ATTUNE_CLI_COMMANDLINE_H
 #define ATTUNE_CLI_COMMANDLINE_H
 
+#include "compiler/Compiler.h"
 #include "compiler/spec/SpecReader.h"
 #include "compiler/support/Arch.h"
 #include "compiler/support/Result.h"
@@ -61,12 +62,21 @@ public:
   size_t choice(const std::string &name, const std::vector<std::string> &words, size_t otherwise);
   Arch arch(const std::string &name, const std::string &otherwise);
   AttentionSpec readSpec();
+  enum class Dash { Refused, StandardOutput };
+  /// The file that an option names to write to, checked before the work: it can be written, and no other
+  /// output goes there.
+  std::string output(const std::string &name, Dash dash = Dash::Refused);
+  /// The same for a path that is part of an option's value.
+  void willWrite(const std::string &name, const std::string &path, Dash dash = Dash::Refused);
+  /// Writes the stages of a compilation into the folder that an option names; empty if it names none.
+  DumpSink dump(const std::string &name);
   Cache cache();
   /// A mistake that only the command itself can see.
   void problem(const std::string &name, const std::string &message);
   void problem(Error error);
 
-  /// Every mistake so far, unknown and repeated options among them, as one error.
+  /// Every mistake so far, unknown and repeated options among them, as one error; a standard output that
+  /// cannot be written to is one, unless all that is asked for goes to files.
   Status problems();
 
 private:
@@ -74,7 +84,11 @@ private:
   std::map<std::string, std::shared_ptr<std::vector<std::string>>> values;
   std::vector<FlagValue> specFlags; ///< in the order of their declaration
   std::vector<Error> errors;
+  std::vector<std::pair<std::string, std::string>> outputs; ///< the option, and what it stands for
 };
+
+/// The mistake of a word where a command of `app` was expected.
+Error unknownCommand(const CLI::App &app, const std::string &word);
 
 /// A subcommand: its options are declared when it is made, `run` is called after parsing.
 using Run = std::function<int()>;
@@ -88,6 +102,7 @@ Run addDoctor(CLI::App &app);
 Run addSim(CLI::App &app);
 Run addTune(CLI::App &app);
 Run addBench(CLI::App &app);
+Run addGenerate(CLI::App &app);
 
 } // namespace attune::cli
 

@@ -4,10 +4,8 @@
 #include "cli/Output.h"
 #include "cli/Report.h"
 #include "compiler/Compiler.h"
-#include "runtime/device/sim/SimDevice.h"
 #include "runtime/io/File.h"
 #include "runtime/jit/ProgramBuild.h"
-#include "runtime/plan/Planning.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -53,35 +51,14 @@ Stage stageOf(Rung rung) {
   }
 }
 
-/// Lets the tuner choose, for the shape that is asked for, what the spec leaves open. The device is this
-/// machine's GPU if it is of the architecture, else the simulated one.
-void takeAdvice(CommandLine &line, Job &job) {
-  Advisor advisor = readAdvice(line, job.options.target);
-  if (!line.has("--shape"))
-    return;
-  std::optional<ProblemShape> shape = shapeOf(line.text("--shape"));
-  if (!shape || shape->headsQ % shape->headsKv != 0)
-    return line.problem("--shape",
-                        fmt::format("expected BATCHxHEADS_QxHEADS_KVxLEN_QxLEN_KV (or one LEN for both) "
-                                    "with heads_q a multiple of heads_kv, such as 1x32x8x4096, got '{}'",
-                                    line.text("--shape")));
-  DeviceInfo device = describeSimDevice(job.options.arch);
-  for (const DeviceInfo &known : listDevices().devices)
-    if (known.kind == DeviceKind::Cuda && known.arch.name == job.options.arch.name)
-      device = known;
-  Decision decision = decide(job.spec, job.options.target, *shape, device, advisor);
-  job.spec = decision.spec;
-  job.advised = decision.why;
-}
-
 /// Reads and checks everything; mistakes go to `line`.
 Job readJob(CommandLine &line) {
   Job job;
   job.report = line.has("--report");
   job.json = line.has("--json");
-  job.output = line.text("-o");
+  job.output = line.output("-o", CommandLine::Dash::StandardOutput);
   job.options.arch = line.arch("--arch", "sm_80");
-  job.options.dumpDir = line.text("--dump-dir");
+  job.options.dump = line.dump("--dump-dir");
   job.cache = line.cache();
 
   if (line.has("--from"))
@@ -94,25 +71,35 @@ Job readJob(CommandLine &line) {
     line.problem("--target", "expected cuda for the stage cuda, got ptx");
   if (ptxText && job.options.target == Target::CUDA)
     line.problem("--target", fmt::format("expected ptx for the stage {}, got cuda", rungNames[*job.from]));
-  job.emit = Rung(line.choice("--emit", rungNames, job.options.target == Target::CUDA ? Cuda : Ptx));
+  // What a target's text is lowered to is the stage after it; the text itself is there already.
+  Rung next = job.from == Cuda                     ? Ptx
+              : job.from == Ptx                    ? Cubin
+              : job.options.target == Target::CUDA ? Cuda
+                                                   : Ptx;
+  job.emit = Rung(line.choice("--emit", rungNames, next));
   job.textAsked = line.has("--emit") || !job.output.empty() || !job.report;
   if (job.emit == LLVM && job.options.target == Target::CUDA)
     line.problem("--emit",
                  "expected a stage of target cuda (attn, tile, thread, cuda, ptx or cubin), got llvm");
-  if (job.from && job.emit < *job.from)
-    line.problem("--emit", fmt::format("expected {} or a stage after it, for the file holds that, got {}",
-                                       rungNames[*job.from], rungNames[job.emit]));
+  bool isText = job.from && *job.from >= Cuda; // taken as it is: emitting it would be copying the file
+  if (job.from && (job.emit < *job.from || (isText && job.emit == *job.from)))
+    line.problem("--emit",
+                 fmt::format("expected {}{}, for the file holds that, got {}", isText ? "a stage after " : "",
+                             isText ? std::string(rungNames[*job.from])
+                                    : rungNames[*job.from] + " or a stage after it",
+                             rungNames[job.emit]));
   if (job.report && job.emit < Cuda)
     line.problem("--report",
                  fmt::format("expected a stage that has machine code (ptx, cuda or cubin), got {}",
                              rungNames[job.emit]));
-  if (job.emit == Cubin && job.output.empty() && (job.json || isatty(STDOUT_FILENO)))
-    line.problem("-o", "expected a file for the cubin, which is no text, got none");
+  if (job.emit == Cubin && job.textAsked && job.output.empty() && (job.json || isatty(STDOUT_FILENO)))
+    line.problem("-o",
+                 "expected a file for the cubin, which is no text, got none; --report prints what it needs");
 
   job.file = line.text("SPEC");
   if (!job.from) {
     job.spec = line.readSpec();
-    takeAdvice(line, job);
+    job.advised = takeAdvice(line, job.options.target, job.spec, job.options);
   } else if (line.has("--shape")) {
     line.problem("--shape", "expected a spec to choose a schedule for, got a later stage (--from)");
   } else if (line.hasSpecFlags()) {
@@ -177,7 +164,9 @@ Result<KernelText> lower(const Job &job, StageTimes &times) {
 
 /// Everything down to machine code, as far as this machine has the tools.
 Result<BuiltProgram> build(const Job &job, const Toolchain &tools) {
-  CubinNeed need = job.emit == Cubin ? CubinNeed::Yes : job.report ? CubinNeed::IfPossible : CubinNeed::No;
+  CubinNeed need = job.emit == Cubin && job.textAsked ? CubinNeed::Yes
+                   : job.report                       ? CubinNeed::IfPossible
+                                                      : CubinNeed::No;
   if (!job.from) {
     Result<BuiltProgram> built = buildProgram(job.spec, job.options, need, tools, job.cache);
     if (built && !job.advised.empty())
@@ -188,7 +177,10 @@ Result<BuiltProgram> build(const Job &job, const Toolchain &tools) {
   Result<KernelText> text = lower(job, built.times);
   if (!text)
     return text.error();
-  Result<CompiledProgram> kernel = assembleText(*text, need, tools, &built.times);
+  Result<CompiledProgram> kernel = assembleText(*text, need, tools, &built.times,
+                                                *job.from < Cuda  ? ""
+                                                : job.file == "-" ? "<stdin>"
+                                                                  : job.file);
   if (!kernel)
     return kernel.error();
   built.kernel = std::move(*kernel);
@@ -201,10 +193,10 @@ const std::string &textOf(const Job &job, const CompiledProgram &kernel) {
 
 /// Beside dumped CUDA C++, the headers that it includes: the folder then compiles by itself.
 Status dumpHeaders(const Job &job) {
-  if (job.options.dumpDir.empty() || job.options.target != Target::CUDA || job.emit < Cuda)
+  if (!job.options.dump || job.options.target != Target::CUDA || job.emit < Cuda)
     return success();
   for (const NamedText &header : templateHeaders())
-    if (Status wrote = writeOutput(job.options.dumpDir + "/" + header.name, header.text); !wrote)
+    if (Status wrote = job.options.dump(header.name, header.text); !wrote)
       return wrote;
   return success();
 }
@@ -213,7 +205,7 @@ int finish(const Job &job, const std::string &text, const std::string &json, con
   if (Status wrote = dumpHeaders(job); !wrote)
     return report(wrote.error());
   if (job.textAsked && !(job.json && job.output.empty())) {
-    if (Status wrote = writeOutput(job.output.empty() ? "-" : job.output, text); !wrote)
+    if (Status wrote = writeOutput(job.output.empty() ? "-" : job.output, {text}); !wrote)
       return report(wrote.error());
   }
   if (job.json)
@@ -266,10 +258,8 @@ Run addCompile(CLI::App &parent) {
                "also write every stage and pass there, numbered, and for target cuda the headers");
   line->flag("--report", "print registers, spills, shared memory, occupancy and issue slots");
   line->flag("--json", "print one JSON object");
-  line->option("--shape", "SHAPE",
-               "BATCHxHEADS_QxHEADS_KVxLEN[xLEN_KV]: choose the schedule for it, as attune run does");
   line->cacheOptions();
-  declareAdvice(*line);
+  declareShapeAdvice(*line);
   line->spec();
   return [line] {
     Job job = readJob(*line);

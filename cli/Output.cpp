@@ -1,46 +1,13 @@
-//===- Output.cpp - files and texts that commands leave behind ------------===//
+//===- Output.cpp - what commands say, as text and as JSON ----------------===//
 #include "cli/Output.h"
 #include "compiler/spec/Json.h"
-#include "runtime/io/File.h"
 
-#include <cerrno>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
-#include <cstring>
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 namespace attune::cli {
-
-Uninterrupted::Uninterrupted() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP})
-    sigaddset(&signals, signal);
-  pthread_sigmask(SIG_BLOCK, &signals, &before);
-}
-
-Uninterrupted::~Uninterrupted() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
-
-Status writeOutput(const std::string &path, std::string_view bytes) {
-  // A device or a pipe (/dev/null) is written in place: renaming over it would replace it.
-  struct stat status;
-  bool isStandard = path == "-";
-  if (!isStandard &&
-      (stat(path.c_str(), &status) != 0 || S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))) {
-    Uninterrupted untilRenamed;
-    return writeFileAtomically(path, {bytes}, 0666);
-  }
-  std::FILE *stream = isStandard ? stdout : std::fopen(path.c_str(), "wb");
-  bool good = stream && std::fwrite(bytes.data(), 1, bytes.size(), stream) == bytes.size();
-  good &= stream && (isStandard ? std::fflush(stream) : std::fclose(stream)) == 0;
-  if (!good)
-    return badInput(fmt::format("{}: error: expected to write {} bytes, got: {}",
-                                isStandard ? "standard output" : path, bytes.size(), std::strerror(errno)));
-  return success();
-}
 
 int report(const Error &error) {
   std::fflush(stdout);

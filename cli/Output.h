@@ -1,10 +1,10 @@
-//===- Output.h - files and texts that commands leave behind ----*- C++ -*-===//
+//===- Output.h - what commands say, as text and as JSON --------*- C++ -*-===//
 #ifndef ATTUNE_CLI_OUTPUT_H
 #define ATTUNE_CLI_OUTPUT_H
 
 #include "compiler/support/Result.h"
+#include "runtime/io/OutputFile.h"
 
-#include <csignal>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -12,21 +12,8 @@
 
 namespace attune::cli {
 
-/// Holds back Ctrl-C and its like while it lives, so that a file is either whole or not there.
-class Uninterrupted {
-public:
-  Uninterrupted();
-  ~Uninterrupted();
-  Uninterrupted(const Uninterrupted &) = delete;
-  Uninterrupted &operator=(const Uninterrupted &) = delete;
-
-private:
-  sigset_t before;
-};
-
-/// Writes `bytes` under a temporary name beside `path`, then renames: whoever looks sees all of it or
-/// nothing of it. "-" is standard output.
-Status writeOutput(const std::string &path, std::string_view bytes);
+/// "attune 0.1.0", then the commit and the compilers that it was made of and with, a line each.
+extern const char *const versionText;
 
 /// Prints an error as it is and gives the exit status of its kind: 1, 2 or 3.
 int report(const Error &error);

@@ -24,7 +24,43 @@ std::string scheduleJson(const Schedule &schedule) {
       .str();
 }
 
+std::string maskText(const AttentionSpec &spec) {
+  std::string text;
+  for (const MaskTerm &term : normalizedMask(spec)) {
+    const char *align = term.align == MaskAlign::TopLeft ? "" : " (bottom right)";
+    auto bound = [](const std::optional<int64_t> &keys) { return keys ? fmt::format("{}", *keys) : "all"; };
+    bool causal = !term.left && term.right == 0;
+    text +=
+        (text.empty() ? "" : " and ") + (causal ? fmt::format("causal{}", align)
+                                                : fmt::format("window of {} keys before and {} after{}",
+                                                              bound(term.left), bound(term.right), align));
+  }
+  return text.empty() ? "no mask" : text;
+}
+
 } // namespace
+
+std::string specText(const AttentionSpec &spec) {
+  std::string dims = spec.headDimQk == spec.headDimV
+                         ? fmt::format("head dim {}", spec.headDimQk)
+                         : fmt::format("head dims {} and {}", spec.headDimQk, spec.headDimV);
+  std::string text = fmt::format("{}, {}, {}", nameOf(spec.dtype), dims, maskText(spec));
+  if (spec.softcap)
+    text += fmt::format(", softcap {}", *spec.softcap);
+  if (spec.lse)
+    text += ", LSE";
+  return text;
+}
+
+std::string alignNote(const AttentionSpec &spec, int64_t lengthQ, int64_t lengthKv) {
+  if (lengthQ == lengthKv || spec.origin.align || normalizedMask(spec).empty())
+    return "";
+  return fmt::format(
+      "of {} queries and {} keys the mask does not say how they meet: top_left is taken, query i at the "
+      "position of key i; bottom_right (--mask causal:bottom_right, \"align\" in a file) puts the "
+      "last of both at one position, as decoding needs",
+      lengthQ, lengthKv);
+}
 
 KernelReport reportOn(const CompiledProgram &kernel, const Toolchain &tools, bool withSlots) {
   KernelReport report{&kernel, {}, ""};
@@ -72,12 +108,15 @@ std::string reportText(const KernelReport &report, const BuiltProgram &built) {
     result += lineOf("registers", "unknown: no assembler was found; attune doctor says how to get one");
     result += lineOf("occupancy", fmt::format("{} blocks an SM planned", text.minBlocksPerSm));
   }
+  bool known = elementsPerThread(text) > 0;
   for (size_t i = 0; i < report.loops.size(); ++i) {
     const LoopSlots &loop = report.loops[i];
-    result += lineOf(
-        i ? "" : "inner loops",
-        fmt::format("{:.2f} issue slots a score element: {} instructions, {} of them matrix, {} seldom run",
-                    loop.slotsPerElement, loop.instructions, loop.matrix, loop.skipped));
+    result +=
+        lineOf(i ? "" : "inner loops",
+               fmt::format("{}{} instructions, {} of them matrix, {} seldom run",
+                           known ? fmt::format("{:.2f} issue slots a score element: ", loop.slotsPerElement)
+                                 : std::string(),
+                           loop.instructions, loop.matrix, loop.skipped));
   }
   if (!report.slotsNote.empty())
     result += lineOf("inner loops", "unknown: " + report.slotsNote);
@@ -102,13 +141,13 @@ void addReport(JsonObject &json, const KernelReport &report) {
         .whole("blocks_per_sm", kernel.blocksPerSm().value_or(0))
         .text("assembler", kernel.assembler);
   std::vector<std::string> loops;
-  for (const LoopSlots &loop : report.loops)
-    loops.push_back(JsonObject()
-                        .number("slots_per_element", loop.slotsPerElement)
-                        .whole("instructions", loop.instructions)
-                        .whole("matrix", loop.matrix)
-                        .whole("skipped", loop.skipped)
-                        .str());
+  for (const LoopSlots &loop : report.loops) {
+    JsonObject fields;
+    if (elementsPerThread(kernel.text) > 0)
+      fields.number("slots_per_element", loop.slotsPerElement);
+    fields.whole("instructions", loop.instructions).whole("matrix", loop.matrix);
+    loops.push_back(fields.whole("skipped", loop.skipped).str());
+  }
   if (!loops.empty())
     json.raw("inner_loops", jsonList(loops));
 }

@@ -11,6 +11,13 @@
 
 namespace attune::cli {
 
+/// "bf16, head dim 128, causal, LSE": what a spec computes, without its name and schedule.
+std::string specText(const AttentionSpec &spec);
+
+/// What to tell who did not say which query meets which key, where it matters: the lengths differ. Else
+/// empty.
+std::string alignNote(const AttentionSpec &spec, int64_t lengthQ, int64_t lengthKv);
+
 /// A kernel and what its machine code says.
 struct KernelReport {
   const CompiledProgram *kernel;

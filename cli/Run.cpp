@@ -22,8 +22,6 @@ namespace attune::cli {
 
 namespace {
 
-constexpr int64_t maxLength = 2147483647;
-
 /// The run-time shape; 0: not said yet.
 struct Shape {
   int64_t batch = 0, headsQ = 0, headsKv = 0, lengthQ = 0, lengthKv = 0;
@@ -38,6 +36,7 @@ struct Job {
   std::vector<uint16_t> q, k, v;
   std::string out, lseOut;
   bool check = true, json = false;
+  bool arraysRead = true; ///< else what their shapes would have said is unknown
 };
 
 /// One of the arrays that can come from a file: what its dimensions are in the shape.
@@ -67,8 +66,10 @@ void readInput(CommandLine &line, Job &job, const Input &input) {
     return;
   std::string path = line.text(input.flag);
   Result<Array> array = readNpy(path);
-  if (!array)
-    return line.problem(array.error());
+  if (!array) {
+    job.arraysRead = false;
+    return line.problem(input.flag, array.error().message);
+  }
   const AttentionSpec &spec = job.request.spec;
   ElementType wanted = elementOf(spec.dtype);
   if (array->type != wanted)
@@ -103,14 +104,17 @@ Shape readShape(CommandLine &line) {
   int64_t length = line.whole("--len", 0, 1, maxLength);
   shape.lengthQ = line.whole("--len-q", length, 1, maxLength);
   shape.lengthKv = line.whole("--len-kv", length, 1, maxLength);
-  shape.batch = line.whole("--batch", 0, 1, 65535);
-  shape.headsQ = line.whole("--heads-q", 0, 1, 65535);
-  shape.headsKv = line.whole("--heads-kv", 0, 1, 65535);
+  shape.batch = line.whole("--batch", 0, 1, maxGrid);
+  shape.headsQ = line.whole("--heads-q", 0, 1, maxGrid);
+  shape.headsKv = line.whole("--heads-kv", 0, 1, maxGrid);
   return shape;
 }
 
 /// What neither flags nor arrays said, and what they said that does not fit together.
-void completeShape(CommandLine &line, Shape &shape) {
+void completeShape(CommandLine &line, Job &job) {
+  if (!job.arraysRead)
+    return;
+  Shape &shape = job.shape;
   if (shape.lengthQ == 0 || shape.lengthKv == 0)
     line.problem("--len",
                  "expected a length (--len, or --len-q and --len-kv), or arrays that have one, got none");
@@ -133,7 +137,7 @@ Job readJob(CommandLine &line) {
   if (line.has("--target"))
     job.request.target = Target(line.choice("--target", {"ptx", "cuda"}, 0));
   job.request.advisor = readAdvice(line, job.request.target);
-  job.request.dumpDir = line.text("--dump-dir");
+  job.request.dump = line.dump("--dump-dir");
   job.device.which = line.text("--device", "auto");
   if (!job.device.which.starts_with("cuda:")) // whose number openDevice reads
     (void)line.choice("--device", {"auto", "cuda", "sim"}, 0);
@@ -144,44 +148,21 @@ Job readJob(CommandLine &line) {
   job.cache = line.cache();
   job.check = line.choice("--check", {"fp64", "none"}, 0) == 0;
   job.json = line.has("--json");
-  job.out = line.text("--out");
-  job.lseOut = line.text("--lse-out");
+  job.out = line.output("--out");
+  job.lseOut = line.output("--lse-out");
   if (!job.lseOut.empty())
     job.request.spec.lse = true; // whoever wants it written wants it computed
   job.shape = readShape(line);
   for (const Input &input : inputs)
     readInput(line, job, input);
-  completeShape(line, job.shape);
+  completeShape(line, job);
   return job;
 }
 
-std::string maskText(const AttentionSpec &spec) {
-  std::string text;
-  for (const MaskTerm &term : normalizedMask(spec)) {
-    const char *align = term.align == MaskAlign::TopLeft ? "" : " (bottom right)";
-    auto bound = [](const std::optional<int64_t> &keys) { return keys ? fmt::format("{}", *keys) : "all"; };
-    bool causal = !term.left && term.right == 0;
-    text +=
-        (text.empty() ? "" : " and ") + (causal ? fmt::format("causal{}", align)
-                                                : fmt::format("window of {} keys before and {} after{}",
-                                                              bound(term.left), bound(term.right), align));
-  }
-  return text.empty() ? "no mask" : text;
-}
-
 std::string problemText(const AttentionSpec &spec, const Shape &shape) {
-  std::string dims = spec.headDimQk == spec.headDimV
-                         ? fmt::format("head dim {}", spec.headDimQk)
-                         : fmt::format("head dims {} and {}", spec.headDimQk, spec.headDimV);
-  std::string text =
-      fmt::format("{}: forward, {}, {}, {}", spec.name, nameOf(spec.dtype), dims, maskText(spec));
-  if (spec.softcap)
-    text += fmt::format(", softcap {}", *spec.softcap);
-  if (spec.lse)
-    text += ", LSE";
-  return text + fmt::format("\n{:<12} batch {}, {} query heads over {} KV heads, {} queries, {} keys\n",
-                            "problem", shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ,
-                            shape.lengthKv);
+  return fmt::format(
+      "{}: forward, {}\n{:<12} batch {}, {} query heads over {} KV heads, {} queries, {} keys\n", spec.name,
+      specText(spec), "problem", shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ, shape.lengthKv);
 }
 
 void fillInputs(Job &job) {
@@ -204,7 +185,6 @@ Status writeArrays(const Job &job, const RunResult &result) {
   auto write = [](const std::string &path, ElementType type, std::vector<int64_t> dims, const void *bytes) {
     Array array = Array::zeros(type, std::move(dims));
     std::memcpy(array.bytes.data(), bytes, array.bytes.size());
-    Uninterrupted untilRenamed;
     return writeNpy(path, array);
   };
   if (!job.out.empty()) {
@@ -290,8 +270,10 @@ int runJob(Job &job) {
   Result<std::unique_ptr<Device>> device = openDevice(job.device);
   if (!device)
     return report(device.error());
-  if (!job.json)
+  if (!job.json) {
     fmt::print("{}", problemText(request.spec, shape));
+    std::fflush(stdout); // in a file too: whoever waits sees what for
+  }
   StageClock clock;
   fillInputs(job);
   double inputMs = clock.lap();
@@ -300,6 +282,8 @@ int runJob(Job &job) {
   if (!result)
     return report(result.error());
   result->times.insert(result->times.begin(), {"inputs", inputMs});
+  if (std::string note = alignNote(request.spec, shape.lengthQ, shape.lengthKv); !note.empty())
+    result->notes.insert(result->notes.begin(), note);
   if (Status wrote = writeArrays(job, *result); !wrote)
     return report(wrote.error());
   std::optional<reference::Report> verdict;

@@ -14,7 +14,6 @@
 #include <charconv>
 #include <cstdio>
 #include <iterator>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -246,7 +245,6 @@ int runJob(Job &job) {
   std::vector<Error> failed; // told behind the findings, which they must not cost
   for (const SimOutput &output : job.arguments.outputs()) {
     Result<Written> w = collect(job.memory, output);
-    Uninterrupted untilRenamed;
     Status wrote = w ? writeNpy(output.path, w->array) : Status(w.error());
     if (wrote)
       outputs.push_back(std::move(*w));
@@ -301,11 +299,9 @@ void readArguments(CommandLine &line, Job &job, const sim::EntryInfo &entry) {
       line.problem(name, why);
     arguments.push_back(std::move(*argument));
   }
-  std::set<std::string> paths;
   for (const SimOutput &output : job.arguments.outputs())
-    if (!paths.insert(output.path).second)
-      line.problem("--arg",
-                   fmt::format("expected one argument for each output file, got two for {}", output.path));
+    line.willWrite(fmt::format("--arg {} (argument {})", texts[output.argument], output.argument),
+                   output.path);
   if (Result<std::vector<std::byte>> packed = sim::packArguments(entry, arguments))
     job.config.params = std::move(*packed);
 }

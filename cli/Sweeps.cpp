@@ -1,6 +1,7 @@
 //===- Sweeps.cpp - what `attune tune` and `attune bench` share -----------===//
 #include "cli/Sweeps.h"
 #include "cli/Advice.h"
+#include "cli/Report.h"
 
 #include "runtime/jit/ProgramBuild.h"
 #include "runtime/launch/ForwardLaunch.h"
@@ -38,14 +39,12 @@ std::optional<double> secondsOf(const std::string &text) {
 }
 
 void readShapes(CommandLine &line, SweepJob &job, bool needed) {
-  constexpr int64_t mostLength = 2147483647, mostGrid = 65535;
-  int64_t length = line.whole("--len", 0, 1, mostLength);
+  int64_t length = line.whole("--len", 0, 1, maxLength);
   ProblemShape one;
-  one.lengthQ = line.whole("--len-q", length, 1, mostLength);
-  one.lengthKv = line.whole("--len-kv", length, 1, mostLength);
-  one.batch = line.whole("--batch", 1, 1, mostGrid);
-  int64_t headsQ = line.whole("--heads-q", 0, 1, mostGrid),
-          headsKv = line.whole("--heads-kv", 0, 1, mostGrid);
+  one.lengthQ = line.whole("--len-q", length, 1, maxLength);
+  one.lengthKv = line.whole("--len-kv", length, 1, maxLength);
+  one.batch = line.whole("--batch", 1, 1, maxGrid);
+  int64_t headsQ = line.whole("--heads-q", 0, 1, maxGrid), headsKv = line.whole("--heads-kv", 0, 1, maxGrid);
   one.headsQ = headsQ ? headsQ : std::max<int64_t>(headsKv, 1);
   one.headsKv = headsKv ? headsKv : one.headsQ;
   if (line.has("--shapes")) {
@@ -182,22 +181,33 @@ Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolchain &too
   };
 }
 
+double ShapeRun::secondsLeft() const {
+  std::chrono::duration<double> left = deadline - std::chrono::steady_clock::now();
+  return std::max(left.count(), 1e-3);
+}
+
 int runShapes(const SweepJob &job, const char *name, const std::function<int(const ShapeRun &)> &one) {
+  using Clock = std::chrono::steady_clock;
+  auto begin = Clock::now(); // of the budget, which looking for tools and starting up are part of
   std::optional<Target> target = job.target;
   Toolchain tools = Toolchain::find();
   Result<std::vector<std::string>> notes = settleTools(tools, target);
   if (!notes)
     return report(notes.error());
+  for (const ProblemShape &shape : job.shapes)
+    if (std::string note = alignNote(job.spec, shape.lengthQ, shape.lengthKv); !note.empty())
+      notes->push_back(note);
   for (const std::string &note : *notes)
     fmt::print(stderr, "note: {}\n", note);
   GracefulStop graceful;
   int status = 0;
   std::vector<std::string> json;
-  auto begin = std::chrono::steady_clock::now();
   for (size_t i = 0; i < job.shapes.size() && status <= 1; ++i) {
-    std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
-    double share = std::max(0.0, job.budgetSeconds - spent.count()) / double(job.shapes.size() - i);
-    status = std::max(status, one({job.shapes[i], share, tools, target, json}));
+    std::chrono::duration<double> spent = Clock::now() - begin;
+    std::chrono::duration<double> share(std::max(0.0, job.budgetSeconds - spent.count()) /
+                                        double(job.shapes.size() - i));
+    auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(share);
+    status = std::max(status, one({job.shapes[i], deadline, tools, target, json}));
   }
   if (job.json)
     fmt::print("{}\n", JsonObject().raw(name, jsonList(json)).str());

@@ -8,6 +8,7 @@
 #include "runtime/jit/Toolchain.h"
 #include "tuner/Sweep.h"
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -65,10 +66,14 @@ public:
 /// What a sweep of one shape works with.
 struct ShapeRun {
   const ProblemShape &shape;
-  double seconds; ///< of the budget: what shapes before it left over is shared by those after them
+  /// When its share of the budget is spent: what shapes before it left over is shared by those after them.
+  std::chrono::steady_clock::time_point deadline;
   const Toolchain &tools;
   std::optional<Target> target;   ///< as settleTools left it
   std::vector<std::string> &json; ///< takes the shape's result with --json
+
+  /// Until the deadline; never none, for what is there to compare with is always tried.
+  double secondsLeft() const;
 };
 /// Runs `one` for the job's shapes in order until one gives a status above 1, for after 1 (nothing passed)
 /// other shapes may fare better. With --json the results are printed as the list `name`. The worst status.

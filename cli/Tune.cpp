@@ -199,7 +199,8 @@ Status exportStore(Store &store, const std::string &file) {
     text += fmt::format("{}\n{{{},{}", i ? "," : "", subjectFields((*rows)[i].subject, row.shape),
                         fields.str().substr(1));
   }
-  return writeOutput(file, text + "]}\n");
+  text += "]}\n";
+  return writeOutput(file, {text});
 }
 
 //===----------------------------------------------------------------------===//
@@ -252,7 +253,7 @@ int tuneShape(const Job &job, const ShapeRun &run) {
   std::fflush(stdout);
   ProgressLine line(!job.sweep.json);
   SweepOptions options;
-  options.budgetSeconds = run.seconds;
+  options.budgetSeconds = run.secondsLeft();
   options.resume = job.resume;
   options.settle = !job.all;
   options.stop = GracefulStop::flag();
@@ -312,7 +313,7 @@ Run addTune(CLI::App &parent) {
     job.resume = line->has("--resume");
     job.all = line->has("--all");
     job.store = line->text("--store");
-    job.exportFile = line->text("--export");
+    job.exportFile = line->output("--export", CommandLine::Dash::StandardOutput);
     job.sweep = readSweepJob(*line, 60, !job.list && job.exportFile.empty());
     if (Status good = line->problems(); !good)
       return report(good.error());

@@ -9,7 +9,6 @@
 
 #include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Pass/PassManager.h"
-#include "llvm/Support/FileSystem.h"
 
 #include <fmt/format.h>
 
@@ -18,46 +17,27 @@ using namespace mlir;
 namespace attune {
 
 namespace {
-/// Numbered files in a folder: one for each pass that ran, one for the final text.
+/// Numbers what it passes on: one text for each pass that ran, one for the final text.
 class Dump {
 public:
-  explicit Dump(std::string folder) : folder(std::move(folder)) {}
-
-  Status open() {
-    if (folder.empty())
-      return attune::success();
-    if (std::error_code error = llvm::sys::fs::create_directories(folder))
-      return badInput(
-          fmt::format("{}: error: expected a folder to write to, got: {}", folder, error.message()));
-    return attune::success();
-  }
+  explicit Dump(const DumpSink &sink) : sink(sink) {}
 
   void write(StringRef name, StringRef text) {
-    if (folder.empty() || failure)
+    if (!sink || !result)
       return;
-    std::string path = fmt::format("{}/{:02}-{}", folder, next++, name.str());
-    std::error_code error;
-    llvm::raw_fd_ostream os(path, error);
-    if (!error)
-      os << text;
-    os.close();
-    if (error || os.has_error()) {
-      failure = badInput(
-          fmt::format("{}: error: could not be written: {}", path, (error ? error : os.error()).message()));
-      os.clear_error();
-    }
+    result = sink(fmt::format("{:02}-{}", next++, name.str()), std::string_view(text));
   }
 
-  Status status() const { return failure ? Status(*failure) : attune::success(); }
-  bool wanted() const { return !folder.empty(); }
+  Status status() const { return result; }
+  bool wanted() const { return bool(sink); }
 
 private:
-  std::string folder;
+  const DumpSink &sink;
   int next = 1;
-  std::optional<Error> failure;
+  Status result = attune::success();
 };
 
-/// Writes the module after every pass.
+/// Passes on the module after every pass.
 class DumpInstrumentation : public PassInstrumentation {
 public:
   explicit DumpInstrumentation(Dump &dump) : dump(dump) {}
@@ -77,7 +57,7 @@ private:
 class Compilation {
 public:
   explicit Compilation(const CompileOptions &options)
-      : options(options), dump(options.dumpDir), context(makeRegistry(), MLIRContext::Threading::DISABLED) {
+      : options(options), dump(options.dump), context(makeRegistry(), MLIRContext::Threading::DISABLED) {
     context.loadAllAvailableDialects();
   }
 
@@ -232,8 +212,6 @@ static bool rowsHaveFirstKey(const AttentionSpec &spec) {
 }
 
 Result<KernelText> Compilation::fromSpec(const AttentionSpec &spec) {
-  if (Status s = dump.open(); !s)
-    return s.error();
   // Refuse an illegal schedule where it was asked for.
   Result<PortableSchedule> schedule = choosePortableSchedule(
       spec.headDimQk, spec.headDimV, rowsHaveFirstKey(spec), spec.schedule, options.arch);
@@ -248,8 +226,6 @@ Result<KernelText> Compilation::fromSpec(const AttentionSpec &spec) {
 }
 
 Result<KernelText> Compilation::fromStage(Stage stage, const std::string &text, const std::string &file) {
-  if (Status s = dump.open(); !s)
-    return s.error();
   Result<OwningOpRef<ModuleOp>> parsed = parseIr(&context, text, file);
   if (!parsed)
     return parsed.error();

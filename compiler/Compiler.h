@@ -9,7 +9,9 @@
 #include "compiler/spec/Spec.h"
 #include "compiler/support/Arch.h"
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace attune {
@@ -26,11 +28,15 @@ struct Schedule {
   int blockQ, blockKv, stages, warps;
 };
 
+/// Takes the stages and passes of a compilation as they come: a name for the file ("03-attn-to-tile.mlir")
+/// and its text. The compiler itself writes no file.
+using DumpSink = std::function<Status(std::string_view name, std::string_view text)>;
+
 struct CompileOptions {
   Arch arch;
   Target target = Target::PTX;
   Stage emit = Stage::Text; ///< where to stop
-  std::string dumpDir;      ///< if set, every stage and pass writes a numbered file there
+  DumpSink dump;            ///< if set, it is given every stage and pass, numbered
 };
 
 /// Text of a kernel, or of the stage asked for, and what is known about it without assembling it.

@@ -138,13 +138,8 @@ Status validate(const AttentionSpec &spec) {
   // Non-finite numbers have no JSON text; everything else is checked by the one reader that there is.
   for (auto [key, value] : {std::pair("scale", spec.scale), std::pair("softcap", spec.softcap)})
     if (value && !std::isfinite(*value))
-      return badInput(fmt::format("spec: error: expected a finite {}, got {}", key, *value));
-  if (spec.name.empty()) // which JSON text leaves out, as it does the default
-    return badInput("spec: error: expected a name that is a C identifier, got an empty one");
-  Result<AttentionSpec> read = readSpec(toJson(spec), "spec");
-  if (!read)
-    return read.error();
-  return success();
+      return badInput(fmt::format("spec: {}: error: expected a finite number, got {}", key, *value));
+  return checkFields(spec);
 }
 
 } // namespace attune

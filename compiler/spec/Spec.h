@@ -52,6 +52,7 @@ struct ScheduleRequest {
 struct SpecOrigin {
   std::string spec;
   std::string schedule; ///< where the schedule was asked for; empty if it was not
+  bool align = false;   ///< whether a mask says which query meets which key, or was left to the default
 
   bool operator==(const SpecOrigin &) const { return true; }
 };

@@ -24,8 +24,11 @@ constexpr size_t maxSpecBytes = 1 << 20;
 /// Reads one source after the other into one spec and collects what is wrong.
 class Reader {
 public:
-  Reader(std::string_view text, std::string_view file, const std::vector<FlagValue> &flags)
-      : text(text), file(file), flags(flags) {}
+  /// Who wrote the text: a person, who is shown lines and columns, or a program, whose spec became text here.
+  enum class Origin { Person, Program };
+  Reader(std::string_view text, std::string_view file, const std::vector<FlagValue> &flags,
+         Origin origin = Origin::Person)
+      : text(text), file(file), flags(flags), origin(origin) {}
 
   Result<AttentionSpec> read();
 
@@ -47,13 +50,16 @@ public:
 private:
   std::string_view text, file;
   const std::vector<FlagValue> &flags;
+  Origin origin;
   const FlagValue *flag = nullptr; ///< whose value is read; null while the file is read
+  std::string_view currentKey;     ///< whose value is read, or checked with others
   std::vector<Diagnostic> diagnostics;
   std::string flagErrors;
   std::map<std::string, std::pair<Value, const FlagValue *>, std::less<>>
       places; ///< of the fields that were set
 
   bool fromFile() const { return !file.empty(); }
+  size_t timesGiven(std::string_view name) const;
   void readObject(const Value &object, bool inSchedule);
   void readFlags();
   void checkTogether();
@@ -128,7 +134,7 @@ void setName(Reader &reader, const Value &value) {
   if (std::find(taken.begin(), taken.end(), near) != taken.end())
     near += "_kernel";
   near.resize(std::min(near.size(), limits::maxName));
-  if (near != value.text)
+  if (near.empty() || near != value.text)
     return reader.mismatch(value, expected + " that C++ and PTX leave free",
                            near.empty() ? "" : json::quote(near));
   reader.spec.name = value.text;
@@ -213,9 +219,13 @@ const std::vector<Field> &fields() {
 }
 
 void Reader::error(const Value &at, std::string message) {
+  auto place = [&](std::string_view source, std::string_view name) {
+    flagErrors += fmt::format("{}{}: {}: error: {}", flagErrors.empty() ? "" : "\n", source, name, message);
+  };
   if (flag)
-    flagErrors +=
-        fmt::format("{}command line: {}: error: {}", flagErrors.empty() ? "" : "\n", flag->flag, message);
+    place("command line", flag->flag);
+  else if (origin == Origin::Program && !currentKey.empty())
+    place(file, currentKey);
   else
     diagnostics.push_back({at.range, std::move(message)});
 }
@@ -336,6 +346,7 @@ void Reader::maskName(const Value &value) {
       return mismatch(value, "an alignment of top_left or bottom_right", nearest);
     }
     term.align = *align;
+    spec.origin.align = true;
   }
   auto bound = [&](const std::string &part, std::optional<int64_t> &out) {
     Value number = value;
@@ -386,6 +397,7 @@ void Reader::maskObject(const Value &value) {
     auto align = word(*at, {"top_left", "bottom_right"}, {"\"top_left\"", "\"bottom_right\""});
     good &= align.has_value();
     term.align = align == 1 ? MaskAlign::BottomRight : MaskAlign::TopLeft;
+    spec.origin.align = true;
   }
   for (auto [key, bound] : {std::pair("left", &term.left), std::pair("right", &term.right)}) {
     const Value *at = find(key);
@@ -448,8 +460,15 @@ void Reader::readObject(const Value &object, bool inSchedule) {
     }
     places.insert_or_assign(member.key, std::pair(member.value, nullptr));
     // A field given by a flag takes nothing from the file, but what the file says must be sound.
+    currentKey = member.key;
     field->set(*this, member.value);
   }
+  currentKey = {};
+}
+
+size_t Reader::timesGiven(std::string_view name) const {
+  return size_t(
+      std::count_if(flags.begin(), flags.end(), [&](const FlagValue &f) { return f.flag == name; }));
 }
 
 void Reader::readFlags() {
@@ -466,9 +485,11 @@ void Reader::readFlags() {
       continue;
     }
     bool isMask = std::string_view(field->key) == "mask";
-    if (++counts[field->key] > 1 && !isMask) {
-      error(value, off || given.flag == "--lse" ? "expected one of --lse and --no-lse, once"
-                                                : "expected the flag once, got it again");
+    if (int count = ++counts[field->key]; count > 1 && !isMask) {
+      bool isLse = off || given.flag == "--lse";
+      if (count == 2)
+        error(value, isLse ? "expected one of --lse and --no-lse, once"
+                           : fmt::format("expected it once, got it {} times", timesGiven(given.flag)));
       continue;
     }
     value.text = given.value;
@@ -508,6 +529,7 @@ void Reader::checkTogether() {
   if (auto rows = find("block_q"); rows && schedule.blockQ && schedule.warps) {
     int step = 16 * *schedule.warps;
     flag = rows->second;
+    currentKey = "block_q";
     if (*schedule.blockQ % step != 0)
       mismatch(rows->first, fmt::format("block_q to be a multiple of 16 * warps = {}", step),
                std::to_string((*schedule.blockQ + step / 2) / step * step
@@ -570,6 +592,13 @@ const std::vector<SpecFlag> &specFlags() {
 Result<AttentionSpec> readSpec(std::string_view text, std::string_view file,
                                const std::vector<FlagValue> &flags) {
   return Reader(text, file, flags).read();
+}
+
+Status checkFields(const AttentionSpec &spec) {
+  std::string text = toJson(spec);
+  static const std::vector<FlagValue> noFlags;
+  Result<AttentionSpec> read = Reader(text, "spec", noFlags, Reader::Origin::Program).read();
+  return read ? success() : Status(read.error());
 }
 
 Result<AttentionSpec> loadSpec(const std::string &path, const std::vector<FlagValue> &flags) {

@@ -38,6 +38,10 @@ const std::vector<SpecFlag> &specFlags();
 Result<AttentionSpec> readSpec(std::string_view text, std::string_view file,
                                const std::vector<FlagValue> &flags = {});
 
+/// Whether the fields of a spec that a program made are sound: the same checks, with the fields' names as
+/// places: `spec: head_dim_qk: error: expected ..., got ...`.
+Status checkFields(const AttentionSpec &spec);
+
 /// readSpec of a file's content; "-" is standard input, "" no file.
 Result<AttentionSpec> loadSpec(const std::string &path, const std::vector<FlagValue> &flags = {});
 

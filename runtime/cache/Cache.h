@@ -139,8 +139,8 @@ struct CacheHead {
 /// `bytes` may end anywhere behind the metadata.
 Result<CacheHead> parseHead(std::string_view bytes);
 
-/// Why what is in `path` (or in the open `descriptor`, if it is not -1) may not be used: nobody else may have
-/// been able to write it, for it runs on the user's GPU.
+/// Why what is in `path` (or in the open `descriptor`, if it is not -1) may not be used: nobody but the user
+/// and root may have been able to write it, for it runs on the user's GPU.
 Status checkTrust(const std::string &path, int descriptor = -1);
 
 } // namespace attune

@@ -92,12 +92,10 @@ uint64_t randomBits() {
   return uint64_t(std::chrono::system_clock::now().time_since_epoch().count()) * 1000 + serial++;
 }
 
-} // namespace
-
-Status writeFileAtomically(const std::string &path, const std::vector<std::string_view> &parts, int mode) {
+/// A fresh file beside `path`, whose name it gives; -1 with errno otherwise.
+int makeTemporary(const std::string &path, int mode, std::string &temporary) {
   // Process numbers repeat, on other machines of a network file system and in containers, and a killed
   // process leaves its file: only a random name is surely free.
-  std::string temporary;
   int descriptor = -1;
   for (int attempt = 0; descriptor < 0 && attempt < 16; ++attempt) {
     temporary = fmt::format("{}{}{:016x}", path, temporaryMark, randomBits());
@@ -105,10 +103,38 @@ Status writeFileAtomically(const std::string &path, const std::vector<std::strin
     if (descriptor < 0 && errno != EEXIST)
       break;
   }
+  return descriptor;
+}
+
+} // namespace
+
+int tryTemporaryBeside(const std::string &path) {
+  std::string temporary;
+  int descriptor = makeTemporary(path, 0600, temporary);
+  if (descriptor < 0)
+    return errno;
+  ::close(descriptor);
+  return ::unlink(temporary.c_str()) == 0 ? 0 : errno;
+}
+
+Status writeFileAtomically(const std::string &path, const std::vector<std::string_view> &parts, int mode,
+                           bool keepAttributes) {
+  struct stat before{};
+  keepAttributes = keepAttributes && ::stat(path.c_str(), &before) == 0;
+  std::string temporary;
+  // What others may not read, they may not read while it is written either.
+  int descriptor = makeTemporary(path, keepAttributes ? 0600 : mode, temporary);
   if (descriptor < 0)
     return badInput(fmt::format("{}: cannot create: {}", path, errorText(errno)));
-  lockDescriptor(descriptor); // so that who cleans up sees that it is being written
   int failed = 0;
+  if (keepAttributes) {
+    // Only root may give a file away; others may still give it to a group of theirs.
+    if (::fchown(descriptor, before.st_uid, before.st_gid) != 0)
+      (void)!::fchown(descriptor, uid_t(-1), before.st_gid);
+    if (::fchmod(descriptor, before.st_mode & 0777) != 0)
+      failed = errno;
+  }
+  lockDescriptor(descriptor); // so that who cleans up sees that it is being written
   for (std::string_view part : parts) {
     while (!part.empty() && !failed) {
       ssize_t written = ::write(descriptor, part.data(), part.size());

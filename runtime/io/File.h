@@ -45,8 +45,14 @@ Result<std::string> readFile(const std::string &path);
 inline constexpr std::string_view temporaryMark = ".tmp-";
 
 /// Writes the parts, one after the other, to a temporary name in the same folder, then renames it to
-/// `path`. On any error the temporary file is gone and `path` is as it was. `mode` is cut by the umask.
-Status writeFileAtomically(const std::string &path, const std::vector<std::string_view> &parts, int mode);
+/// `path`. On any error the temporary file is gone and `path` is as it was. `mode` is cut by the umask. With
+/// `keepAttributes` a file that is there passes on its mode, and its owner and group where the process may.
+/// What a user named goes through writeOutput instead (OutputFile.h).
+Status writeFileAtomically(const std::string &path, const std::vector<std::string_view> &parts, int mode,
+                           bool keepAttributes = false);
+
+/// Whether a temporary file can be made beside `path`: 0, or the errno. It is gone afterwards.
+int tryTemporaryBeside(const std::string &path);
 
 /// A folder under TMPDIR (else /tmp) that only its owner can enter, and that goes with its contents.
 class TempDir {

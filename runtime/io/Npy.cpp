@@ -2,6 +2,7 @@
 #include "runtime/io/Npy.h"
 
 #include "runtime/io/File.h"
+#include "runtime/io/OutputFile.h"
 
 #include <cctype>
 #include <cstring>
@@ -310,7 +311,7 @@ Status writeNpy(const std::string &path, const Array &array) {
   head += char(dict.size() >> 8);
   head += dict;
   std::string_view data(reinterpret_cast<const char *>(array.bytes.data()), array.bytes.size());
-  return writeFileAtomically(path, {head, data}, /*mode=*/0666);
+  return writeOutput(path, {head, data});
 }
 
 } // namespace attune

@@ -48,7 +48,7 @@ Result<Array> readNpy(const std::string &path);
 /// The same for bytes in memory; `name` stands for the file in messages.
 Result<Array> parseNpy(const void *data, size_t size, const std::string &name);
 
-/// Writes format version 1.0 to a temporary name beside `path`, then renames it.
+/// Writes format version 1.0 as an output of a command (see OutputFile.h).
 Status writeNpy(const std::string &path, const Array &array);
 
 } // namespace attune

@@ -2,10 +2,10 @@
 #include "runtime/jit/Assemble.h"
 
 #include "runtime/io/File.h"
+#include "runtime/jit/Cubin.h"
 #include "runtime/jit/NvrtcApi.h"
 #include "runtime/jit/Subprocess.h"
 
-#include <charconv>
 #include <optional>
 
 #include <fmt/format.h>
@@ -20,19 +20,6 @@ template <typename Take> void eachLine(std::string_view text, Take take) {
     take(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
   }
-}
-
-/// The number that precedes `what` in `line`: numberBefore("Used 14 registers", " registers") == 14.
-int numberBefore(std::string_view line, std::string_view what) {
-  size_t end = line.find(what);
-  if (end == std::string_view::npos)
-    return 0;
-  size_t start = end;
-  while (start > 0 && line[start - 1] >= '0' && line[start - 1] <= '9')
-    --start;
-  int value = 0;
-  std::from_chars(line.data() + start, line.data() + end, value);
-  return value;
 }
 
 /// A program of NVRTC, destroyed with its scope.
@@ -61,40 +48,33 @@ std::string withoutNul(std::string text) {
 
 } // namespace
 
-Result<AssemblerReport> parseAssemblerLog(const std::string &log, const std::string &entry) {
-  AssemblerReport resources;
+Status checkAssemblerLog(const std::string &log, const std::string &entry) {
   std::string refused;
-  bool inEntry = false, seen = false;
-  std::string compiling = fmt::format("Compiling entry function '{}'", entry);
-  std::string properties = fmt::format("Function properties for {}", entry);
-  bool inProperties = false;
   eachLine(log, [&](std::string_view line) {
     // "ptxas info : (C7512) Potential Performance Loss: wgmma.mma_async instructions are serialized..."
-    if (size_t code = line.find("(C75"); code != std::string_view::npos)
+    if (line.find("(C75") != std::string_view::npos)
       refused += fmt::format("\n  {}", line);
-    if (line.find("Compiling entry function") != std::string_view::npos)
-      inEntry = line.find(compiling) != std::string_view::npos;
-    if (line.find("Function properties for ") != std::string_view::npos)
-      inProperties = line.ends_with(properties);
-    if (inProperties && line.find("bytes stack frame") != std::string_view::npos) {
-      resources.stackBytes = numberBefore(line, " bytes stack frame");
-      resources.spillStores = numberBefore(line, " bytes spill stores");
-      resources.spillLoads = numberBefore(line, " bytes spill loads");
-    }
-    if (inEntry && line.find(": Used ") != std::string_view::npos) {
-      seen = true;
-      resources.registers = numberBefore(line, " registers");
-      resources.barriers = numberBefore(line, " barriers");
-      resources.staticShared = numberBefore(line, " bytes smem");
-    }
   });
-  if (!refused.empty())
-    return Error{ErrorKind::Verification,
-                 fmt::format("the assembler changed what kernel '{}' asks for:{}", entry, refused)};
-  if (!seen)
-    return badInput(fmt::format("the assembler reports no kernel '{}':\n{}", entry, log));
-  return resources;
+  if (refused.empty())
+    return success();
+  return Error{ErrorKind::Verification,
+               fmt::format("the assembler changed what kernel '{}' asks for:{}", entry, refused)};
 }
+
+namespace {
+
+/// What the assembler said and made, as far as it can be used.
+Status finish(Assembled &made, const std::string &entry) {
+  if (Status kept = checkAssemblerLog(made.log, entry); !kept)
+    return kept;
+  Result<AssemblerReport> report = reportOf(made.cubin, entry);
+  if (!report)
+    return badInput(fmt::format("{}{}{}", report.error().message, made.log.empty() ? "" : ":\n", made.log));
+  made.resources = *report;
+  return success();
+}
+
+} // namespace
 
 Result<Assembled> compileCuda(const Toolchain &tools, const std::string &source,
                               const std::string &sourceName, const std::vector<NamedText> &headers,
@@ -134,15 +114,13 @@ Result<Assembled> compileCuda(const Toolchain &tools, const std::string &source,
                                "NVRTC 12.0 or newer gives both",
                                sourceName, api.major, api.minor, arch.name, result.ptx.size(),
                                result.cubin.size()));
-  Result<AssemblerReport> resources = parseAssemblerLog(result.log, entry);
-  if (!resources)
-    return resources.error();
-  result.resources = *resources;
+  if (Status good = finish(result, entry); !good)
+    return good.error();
   return result;
 }
 
-Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, const Arch &arch,
-                              const std::string &entry) {
+Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, const std::string &sourceName,
+                              const Arch &arch, const std::string &entry) {
   Result<std::string> ptxas = tools.need(Tool::Ptxas);
   if (!ptxas)
     return ptxas.error();
@@ -161,18 +139,16 @@ Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, co
   result.log = run->out + run->err;
   // The temporary folder's name helps nobody and differs from run to run.
   for (size_t at; (at = result.log.find(input)) != std::string::npos;)
-    result.log.replace(at, input.size(), entry + ".ptx");
+    result.log.replace(at, input.size(), sourceName);
   if (run->status != 0)
-    return badInput(fmt::format("{}.ptx: ptxas does not assemble it for {} (exit status {}):\n{}", entry,
+    return badInput(fmt::format("{}: ptxas does not assemble it for {} (exit status {}):\n{}", sourceName,
                                 arch.name, run->status, result.log));
-  Result<AssemblerReport> resources = parseAssemblerLog(result.log, entry);
-  if (!resources)
-    return resources.error();
-  result.resources = *resources;
   Result<std::string> cubin = readFile(output);
   if (!cubin)
     return cubin.error();
   result.cubin = std::move(*cubin);
+  if (Status good = finish(result, entry); !good)
+    return good.error();
   return result;
 }
 

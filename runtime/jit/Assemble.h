@@ -38,13 +38,13 @@ Result<Assembled> compileCuda(const Toolchain &tools, const std::string &source,
                               const std::string &sourceName, const std::vector<NamedText> &headers,
                               const Arch &arch, const std::string &entry);
 
-/// PTX by ptxas. `entry` is the kernel to report on.
-Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, const Arch &arch,
-                              const std::string &entry);
+/// PTX by ptxas. `sourceName` names the text in messages, `entry` is the kernel to report on.
+Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, const std::string &sourceName,
+                              const Arch &arch, const std::string &entry);
 
-/// The numbers of `entry` in the assembler's verbose log, or an error: no such entry, or a message C75xx,
-/// which means that the assembler had to serialise or ignore what the kernel asked for.
-Result<AssemblerReport> parseAssemblerLog(const std::string &log, const std::string &entry);
+/// An error where the log has a message C75xx: the assembler had to serialise or ignore what the kernel asks
+/// for. The log may be empty: NVRTC leaves it so where it knows the text from before.
+Status checkAssemblerLog(const std::string &log, const std::string &entry);
 
 /// The newest PTX ISA that attune prints or passes on: what a driver of CUDA 13.0 reads.
 inline constexpr int newestPtxIsa = 90;

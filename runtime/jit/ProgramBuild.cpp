@@ -41,7 +41,7 @@ Result<std::string> assemblerName(std::optional<Tool> tool, const Toolchain &too
 }
 
 Result<CompiledProgram> assemble(KernelText text, std::optional<Tool> tool, const Toolchain &tools,
-                                 const Cache &cache, StageTimes *times) {
+                                 const Cache &cache, StageTimes *times, std::string sourceName = {}) {
   CompiledProgram kernel;
   if (text.target == Target::PTX)
     kernel.ptx = std::move(text.text);
@@ -53,9 +53,11 @@ Result<CompiledProgram> assemble(KernelText text, std::optional<Tool> tool, cons
     return name.error();
   StageClock clock;
   const KernelText &of = kernel.text;
-  Result<Assembled> made = of.target == Target::CUDA ? compileCuda(tools, of.text, of.name + ".cu",
-                                                                   templateHeaders(), of.arch, of.name)
-                                                     : assemblePtx(tools, kernel.ptx, of.arch, of.name);
+  if (sourceName.empty())
+    sourceName = of.name + (of.target == Target::CUDA ? ".cu" : ".ptx");
+  Result<Assembled> made = of.target == Target::CUDA
+                               ? compileCuda(tools, of.text, sourceName, templateHeaders(), of.arch, of.name)
+                               : assemblePtx(tools, kernel.ptx, sourceName, of.arch, of.name);
   if (!made)
     return made.error();
   if (times)
@@ -103,11 +105,11 @@ Result<CacheKey> programKey(const AttentionSpec &spec, const CompileOptions &opt
 }
 
 Result<CompiledProgram> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,
-                                     StageTimes *times) {
+                                     StageTimes *times, const std::string &sourceName) {
   Result<std::optional<Tool>> tool = assemblerFor(text.target, need, tools);
   if (!tool)
     return tool.error();
-  return assemble(text, *tool, tools, Cache(), times);
+  return assemble(text, *tool, tools, Cache(), times, sourceName);
 }
 
 Result<BuiltProgram> buildProgram(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
@@ -128,7 +130,7 @@ Result<BuiltProgram> buildProgram(const AttentionSpec &spec, const CompileOption
     built.cacheFile = cache.fileOf(*key);
   }
   CacheTurn turn; // held until the entry is stored: others wait for it
-  if (key && options.dumpDir.empty() && use == CacheUse::LookUp) {
+  if (key && !options.dump && use == CacheUse::LookUp) {
     if (takeFound(cache.lookUp(*key), built)) {
       built.times.emplace_back("cache", clock.lap());
       return built;

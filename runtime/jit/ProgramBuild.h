@@ -29,15 +29,16 @@ enum class CacheUse {
 };
 
 /// Compiles `spec`, or takes the kernel from `cache`: of all threads and processes that ask for a new one,
-/// one compiles and the others wait for it. With `options.dumpDir` set it always compiles. `options.emit`
+/// one compiles and the others wait for it. With `options.dump` set it always compiles. `options.emit`
 /// must be Stage::Text.
 Result<BuiltProgram> buildProgram(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
                                   const Toolchain &tools, const Cache &cache,
                                   CacheUse use = CacheUse::LookUp);
 
-/// Assembles kernel text that is there already (`--from`). Not cached. `times` gets the stages, if given.
+/// Assembles kernel text that is there already (`--from`). Not cached. `times` gets the stages, if given;
+/// `sourceName` names the text in messages, or the kernel does.
 Result<CompiledProgram> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,
-                                     StageTimes *times = nullptr);
+                                     StageTimes *times = nullptr, const std::string &sourceName = {});
 
 /// Everything that determines the kernel that buildProgram would give.
 Result<CacheKey> programKey(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,

@@ -117,8 +117,6 @@ TensorParams tensorParams(DeviceAddress base, const Strides &strides) {
 
 Status validateShape(const ProblemShape &shape) {
   std::string errors;
-  // The kernels compare 32-bit positions that may lie a window and a tile beyond the lengths.
-  constexpr int64_t maxLength = int64_t(1) << 30, maxGrid = 65535;
   auto within = [&](const char *name, int64_t value, int64_t most, const char *why) {
     if (value < 1 || value > most)
       errors += fmt::format("error: expected {} in 1..{}{}, got {}\n", name, most, why, value);

@@ -17,6 +17,11 @@
 
 namespace attune {
 
+/// Of a sequence: kernels compare 32-bit positions that may lie a window and a tile beyond it.
+inline constexpr int64_t maxLength = int64_t(1) << 30;
+/// Of a batch and of heads: the grid's y and z.
+inline constexpr int64_t maxGrid = 65535;
+
 /// Whether kernels can run a problem of this shape: positive lengths and counts, heads_q a multiple of
 /// heads_kv, the grid's limits. One error with a line for each mistake.
 Status validateShape(const ProblemShape &shape);

@@ -25,7 +25,7 @@ Status poison(Device &device, const DeviceBuffer &buffer, std::vector<T> &host, 
 } // namespace
 
 Result<Plan> planKernel(Device &device, const Toolchain &tools, const Cache &cache, const AttentionSpec &spec,
-                        std::optional<Target> target, const Problem &problem, const std::string &dumpDir,
+                        std::optional<Target> target, const Problem &problem, const DumpSink &dump,
                         const Advisor &advisor) {
   if (Status valid = validateProblem(spec, problem); !valid)
     return valid.error();
@@ -34,7 +34,7 @@ Result<Plan> planKernel(Device &device, const Toolchain &tools, const Cache &cac
   Decision decision = decide(spec, target, shapeOf(problem), plan.device, advisor);
   CompileOptions options;
   options.arch = plan.device.arch;
-  options.dumpDir = dumpDir;
+  options.dump = dump;
   auto build = [&] {
     options.target = decision.target;
     return buildProgram(decision.spec, options, CubinNeed::IfPossible, tools, cache);
@@ -79,7 +79,7 @@ Result<RunResult> runAttention(Device &device, const Toolchain &tools, const Cac
   const AttentionSpec &spec = request.spec;
   const Problem &problem = request.problem;
   Result<Plan> planned =
-      planKernel(device, tools, cache, spec, request.target, problem, request.dumpDir, request.advisor);
+      planKernel(device, tools, cache, spec, request.target, problem, request.dump, request.advisor);
   if (!planned)
     return planned.error();
   SpanLengths lengths = spanLengths(spec, problem);

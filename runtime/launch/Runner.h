@@ -38,7 +38,7 @@ struct RunRequest {
   std::optional<Target> target; ///< nothing: the advisor's, else ptx
   reference::Problem problem;
   std::span<const uint16_t> q, k, v; ///< elements of the spec's dtype, as bits
-  std::string dumpDir;               ///< passed on to the compiler
+  DumpSink dump;                     ///< passed on to the compiler
   Advisor advisor = {};              ///< asked for what the spec leaves open; may be empty
 };
 
@@ -55,7 +55,7 @@ struct RunResult {
 /// Compiles for the device and decides what is loaded. `target` nothing: the advisor's, else ptx.
 Result<Plan> planKernel(Device &device, const Toolchain &tools, const Cache &cache, const AttentionSpec &spec,
                         std::optional<Target> target, const reference::Problem &problem,
-                        const std::string &dumpDir = "", const Advisor &advisor = {});
+                        const DumpSink &dump = {}, const Advisor &advisor = {});
 
 /// Plans and runs. On the simulator a fault of the kernel is an error of kind Verification that names the PTX
 /// line and the tile op.

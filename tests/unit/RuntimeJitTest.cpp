@@ -1,5 +1,6 @@
 #include "runtime/io/File.h"
 #include "runtime/jit/Assemble.h"
+#include "runtime/jit/Cubin.h"
 #include "runtime/jit/Slots.h"
 #include "runtime/jit/Subprocess.h"
 #include "runtime/jit/Toolchain.h"
@@ -9,8 +10,10 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <regex>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 using namespace attune;
@@ -142,27 +145,12 @@ TEST_CASE("toolchain: wheels of the Pythons on PATH, and folders that are no too
   }
 }
 
-TEST_CASE("assembler log: numbers of the entry asked for, spills, and messages that are errors") {
-  std::string log = "ptxas info    : 0 bytes gmem\n"
-                    "ptxas info    : Compiling entry function 'other' for 'sm_80'\n"
-                    "ptxas info    : Function properties for other\n"
-                    "    8 bytes stack frame, 4 bytes spill stores, 4 bytes spill loads\n"
-                    "ptxas info    : Used 10 registers, used 1 barriers, 380 bytes cmem[0]\n"
-                    "ptxas info    : Compiling entry function 'kernel' for 'sm_80'\n"
-                    "ptxas info    : Function properties for kernel\n"
-                    "    24 bytes stack frame, 20 bytes spill stores, 16 bytes spill loads\n"
-                    "ptxas info    : Used 255 registers, used 2 barriers, 24 bytes cumulative stack size, "
-                    "1024 bytes smem, 528 bytes cmem[0]\n";
-  Result<AssemblerReport> resources = parseAssemblerLog(log, "kernel");
-  REQUIRE(resources);
-  CHECK(resources->registers == 255);
-  CHECK(resources->stackBytes == 24);
-  CHECK(resources->spillStores == 20);
-  CHECK(resources->spillLoads == 16);
-  CHECK(resources->staticShared == 1024);
-  CHECK(resources->barriers == 2);
-  CHECK(!parseAssemblerLog(log, "absent"));
-  Result<AssemblerReport> serialised = parseAssemblerLog(
+TEST_CASE("assembler log: messages that are errors") {
+  std::string log = "ptxas info    : Compiling entry function 'kernel' for 'sm_80'\n"
+                    "ptxas info    : Used 255 registers, used 2 barriers, 528 bytes cmem[0]\n";
+  CHECK(checkAssemblerLog(log, "kernel"));
+  CHECK(checkAssemblerLog("", "kernel"));
+  Status serialised = checkAssemblerLog(
       log +
           "ptxas info    : (C7512) Potential Performance Loss: wgmma.mma_async instructions are serialized\n",
       "kernel");
@@ -206,6 +194,88 @@ TEST_CASE("NVRTC: PTX and cubin with line information, headers by name, the comp
   CHECK(!absent);
 }
 
+/// The number in front of `what` in ptxas's report.
+static int numberIn(const std::string &log, const std::string &what) {
+  std::smatch found;
+  return std::regex_search(log, found, std::regex("(\\d+) " + what)) ? std::stoi(found[1]) : 0;
+}
+
+TEST_CASE("resources come from the cubin and are those that ptxas reports") {
+  Toolchain tools = Toolchain::find();
+  if (!tools.tool(Tool::Ptxas)) {
+    MESSAGE("skipped: no ptxas");
+    return;
+  }
+  // Values that are all alive at once spill into local memory; static shared memory; two barriers.
+  std::string loads, stores;
+  for (int i = 0; i < 60; ++i) {
+    loads += fmt::format(" ld.volatile.global.u32 %r{}, [%a+{}];\n", i, 4 * i);
+    stores += fmt::format(" st.volatile.global.u32 [%a+{}], %r{};\n", 4 * i, i);
+  }
+  auto text = [&](const char *arch, bool large) {
+    return fmt::format(".version 9.0\n.target {}\n.address_size 64\n.visible .entry small() {{ ret; }}\n"
+                       ".visible .entry k(.param .u64 p)\n{}{{\n .reg .b64 %a;\n .reg .b32 %r<60>;\n{}"
+                       " ld.param.u64 %a, [p];\n{} bar.sync 0;\n bar.sync 1;\n{} ret;\n}}\n",
+                       arch, large ? ".maxnreg 32\n" : "", large ? " .shared .align 16 .b8 s[1000];\n" : "",
+                       large ? loads + " st.shared.u32 [s], %r0;\n" : "", large ? stores : "");
+  };
+  for (const char *name : {"sm_80", "sm_89", "sm_90", "sm_120"}) {
+    Arch arch = *findArch(name);
+    for (bool large : {false, true}) {
+      CAPTURE(name);
+      CAPTURE(large);
+      Result<Assembled> built = assemblePtx(tools, text(name, large), "k.ptx", arch, "k");
+      REQUIRE_MESSAGE(built, (built ? "" : built.error().message));
+      size_t from = built->log.find("entry function 'k'");
+      std::string log = built->log.substr(from, built->log.find("entry function", from + 10) - from);
+      CAPTURE(log);
+      const AssemblerReport &report = built->resources;
+      CHECK(report.registers == numberIn(log, "registers"));
+      CHECK(report.barriers == numberIn(log, "barriers"));
+      CHECK(report.staticShared == numberIn(log, "bytes smem"));
+      CHECK(report.stackBytes == numberIn(log, "bytes stack frame"));
+      CHECK(report.spillStores == numberIn(log, "bytes spill stores"));
+      CHECK(report.spillLoads == numberIn(log, "bytes spill loads"));
+      CHECK((report.spillStores > 0) == large);
+      // A cubin that is cut short anywhere, or damaged, is an error or the same; it is never read beyond.
+      for (size_t size = 0; size < built->cubin.size(); size += 1 + built->cubin.size() / 300) {
+        (void)bool(reportOf(std::string_view(built->cubin).substr(0, size), "k"));
+        std::string damaged = built->cubin;
+        damaged[size] = char(~damaged[size]);
+        (void)bool(reportOf(damaged, "k"));
+      }
+      CHECK(!reportOf(built->cubin, "absent"));
+    }
+  }
+  CHECK(!reportOf("", "k"));
+}
+
+TEST_CASE("an NVRTC that logs nothing, knowing the text from before, gives the same kernel") {
+  Toolchain tools = Toolchain::find();
+  if (!tools.tool(Tool::NVRTC)) {
+    MESSAGE("skipped: no NVRTC");
+    return;
+  }
+  Arch arch = *findArch("sm_90");
+  std::vector<NamedText> headers = {{"factor.cuh", "#define FACTOR 3.0f\n"}};
+  Result<Assembled> told = compileCuda(tools, saxpy, "scale.cu", headers, arch, "scale");
+  REQUIRE(told);
+  Result<TempDir> folder = TempDir::make();
+  REQUIRE(folder);
+  fs::copy_file(ATTUNE_SILENT_NVRTC, folder->path() + "/libnvrtc.so.13");
+  Variables variables;
+  variables.set("ATTUNE_REAL_NVRTC", tools.tool(Tool::NVRTC)->path);
+  variables.set("ATTUNE_TOOLS_DIR", folder->path());
+  Toolchain quiet = Toolchain::find();
+  REQUIRE(quiet.tool(Tool::NVRTC)->path.starts_with(folder->path()));
+  Result<Assembled> silent = compileCuda(quiet, saxpy, "scale.cu", headers, arch, "scale");
+  REQUIRE_MESSAGE(silent, (silent ? "" : silent.error().message));
+  CHECK(silent->log.empty());
+  CHECK(silent->cubin == told->cubin);
+  CHECK(silent->resources == told->resources);
+  CHECK(silent->resources.registers > 0);
+}
+
 TEST_CASE("ptxas: cubin and resources, errors without the temporary folder, nothing left behind") {
   Toolchain tools = Toolchain::find();
   if (!tools.tool(Tool::Ptxas)) {
@@ -221,12 +291,12 @@ TEST_CASE("ptxas: cubin and resources, errors without the temporary folder, noth
       ".visible .entry k(.param .u64 p)\n{\n .reg .b64 %a;\n .reg .b32 %x;\n ld.param.u64 %a, [p];\n"
       " mov.u32 %x, 7;\n st.global.u32 [%a], %x;\n ret;\n}\n";
   Arch arch = *findArch("sm_80");
-  Result<Assembled> built = assemblePtx(tools, head + body, arch, "k");
+  Result<Assembled> built = assemblePtx(tools, head + body, "k.ptx", arch, "k");
   REQUIRE_MESSAGE(built, (built ? "" : built.error().message));
   CHECK(built->cubin.starts_with("\x7f"
                                  "ELF"));
   CHECK(built->resources.registers > 0);
-  Result<Assembled> broken = assemblePtx(tools, head + "nonsense;\n", arch, "k");
+  Result<Assembled> broken = assemblePtx(tools, head + "nonsense;\n", "k.ptx", arch, "k");
   REQUIRE(!broken);
   CHECK(has(broken.error().message, "k.ptx, line 4"));
   CHECK(!has(broken.error().message, folder->path()));

@@ -171,9 +171,9 @@ TEST_CASE("a struct is checked by the rules of the file") {
   CHECK(messageOf([](auto &s) {
           s.headDimV = 100;
         }).find("expected a multiple of 8 from 8 to 256, got 100") != std::string::npos);
-  CHECK(messageOf([](auto &s) { s.scale = NAN; }) == "spec: error: expected a finite scale, got nan");
+  CHECK(messageOf([](auto &s) { s.scale = NAN; }) == "spec: scale: error: expected a finite number, got nan");
   CHECK(messageOf([](auto &s) { s.softcap = INFINITY; }) ==
-        "spec: error: expected a finite softcap, got inf");
+        "spec: softcap: error: expected a finite number, got inf");
   CHECK(messageOf([](auto &s) { s.name = "a\"b"; }).find("(nearest: \"a_b\")") != std::string::npos);
   CHECK(messageOf([](auto &s) { s.mask.resize(1); }).find("got neither") != std::string::npos);
   CHECK(messageOf([](auto &s) { s.schedule.warps = 3; }).find("(nearest: 4)") != std::string::npos);
