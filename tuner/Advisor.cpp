@@ -73,8 +73,8 @@ public:
       if (seen == shape)
         return answer;
     std::optional<Advice> answer = nearest(entry, shape);
-    if (!answer)
-      answer = modelChoice(spec, shape, device);
+    if (!answer || contradicted(entry, *answer, spec, shape, device))
+      answer = modelChoice(spec, entry.winners.empty() ? shape : octaveOf(shape), device);
     constexpr size_t mostAnswers = 64;
     entry.answers.emplace_front(shape, answer);
     if (entry.answers.size() > mostAnswers)
@@ -142,6 +142,23 @@ private:
     return advice;
   }
 
+  /// Whether the model says clearly that a winner of a far shape is not good for this one: how kernels
+  /// compare changes with the shape, and what was found for 32768 times the work says nothing.
+  bool contradicted(const Known &entry, const Advice &advice, const AttentionSpec &spec,
+                    const ProblemShape &shape, const DeviceInfo &device) {
+    double least = INFINITY;
+    for (const auto &winner : entry.winners)
+      least = std::min(least, distance(winner.first, shape));
+    if (least <= farAway)
+      return false;
+    const Family &family = familyFor(spec, device.arch);
+    Candidate winner{advice.schedule, advice.target};
+    Enumeration space = enumerate(family, spec, device.arch, advice.target);
+    std::vector<Ranked> own = rank(family, spec, device, shape, {winner});
+    std::vector<Ranked> ranked = rank(family, spec, device, shape, space.feasible);
+    return !ranked.empty() && ranked.front().estimate.us * options.modelMargin < own.front().estimate.us;
+  }
+
   /// The compiler's own choice, unless the model has another one clearly faster.
   std::optional<Advice> modelChoice(const AttentionSpec &spec, const ProblemShape &shape,
                                     const DeviceInfo &device) {
@@ -168,6 +185,7 @@ private:
   }
 
   static constexpr int safeRegisters = 240;
+  static constexpr double farAway = 2; ///< octaves
 
   std::mutex lock;
   std::shared_ptr<Store> store;

@@ -6,8 +6,9 @@
 
 namespace attune::tuner {
 
-Pipeline::Pipeline(const Build &build, std::vector<Candidate> list, unsigned count, size_t ahead)
-    : build(build), candidates(std::move(list)), ahead(ahead) {
+Pipeline::Pipeline(const Build &build, std::vector<Candidate> list, unsigned count, size_t ahead,
+                   Clock::time_point deadline)
+    : build(build), candidates(std::move(list)), ahead(ahead), deadline(deadline) {
   if (count == 0)
     count = std::max(1u, std::thread::hardware_concurrency());
   // Signals are for the thread that waits for the results.
@@ -35,25 +36,35 @@ void Pipeline::work() {
     changed.wait(guard, [&] { return ending || begun >= candidates.size() || begun < taken + ahead; });
     if (ending || begun >= candidates.size())
       return;
+    auto start = Clock::now();
+    std::chrono::duration<double> left = deadline - start;
+    if (begun > 0 && left.count() < typical.seconds()) {
+      ending = true;
+      changed.notify_all();
+      return;
+    }
     size_t mine = begun++;
     guard.unlock();
     Result<CompiledProgram> made = build(candidates[mine]);
     guard.lock();
+    typical.add(std::chrono::duration<double>(Clock::now() - start).count());
     done.emplace(mine, std::move(made));
     changed.notify_all();
   }
 }
 
-Result<CompiledProgram> Pipeline::take() {
+std::optional<Result<CompiledProgram>> Pipeline::take() {
   std::unique_lock guard(lock);
   if (taken >= candidates.size())
-    return badInput("expected a candidate that is left");
-  changed.wait(guard, [&] { return done.contains(taken); });
+    return std::nullopt;
+  changed.wait(guard, [&] { return done.contains(taken) || (ending && begun <= taken); });
+  if (!done.contains(taken))
+    return std::nullopt;
   auto found = done.find(taken++);
   Result<CompiledProgram> kernel = std::move(found->second);
   done.erase(found);
   changed.notify_all();
-  return kernel;
+  return std::optional(std::move(kernel));
 }
 
 bool Pipeline::ready() const {

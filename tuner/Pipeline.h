@@ -9,22 +9,39 @@
 
 #include "tuner/Sweep.h"
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 namespace attune::tuner {
 
+/// How long the next step of a kind will take, by those before: the longest of late.
+class Typical {
+public:
+  void add(double seconds) { value = std::max(seconds, forgetting * value); }
+  double seconds() const { return value; }
+
+private:
+  static constexpr double forgetting = 0.9;
+  double value = 0;
+};
+
 class Pipeline {
 public:
-  /// `build` is called for each candidate, `ahead` at most beyond the last one taken.
-  Pipeline(const Build &build, std::vector<Candidate> candidates, unsigned threads, size_t ahead);
+  using Clock = std::chrono::steady_clock;
+  /// `build` is called for each candidate, `ahead` at most beyond the last one taken. But for the first, none
+  /// is begun that would not be finished by `deadline`.
+  Pipeline(const Build &build, std::vector<Candidate> candidates, unsigned threads, size_t ahead,
+           Clock::time_point deadline);
   /// What is being compiled is finished, the rest is not begun.
   ~Pipeline();
 
-  /// Waits for the next candidate's kernel.
-  Result<CompiledProgram> take();
+  /// Waits for the next candidate's kernel; nothing if time ran out before it was begun.
+  std::optional<Result<CompiledProgram>> take();
   /// Whether `take` would not wait.
   bool ready() const;
 
@@ -36,7 +53,9 @@ private:
   const size_t ahead;
   mutable std::mutex lock;
   std::condition_variable changed;
+  const Clock::time_point deadline;
   size_t begun = 0, taken = 0;
+  Typical typical; ///< of a build
   bool ending = false;
   std::map<size_t, Result<CompiledProgram>> done;
   std::vector<std::thread> threads;

@@ -204,6 +204,8 @@ std::string tuningKey(const AttentionSpec &spec) {
   AttentionSpec bare = spec;
   bare.name = AttentionSpec().name;
   bare.schedule = {};
+  bare.scale = AttentionSpec().scale;
+  bare.lse = AttentionSpec().lse;
   return codeKey(bare);
 }
 

@@ -51,7 +51,8 @@ struct Subject {
   bool operator==(const Subject &) const = default;
 };
 
-/// What of a spec decides how fast its kernels are and which they are: its codeKey without name and schedule.
+/// What of a spec decides how fast its kernels are: its codeKey without the schedule and without what costs
+/// next to nothing, name, scale and LSE.
 std::string tuningKey(const AttentionSpec &spec);
 
 /// One candidate's result for one shape.

@@ -43,7 +43,7 @@ private:
 
   void takeOver();
   bool settled(const Ranked &next) const;
-  void tryNext(Pipeline &pipeline, size_t place);
+  bool tryNext(Pipeline &pipeline, size_t place);
   void judge(Entry &entry, const CompiledProgram &kernel, int id);
   void estimateFrom(Entry &entry, const CompiledProgram &kernel, const LaunchCounters &counters);
   void admitNewcomers();
@@ -200,15 +200,19 @@ void Sweeper::judge(Entry &entry, const CompiledProgram &kernel, int id) {
   keep(entry);
 }
 
-void Sweeper::tryNext(Pipeline &pipeline, size_t place) {
+/// False where there was no time to compile it.
+bool Sweeper::tryNext(Pipeline &pipeline, size_t place) {
   const Ranked &ranked = task.candidates[place];
-  Result<CompiledProgram> kernel = pipeline.take();
+  std::optional<Result<CompiledProgram>> taken = pipeline.take();
+  if (!taken)
+    return false;
+  Result<CompiledProgram> &kernel = *taken;
   // Ctrl-C reaches the assembler too, whose end then says nothing about the candidate.
   if (!kernel && stopped())
-    return;
+    return true;
   if (!kernel && kernel.error().kind == ErrorKind::Missing) {
     result.failure = kernel.error();
-    return;
+    return true;
   }
   int id = int(result.entries.size());
   if (task.standard == place)
@@ -219,6 +223,7 @@ void Sweeper::tryNext(Pipeline &pipeline, size_t place) {
     fail(result.entries.back(), Verdict::Rejected, kernel.error().message);
   else
     judge(result.entries.back(), *kernel, id);
+  return true;
 }
 
 void Sweeper::releaseLosers() {
@@ -396,11 +401,14 @@ SweepResult Sweeper::run() {
       options.compileThreads ? options.compileThreads : std::max(1u, std::thread::hardware_concurrency());
   result.record.outcome = "complete";
   {
-    Pipeline pipeline(build, list, threads, 2 * size_t(threads) + mostNewcomers);
     double until = options.budgetSeconds * (result.kind == Kind::Measured ? admitting : 1);
+    Pipeline pipeline(build, list, threads, 2 * size_t(threads) + mostNewcomers,
+                      began +
+                          std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(until)));
+    Typical step;
     for (size_t i = 0; i < order.size() && !result.failure; ++i) {
       // The first candidate is the compiler's own choice: without it there is nothing to compare with.
-      if (stopped() || (elapsed() > until && i > 0)) {
+      if (stopped() || (elapsed() + step.seconds() > until && i > 0)) {
         result.record.outcome = stopped() ? "interrupted" : "budget";
         break;
       }
@@ -408,7 +416,12 @@ SweepResult Sweeper::run() {
         result.record.outcome = "settled";
         break;
       }
-      tryNext(pipeline, order[i]);
+      double before = elapsed();
+      if (!tryNext(pipeline, order[i])) {
+        result.record.outcome = "budget";
+        break;
+      }
+      step.add(elapsed() - before);
       if (newcomers.size() >= mostNewcomers || !pipeline.ready() || result.entries.size() == 1)
         admitNewcomers();
       report("trying");

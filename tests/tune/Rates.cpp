@@ -58,10 +58,10 @@ Rate rate(const AttentionSpec &spec, const Arch &arch, std::vector<Candidate> li
   };
   auto start = std::chrono::steady_clock::now();
   double before = processorSeconds();
-  Pipeline pipeline(build, list, 0, 8);
+  Pipeline pipeline(build, list, 0, 8, Pipeline::Clock::time_point::max());
   for (size_t i = 0; i < list.size(); ++i)
-    if (Result<CompiledProgram> kernel = pipeline.take(); !kernel) {
-      fmt::print(stderr, "{}\n", kernel.error().message);
+    if (std::optional<Result<CompiledProgram>> kernel = pipeline.take(); !kernel || !*kernel) {
+      fmt::print(stderr, "{}\n", kernel ? kernel->error().message : "no time");
       return {};
     }
   double used = processorSeconds() - before, cores = std::max(1u, std::thread::hardware_concurrency());

@@ -84,9 +84,11 @@ TEST_CASE("the winner of the nearest shape, and says so") {
   CHECK(near->schedule.blockKv == 64);
   CHECK(near->target == Target::CUDA);
   CHECK(contains(near->why, "nearest shape: batch 1, 16 over 16 heads, 8192 x 8192"));
-  // The name and the layout do not matter; dims do.
+  // The name, the layout, the scale and the LSE do not matter; dims do.
   AttentionSpec renamed = spec;
   renamed.name = "other";
+  renamed.lse = true;
+  renamed.scale = 0.2;
   CHECK(advisor(renamed, small, gpu())->schedule.blockKv == 32);
   AttentionSpec wider = spec;
   wider.headDimV = 64;
@@ -94,6 +96,28 @@ TEST_CASE("the winner of the nearest shape, and says so") {
   // Only a target that was asked for.
   Advisor ptxOnly = makeAdvisor(f.store, {.target = Target::PTX});
   CHECK(ptxOnly(spec, large, gpu())->schedule.blockKv == 80);
+}
+
+TEST_CASE("a far shape's winner that the model contradicts is not taken; a near one's is") {
+  Fixture f;
+  AttentionSpec spec;
+  ProblemShape large{1, 32, 8, 4096, 4096}, tiny{1, 1, 1, 128, 128}, near{1, 32, 8, 3000, 3000};
+  Row row = rowOf(large, 48, 500);
+  row.schedule = "block_q=128 block_kv=128 stages=1 warps=4"; // one block of 128 x 128: one SM works
+  REQUIRE(f.store->put(subjectOf(spec), row));
+  Advisor advisor = makeAdvisor(f.store), untuned = makeAdvisor(nullptr);
+  CHECK(contains(advisor(spec, near, gpu())->why, "measured"));
+  std::optional<Advice> far = advisor(spec, tiny, gpu()), alone = untuned(spec, tiny, gpu());
+  CHECK(far->schedule == alone->schedule);
+  CHECK(contains(far->why, "model"));
+  // Where the model agrees, the nearest winner serves however far it is.
+  Row agreed = row;
+  agreed.schedule = fmt::format("block_q={} block_kv={} stages={} warps={}", *alone->schedule.blockQ,
+                                *alone->schedule.blockKv, *alone->schedule.stages, *alone->schedule.warps);
+  agreed.samples = {400};
+  agreed.median = agreed.low = agreed.high = 400;
+  REQUIRE(f.store->put(subjectOf(spec), agreed));
+  CHECK(contains(makeAdvisor(f.store)(spec, tiny, gpu())->why, "measured"));
 }
 
 TEST_CASE("measured times and estimates are never mixed, nor are devices") {

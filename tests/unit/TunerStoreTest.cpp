@@ -189,6 +189,8 @@ TEST_CASE("what of a spec matters to tuning") {
   other.name = "other";
   other.schedule.warps = 8;
   other.layout = Layout::BHSD;
+  other.lse = true;
+  other.scale = 0.2;
   CHECK(tuningKey(spec) == tuningKey(other));
   other.headDimV = 64;
   CHECK(tuningKey(spec) != tuningKey(other));

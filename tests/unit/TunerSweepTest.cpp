@@ -206,6 +206,29 @@ TEST_CASE("the budget ends a sweep, with the compiler's own choice tried at leas
   CHECK(!result.entries[0].row.samples.empty());
 }
 
+TEST_CASE("a budget is kept though compiling and trying take long") {
+  std::vector<Candidate> list;
+  for (int i = 0; i < 40; ++i)
+    list.push_back(candidateOf(16 * (1 + i % 4), 16 * (1 + i / 4)));
+  Build quick = namedBuild();
+  Build slow = [&](const Candidate &candidate) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    return quick(candidate);
+  };
+  std::unique_ptr<Timer> timer = faultyTimer({});
+  SweepTask task = taskOf(timer->device(), list);
+  SweepOptions options;
+  options.budgetSeconds = 3;
+  options.compileThreads = 4;
+  options.settle = false;
+  auto began = std::chrono::steady_clock::now();
+  SweepResult result = sweep(*timer, slow, nullptr, task, options);
+  std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  CHECK(result.record.outcome == "budget");
+  CHECK(result.record.tried >= 4);
+  CHECK(took.count() <= 1.1 * options.budgetSeconds);
+}
+
 TEST_CASE("stopped: the row is finished, the rest is left, and a resumed sweep goes on") {
   std::vector<Candidate> list;
   Behaviours behaviours;
