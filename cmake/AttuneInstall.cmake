@@ -3,6 +3,9 @@
 #   attune::attune  the whole: one shared library that shows nothing but the public interface, so that its LLVM
 #                   never meets another one in the same process
 #   attune::core    cache, devices and launches, without the compiler: one static library
+#
+# and through pkg-config (attune, attune-core); beside them the command, its manual page and completions.
+# `./dev install PREFIX` builds what is installed (the target attune_package) and installs it.
 include_guard()
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -51,3 +54,24 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/attuneConfig.cmake.in ${
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/attuneConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/attuneConfig.cmake ${CMAKE_BINARY_DIR}/attuneConfigVersion.cmake
   DESTINATION ${attune_package_folder})
+
+# A path inside the prefix, so that an installed tree may be moved.
+file(RELATIVE_PATH attune_pc_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+set(attune_core_libs "-lz -lpthread -ldl")
+if(NOT ATTUNE_RELEASE)
+  string(APPEND attune_core_libs " -lfmt")
+endif()
+foreach(package attune attune-core)
+  configure_file(${CMAKE_CURRENT_LIST_DIR}/${package}.pc.in ${CMAKE_BINARY_DIR}/${package}.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/${package}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()
+
+install(FILES ${CMAKE_BINARY_DIR}/share/attune.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${CMAKE_BINARY_DIR}/share/attune.bash RENAME attune
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+install(FILES ${CMAKE_BINARY_DIR}/share/_attune DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+install(FILES ${CMAKE_BINARY_DIR}/share/attune.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+install(FILES ${CMAKE_SOURCE_DIR}/LICENSE ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md
+  DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+add_custom_target(attune_package DEPENDS attune attune_core attune_shared attune_documents)

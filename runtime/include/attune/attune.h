@@ -74,8 +74,8 @@ struct Error {
 /// A T, or the error that prevented it. Asking for the one that is not there throws std::bad_variant_access.
 template <typename T> class [[nodiscard]] Result {
 public:
-  Result(T value) : state(std::move(value)) {}
-  Result(Error error) : state(std::move(error)) {}
+  Result(T what) : state(std::move(what)) {}
+  Result(Error why) : state(std::move(why)) {}
   explicit operator bool() const { return state.index() == 0; }
   T &value() { return std::get<0>(state); }
   const T &value() const { return std::get<0>(state); }
@@ -260,7 +260,7 @@ public:
   Status synchronize(Stream stream = nullptr) const;
 
 private:
-  explicit Context(std::shared_ptr<State> state) : state(std::move(state)) {}
+  explicit Context(std::shared_ptr<State> made) : state(std::move(made)) {}
   std::shared_ptr<State> state;
 };
 
@@ -273,7 +273,7 @@ public:
 
 private:
   friend class Context;
-  explicit Buffer(std::shared_ptr<State> state) : state(std::move(state)) {}
+  explicit Buffer(std::shared_ptr<State> made) : state(std::move(made)) {}
   std::shared_ptr<State> state;
 };
 
@@ -345,7 +345,7 @@ public:
 
 private:
   friend class Context;
-  explicit Plan(std::shared_ptr<const State> state) : state(std::move(state)) {}
+  explicit Plan(std::shared_ptr<const State> made) : state(std::move(made)) {}
   std::shared_ptr<const State> state;
 };
 
