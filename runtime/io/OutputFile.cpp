@@ -4,6 +4,7 @@
 #include "runtime/io/File.h"
 
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -39,7 +40,7 @@ private:
 /// Where a path leads.
 struct Place {
   enum Kind {
-    Stream, ///< standard output or error, in `descriptor`
+    Stream, ///< standard output or error or another that is open, in `descriptor`
     Device,
     Pipe, ///< or a socket
     File, ///< or nothing yet
@@ -65,9 +66,22 @@ Error unwritable(const std::string &path, std::string_view why) {
   return badInput(fmt::format("expected a file that can be written, got {}: {}", path, why));
 }
 
+/// The number of an open descriptor that a shell names by a path, as in `3>file --out /dev/fd/3`; -1 otherwise.
+int descriptorIn(std::string_view path) {
+  constexpr std::string_view folder = "/dev/fd/";
+  int number = -1;
+  if (!path.starts_with(folder))
+    return -1;
+  const char *last = path.data() + path.size();
+  auto [end, failed] = std::from_chars(path.data() + folder.size(), last, number);
+  return failed == std::errc() && end == last && ::fcntl(number, F_GETFD) != -1 ? number : -1;
+}
+
 Result<Place> placeOf(const std::string &path) {
   if (path == "-")
     return Place{Place::Stream, path, STDOUT_FILENO};
+  if (int named = descriptorIn(path); named >= 0)
+    return Place{Place::Stream, path, named};
   struct stat status{}, stream{};
   if (::stat(path.c_str(), &status) != 0) {
     if (errno != ENOENT) // a loop of links, a file in a folder's place, a folder that may not be entered
@@ -123,9 +137,11 @@ Result<std::string> checkOutput(const std::string &path) {
   bool isThere = ::access(place->path.c_str(), F_OK) == 0;
   if (isThere && ::access(place->path.c_str(), W_OK) != 0)
     return unwritable(path, errorText(errno));
-  if (place->kind == Place::File)
+  if (place->kind == Place::File) {
+    Uninterrupted untilGone;
     if (int number = tryTemporaryBeside(place->path))
       return unwritable(path, errorText(number));
+  }
   return place->kind == Place::Device ? std::string() : place->path;
 }
 
@@ -139,6 +155,7 @@ Status checkOutputFolder(const std::string &path) {
   if (!fs::is_directory(folder, error))
     return badInput(
         fmt::format("expected a folder to write to, got {}: {} is a file", path, folder.string()));
+  Uninterrupted untilGone;
   if (int number = tryTemporaryBeside((folder / "x").string()))
     return badInput(fmt::format("expected a folder to write to, got {}: {}", path, errorText(number)));
   return success();
@@ -160,7 +177,7 @@ Status writeOutput(const std::string &path, const std::vector<std::string_view> 
     return writeFileAtomically(place->path, parts, 0666, /*keepAttributes=*/true);
   }
   bool isStream = place->kind == Place::Stream;
-  if (isStream && std::fflush(place->descriptor == STDOUT_FILENO ? stdout : stderr) != 0)
+  if (isStream && std::fflush(stdout) != 0) // what was said before comes before
     return failed(path, errno);
   int descriptor = isStream ? place->descriptor : ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
   if (descriptor < 0)

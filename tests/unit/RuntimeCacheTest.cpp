@@ -168,6 +168,41 @@ TEST_CASE("cache: entries that others could have written, folders in the way") {
   CHECK(std::distance(fs::directory_iterator(f.path), fs::directory_iterator()) == 1);
 }
 
+TEST_CASE("cache: what root made and others cannot write is used by other users") {
+  if (::geteuid() != 0) {
+    MESSAGE("skipped: not root");
+    return;
+  }
+  Folder f;
+  CacheKey key = keyOf("a");
+  REQUIRE(f.cache.store(key, entryOf(key)));
+  std::string path = f.cache.fileOf(key);
+  constexpr uid_t service = 12345;
+  /// What the look-up gives a process of that user: 0 the entry, 1 something else.
+  auto asService = [&] {
+    pid_t child = ::fork();
+    if (child == 0) {
+      bool gone = ::setgid(service) == 0 && ::setuid(service) == 0;
+      CacheLookup found = f.cache.lookUp(key);
+      ::_exit(gone && found.entry && found.note.empty() ? 0 : 1);
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    return WEXITSTATUS(status);
+  };
+  CHECK(asService() == 1); // only its owner may read it
+  for (fs::path folder = f.path; folder != folder.root_path(); folder = folder.parent_path())
+    if (fs::path(folder).string().find("attune") != std::string::npos)
+      fs::permissions(folder, fs::perms(0755));
+  fs::permissions(path, fs::perms(0644));
+  CHECK(asService() == 0);
+  fs::permissions(path, fs::perms(0664));
+  CHECK(asService() == 1);
+  fs::permissions(path, fs::perms(0644));
+  REQUIRE(::chown(path.c_str(), service + 1, gid_t(-1)) == 0); // some third user
+  CHECK(asService() == 1);
+}
+
 TEST_CASE("cache: a full disk and a folder that cannot be made cost only the caching") {
   CacheKey key = keyOf("a");
   Cache nowhere("/proc/attune");
