@@ -72,6 +72,9 @@ std::string paramType(const sim::Param &p) {
   return p.type == "b8" && p.size > 1 ? fmt::format(".align {} .b8[{}]", p.align, p.size) : "." + p.type;
 }
 
+/// __grid_constant__ const CUtensorMap looks so.
+bool mayBeTensorMap(const sim::Param &p) { return p.type == "b8" && p.size == 128 && p.align >= 64; }
+
 std::string limitText(const sim::EntryInfo &e) {
   if (e.reqntid[0])
     return fmt::format(", blocks of {} threads", tripleText(e.reqntid));
@@ -92,6 +95,7 @@ void printEntries(const sim::Module &module, bool json) {
                              .whole("offset", p.offset)
                              .whole("size", p.size)
                              .whole("align", p.align)
+                             .boolean("may_be_tensor_map", mayBeTensorMap(p))
                              .str());
       JsonObject entry;
       entry.text("name", e.name).raw("params", jsonList(params)).whole("instructions", e.instructions);
@@ -114,7 +118,8 @@ void printEntries(const sim::Module &module, bool json) {
   for (const sim::EntryInfo &e : module.entries()) {
     fmt::print("\n{}\n", e.name);
     for (size_t n = 0; n < e.params.size(); ++n)
-      fmt::print("  {:>3}  {:<18} {}\n", n, paramType(e.params[n]), e.params[n].name);
+      fmt::print("  {:>3}  {:<18} {}{}\n", n, paramType(e.params[n]), e.params[n].name,
+                 mayBeTensorMap(e.params[n]) ? "  (perhaps a tensor map: tensormap:in:x.npy:box=...)" : "");
     fmt::print("  {} instructions, {} bytes of static shared memory, {} bytes of local memory a thread{}\n",
                e.instructions, e.staticSharedBytes, e.localBytes, limitText(e));
   }

@@ -25,9 +25,21 @@ Arguments, one --arg a parameter, in their order
   null                     a null pointer
   u32:17  s64:-1  b16:0xff a number: u, s or b and 8, 16, 32 or 64; f16, bf16, f32, f64: f32:0.5, f32:-inf,
                            f32:0f3F800000 (its bits); bool:0 or bool:1
+  tensormap:BUFFER:box=...  a tensor map (TMA) of a buffer, which is given as above: see below
   bytes:0x01020304         a value of 4 bytes, in the order of memory; bytes:@file takes them from a file
   {in:x.npy,u32:4,f32:1}   a struct by value: its fields, each aligned to its size
-Element types are those of the numbers; bf16 travels in a .npy as uint16.)";
+Element types are those of the numbers; bf16 travels in a .npy as uint16.
+
+A tensor map is the 128 bytes that cuTensorMapEncodeTiled makes for a parameter of .align 64 .b8[128]:
+  tensormap:in:x.npy:box=64,64:swizzle=128    tensormap:again:0:box=1,128,64    tensormap:out:y.npy:f32[64,32]:box=64,32
+Lengths stand in the order of the array's shape: the last one is the innermost, whose elements are adjacent.
+  box=ROWS,COLUMNS         elements of one copy; those of leading dimensions that are left out are 1
+  swizzle=none|32|64|128   bytes of the swizzle; none if it is left out
+  dims=...                 the tensor's lengths; the array's shape
+  strides=...              bytes from one element to the next, of all dimensions but the last; the array is dense
+  step=...                 every how many-th element of the box is copied; 1
+  type=TYPE                element type, also f32.ftz, tf32, tf32.ftz; the array's
+  fill=zero|nan            what loads find outside of the tensor; zero)";
 
 namespace {
 
@@ -54,6 +66,13 @@ const TypeName *findType(std::string_view name) {
     if (t.name == name)
       return &t;
   return nullptr;
+}
+
+std::string_view nameOf(ElementType type) {
+  for (const TypeName &t : typeNames)
+    if (t.type == type && t.name != "bf16")
+      return t.name;
+  return "u8";
 }
 
 Error unknownType(std::string_view name) {
@@ -218,7 +237,7 @@ Result<sim::Argument> SimArguments::fromFile(std::string_view rest, bool written
     return address.error();
   if (Status wrote = memory.write(*address, array->bytes.data(), array->bytes.size()); !wrote)
     return wrote.error();
-  buffers.back() = *address;
+  buffers.back() = Buffer{*address, nameOf(array->type), array->shape};
   if (written)
     results.push_back({index, to, array->type, array->shape, *address});
   return sim::Argument::pointer(*address);
@@ -247,7 +266,7 @@ Result<sim::Argument> SimArguments::fresh(std::string_view rest, bool written) {
     if (Status wrote = memory.write(*address, all.data(), all.size()); !wrote)
       return wrote.error();
   }
-  buffers.back() = *address;
+  buffers.back() = Buffer{*address, findType(f->typeName)->name, f->shape};
   if (written)
     results.push_back({index, std::string(path), f->type, f->shape, *address});
   return sim::Argument::pointer(*address);
@@ -263,7 +282,10 @@ Result<sim::Argument> SimArguments::again(std::string_view rest) {
   if (*which >= index || !buffers[*which])
     return badInput(
         fmt::format("expected the number of an earlier argument that is a buffer, got {}", *which));
-  return sim::Argument::pointer(*buffers[*which] + *offset);
+  Buffer same = *buffers[*which];
+  same.address += *offset;
+  buffers.back() = same;
+  return sim::Argument::pointer(same.address);
 }
 
 Result<sim::Argument> SimArguments::bytes(std::string_view rest) {
@@ -332,9 +354,11 @@ Result<sim::Argument> SimArguments::value(std::string_view text) {
     return again(rest);
   if (kind == "bytes")
     return bytes(rest);
+  if (kind == "tensormap")
+    return tensorMap(rest);
   if (const TypeName *type = findType(kind); type && colon != text.npos)
     return scalar(kind, type->type, rest);
-  std::vector<std::string> kinds = {"in", "out", "inout", "scratch", "again", "null", "bytes"};
+  std::vector<std::string> kinds = {"in", "out", "inout", "scratch", "again", "null", "bytes", "tensormap"};
   std::vector<std::string> words = kinds;
   for (const TypeName &t : typeNames)
     words.emplace_back(t.name);

@@ -48,7 +48,13 @@ private:
 
   sim::GlobalMemory &memory;
   size_t index = 0;
-  std::vector<std::optional<uint64_t>> buffers; ///< of each argument before this one, if it is one
+  struct Buffer {
+    uint64_t address = 0;
+    std::string_view typeName; ///< as findTensorType takes it
+    std::vector<int64_t> shape;
+  };
+  Result<sim::Argument> tensorMap(std::string_view rest);
+  std::vector<std::optional<Buffer>> buffers; ///< of each argument before this one, if it is one
   std::vector<SimOutput> results;
 };
 

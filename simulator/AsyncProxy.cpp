@@ -74,7 +74,17 @@ bool AsyncProxy::fenced(const Warp &w, const Cell &c) const {
 void AsyncProxy::fence(Warp &w) {
   Fences &f = fences[w.index];
   f.clocks.push_back(w.clocks[w.index]);
+  f.forInit.push_back(w.clocks[w.index]);
   f.known = w.clocks;
+}
+
+void AsyncProxy::initFence(Warp &w) { fences[w.index].forInit.push_back(w.clocks[w.index]); }
+
+bool AsyncProxy::initVisible(const Warp &w, uint32_t warp, uint32_t clock, uint32_t before) const {
+  const Fences &maker = fences[warp];
+  if (before < maker.forInit.size() && knowsWarp(w, warp, maker.forInit[before]))
+    return true;
+  return w.cta == &cta && w.index != warp && clockOf(fences[w.index].known, warp) >= clock;
 }
 
 /// Drops the operations that every warp may rely on, so that a block of any length needs memory for few.

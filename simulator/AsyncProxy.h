@@ -92,14 +92,14 @@ public:
   void issue(uint32_t op, std::function<void()> land);
   /// `w` has waited for it.
   void finish(Warp &w, uint32_t op);
+  /// A Source operation has been read, as its other half landed.
+  void sourceRead(uint32_t op) { at(op).landed = at(op).waited = true; }
   /// A load has landed in phase `phase` of the mbarrier with this clock.
   void arrived(uint32_t op, uint32_t clock, uint32_t phase);
   const AsyncOp &operation(uint32_t op) const { return ops[op - base]; }
 
   /// Lands a pending operation if there is one; in order, or any by the seed.
   bool landOne();
-  /// Lands all that are pending at the barrier (offset), or all.
-  void landAt(uint32_t barrier);
   void landAll();
   /// The turn of the scheduler in which units may act: those of Mode::Random.
   void turn();
@@ -112,8 +112,14 @@ public:
     if (c.write | c.read[0] | uint32_t(c.more))
       touchSlow(w, i, lane, offset, bytes, write);
   }
-  /// fence.proxy.async by `w`.
+  /// fence.proxy.async by `w`; fence.mbarrier_init, which serves for initialisations alone.
   void fence(Warp &w);
+  void initFence(Warp &w);
+  /// How many of either the warp has executed.
+  uint32_t fencesOf(uint32_t warp) const { return uint32_t(fences[warp].forInit.size()); }
+  /// Whether a fence follows an initialisation by `warp` at `clock`, behind `before` fences, and comes before
+  /// what `w` does now.
+  bool initVisible(const Warp &w, uint32_t warp, uint32_t clock, uint32_t before) const;
   /// The operation that may still write these bytes, for a read that finds them undefined; 0: none.
   uint32_t writing(uint32_t offset, uint32_t bytes) const;
   /// The block has ended: reports what is still in flight, and lands it.
@@ -132,8 +138,9 @@ private:
   };
   /// What a warp has done about the proxies.
   struct Fences {
-    std::vector<uint32_t> clocks; ///< its clock at each fence
-    Clocks known;                 ///< what it knew at its last fence
+    std::vector<uint32_t> clocks;  ///< its clock at each fence.proxy.async
+    std::vector<uint32_t> forInit; ///< at each of these and of fence.mbarrier_init
+    Clocks known;                  ///< what it knew at its last fence.proxy.async
   };
   struct Pending {
     uint32_t op;

@@ -213,6 +213,8 @@ void reportSharedUninitialised(Warp &w, const Inst &i, uint32_t lane, uint32_t a
            {copy->inst->statement, other});
     return;
   }
+  if (w.cta->async && w.cta->async->writing(address, bytes))
+    return; // which AsyncProxy has told
   if (reportedBefore(w, i, FindingKind::Uninitialised))
     return;
   report(w, i, FindingKind::Uninitialised, lane, kSharedBase + address,

@@ -263,17 +263,19 @@ static std::string warpStates(const Cta &cta) {
   std::string text;
   for (const Warp &w : cta.warps) {
     const Program &p = *w.program;
-    uint32_t line =
-        p.statements[p.code[std::min<size_t>(w.pc, p.code.size()) - (w.pc > 0)].statement].ptxLine;
+    bool sleeps = w.state == WarpState::AtMbarrier; // at the instruction, which it tries again
+    size_t pc = std::min<size_t>(w.pc, p.code.size() - 1) - (w.pc > 0 && !sleeps);
+    uint32_t line = p.statements[p.code[pc].statement].ptxLine;
     text +=
         fmt::format("{}warp {}: {}", text.empty() ? "" : "; ", w.index,
                     w.state == WarpState::Done        ? std::string("done")
                     : w.state == WarpState::AtBarrier ? fmt::format("at barrier {}, line {}", w.barrier, line)
+                    : sleeps                          ? fmt::format("waits for an mbarrier, line {}", line)
                                                       : fmt::format("runs, line {}", line));
     if (text.size() > 1500)
-      return text + "; ...";
+      return text + "; ..." + mbarrierStates(cta);
   }
-  return text;
+  return text + mbarrierStates(cta);
 }
 
 static void runWarp(Warp &w, uint64_t budget) {
@@ -317,6 +319,8 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
   cta.random = config.seed * 0x9E3779B97F4A7C15ull + cta.linear * 0xD1B54A32D192ED03ull + 1;
   cta.orderedBelow = worker.firstSegment + uint32_t(worker.segments.size());
   cta.bytePool.recycle();
+  cta.mbarriers.clear();
+  cta.expiredAt = ~0ull;
   if (cta.async)
     cta.async->begin(cta.sharedBytes);
   if (launch.ordering)
@@ -340,6 +344,9 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
     w.copies.clear();
     w.landed.clear();
     std::memset(w.committed, 0, sizeof(w.committed));
+    w.bulkStores.clear();
+    std::memset(w.bulkGroups, 0, sizeof(w.bulkGroups));
+    w.expired = false;
     if (w.localInit)
       std::memset(w.localInit, 0, program.info.localBytes * 32 / 8);
     for (const Program::Special &s : program.specials) {
@@ -461,6 +468,21 @@ static void rotate(Warp &w) {
 /// Ends the block at a fault that leaves it nothing to go on with.
 static void reportStuck(Cta &cta) {
   for (Warp &w : cta.warps) {
+    if (w.state != WarpState::AtMbarrier)
+      continue;
+    const Inst &i = w.program->code[w.pc];
+    w.mask = w.active;
+    const Mbarrier *at = nullptr;
+    for (const Mbarrier &m : cta.mbarriers)
+      if (m.live && (m.waiting >> w.index & 1))
+        at = &m;
+    report(w, i, FindingKind::Deadlock, uint32_t(__builtin_ctz(w.mask)), at ? kSharedBase + at->offset : 0,
+           fmt::format("warp {} waits for ever for the mbarrier at {}: {}", w.index,
+                       at ? describeShared(w, kSharedBase + at->offset) : "?", warpStates(cta)),
+           {at ? at->lastSite : -1, at ? at->lastWarp : 0});
+    return;
+  }
+  for (Warp &w : cta.warps) {
     if (w.state != WarpState::AtBarrier)
       continue;
     const Barrier &b = cta.barriers[w.barrier];
@@ -496,7 +518,7 @@ bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
     stuck = tried == n;
     if (stuck) {
       // The latest moment at which an operation in flight may land.
-      if (cta.async && cta.async->landOne()) {
+      if ((cta.async && cta.async->landOne()) || expireWaits(cta)) {
         stuck = false;
         continue;
       }
@@ -533,8 +555,10 @@ bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
     return false;
   if (!cta.aborted) {
     reportStuck(cta);
+    endBulkStores(cta);
     if (cta.async)
       cta.async->end();
+    endMbarriers(cta);
   }
   countBlock(worker, cta);
   return true;

@@ -384,6 +384,11 @@ void Decoder::statement() {
     isSpace();
   else if (root == "createpolicy")
     createPolicy();
+  else if (root == "cp" && mod("bulk")) {
+    if (!bulk())
+      unsupported();
+  } else if (root == "tensormap")
+    tensorMapStatement();
   else if (root == "cp")
     cpAsync();
   else if (root == "atom" || root == "red")

@@ -113,6 +113,12 @@ private:
   void createPolicy();
   void nothing();
   void fence();
+  // DecodeBulk.cpp
+  bool bulk();
+  bool bulkValue(const Operand &o, char width, BulkValue &value);
+  bool bulkAddress(const Operand &o, Space space, BulkValue &value);
+  bool tensorOperand(const Operand &o, Bulk &bulk);
+  void tensorMapStatement();
 
   void layout();
   bool resolveBranches();

@@ -10,6 +10,7 @@ void execClock(Warp &w, const Inst &i);
 void execCpAsync(Warp &w, const Inst &i);
 void execCommit(Warp &w, const Inst &i);
 void execWaitGroup(Warp &w, const Inst &i);
+void execProxyFence(Warp &w, const Inst &i);
 
 Space Decoder::takeSpace(std::vector<std::string_view> &mods, bool &ok) {
   static const std::pair<std::string_view, Space> names[] = {
@@ -51,15 +52,26 @@ uint8_t Decoder::takeOrder(std::vector<std::string_view> &mods, bool atomic) {
   return order;
 }
 
-/// membar.SCOPE; fence{.sc, .acq_rel, ...}.SCOPE. Those of other proxies order nothing that is modelled.
+/// membar.SCOPE; fence{.sc, .acq_rel, ...}.SCOPE; fence.proxy.KIND; fence.mbarrier_init. Aliases and changes
+/// of tensor maps are seen at once here.
 void Decoder::fence() {
   auto has = [&](std::string_view m) {
     return std::find(current->mods.begin(), current->mods.end(), m) != current->mods.end();
   };
-  if (has("proxy") || has("mbarrier_init") ||
-      std::any_of(current->mods.begin(), current->mods.end(),
-                  [](auto m) { return m.substr(0, 7) == "proxy::"; })) {
-    nothing();
+  auto begins = [&](std::string_view prefix) {
+    return std::any_of(current->mods.begin(), current->mods.end(),
+                       [&](std::string_view m) { return m.substr(0, prefix.size()) == prefix; });
+  };
+  if (has("mbarrier_init") || (has("proxy") && begins("async"))) {
+    if (operandCount(0))
+      emit(execProxyFence, Class::Control).aux = has("mbarrier_init");
+    return;
+  }
+  if (has("proxy")) {
+    if (!has("alias") && !begins("tensormap::generic"))
+      unsupported();
+    else if (operandCount(0, 2))
+      nothing();
     return;
   }
   emit(execFence, Class::Control).aux = !has("cta");

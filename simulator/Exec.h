@@ -10,6 +10,8 @@
 
 #include "simulator/Ast.h"
 #include "simulator/AsyncProxy.h"
+#include "simulator/Bulk.h"
+#include "simulator/Mbarrier.h"
 #include "simulator/Order.h"
 #include "simulator/Races.h"
 #include "simulator/Simulator.h"
@@ -114,6 +116,8 @@ struct Program {
   std::vector<Inst> code;
   std::vector<uint32_t> lists;
   std::vector<Tracked> tracked;
+  std::vector<Bulk> bulks;
+  std::vector<MapReplacement> replacements;
   uint32_t fileBytes = 0; ///< register file of a warp
   uint32_t predicates = 1;
   struct Constant {
@@ -250,7 +254,7 @@ struct Cta;
 struct Worker;
 class HandlerTable;
 
-enum class WarpState : uint8_t { Ready, AtBarrier, Done };
+enum class WarpState : uint8_t { Ready, AtBarrier, AtMbarrier, Done };
 
 struct Warp {
   std::byte *regs = nullptr;
@@ -271,6 +275,7 @@ struct Warp {
   WarpState state = WarpState::Done;
   uint32_t barrier = 0;
   const Inst *barrierInst = nullptr;
+  bool expired = false; ///< the try_wait that it slept at times out
   uint64_t executed = 0;
   uint64_t nextProbe = 0;     ///< `executed` at which to look whether it goes in circles
   uint64_t clockStop = ~0ull; ///< the clocks do not go beyond
@@ -282,12 +287,14 @@ struct Warp {
   uint32_t segment = 0;          ///< of its next access, see Races.h; 0: not begun
   std::vector<AsyncCopy> landed; ///< by the last wait, in the segment
   uint32_t landedSegment = 0;
-  uint32_t sharedWriteSegment = 0; ///< in which it last wrote to shared memory
-  std::vector<AsyncCopy> copies;   ///< in flight, oldest first
-  uint32_t committed[32];          ///< groups of each lane
-  std::byte *local = nullptr;      ///< 32 * localBytes, a lane's bytes adjacent
-  uint8_t *localInit = nullptr;    ///< a bit a byte
-  std::vector<uint32_t> undefined; ///< a word a slot: lanes without a defined value
+  uint32_t sharedWriteSegment = 0;   ///< in which it last wrote to shared memory
+  std::vector<AsyncCopy> copies;     ///< in flight, oldest first
+  uint32_t committed[32];            ///< groups of each lane
+  std::vector<BulkStore> bulkStores; ///< that nobody has waited for, oldest first
+  uint32_t bulkGroups[32];           ///< committed by each lane
+  std::byte *local = nullptr;        ///< 32 * localBytes, a lane's bytes adjacent
+  uint8_t *localInit = nullptr;      ///< a bit a byte
+  std::vector<uint32_t> undefined;   ///< a word a slot: lanes without a defined value
   std::vector<uint32_t> undefinedPreds;
 };
 
@@ -301,6 +308,9 @@ struct Cta {
   uint32_t epoch = 1;
   std::unordered_map<uint32_t, std::vector<Access>> details; ///< by cell
   std::array<Barrier, 16> barriers;
+  std::vector<Mbarrier> mbarriers;   ///< in the order of their clocks
+  uint64_t expiredAt = ~0ull;        ///< Worker::changes when its sleepers last timed out
+  uint32_t expiries = 0;             ///< since something changed
   std::unique_ptr<AsyncProxy> async; ///< where Program::asyncProxy is set
   std::vector<Warp> warps;
   bool aborted = false, endless = false;
@@ -353,6 +363,19 @@ struct Launch {
   bool checks = true;
   Mode mode = Mode::Eager;
 };
+
+/// A block's shared memory and the place in it that an address of shared::cta or shared::cluster names.
+struct SharedPlace {
+  Cta *cta = nullptr; ///< null: no shared memory is there
+  uint32_t offset = 0;
+};
+inline SharedPlace placeOf(Cta &own, uint64_t address) {
+  if (address < kSharedBase || address - kSharedBase >= own.sharedBytes)
+    return {};
+  return {&own, uint32_t(address - kSharedBase)};
+}
+/// The block of this rank in `own`'s cluster, or null.
+inline Cta *clusterCta(Cta &own, uint32_t rank) { return rank ? nullptr : &own; }
 
 /// A block's coordinates by its number.
 inline std::array<uint32_t, 3> blockAt(const LaunchConfig &config, uint64_t number) {

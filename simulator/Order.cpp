@@ -74,7 +74,7 @@ void learnPending(Warp &w) {
   }
 }
 
-static void fence(Warp &w, bool device) {
+void releaseFence(Warp &w, bool device) {
   learnPending(w);
   WarpOrder &o = w.order;
   o.fenced.block = w.clocks;
@@ -86,7 +86,7 @@ static void fence(Warp &w, bool device) {
 
 void execFence(Warp &w, const Inst &i) {
   if (w.worker->launch->ordering)
-    fence(w, i.aux & 1);
+    releaseFence(w, i.aux & 1);
   w.segment = 0;
 }
 
@@ -95,7 +95,7 @@ void orderAccess(Warp &w, const Inst &i, uint64_t address, bool shared, bool rea
   if (!launch.ordering)
     return;
   if (writes && (i.order & kRelease))
-    fence(w, i.order & kDeviceScope);
+    releaseFence(w, i.order & kDeviceScope);
   PublishedAt &all = shared ? w.cta->published : *w.cta->publishedGlobal;
   WarpOrder &o = w.order;
   uint64_t self = w.cta->linear;

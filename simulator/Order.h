@@ -75,6 +75,8 @@ struct WarpOrder {
 /// has an order: publishes if it writes, learns if it reads.
 void orderAccess(Warp &w, const Inst &i, uint64_t address, bool shared, bool reads, bool writes);
 void execFence(Warp &w, const Inst &i);
+/// Makes what the warp knows publishable, within the block or on the device.
+void releaseFence(Warp &w, bool device);
 /// What relaxed loads have read counts from a barrier on.
 void learnPending(Warp &w);
 /// Whether `w` knows of warp `warp` of another block up to `clock`.

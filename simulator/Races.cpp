@@ -388,6 +388,39 @@ void raceGlobal(Warp &w, const Inst &i, const Allocation &in, const uint64_t *ad
   }
 }
 
+void raceGlobalRange(Warp &w, const Inst &i, uint32_t lane, const Allocation &in, uint64_t address,
+                     uint64_t bytes, bool write) {
+  if (in.readOnly || !bytes)
+    return;
+  w.worker->changes += write;
+  Owners *owners = w.worker->launch->owners;
+  uint64_t start[32] = {};
+  start[lane] = address;
+  Toucher<false> toucher(w, i, &in, start, 1u << lane, uint32_t(bytes), write, {});
+  bool plainWrite = write && !(i.order & kDeviceScope);
+  for (uint64_t at = address, end = address + bytes; at < end;) {
+    uint64_t next = std::min(end, (at / kPageBytes + 1) * kPageBytes);
+    ShadowPage &page = w.cta->shadow->page(at / kPageBytes);
+    if (write && !page.written) {
+      page.written = true;
+      if (owners)
+        owners->keep(page.number, in);
+    }
+    uint32_t first = uint32_t(at % kPageBytes / 4), last = uint32_t((next - 1) % kPageBytes / 4);
+    for (uint32_t word = first; word <= last; ++word) {
+      page.touched[word / 64] |= 1ull << (word % 64);
+      page.plainWritten[word / 64] |= uint64_t(plainWrite) << (word % 64);
+    }
+    if (at % 4 || next % 4 || !toucher.first(&page.words[first], last - first + 1, lane))
+      for (uint64_t from = at; from < next;) {
+        uint64_t to = std::min(next, (from / 4 + 1) * 4);
+        toucher.word(page.words[from % kPageBytes / 4], lane, from, uint32_t(to - from));
+        from = to;
+      }
+    at = next;
+  }
+}
+
 /// Marks what the warp's last wait for asynchronous copies brought, while no order of its lanes came since.
 static void markLanded(Warp &w) {
   std::vector<AsyncCopy> landed = std::move(w.landed);

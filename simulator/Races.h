@@ -137,6 +137,9 @@ struct StoredValues {
 /// be called before a store is done.
 void raceGlobal(Warp &w, const Inst &i, const Allocation &in, const uint64_t *address, uint32_t mask,
                 uint32_t bytes, bool write, StoredValues stored = {});
+/// The same for `bytes` adjacent bytes by one lane, atomic if `i` is.
+void raceGlobalRange(Warp &w, const Inst &i, uint32_t lane, const Allocation &in, uint64_t address,
+                     uint64_t bytes, bool write);
 /// The same for races between the lanes of a warp in shared memory; `offset` from the start of the buffer.
 void raceLanes(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask, uint32_t bytes, bool write,
                StoredValues stored = {});

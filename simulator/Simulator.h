@@ -97,6 +97,46 @@ std::string mismatch(const Param &param, const Argument &argument);
 /// argument that does not fit, or the number of arguments.
 Result<std::vector<std::byte>> packArguments(const EntryInfo &entry, const std::vector<Argument> &arguments);
 
+/// Element types of tensor maps, numbered as CUtensorMapDataType.
+enum class TensorMapType : uint32_t {
+  U8,
+  U16,
+  U32,
+  S32,
+  U64,
+  S64,
+  F16,
+  F32,
+  F64,
+  BF16,
+  F32Ftz,
+  TF32,
+  TF32Ftz
+};
+/// How 16-byte chunks are permuted in shared memory, numbered as CUtensorMapSwizzle.
+enum class TensorMapSwizzle : uint32_t { None, B32, B64, B128 };
+/// What a load finds outside of the tensor, numbered as CUtensorMapFloatOOBfill.
+enum class TensorMapFill : uint32_t { Zero, NaN };
+
+/// What cuTensorMapEncodeTiled takes. Dimension 0 is the innermost, whose elements are adjacent.
+struct TensorMapDescription {
+  TensorMapType type = TensorMapType::U8;
+  uint32_t rank = 1;
+  uint64_t address = 0;                                  ///< of element (0, 0, ...) in global memory
+  std::array<uint64_t, 5> dims{1, 1, 1, 1, 1};           ///< elements
+  std::array<uint64_t, 4> strides{};                     ///< bytes, of dimensions 1 ...
+  std::array<uint32_t, 5> box{1, 1, 1, 1, 1};            ///< elements that one copy spans
+  std::array<uint32_t, 5> elementStrides{1, 1, 1, 1, 1}; ///< every how many-th of them is copied
+  uint32_t interleave = 0;                               ///< only 0 is simulated
+  TensorMapSwizzle swizzle = TensorMapSwizzle::None;
+  uint32_t l2Promotion = 0; ///< changes nothing here
+  TensorMapFill fill = TensorMapFill::Zero;
+};
+
+/// The 128 bytes of a tensor map, to be passed by value or put into memory, for kernels that run in this
+/// simulator. The error names the rule of cuTensorMapEncodeTiled that the description breaks.
+Result<std::array<std::byte, 128>> encodeTensorMap(const TensorMapDescription &map);
+
 class ModuleImpl;
 
 /// A parsed and decoded PTX file. Immutable; may be launched from many threads at once.

@@ -11,6 +11,7 @@
 // Time is made up, and the same in every run: a launch takes 1 us and, recorded, 10 ns a block or, run, 1 ns
 // an instruction of a warp; a fill takes 1 us a megabyte.
 #include "simulator/Simulator.h"
+#include "simulator/TensorMap.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -202,6 +203,44 @@ int cuFuncSetAttribute(void *function, int attribute, int value) {
   if (value > 227 * 1024)
     return fail(invalidValue, "more shared memory than a block has");
   return static_cast<Function *>(function)->dynamicShared = value, 0;
+}
+int cuTensorMapEncodeTiled(void *map, int type, unsigned rank, void *address, const unsigned long long *dims,
+                           const unsigned long long *strides, const unsigned *box, const unsigned *steps,
+                           int interleave, int swizzle, int l2Promotion, int fill) {
+  if (!map || reinterpret_cast<uintptr_t>(map) % 64)
+    return fail(invalidValue, "expected a tensor map at a multiple of 64 bytes");
+  if (rank < 1 || rank > 5 || !dims || !box || !steps || (rank > 1 && !strides))
+    return fail(invalidValue,
+                "expected a tensor map of rank 1 to 5 with its lengths, got rank " + std::to_string(rank));
+  sim::TensorMapDescription d;
+  d.type = sim::TensorMapType(type);
+  d.rank = rank;
+  d.address = reinterpret_cast<uint64_t>(address);
+  for (unsigned k = 0; k < rank; ++k) {
+    d.dims[k] = dims[k];
+    d.box[k] = box[k];
+    d.elementStrides[k] = steps[k];
+    if (k)
+      d.strides[k - 1] = strides[k - 1];
+  }
+  d.interleave = unsigned(interleave);
+  d.swizzle = sim::TensorMapSwizzle(swizzle);
+  d.l2Promotion = unsigned(l2Promotion);
+  d.fill = sim::TensorMapFill(fill);
+  auto bytes = sim::encodeTensorMap(d);
+  if (!bytes)
+    return fail(invalidValue, bytes.error().message);
+  return std::memcpy(map, bytes->data(), 128), 0;
+}
+int cuTensorMapReplaceAddress(void *map, void *address) {
+  auto d = sim::decodeTensorMap(static_cast<const std::byte *>(map));
+  if (!d)
+    return fail(invalidValue, d.error().message);
+  d->address = reinterpret_cast<uint64_t>(address);
+  auto bytes = sim::encodeTensorMap(*d);
+  if (!bytes)
+    return fail(invalidValue, bytes.error().message);
+  return std::memcpy(map, bytes->data(), 128), 0;
 }
 int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *, int, size_t) { return *blocks = 1, 0; }
 
