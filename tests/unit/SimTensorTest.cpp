@@ -466,7 +466,8 @@ TEST_CASE("a tensor map in global memory, and one that the kernel changes") {
     head.replace(head.find(from), from.size(), to);
   };
   exchange("mov.b64 %q0, MAP; cvta.param.u64 %q1, %q0;", "ld.param.u64 %q1, [MAP];");
-  exchange("ld.param.u32 %c2, [C2]; ld.param.u32 %c3, [C3]; ld.param.u32 %c4, [C4];", "ld.param.u64 %q5, [OTHER];");
+  exchange("ld.param.u32 %c2, [C2]; ld.param.u32 %c3, [C3]; ld.param.u32 %c4, [C4];",
+           "ld.param.u64 %q5, [OTHER];");
   for (bool changes : {false, true})
     for (sim::Mode mode : kModes) {
       Device d;
@@ -498,4 +499,86 @@ TEST_CASE("a tensor map in global memory, and one that the kernel changes") {
       for (int i = 0; i < 64; ++i)
         REQUIRE(got[size_t(i)] == (!changes ? float(i) : i < 32 ? 3.0f : 0.0f));
     }
+}
+
+namespace {
+
+/// tests/sim/kernels/tma.cu on a tensor of 100 x 72 floats, whose last tiles are clipped. True: right and
+/// silent.
+bool scalesTiles(const std::string &text, sim::Mode mode, std::string *why = nullptr) {
+  auto m = parse(text, "tma.ptx");
+  const uint32_t rows = 100, columns = 72, tiles = 12;
+  std::vector<float> in(rows * columns);
+  for (size_t k = 0; k < in.size(); ++k)
+    in[k] = float(k) * 0.25f;
+  Device d;
+  Map from = dense(Type::F32, {columns, rows}, {32, 32}, Swizzle::B128), to = from;
+  from.address = d.put(in, "in");
+  to.address = d.make(in.size() * 4, "out");
+  Params p;
+  for (const Map &map : {from, to}) {
+    auto packed = *sim::encodeTensorMap(map);
+    p.bytes.insert(p.bytes.end(), packed.begin(), packed.end());
+  }
+  p.add(int((columns + 31) / 32)).add(int(tiles)).add(3.0f);
+  sim::LaunchConfig c{
+      .entry = "scaleTiles", .grid = {2, 1, 1}, .block = {160, 1, 1}, .dynamicShared = 5 * 4096};
+  c.params = p.bytes;
+  c.mode = mode;
+  c.seed = 4;
+  c.maxInstructionsPerWarp = 100000;
+  auto r = d.run(*m, c);
+  auto out = d.get<float>(to.address, in.size());
+  bool right = r.findings.empty();
+  for (size_t k = 0; k < in.size(); ++k)
+    right &= out[k] == in[k] * 3.0f;
+  if (why)
+    *why = texts(r.findings);
+  return right;
+}
+
+} // namespace
+
+TEST_CASE("a persistent kernel of TMA loads, a ring of barriers and TMA stores; without any one of its "
+          "synchronisations") {
+  std::string text = readFile(std::string(ATTUNE_SIM_KERNELS) + "/tma.ptx"), why;
+  for (sim::Mode mode : kModes)
+    CHECK_MESSAGE(scalesTiles(text, mode, &why), why);
+  int mutants = 0;
+  for (const char *op : {"mbarrier.init", "fence.mbarrier_init", "bar.sync", "@!done bra", "mbarrier.arrive",
+                         "fence.proxy.async", "cp.async.bulk.wait_group", "cp.async.bulk.commit_group",
+                         "cp.async.bulk.tensor"})
+    for (size_t at = text.find(op); at != std::string::npos; at = text.find(op, at + 1)) {
+      std::string mutant = text;
+      size_t end = mutant.find(';', at);
+      mutant.replace(at, end + 1 - at, std::string(end + 1 - at, ' '));
+      bool caught = false;
+      for (sim::Mode mode : kModes)
+        caught = caught || !scalesTiles(mutant, mode);
+      CHECK_MESSAGE(caught, op << ": without line "
+                               << std::count(text.begin(), text.begin() + ptrdiff_t(at), '\n') + 1);
+      ++mutants;
+    }
+  CHECK(mutants >= 18);
+  // The wrong number of bytes, of arrivals, and the wrong parity.
+  auto change = [&](const std::string &from, const std::string &to) {
+    size_t at = text.find(from);
+    REQUIRE(at != std::string::npos);
+    std::string mutant = text;
+    mutant.replace(at, from.size(), to);
+    bool caught = false;
+    for (sim::Mode mode : kModes)
+      caught = caught || !scalesTiles(mutant, mode);
+    CHECK_MESSAGE(caught, from << " -> " << to);
+  };
+  change("bulk.wait_group.read 1", "bulk.wait_group.read 2");
+  change("try_wait.parity.shared::cta.b64 done, [%r82], %r83",
+         "try_wait.parity.shared::cta.b64 done, [%r82], 0");
+  change("try_wait.parity.shared::cta.b64 done, [%r44], %r45",
+         "try_wait.parity.shared::cta.b64 done, [%r44], 0");
+  change("[%r89], %r85", "[%r89], 4080");
+  change("[%r89], %r85", "[%r89], 4112");
+  change("[%r19], %r28", "[%r19], 127");
+  change("[%r19], %r28", "[%r19], 129");
+  change("[%r17], %r26", "[%r17], 2");
 }
