@@ -30,6 +30,8 @@ uint32_t AsyncProxy::start(Warp &w, const Inst &i, AsyncKind kind, uint32_t lane
   op.warps = uint8_t(warps);
   op.warp = uint16_t(firstWarp);
   op.block = w.cta->linear;
+  if (kind == AsyncKind::Load) // who relies on it knows of its issuer up to here
+    op.done[0] = w.clocks[w.index];
   ops.push_back(op);
   return base + uint32_t(ops.size() - 1);
 }

@@ -319,6 +319,13 @@ private:
         if (i.aux & kNoComplete)
           misuse(l, "an arrival with .noComplete ends the phase; expected other arrivals to be pending");
         endPhase(cta, m, object);
+        if (uint32_t others = rest & (rest - 1); others && arrives)
+          misuse(
+              l,
+              fmt::format("its phase ends with this lane, and {} more lanes of the same instruction arrive "
+                          "in the next one; expected a count that whole instructions make up",
+                          std::popcount(others)),
+              m.initSite, m.initWarp);
         if (&cta == w.cta && w.worker->launch->ordering) { // who ends a phase knows it
           if (w.clocks.size() <= m.clock)
             w.clocks.resize(m.clock + 1);
@@ -446,8 +453,16 @@ void completeTx(Cta &target, uint32_t offset, uint32_t bytes, uint32_t op) {
   Mbarrier *m = mbarrierAt(target, offset);
   if (!m)
     return;
-  if (op)
+  if (op) {
     target.async->arrived(op, m->clock, uint32_t(m->phase + 1));
+    // What the operation read has been read when the phase ends.
+    const AsyncOp &o = target.async->operation(op);
+    if (o.block == target.linear && target.warps[0].worker->launch->ordering) {
+      if (m->arrived.size() <= o.warp)
+        m->arrived.resize(o.warp + 1u);
+      m->arrived[o.warp] = std::max(m->arrived[o.warp], o.done[0]);
+    }
+  }
   Object object = Object::from(readWord(target, offset));
   object.bytes = std::clamp(object.bytes - int64_t(bytes), -kMostBytes, kMostBytes);
   if (!object.pending && !object.bytes)

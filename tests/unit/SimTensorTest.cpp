@@ -363,8 +363,8 @@ TEST_CASE("reductions into a tensor, each operation of each type") {
     CAPTURE(int(c.type));
     CAPTURE(c.op);
     size_t size = sizeOf(c.type);
-    Map m = dense(c.type, {20, 10}, {uint32_t(64 / size), 8});
-    std::array<int32_t, 5> at{int32_t(20 - 32 / size), 4};
+    Map m = dense(c.type, {24, 10}, {uint32_t(64 / size), 8});
+    std::array<int32_t, 5> at{int32_t(24 - 32 / size), 4};
     uint32_t bytes = boxBytes(m);
     auto random = [&]() -> uint64_t {
       switch (c.type) {
