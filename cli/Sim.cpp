@@ -76,11 +76,16 @@ std::string paramType(const sim::Param &p) {
 bool mayBeTensorMap(const sim::Param &p) { return p.type == "b8" && p.size == 128 && p.align >= 64; }
 
 std::string limitText(const sim::EntryInfo &e) {
+  std::string text;
   if (e.reqntid[0])
-    return fmt::format(", blocks of {} threads", tripleText(e.reqntid));
-  if (e.maxntid[0])
-    return fmt::format(", at most {} threads a block", uint64_t(e.maxntid[0]) * e.maxntid[1] * e.maxntid[2]);
-  return "";
+    text = fmt::format(", blocks of {} threads", tripleText(e.reqntid));
+  else if (e.maxntid[0])
+    text = fmt::format(", at most {} threads a block", uint64_t(e.maxntid[0]) * e.maxntid[1] * e.maxntid[2]);
+  if (e.reqcluster[0])
+    text += fmt::format(", clusters of {} blocks", tripleText(e.reqcluster));
+  else if (e.maxClusterRank)
+    text += fmt::format(", clusters of at most {} blocks", e.maxClusterRank);
+  return text;
 }
 
 void printEntries(const sim::Module &module, bool json) {
@@ -104,6 +109,8 @@ void printEntries(const sim::Module &module, bool json) {
         entry.raw("maxntid", tripleJson(e.maxntid));
       if (e.reqntid[0])
         entry.raw("reqntid", tripleJson(e.reqntid));
+      if (e.reqcluster[0])
+        entry.raw("reqcluster", tripleJson(e.reqcluster));
       entries.push_back(entry.str());
     }
     fmt::print("{}\n", JsonObject()
@@ -371,6 +378,9 @@ int runCommand(CommandLine &line) {
   job.config.maxInstructionsPerWarp = uint64_t(
       line.whole("--max-instructions", int64_t(job.config.maxInstructionsPerWarp), 1, int64_t(1) << 53));
   job.config.grid = triple(line, "--grid", {1, 1, 1});
+  job.config.cluster = triple(line, "--cluster", {0, 0, 0});
+  job.config.nonPortableCluster = true; // a note tells
+  job.config.cooperative = line.has("--cooperative");
   if (path.empty())
     line.problem("FILE", "expected a PTX file, or - for standard input, got none");
   if (line.has("--seed") && job.config.mode != sim::Mode::Random)
@@ -426,6 +436,8 @@ Run addSim(CLI::App &parent) {
   line->option("--entry", "NAME", "the kernel (the file's only one)", launch);
   line->option("--grid", "X[,Y[,Z]]", "blocks (1)", launch);
   line->option("--block", "X[,Y[,Z]]", "threads of a block (.reqntid)", launch);
+  line->option("--cluster", "X[,Y[,Z]]", "blocks of a cluster (.reqnctapercluster)", launch);
+  line->flag("--cooperative", "all blocks run at once, or the launch is refused", launch);
   line->option("--smem", "BYTES", "dynamic shared memory of a block (0)", launch);
   line->option("--arg", "ARGUMENT", "the next parameter's value: see below", launch);
   line->option("--mode", "eager|lazy|random",

@@ -135,7 +135,7 @@ void Allocator::communication() {
       used[f.index] = true;
   for (const Fixup &f : d.fixups)
     if (f.kind == Fixup::Register && f.def && used[f.index] && p.code[f.inst].atomic &&
-        p.code[f.inst].aux != 1)
+        p.code[f.inst].aux != 1 && p.code[f.inst].aux != 3)
       p.communicates = true;
 }
 
@@ -183,6 +183,8 @@ void Allocator::slots() {
   p.constants = d.constants;
   for (const std::string &name : d.specials) {
     p.specials.push_back({at, name});
+    p.usesReserved |= name.starts_with("%reserved_smem_offset_");
+    p.usesWorkspace |= name == "%envreg1" || name == "%envreg2";
     at += kSlotBytes;
   }
   struct Interval {

@@ -49,7 +49,8 @@ struct TextLoc {
   uint32_t line = 0, col = 0;
 };
 
-enum class Space : uint8_t { Generic, Global, Shared, Local, Const, Param };
+/// Cluster: shared memory of any block of the cluster (shared::cluster).
+enum class Space : uint8_t { Generic, Global, Shared, Local, Const, Param, Cluster };
 
 /// A variable of any space, or a parameter.
 struct Variable {
@@ -120,7 +121,9 @@ struct Function {
   TextLoc loc;
   bool isEntry = true, hasBody = false;
   std::vector<uint32_t> params, results; ///< variable indices
-  std::array<uint32_t, 3> maxntid{0, 0, 0}, reqntid{0, 0, 0};
+  std::array<uint32_t, 3> maxntid{0, 0, 0}, reqntid{0, 0, 0}, reqcluster{0, 0, 0};
+  uint32_t maxClusterRank = 0;
+  bool explicitCluster = false, blocksAreClusters = false;
   std::vector<RegisterDecl> registers;
   std::vector<Statement> body;
 };

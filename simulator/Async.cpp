@@ -67,8 +67,9 @@ static void land(Warp &w, AsyncCopy &c, uint32_t lanes) {
     markInit(cta, o, c.size, c.fresh[l]);
     if (!checks)
       continue;
-    const ShadowCell &cell = cta.cells[o >> 4];
+    ShadowCell &cell = cta.cells[o >> 4];
     uint16_t bytes = uint16_t(((1u << c.size) - 1) << (o & 15));
+    cell.flightBytes &= uint16_t(~bytes);
     // In the epoch of the issue the ordinary check sees other warps, but not this one's own writes; a cell
     // that one copy fills has one writer.
     bool written = cell.epoch > c.epoch || (cell.epoch == c.epoch && c.size == 16);
@@ -90,6 +91,30 @@ static void land(Warp &w, AsyncCopy &c, uint32_t lanes) {
     w.landed.back().mask = lanes;
   }
   c.mask &= ~lanes;
+}
+
+/// Reports a copy whose lane `l` goes where one in flight does already; two that bring the same are none.
+static void reportOverlap(Warp &w, const AsyncCopy &c, uint32_t l) {
+  for (const Warp &other : w.cta->warps)
+    for (const AsyncCopy &o : other.copies)
+      for (uint32_t m = o.mask; m; m &= m - 1) {
+        uint32_t k = uint32_t(__builtin_ctz(m));
+        if ((&o == &c && k >= l) || o.shared[k] >= c.shared[l] + c.size ||
+            c.shared[l] >= o.shared[k] + o.size)
+          continue;
+        bool same = o.shared[k] == c.shared[l] && o.size == c.size && o.sourceBytes[k] == c.sourceBytes[l] &&
+                    (o.global[k] == c.global[l] || !c.sourceBytes[l]);
+        if (same || reportedBefore(w, *c.inst, FindingKind::Race))
+          continue;
+        report(w, *c.inst, FindingKind::Race, l, kSharedBase + c.shared[l],
+               fmt::format(
+                   "asynchronous copy to {} by warp {} while one by warp {} is in flight to it, in no order "
+                   "with it: expected cp.async.wait_group for that one{} before",
+                   describeShared(w, kSharedBase + c.shared[l]), w.index, other.index,
+                   other.index == w.index ? "" : " and a barrier"),
+               {o.inst->statement, other.index, int(k)});
+        return;
+      }
 }
 
 void execCpAsync(Warp &w, const Inst &i) {
@@ -189,8 +214,14 @@ void execCpAsync(Warp &w, const Inst &i) {
   c.early = !late;
   for (uint32_t m = c.mask; m; m &= m - 1) {
     uint32_t l = uint32_t(__builtin_ctz(m));
-    if (launch.checks)
+    if (launch.checks) {
+      ShadowCell &cell = cta.cells[c.shared[l] >> 4];
+      uint16_t bytes = uint16_t(((1u << size) - 1) << (c.shared[l] & 15));
+      if (cell.flightBytes & bytes)
+        reportOverlap(w, c, l);
+      cell.flightBytes |= bytes;
       raceAccess(w, i, l, c.shared[l], size, true);
+    }
     if (late)
       std::memset(cta.shared + c.shared[l], 0xFF, size);
     else

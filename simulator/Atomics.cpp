@@ -3,7 +3,7 @@
 // Lanes go in ascending order. Global atomics are atomic between host threads as well.
 //
 //===----------------------------------------------------------------------===//
-#include "simulator/Exec.h"
+#include "simulator/Cluster.h"
 #include "simulator/Half.h"
 
 #include <bit>
@@ -69,14 +69,13 @@ template <class T> static T readLane(Warp &w, uint32_t offset, uint32_t lane) {
 
 template <class T, AtomOp Op> static void atomic(Warp &w, const Inst &i) {
   constexpr uint32_t size = sizeof(T);
-  Cta &cta = *w.cta;
   Launch &launch = *w.worker->launch;
   T results[32] = {};
   for (uint32_t m = w.mask; m; m &= m - 1) {
     uint32_t l = uint32_t(__builtin_ctz(m));
     uint64_t address = i.addr64 ? reinterpret_cast<uint64_t *>(w.regs + i.a)[l] + uint64_t(i.imm)
                                 : uint32_t(reinterpret_cast<uint32_t *>(w.regs + i.a)[l] + uint32_t(i.imm));
-    bool shared = i.aux == 1;
+    bool shared = i.aux == 1 || i.aux == 3;
     if (i.aux == 2 && address - kSharedWindow < kWindowBytes) {
       shared = true;
       address -= kSharedWindow;
@@ -87,21 +86,24 @@ template <class T, AtomOp Op> static void atomic(Warp &w, const Inst &i) {
       continue;
     }
     if (shared) {
-      uint64_t limit = uint64_t(kSharedBase) + cta.sharedBytes;
-      if (address < kSharedBase || address >= limit || address + size > limit) {
+      SharedPlace place = placeOf(*w.cta, address, size);
+      if (!place.cta || (i.aux == 1 && place.cta != w.cta)) {
         reportSharedOutOfBounds(w, i, l, address, size, true);
         continue;
       }
-      uint32_t o = uint32_t(address - kSharedBase);
+      Cta &cta = *place.cta;
+      uint32_t o = place.offset;
       for (uint32_t k = 0; k < size; ++k)
         if (!(cta.sharedInit[(o + k) >> 3] >> ((o + k) & 7) & 1)) {
           if (launch.checks && Op != Exch)
-            reportSharedUninitialised(w, i, l, o, size);
+            reportUninitialised(w, i, l, place, size);
           break;
         }
       for (uint32_t k = 0; k < size; ++k)
         cta.sharedInit[(o + k) >> 3] |= uint8_t(1u << ((o + k) & 7));
-      if (launch.checks) {
+      if (&cta != w.cta) {
+        touchRemote(w, i, l, place, size, true);
+      } else if (launch.checks) {
         uint64_t offsets[32];
         offsets[l] = o;
         raceAccess(w, i, l, o, size, true);

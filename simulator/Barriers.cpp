@@ -33,6 +33,25 @@ static void finishReduction(Warp &w, const Inst &i, const Barrier &b) {
   }
 }
 
+void orderBlock(Cta &cta) {
+  ++cta.epoch;
+  cta.details.clear();
+  uint32_t latest = 0;
+  Clocks all;
+  for (const Warp &w : cta.warps) {
+    latest = std::max(latest, w.clocks[w.index]);
+    join(all, w.clocks);
+  }
+  std::fill(all.begin(), all.begin() + ptrdiff_t(cta.warps.size()), latest);
+  for (Warp &w : cta.warps) {
+    w.clocks = all;
+    w.clocks[w.index] = latest + 1;
+    orderLanes(w);
+  }
+  const Worker &worker = *cta.warps[0].worker;
+  cta.orderedBelow = worker.firstSegment + uint32_t(worker.segments.size());
+}
+
 void completeBarrier(Cta &cta, Barrier &b) {
   uint32_t live = 0;
   for (const Warp &w : cta.warps)
@@ -54,24 +73,8 @@ void completeBarrier(Cta &cta, Barrier &b) {
       w.order.known.join(b.known);
     }
   }
-  if (whole) { // everything so far is ordered before everything that follows
-    ++cta.epoch;
-    cta.details.clear();
-    uint32_t latest = 0;
-    Clocks all;
-    for (const Warp &w : cta.warps) {
-      latest = std::max(latest, w.clocks[w.index]);
-      join(all, w.clocks);
-    }
-    std::fill(all.begin(), all.begin() + ptrdiff_t(cta.warps.size()), latest);
-    for (Warp &w : cta.warps) {
-      w.clocks = all;
-      w.clocks[w.index] = latest + 1;
-      w.segment = 0;
-    }
-    const Worker &worker = *cta.warps[0].worker;
-    cta.orderedBelow = worker.firstSegment + uint32_t(worker.segments.size());
-  }
+  if (whole)
+    orderBlock(cta);
   b = Barrier();
 }
 
@@ -116,7 +119,7 @@ void execBarrier(Warp &w, const Inst &i) {
   }
   join(b.clocks, w.clocks);
   ++w.clocks[w.index];
-  w.segment = 0;
+  orderLanes(w);
   if (i.aux >> 2) {
     b.count += uint32_t(__builtin_popcount((w.preds[i.c] ^ uint32_t(i.imm)) & w.mask));
     b.voters += uint32_t(__builtin_popcount(w.mask));

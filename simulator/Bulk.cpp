@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "simulator/Box.h"
-#include "simulator/Exec.h"
+#include "simulator/Cluster.h"
 
 #include <bit>
 #include <cstring>
@@ -555,7 +555,7 @@ void execBulkWait(Warp &w, const Inst &i) {
     if (i.aux)
       return !s.written; // only what was read is free; what was written is not there yet
     if (s.written) {
-      w.segment = 0;
+      orderLanes(w);
       s.written();
     }
     return true;
@@ -566,7 +566,7 @@ void endBulkStores(Cta &cta) {
   for (Warp &w : cta.warps) {
     for (BulkStore &s : w.bulkStores)
       if (s.written) {
-        w.segment = 0;
+        orderLanes(w);
         s.written();
       }
     w.bulkStores.clear();
@@ -575,7 +575,7 @@ void endBulkStores(Cta &cta) {
 
 void execProxyFence(Warp &w, const Inst &i) {
   if (i.aux && w.worker->launch->ordering)
-    releaseFence(w, true);
+    fence(w, Scope::Cluster);
   if (w.cta->async)
     i.aux ? w.cta->async->initFence(w) : w.cta->async->fence(w);
 }

@@ -1,5 +1,5 @@
 //===- Checkers.cpp - findings: what they say and when they count as one --------===//
-#include "simulator/Exec.h"
+#include "simulator/Cluster.h"
 
 #include <algorithm>
 #include <cstring>
@@ -33,6 +33,8 @@ std::string_view name(FindingKind kind) {
     return "trap";
   case FindingKind::BadOperand:
     return "bad operand";
+  case FindingKind::Lifetime:
+    return "block lifetime";
   }
   return "fault";
 }
@@ -201,25 +203,31 @@ const AsyncCopy *asyncCovering(const Cta &cta, uint32_t address, uint32_t bytes,
 }
 
 void reportSharedUninitialised(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes) {
+  reportUninitialised(w, i, lane, {w.cta, address}, bytes);
+}
+
+void reportUninitialised(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes) {
+  uint32_t address = place.offset;
+  uint64_t told = place.cta == w.cta ? kSharedBase + address : clusterAddress(place);
   uint32_t other = 0;
-  if (const AsyncCopy *copy = asyncCovering(*w.cta, address, bytes, other)) {
+  if (const AsyncCopy *copy = asyncCovering(*place.cta, address, bytes, other)) {
     if (reportedBefore(w, i, FindingKind::MissingWait))
       return;
-    report(w, i, FindingKind::MissingWait, lane, kSharedBase + address,
+    report(w, i, FindingKind::MissingWait, lane, told,
            fmt::format(
                "read of {} bytes at {} while a cp.async of warp {} to it is in flight; expected its group "
                "committed, cp.async.wait_group by that warp, and a barrier before the read",
-               bytes, describeShared(w, kSharedBase + address), other),
-           {copy->inst->statement, other});
+               bytes, describePlace(w, place), other),
+           {copy->inst->statement, other, -1, int64_t(place.cta->linear)});
     return;
   }
-  if (w.cta->async && w.cta->async->writing(address, bytes))
+  if (place.cta->async && place.cta->async->writing(address, bytes))
     return; // which AsyncProxy has told
   if (reportedBefore(w, i, FindingKind::Uninitialised))
     return;
-  report(w, i, FindingKind::Uninitialised, lane, kSharedBase + address,
+  report(w, i, FindingKind::Uninitialised, lane, told,
          fmt::format("read of {} bytes at {}, of which some were never written", bytes,
-                     describeShared(w, kSharedBase + address)));
+                     describePlace(w, place)));
 }
 
 void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t index, uint16_t bytes, bool write,

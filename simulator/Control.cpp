@@ -6,7 +6,7 @@
 // without them.
 //
 //===----------------------------------------------------------------------===//
-#include "simulator/Exec.h"
+#include "simulator/Cluster.h"
 
 #include <algorithm>
 #include <cstring>
@@ -14,7 +14,7 @@
 
 namespace attune::sim {
 
-static void updateJoin(Warp &w) {
+void updateJoin(Warp &w) {
   w.joinPc = kFull;
   for (const Fragment &f : w.fragments)
     if (f.pc >= w.pc || (!f.missing && !w.fair))
@@ -69,6 +69,18 @@ static bool atOneBarrier(const Warp &w) {
     id = own;
   }
   return true;
+}
+
+bool giveWay(Warp &w, const std::function<bool(const Fragment &)> &may) {
+  for (size_t f = 0; f < w.fragments.size(); ++f) {
+    if (w.fragments[f].missing || !may(w.fragments[f]))
+      continue;
+    w.fair = true;
+    w.fragments.push_back({w.pc, w.active, 0});
+    run(w, f);
+    return true;
+  }
+  return false;
 }
 
 bool selectFragment(Warp &w) {
@@ -259,25 +271,6 @@ void execTracked(Warp &w, const Inst &i) {
 // Blocks
 //===----------------------------------------------------------------------===//
 
-static std::string warpStates(const Cta &cta) {
-  std::string text;
-  for (const Warp &w : cta.warps) {
-    const Program &p = *w.program;
-    bool sleeps = w.state == WarpState::AtMbarrier; // at the instruction, which it tries again
-    size_t pc = std::min<size_t>(w.pc, p.code.size() - 1) - (w.pc > 0 && !sleeps);
-    uint32_t line = p.statements[p.code[pc].statement].ptxLine;
-    text +=
-        fmt::format("{}warp {}: {}", text.empty() ? "" : "; ", w.index,
-                    w.state == WarpState::Done        ? std::string("done")
-                    : w.state == WarpState::AtBarrier ? fmt::format("at barrier {}, line {}", w.barrier, line)
-                    : sleeps                          ? fmt::format("waits for an mbarrier, line {}", line)
-                                                      : fmt::format("runs, line {}", line));
-    if (text.size() > 1500)
-      return text + "; ..." + mbarrierStates(cta);
-  }
-  return text + mbarrierStates(cta);
-}
-
 static void runWarp(Warp &w, uint64_t budget) {
   const Trace &trace = w.worker->launch->config->trace;
   if (trace.see && trace.block == w.cta->linear && trace.warp == w.index)
@@ -310,12 +303,16 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
   cta.id = blockAt(config, number);
   ++cta.epoch;
   cta.details.clear();
-  cta.aborted = cta.endless = false;
+  cta.aborted = cta.endless = cta.over = false;
+  cta.visitors.clear();
+  cta.knownAtEnd.clear();
   cta.nextWarp = 0;
   for (Barrier &b : cta.barriers)
     b = Barrier();
   std::memset(cta.shared, 0xFF, cta.sharedBytes);
   std::memset(cta.sharedInit, 0, (cta.sharedBytes + 7) / 8);
+  if (cta.reservedAt) // whatever the system left there
+    std::memset(cta.sharedInit + cta.reservedAt / 8, 0xFF, kSharedBase / 8);
   cta.random = config.seed * 0x9E3779B97F4A7C15ull + cta.linear * 0xD1B54A32D192ED03ull + 1;
   cta.orderedBelow = worker.firstSegment + uint32_t(worker.segments.size());
   cta.bytePool.recycle();
@@ -339,8 +336,15 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
     w.clocks.assign(cta.warps.size(), 0);
     w.clocks[w.index] = 1;
     w.segment = 0;
+    w.laneSyncs.clear();
+    w.clusterArrived = w.clusterOwed = 0;
+    w.begunRanks = 1u << cta.rank;
     if (launch.ordering)
       w.order = WarpOrder();
+    for (const AsyncCopy &c : w.copies) // that nobody waited for
+      for (uint32_t l = 0; l < 32; ++l)
+        if (c.mask >> l & 1)
+          cta.cells[c.shared[l] >> 4].flightBytes = 0;
     w.copies.clear();
     w.landed.clear();
     std::memset(w.committed, 0, sizeof(w.committed));
@@ -351,8 +355,11 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
       std::memset(w.localInit, 0, program.info.localBytes * 32 / 8);
     for (const Program::Special &s : program.specials) {
       uint32_t *at = reinterpret_cast<uint32_t *>(w.regs + s.offset);
-      if (s.name.compare(0, 7, "%ctaid.") == 0 || s.name.compare(0, 11, "%clusterid.") == 0)
-        std::fill(at, at + 32, cta.id[size_t(s.name.back() - 'x')]);
+      size_t axis = size_t(s.name.back() - 'x');
+      if (s.name.compare(0, 7, "%ctaid.") == 0)
+        std::fill(at, at + 32, cta.id[axis]);
+      else if (s.name.compare(0, 11, "%clusterid.") == 0)
+        std::fill(at, at + 32, cta.id[axis] / launch.clusterDims[axis]);
     }
     if (!w.undefined.empty())
       std::fill(w.undefined.begin(), w.undefined.end(), 0);
@@ -411,37 +418,6 @@ static void probe(Warp &w) {
   w.clockStop = ~0ull;
 }
 
-bool Cta::idle() const {
-  bool any = false;
-  for (const Warp &w : warps) {
-    bool circles = w.idleAt == w.worker->changes || w.idleAt == ~0ull - 1;
-    if (w.state == WarpState::Ready && !circles)
-      return false;
-    any |= w.state == WarpState::Ready;
-  }
-  return any;
-}
-
-void reportIdle(Cta &cta) {
-  for (Warp &w : cta.warps) {
-    if (w.state != WarpState::Ready)
-      continue;
-    const Launch &launch = *w.worker->launch;
-    const Inst &i = w.program->code[w.pc];
-    w.mask = w.active ? w.active : 1;
-    std::string others = launch.exact && launch.blocks > 1
-                             ? fmt::format("; {} of {} blocks were running", launch.resident, launch.blocks)
-                             : "";
-    report(w, i, FindingKind::EndlessLoop, uint32_t(__builtin_ctz(w.mask)), 0,
-           fmt::format("warp {} {}; {}{}", w.index,
-                       i.exits ? "repeats itself: it waits for a change of memory that nobody makes"
-                               : "is in a loop that has no way out",
-                       warpStates(cta), others));
-    cta.aborted = cta.endless = true;
-    return;
-  }
-}
-
 /// Threads of a warp make progress independently: where some of them have run long, perhaps waiting for what
 /// others will do, the others take over, and for as long the order of the code does not decide.
 static void rotate(Warp &w) {
@@ -455,43 +431,7 @@ static void rotate(Warp &w) {
   if (w.state != WarpState::Ready || w.executed - w.switchedAt < most)
     return;
   w.switchedAt = w.executed;
-  for (size_t f = 0; f < w.fragments.size(); ++f) {
-    if (w.fragments[f].missing)
-      continue;
-    w.fair = true;
-    w.fragments.push_back({w.pc, w.active, 0});
-    run(w, f);
-    return;
-  }
-}
-
-/// Ends the block at a fault that leaves it nothing to go on with.
-static void reportStuck(Cta &cta) {
-  for (Warp &w : cta.warps) {
-    if (w.state != WarpState::AtMbarrier)
-      continue;
-    const Inst &i = w.program->code[w.pc];
-    w.mask = w.active;
-    const Mbarrier *at = nullptr;
-    for (const Mbarrier &m : cta.mbarriers)
-      if (m.live && (m.waiting >> w.index & 1))
-        at = &m;
-    report(w, i, FindingKind::Deadlock, uint32_t(__builtin_ctz(w.mask)), at ? kSharedBase + at->offset : 0,
-           fmt::format("warp {} waits for ever for the mbarrier at {}: {}", w.index,
-                       at ? describeShared(w, kSharedBase + at->offset) : "?", warpStates(cta)),
-           {at ? at->lastSite : -1, at ? at->lastWarp : 0});
-    return;
-  }
-  for (Warp &w : cta.warps) {
-    if (w.state != WarpState::AtBarrier)
-      continue;
-    const Barrier &b = cta.barriers[w.barrier];
-    w.mask = w.active;
-    report(w, *w.barrierInst, FindingKind::Deadlock, uint32_t(__builtin_ctz(w.mask)), 0,
-           fmt::format("barrier {} waits for ever: {} of {} threads arrived; {}", w.barrier, b.arrived,
-                       b.expected ? b.expected : liveThreads(cta), warpStates(cta)));
-    break;
-  }
+  giveWay(w, [](const Fragment &) { return true; });
 }
 
 void countBlock(Worker &worker, const Cta &cta) {
@@ -500,12 +440,17 @@ void countBlock(Worker &worker, const Cta &cta) {
     worker.counters.warpInstructions += w.executed;
 }
 
-bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
+BlockState stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
   const Launch &launch = *worker.launch;
-  bool random = launch.mode == Mode::Random, stuck = false;
+  Cluster &cluster = *cta.cluster;
+  bool random = launch.mode == Mode::Random;
   uint64_t limit = launch.config->maxInstructionsPerWarp;
   size_t n = cta.warps.size();
-  uint64_t turns = rounds > UINT64_MAX / n ? UINT64_MAX : rounds * n;
+  size_t ready = n;
+  if (launch.interleaved) // what one warp waits for may be another block's to do
+    ready = size_t(std::count_if(cta.warps.begin(), cta.warps.end(),
+                                 [](const Warp &w) { return w.state == WarpState::Ready; }));
+  uint64_t turns = rounds * std::max<uint64_t>(ready, 1);
   cta.yield = false;
   for (uint64_t turn = 0; turn < turns && !cta.aborted && !cta.yield; ++turn) {
     // The next ready warp in turn, or any in random mode.
@@ -515,14 +460,14 @@ bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
       pick = (pick + 1) % n;
       ++tried;
     }
-    stuck = tried == n;
-    if (stuck) {
+    if (tried == n) {
       // The latest moment at which an operation in flight may land.
-      if ((cta.async && cta.async->landOne()) || expireWaits(cta)) {
-        stuck = false;
+      if ((cta.async && cta.async->landOne()) || expireWaits(cta))
         continue;
-      }
-      break;
+      return std::all_of(cta.warps.begin(), cta.warps.end(),
+                         [](const Warp &w) { return w.state == WarpState::Done; })
+                 ? BlockState::Over
+                 : BlockState::Stuck;
     }
     if (cta.async)
       cta.async->turn();
@@ -533,35 +478,26 @@ bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {
     if (w.executed > limit) {
       const Inst &i = w.program->code[w.pc ? w.pc - 1 : 0];
       w.mask = w.active ? w.active : 1;
-      report(w, i, FindingKind::EndlessLoop, uint32_t(__builtin_ctz(w.mask)), 0,
-             fmt::format("warp {} executed more than {} instructions; {}{}", w.index, limit, warpStates(cta),
-                         launch.exact && launch.blocks > 1
-                             ? fmt::format("; {} of {} blocks were running", launch.resident, launch.blocks)
-                             : ""));
+      report(
+          w, i, FindingKind::EndlessLoop, uint32_t(__builtin_ctz(w.mask)), 0,
+          fmt::format("warp {} executed more than {} instructions; {}", w.index, limit, warpStates(cluster)));
       cta.aborted = cta.endless = true;
     }
     if (launch.checks) {
       probe(w);
-      if (cta.idle() && (!launch.exact || launch.blocks == 1))
-        reportIdle(cta);
+      if (cluster.idle() && (!launch.exact || launch.clusters == 1))
+        reportIdle(cluster);
     }
-    if (w.state == WarpState::Done)
+    if (w.state == WarpState::Done) {
       for (Barrier &b : cta.barriers) // a barrier of the whole block does not wait for warps that are gone
         if (b.active && !b.expected && b.arrived && b.arrived >= liveThreads(cta))
           completeBarrier(cta, b);
+      if (launch.clusterSize > 1)
+        leaveCluster(w);
+    }
     rotate(w);
   }
-  if (!stuck && !cta.aborted)
-    return false;
-  if (!cta.aborted) {
-    reportStuck(cta);
-    endBulkStores(cta);
-    if (cta.async)
-      cta.async->end();
-    endMbarriers(cta);
-  }
-  countBlock(worker, cta);
-  return true;
+  return cta.aborted ? BlockState::Over : BlockState::Running;
 }
 
 } // namespace attune::sim

@@ -1,5 +1,6 @@
 //===- Decode.cpp - Ast to Program: common parts and ordinary instructions ----===//
 #include "simulator/Decode.h"
+#include "simulator/Resident.h"
 
 #include <algorithm>
 #include <cstring>
@@ -170,52 +171,7 @@ bool Decoder::source(const Operand &o, Field field, char width, bool isFloat, ui
     return true;
   }
   if (o.kind == OperandKind::Special) {
-    static const char *const names[] = {"%tid.x",
-                                        "%tid.y",
-                                        "%tid.z",
-                                        "%ntid.x",
-                                        "%ntid.y",
-                                        "%ntid.z",
-                                        "%ctaid.x",
-                                        "%ctaid.y",
-                                        "%ctaid.z",
-                                        "%nctaid.x",
-                                        "%nctaid.y",
-                                        "%nctaid.z",
-                                        "%laneid",
-                                        "%warpid",
-                                        "%nwarpid",
-                                        "%smid",
-                                        "%nsmid",
-                                        "%gridid",
-                                        "%lanemask_eq",
-                                        "%lanemask_le",
-                                        "%lanemask_lt",
-                                        "%lanemask_ge",
-                                        "%lanemask_gt",
-                                        "%total_smem_size",
-                                        "%dynamic_smem_size",
-                                        "%aggr_smem_size",
-                                        "%nclusterid.x",
-                                        "%nclusterid.y",
-                                        "%nclusterid.z",
-                                        "%clusterid.x",
-                                        "%clusterid.y",
-                                        "%clusterid.z",
-                                        "%cluster_ctaid.x",
-                                        "%cluster_ctaid.y",
-                                        "%cluster_ctaid.z",
-                                        "%cluster_nctaid.x",
-                                        "%cluster_nctaid.y",
-                                        "%cluster_nctaid.z",
-                                        "%cluster_ctarank",
-                                        "%cluster_nctarank",
-                                        "%reserved_smem_offset_begin",
-                                        "%reserved_smem_offset_end",
-                                        "%reserved_smem_offset_cap",
-                                        "%reserved_smem_offset_0",
-                                        "%reserved_smem_offset_1"};
-    if (std::find(std::begin(names), std::end(names), o.text) == std::end(names) || width == 'p') {
+    if (!isSpecialRegister(o.text) || width == 'p') {
       error(o, fmt::format("unsupported special register '{}'", o.text));
       return false;
     }
@@ -344,8 +300,10 @@ void Decoder::statement() {
   };
   guard = current->guard;
   guardNegated = current->guardNegated;
+  if (lackedByTarget())
+    return;
   if (root == "mov")
-    mod("pred") ? generic() : mov();
+    mod("pred") ? movPredicate() : mov();
   else if (root == "ld" || root == "ldu" || root == "st")
     loadStore(root == "st");
   else if (root == "setp" || root == "set")
@@ -366,6 +324,8 @@ void Decoder::statement() {
     operandCount(0) ? void(emit(execExit, Class::Control)) : void();
   else if (root == "trap" || root == "brkpt")
     emit(execTrap, Class::Control);
+  else if (root == "barrier" && mod("cluster"))
+    clusterBarrier();
   else if (root == "bar" || root == "barrier")
     barrier();
   else if (root == "shfl")
@@ -393,6 +353,12 @@ void Decoder::statement() {
     cpAsync();
   else if (root == "atom" || root == "red")
     atomic(root == "red");
+  else if (root == "mapa" || root == "getctarank")
+    clusterAddressOf();
+  else if (root == "multimem")
+    error(fmt::format(
+        "unsupported instruction '{}': its memory is that of several GPUs, of which one is simulated",
+        current->opcode));
   else if (root == "membar" || root == "fence")
     fence();
   else if (root == "prefetch" || root == "prefetchu" || root == "nanosleep" || root == "discard" ||
@@ -408,6 +374,10 @@ void Decoder::layout() {
   info.name = function.name;
   info.maxntid = function.maxntid;
   info.reqntid = function.reqntid;
+  info.reqcluster = function.reqcluster;
+  info.maxClusterRank = function.maxClusterRank;
+  info.explicitCluster = function.explicitCluster;
+  info.blocksAreClusters = function.blocksAreClusters;
   auto align = [](uint64_t x, uint64_t a) { return (x + a - 1) / a * a; };
   uint64_t at = 0;
   for (uint32_t v : function.params) {

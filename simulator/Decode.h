@@ -97,6 +97,7 @@ private:
   void shuffle();
   void vote();
   void collective();
+  const HandlerInfo *collectiveHandler();
   void mma();
   // MatrixAny.cpp
   bool otherMma();
@@ -109,6 +110,12 @@ private:
   void cpAsync();
   void atomic(bool reduction);
   void mbarrierStatement();
+  // Requirements.cpp
+  bool lackedByTarget();
+  // DecodeCluster.cpp
+  void clusterBarrier();
+  void clusterAddressOf();
+  void movPredicate();
   void isSpace();
   void createPolicy();
   void nothing();

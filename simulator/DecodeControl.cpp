@@ -123,9 +123,22 @@ void Decoder::barrier() {
   }
 }
 
+/// The handler of a collective whose modifiers may stand in any order, but for its type: they are looked up
+/// as ROOT.MODE.sync.TYPE.
+const HandlerInfo *Decoder::collectiveHandler() {
+  std::vector<std::string_view> mods = current->mods;
+  if (current->root == "activemask" || current->root == "elect")
+    return table.find(current->opcode);
+  if (!take(mods, "sync") || mods.size() != 2)
+    return nullptr;
+  if (mods[0] == "pred" || parseType(mods[0]) != Type::None)
+    std::swap(mods[0], mods[1]);
+  return table.find(fmt::format("{}.{}.sync.{}", current->root, mods[0], mods[1]));
+}
+
 /// shfl.sync.MODE.b32 d[|p], a, b, c, membermask.
 void Decoder::shuffle() {
-  const HandlerInfo *info = table.find(current->opcode);
+  const HandlerInfo *info = collectiveHandler();
   if (!info) {
     unsupported();
     return;
@@ -151,7 +164,7 @@ void Decoder::shuffle() {
 
 /// vote, match, redux, activemask, elect.
 void Decoder::collective() {
-  const HandlerInfo *info = table.find(current->opcode);
+  const HandlerInfo *info = collectiveHandler();
   if (!info) {
     unsupported();
     return;

@@ -14,9 +14,11 @@ void execProxyFence(Warp &w, const Inst &i);
 
 Space Decoder::takeSpace(std::vector<std::string_view> &mods, bool &ok) {
   static const std::pair<std::string_view, Space> names[] = {
-      {"global", Space::Global},      {"shared", Space::Shared},    {"shared::cta", Space::Shared},
-      {"local", Space::Local},        {"const", Space::Const},      {"param", Space::Param},
-      {"param::entry", Space::Param}, {"param::func", Space::Param}};
+      {"global", Space::Global},      {"shared", Space::Shared},
+      {"shared::cta", Space::Shared}, {"shared::cluster", Space::Cluster},
+      {"local", Space::Local},        {"const", Space::Const},
+      {"param", Space::Param},        {"param::entry", Space::Param},
+      {"param::func", Space::Param}};
   ok = true;
   for (auto [name, space] : names)
     if (take(mods, name))
@@ -36,11 +38,11 @@ uint8_t Decoder::takeOrder(std::vector<std::string_view> &mods, bool atomic) {
                             {"acq_rel", kStrong | kAcquire | kRelease}})
     if (take(mods, name))
       order |= uint8_t(bits);
-  bool block = take(mods, "cta");
-  for (std::string_view wider : {"cluster", "gpu", "sys"})
+  bool block = take(mods, "cta"), cluster = take(mods, "cluster");
+  for (std::string_view wider : {"gpu", "sys"})
     take(mods, wider);
   if (order && !block) // without a scope: atomics mean the device, volatile means the system
-    order |= kDeviceScope;
+    order |= cluster ? kClusterScope : kDeviceScope;
   static const std::string_view plain[] = {"weak", "ca", "cg", "cs", "lu", "wb", "wt", "nc", "unified"};
   mods.erase(std::remove_if(mods.begin(), mods.end(),
                             [&](std::string_view m) {
@@ -74,7 +76,9 @@ void Decoder::fence() {
       nothing();
     return;
   }
-  emit(execFence, Class::Control).aux = !has("cta");
+  emit(execFence, Class::Control).aux = uint16_t(has("cta")       ? Scope::Block
+                                                 : has("cluster") ? Scope::Cluster
+                                                                  : Scope::Device);
 }
 
 bool Decoder::address(const Operand &o, Space space) {
@@ -88,8 +92,9 @@ bool Decoder::address(const Operand &o, Space space) {
   program.code[at].addr64 = true;
   if (base.kind == OperandKind::Register) {
     unsigned bytes = typeBytes(registerType(base.index));
-    if (bytes != 8 && !(bytes == 4 && (space == Space::Shared || space == Space::Local ||
-                                       space == Space::Const || space == Space::Param))) {
+    if (bytes != 8 &&
+        !(bytes == 4 && (space == Space::Shared || space == Space::Cluster || space == Space::Local ||
+                         space == Space::Const || space == Space::Param))) {
       error(base, fmt::format("expected a 64-bit address register, got '{}' of type {}", base.text,
                               typeName(registerType(base.index))));
       return false;
@@ -101,9 +106,10 @@ bool Decoder::address(const Operand &o, Space space) {
   if (base.kind == OperandKind::Variable) {
     const Variable &v = ast.variables[base.index];
     bool module = v.space == Space::Global || v.space == Space::Const;
-    bool same = space == Space::Generic ? module
-                : module                ? (space == Space::Global || space == Space::Const)
-                                        : v.space == space;
+    bool same = space == Space::Generic   ? module
+                : module                  ? (space == Space::Global || space == Space::Const)
+                : space == Space::Cluster ? v.space == Space::Shared
+                                          : v.space == space;
     if (!same) {
       error(base, fmt::format("expected a variable of the instruction's state space, got '{}'", base.text));
       return false;
@@ -132,6 +138,7 @@ void Decoder::loadStore(bool store) {
         operands[k].elements[0].kind == OperandKind::Variable &&
         ast.variables[operands[k].elements[0].index].isArgument)
       space = Space::Local;
+  bool nonCoherent = std::find(mods.begin(), mods.end(), "nc") != mods.end();
   uint8_t order = takeOrder(mods, false);
   unsigned count = take(mods, "v2") ? 2 : take(mods, "v4") ? 4 : 1;
   Type type = mods.size() == 1 ? parseType(mods[0]) : Type::None;
@@ -151,6 +158,7 @@ void Decoder::loadStore(bool store) {
     spaceName = "global";
     break;
   case Space::Shared:
+  case Space::Cluster:
     spaceName = "shared";
     break;
   case Space::Local:
@@ -173,8 +181,9 @@ void Decoder::loadStore(bool store) {
   program.code[at].count = uint8_t(count);
   program.code[at].width = uint8_t(width);
   program.code[at].order = order;
+  program.code[at].nonCoherent = nonCoherent;
   program.code[at].aux = uint16_t(space); // for execTracked
-  program.ordering |= order != 0;
+  program.ordering |= order != 0 || space == Space::Cluster;
   program.communicates |= !store && order && (space == Space::Global || space == Space::Generic);
   program.code[at].target = at; // its place among the allocation hints
   maybeLocal.resize(at + 1);
@@ -310,10 +319,10 @@ void Decoder::cvta() {
   }
   if (!operandCount(2))
     return;
-  uint64_t window = space == Space::Shared  ? kSharedWindow
-                    : space == Space::Local ? kLocalWindow
-                    : space == Space::Param ? kParamWindow
-                                            : 0;
+  uint64_t window = space == Space::Shared || space == Space::Cluster ? kSharedWindow
+                    : space == Space::Local                           ? kLocalWindow
+                    : space == Space::Param                           ? kParamWindow
+                                                                      : 0;
   emitNamed(window == 0 ? "mov:64" : to ? "cvta.to" : "cvta");
   if (!destination(current->operands[0], Field::D, 'q') || !source(current->operands[1], Field::A, 'q'))
     return;
@@ -325,21 +334,19 @@ void Decoder::cvta() {
 void Decoder::isSpace() {
   std::vector<std::string_view> mods = current->mods;
   bool known, constants = take(mods, "const");
-  if (take(mods, "shared::cluster")) // a block is a cluster of its own
-    mods.push_back("shared");
   Space space = constants ? Space::Const : takeSpace(mods, known);
   if (!mods.empty() || space == Space::Generic) {
     unsupported();
     return;
   }
-  const HandlerInfo *info = table.find("isspacep");
+  const HandlerInfo *info = table.find(space == Space::Shared ? "isspacep:shared" : "isspacep");
   size_t before = program.code.size();
   genericOperands(*info, false);
   if (program.code.size() == before)
     return;
   Inst &i = program.code.back();
   i.width = space == Space::Global;
-  i.imm = int64_t(space == Space::Shared  ? kSharedWindow
+  i.imm = int64_t(space == Space::Cluster ? kSharedWindow // of all ranks
                   : space == Space::Local ? kLocalWindow
                   : space == Space::Param ? kParamWindow
                                           : ~kWindowBytes); // no address is a constant's
@@ -527,7 +534,10 @@ void Decoder::atomic(bool reduction) {
     uint32_t at = last();
     bool wanted = !reduction && element(0).kind != OperandKind::Sink;
     program.code[at].width = uint8_t(width);
-    program.code[at].aux = uint16_t(space == Space::Global ? 0 : space == Space::Shared ? 1 : 2);
+    program.code[at].aux = uint16_t(space == Space::Global    ? 0
+                                    : space == Space::Shared  ? 1
+                                    : space == Space::Generic ? 2
+                                                              : 3);
     program.code[at].target = at;
     program.code[at].count = wanted;
     program.code[at].order = order;

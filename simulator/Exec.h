@@ -61,7 +61,7 @@ inline uint32_t setValue(uint8_t value) {
 }
 
 /// Inst::order of an access that is not plain.
-constexpr uint8_t kStrong = 1, kAcquire = 2, kRelease = 4, kDeviceScope = 8;
+constexpr uint8_t kStrong = 1, kAcquire = 2, kRelease = 4, kDeviceScope = 8, kClusterScope = 16;
 
 /// One decoded instruction. What the fields mean is up to the handler; offsets are bytes into the register
 /// file, predicate fields are predicate numbers.
@@ -86,6 +86,7 @@ struct Inst {
   uint8_t count = 0; ///< vector elements
   uint8_t width = 0; ///< bytes an element
   bool addr64 = false;
+  bool nonCoherent = false; ///< ld.global.nc
 };
 
 /// What the checker for undefined registers needs to know of an instruction that may touch one.
@@ -151,6 +152,8 @@ struct Program {
   };
   std::vector<Operand> operands;
   std::vector<uint32_t> firstOperand; ///< of each instruction, plus the end
+  bool usesReserved = false;          ///< names the system's shared memory (%reserved_smem_offset_)
+  bool usesWorkspace = false;         ///< names a cooperative grid's barrier (%envreg1, 2)
   bool communicates = false;          ///< blocks may wait for, or depend on the order of, each other
 };
 
@@ -187,8 +190,11 @@ public:
   uint64_t nextAddress = 0x0000'1000'0000'0000;
   /// Addresses of a module's variables here, by its id, allocated at its first launch.
   std::map<uint64_t, std::vector<uint64_t>> moduleVariables;
+  uint64_t workspace = 0; ///< 0: none yet
 
   Result<uint64_t> allocate(size_t bytes, std::string name);
+  /// Where a cooperative grid keeps its barrier: zeroed for each launch.
+  Result<uint64_t> cooperativeWorkspace();
   /// The live allocation that holds `address`, or -1.
   int find(uint64_t address) const;
   /// "16 bytes after 'q' (0x... + 1024 bytes)" for messages.
@@ -207,6 +213,7 @@ struct alignas(32) ShadowCell {
   uint32_t clock = 0; ///< of these warps, when they touched it
   uint32_t readSite = 0, writeSite = 0;
   uint16_t readBytes = 0, writeBytes = 0; ///< bit a byte
+  uint16_t flightBytes = 0;               ///< that a cp.async in flight will write, whatever the epoch
   bool detailed = false;
 };
 
@@ -250,11 +257,12 @@ struct Barrier {
   Foreign known;
 };
 
+struct Cluster;
 struct Cta;
 struct Worker;
 class HandlerTable;
 
-enum class WarpState : uint8_t { Ready, AtBarrier, AtMbarrier, Done };
+enum class WarpState : uint8_t { Ready, AtBarrier, AtMbarrier, AtCluster, Done };
 
 struct Warp {
   std::byte *regs = nullptr;
@@ -284,8 +292,13 @@ struct Warp {
   std::vector<Fragment> fragments; ///< the others
   Clocks clocks;                   ///< over the warps of the block, then its mbarriers, see AsyncProxy.h
   WarpOrder order;
-  uint32_t segment = 0;          ///< of its next access, see Races.h; 0: not begun
-  std::vector<AsyncCopy> landed; ///< by the last wait, in the segment
+  uint32_t segment = 0;            ///< of its next access, see Races.h; 0: not begun
+  std::vector<uint32_t> laneSyncs; ///< member masks since all lanes were last ordered, see orderLanes
+  uint32_t sinceSyncs = 0;         ///< the segment in which the first of them came
+  uint32_t clusterArrived = 0;     ///< lanes that arrived in this phase of the cluster's barrier
+  uint32_t clusterOwed = 0;        ///< lanes that arrived and have not waited yet
+  uint32_t begunRanks = 0;         ///< blocks of the cluster that it knows to have begun
+  std::vector<AsyncCopy> landed;   ///< by the last wait, in the segment
   uint32_t landedSegment = 0;
   uint32_t sharedWriteSegment = 0;   ///< in which it last wrote to shared memory
   std::vector<AsyncCopy> copies;     ///< in flight, oldest first
@@ -314,7 +327,7 @@ struct Cta {
   std::unique_ptr<AsyncProxy> async; ///< where Program::asyncProxy is set
   std::vector<Warp> warps;
   bool aborted = false, endless = false;
-  bool idle() const;  ///< all its warps go in circles or wait, and nothing has changed since
+  bool over = false;  ///< all its warps have ended
   bool yield = false; ///< other blocks go on: this one wrote what they may wait for
   size_t nextWarp = 0;
   uint64_t random = 0;
@@ -325,10 +338,20 @@ struct Cta {
   // Races.h
   WordShadow *words = nullptr; ///< of shared memory
   BytePool bytePool;
-  GlobalShadow *shadow = nullptr;      ///< of global memory
-  uint32_t orderedBelow = 1;           ///< this block's segments below it are ordered before all that follows
-  PublishedAt published, publishedOwn; ///< in shared memory; in global memory as far as this block goes
+  GlobalShadow *shadow = nullptr; ///< of global memory
+  uint32_t orderedBelow = 1;      ///< this block's segments below it are ordered before all that follows
+  PublishedAt published;          ///< in shared memory
   PublishedAt *publishedGlobal = nullptr;
+  // Cluster.h
+  Cluster *cluster = nullptr;
+  uint32_t rank = 0;
+  uint32_t reservedAt = 0; ///< where in the buffer the system's shared memory lies; 0: it is not accessible
+  struct RemoteAccess {
+    uint32_t clock, site;
+    int lane;
+  };
+  std::map<std::pair<uint64_t, uint32_t>, RemoteAccess> visitors; ///< last access by block and warp
+  Foreign knownAtEnd;                                             ///< what its warps knew when they ended
 };
 
 struct FindingKey {
@@ -350,32 +373,25 @@ struct Launch {
   GlobalMemoryImpl *memory = nullptr;
   const LaunchConfig *config = nullptr;
   std::vector<uint64_t> variableAddresses;
-  std::atomic<uint64_t> nextCta{0};
+  std::atomic<uint64_t> nextCluster{0};
   std::atomic<bool> stopAll{false};
   bool exact = false;       ///< one host thread runs all blocks, and knows of each other's accesses
   bool ordering = false;    ///< the order that atomics, flags and fences make is to be kept
   Owners *owners = nullptr; ///< of a run that is not exact, with checks
   PublishedAt published;
   uint64_t blocks = 0;
-  uint64_t resident = 0; ///< blocks that run now, in an exact run
+  uint64_t clusters = 0; ///< of `clusterSize` blocks each; without clusters a block is one
+  uint32_t clusterSize = 1;
+  std::array<uint32_t, 3> clusterDims{1, 1, 1};
+  bool explicitCluster = false; ///< somebody asked for clusters, if of one block
+  bool interleaved = false;     ///< blocks run in turn, so that an access that others wait for ends its turn
+  uint64_t workspace = 0;       ///< of a cooperative grid's barrier
+  uint64_t resident = 0;        ///< clusters that run now, in an exact run
   uint32_t sharedBytes = 0;
   uint32_t warpsPerCta = 0, threadsPerCta = 0;
   bool checks = true;
   Mode mode = Mode::Eager;
 };
-
-/// A block's shared memory and the place in it that an address of shared::cta or shared::cluster names.
-struct SharedPlace {
-  Cta *cta = nullptr; ///< null: no shared memory is there
-  uint32_t offset = 0;
-};
-inline SharedPlace placeOf(Cta &own, uint64_t address) {
-  if (address < kSharedBase || address - kSharedBase >= own.sharedBytes)
-    return {};
-  return {&own, uint32_t(address - kSharedBase)};
-}
-/// The block of this rank in `own`'s cluster, or null.
-inline Cta *clusterCta(Cta &own, uint32_t rank) { return rank ? nullptr : &own; }
 
 /// A block's coordinates by its number.
 inline std::array<uint32_t, 3> blockAt(const LaunchConfig &config, uint64_t number) {
@@ -427,6 +443,7 @@ void reportMisaligned(Warp &w, const Inst &i, uint32_t lane, uint64_t address, u
 /// A read of bytes that are not initialised: a copy in flight, or never written. Not for bytes whose finding
 /// was given.
 void reportSharedUninitialised(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes);
+void reportUninitialised(Warp &w, const Inst &i, uint32_t lane, struct SharedPlace place, uint32_t bytes);
 void reportGlobalUninitialised(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes);
 /// The full race check of one access inside one 16-byte cell.
 void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t cell, uint16_t bytes, bool write,
@@ -485,20 +502,23 @@ const AsyncCopy *asyncCovering(const Cta &cta, uint32_t address, uint32_t bytes,
 //===----------------------------------------------------------------------===//
 
 void reconverge(Warp &w);
+/// To be called after a change of the fragments or of pc backwards.
+void updateJoin(Warp &w);
 /// Runs the runnable fragment with the lowest pc; true if there is one.
 bool selectFragment(Warp &w);
+/// Lets another runnable fragment of the warp that `may` accepts run before this one; false: there is none.
+bool giveWay(Warp &w, const std::function<bool(const Fragment &)> &may);
 /// To be called first by an instruction at which `need` must be together. True: go on. False: the fragment
 /// was suspended, and the handler returns at once.
 bool converge(Warp &w, const Inst &i, uint32_t need, bool aligned);
 /// Makes the block of this number ready to run.
 void startBlock(Worker &worker, Cta &cta, uint64_t number);
-/// Reports that a block which is idle never ends, and ends it.
-void reportIdle(Cta &cta);
 /// runWarp for the warp whose trace is asked for.
 void runTraced(Warp &w, uint64_t budget);
-/// Runs the block's ready warps in turn, `rounds` turns of at most `quantum` instructions each. True: it is
-/// done.
-bool stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum);
+enum class BlockState : uint8_t { Running, Stuck, Over };
+/// Runs the block's ready warps in turn, `rounds` turns of at most `quantum` instructions each. Stuck: none
+/// is ready, and not all have ended.
+BlockState stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum);
 /// Adds a block that has ended to the counters.
 void countBlock(Worker &worker, const Cta &cta);
 
@@ -517,12 +537,18 @@ void execBarrier(Warp &w, const Inst &i);
 uint32_t liveThreads(const Cta &cta);
 /// Lets the waiting warps go on.
 void completeBarrier(Cta &cta, Barrier &b);
+/// All that the block's warps have done is ordered before all that follows.
+void orderBlock(Cta &cta);
+/// Orders what the lanes of `mask` have done before what they will do. What has synchronised a warp as a
+/// whole names all its lanes.
+void orderLanes(Warp &w, uint32_t mask = kFull);
 void execNop(Warp &w, const Inst &i);
 /// Handlers of a source file's own, added to every table.
 void addCollectives(HandlerTable &table);
 void addAtomics(HandlerTable &table);
 void addOtherMatrix(HandlerTable &table);
 void addCarry(HandlerTable &table);
+void addCluster(HandlerTable &table);
 void execTracked(Warp &w, const Inst &i);
 
 //===----------------------------------------------------------------------===//

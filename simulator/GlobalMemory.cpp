@@ -54,6 +54,20 @@ Result<uint64_t> GlobalMemoryImpl::allocate(size_t bytes, std::string name) {
   return allocations.back().base;
 }
 
+Result<uint64_t> GlobalMemoryImpl::cooperativeWorkspace() {
+  constexpr size_t bytes = 64;
+  if (!workspace) {
+    Result<uint64_t> got = allocate(bytes, "workspace of the grid's barrier");
+    if (!got)
+      return got.error();
+    workspace = *got;
+  }
+  Allocation &a = allocations[size_t(find(workspace))];
+  std::memset(a.data, 0, bytes);
+  std::memset(a.init, 0xFF, bytes / 8);
+  return workspace;
+}
+
 int GlobalMemoryImpl::find(uint64_t address) const {
   auto it = std::upper_bound(allocations.begin(), allocations.end(), address,
                              [](uint64_t x, const Allocation &a) { return x < a.base; });

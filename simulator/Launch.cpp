@@ -1,4 +1,5 @@
 //===- Launch.cpp - modules, and the running of a grid ---------------------------===//
+#include "simulator/Cluster.h"
 #include "simulator/Decode.h"
 #include "simulator/Tables.h"
 
@@ -169,6 +170,87 @@ static void addCounters(Counters &to, const Worker &worker) {
   to.barrier += n[size_t(Class::Barrier)];
 }
 
+/// What a device of the module's target can hold (the CUDA programming guide's table of compute
+/// capabilities, and the largest product of each).
+struct DeviceLimits {
+  uint32_t multiprocessors, threads, blocks;   ///< blocks and threads of a multiprocessor
+  uint64_t sharedPerBlock, sharedPerProcessor; ///< bytes
+};
+static DeviceLimits limits(const ModuleImpl &module) {
+  constexpr uint64_t kb = 1024;
+  int sm = std::atoi(module.ast.target.c_str() + 3);
+  if (sm == 80 || sm == 87)
+    return {sm == 80 ? 108u : 16u, sm == 80 ? 2048u : 1536u, sm == 80 ? 32u : 16u, 163 * kb, 164 * kb};
+  if (sm >= 90 && sm < 120)
+    return {sm >= 100 ? 148u : 132u, 2048, 32, 227 * kb, 228 * kb};
+  if (sm >= 80)
+    return {sm >= 120  ? 188u
+            : sm == 89 ? 142u
+                       : 84u,
+            1536, sm == 89 || sm >= 120 ? 24u : 16u, 99 * kb, 100 * kb};
+  return {80, sm >= 75 ? 1024u : 2048u, sm >= 75 ? 16u : 32u, 96 * kb, 96 * kb};
+}
+
+/// The blocks of a cluster, of which the grid is to be a multiple.
+static Result<std::array<uint32_t, 3>> clusterOf(const ModuleImpl &module, const EntryInfo &entry,
+                                                 const LaunchConfig &c) {
+  auto fail = [&](std::string text) {
+    return badInput(fmt::format("{}: error: entry '{}': {}", module.ast.fileName, entry.name, text));
+  };
+  auto text = [](const std::array<uint32_t, 3> &t) { return fmt::format("({}, {}, {})", t[0], t[1], t[2]); };
+  bool asked = c.cluster != std::array<uint32_t, 3>{}, stated = entry.reqcluster[0] != 0;
+  if (asked && stated && c.cluster != entry.reqcluster)
+    return fail(fmt::format("expected clusters of {} blocks (.reqnctapercluster), got {}",
+                            text(entry.reqcluster), text(c.cluster)));
+  if (!asked && !stated) {
+    if (entry.explicitCluster)
+      return fail("expected the blocks of a cluster (.explicitcluster), got none");
+    return std::array<uint32_t, 3>{1, 1, 1};
+  }
+  std::array<uint32_t, 3> cluster = asked ? c.cluster : entry.reqcluster;
+  if (int sm = std::atoi(module.ast.target.c_str() + 3); sm < 90)
+    return fail(fmt::format("expected no clusters on {}, which needs sm_90 for them, got {}",
+                            module.ast.target, text(cluster)));
+  uint64_t size = 1;
+  for (size_t k = 0; k < 3; ++k) {
+    if (!cluster[k] || cluster[k] > kLargestCluster)
+      return fail(fmt::format("expected clusters of 1 to {} blocks, got {}", kLargestCluster, text(cluster)));
+    size *= cluster[k];
+  }
+  if (size > kLargestCluster || (size > kPortableCluster && !c.nonPortableCluster))
+    return fail(
+        size > kLargestCluster
+            ? fmt::format("expected clusters of at most {} blocks, got {}", kLargestCluster, text(cluster))
+            : fmt::format("expected clusters of at most {} blocks unless the launch allows sizes that "
+                          "not every device has, got {}",
+                          kPortableCluster, text(cluster)));
+  if (entry.maxClusterRank && size > entry.maxClusterRank)
+    return fail(fmt::format("expected clusters of at most {} blocks (.maxclusterrank), got {}",
+                            entry.maxClusterRank, text(cluster)));
+  for (size_t k = 0; k < 3 && !entry.blocksAreClusters; ++k)
+    if (c.grid[k] % cluster[k])
+      return fail(fmt::format("expected a grid that clusters of {} blocks divide, got {}", text(cluster),
+                              text(c.grid)));
+  return cluster;
+}
+
+/// All blocks of a cooperative grid are on the device at once.
+static Status checkCooperative(const ModuleImpl &module, const EntryInfo &entry, const Launch &launch) {
+  DeviceLimits device = limits(module);
+  if (launch.blocks == 1)
+    return success();
+  uint64_t shared = launch.sharedBytes + kSharedBase, warps = launch.warpsPerCta;
+  uint64_t each =
+      std::min<uint64_t>({device.blocks, device.threads / (32 * warps), device.sharedPerProcessor / shared});
+  if (launch.blocks > each * device.multiprocessors)
+    return badInput(fmt::format("{}: error: entry '{}': expected a cooperative grid of at most {} blocks, as "
+                                "many as run at once on {} "
+                                "multiprocessors of {} each, got {}",
+                                module.ast.fileName, entry.name, each * device.multiprocessors,
+                                device.multiprocessors, each, launch.blocks));
+  return success();
+}
+
 static Status checkConfig(const ModuleImpl &module, const EntryInfo &entry, const LaunchConfig &c) {
   auto fail = [&](std::string text) {
     return badInput(fmt::format("{}: error: entry '{}': {}", module.ast.fileName, entry.name, text));
@@ -187,6 +269,9 @@ static Status checkConfig(const ModuleImpl &module, const EntryInfo &entry, cons
       return fail(fmt::format("expected at most 1024 threads a block, got ({}, {}, {})", c.block[0],
                               c.block[1], c.block[2]));
   }
+  if (c.block[2] > 64)
+    return fail(fmt::format("expected blocks of at most 64 threads along z, got ({}, {}, {})", c.block[0],
+                            c.block[1], c.block[2]));
   uint64_t limit = uint64_t(entry.maxntid[0]) * entry.maxntid[1] * entry.maxntid[2];
   if (limit && threads > limit)
     return fail(fmt::format("expected at most {} threads a block (.maxntid), got {}", limit, threads));
@@ -194,13 +279,8 @@ static Status checkConfig(const ModuleImpl &module, const EntryInfo &entry, cons
     return fail(fmt::format("expected blocks of ({}, {}, {}) threads (.reqntid), got ({}, {}, {})",
                             entry.reqntid[0], entry.reqntid[1], entry.reqntid[2], c.block[0], c.block[1],
                             c.block[2]));
-  uint64_t shared = uint64_t(entry.dynamicSharedOffset) + c.dynamicShared;
-  int sm = std::atoi(module.ast.target.c_str() + 3);
-  // What the device can give one block (the CUDA programming guide's table of compute capabilities).
-  uint64_t most = sm == 80 || sm == 87   ? 163 * 1024
-                  : sm >= 90 && sm < 120 ? 227 * 1024
-                  : sm >= 80             ? 99 * 1024
-                                         : 96 * 1024;
+  uint64_t shared = uint64_t(entry.dynamicSharedOffset) + c.dynamicShared,
+           most = limits(module).sharedPerBlock;
   if (shared > most)
     return fail(fmt::format("expected at most {} bytes of shared memory on {}, got {} ({} of them dynamic)",
                             most, module.ast.target, shared, c.dynamicShared));
@@ -211,7 +291,8 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
   Launch launch;
   launch.module = &module.impl();
   launch.memory = &memory.impl();
-  launch.config = &config;
+  LaunchConfig actual = config;
+  launch.config = &actual;
   launch.checks = config.checks;
   launch.mode = config.mode;
   Result<const EntryInfo *> entry = module.entry(config.entry);
@@ -223,16 +304,32 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
     return badInput(launch.program->error);
   if (Status ok = checkConfig(*launch.module, info, config); !ok)
     return ok.error();
+  Result<std::array<uint32_t, 3>> cluster = clusterOf(*launch.module, info, config);
+  if (!cluster)
+    return cluster.error();
+  launch.clusterDims = *cluster;
+  launch.clusterSize = (*cluster)[0] * (*cluster)[1] * (*cluster)[2];
+  launch.explicitCluster = config.cluster[0] || info.reqcluster[0];
+  for (size_t k = 0; k < 3 && info.blocksAreClusters; ++k)
+    actual.grid[k] *= launch.clusterDims[k];
   if (Status ok = instantiate(launch); !ok)
     return ok.error();
   launch.threadsPerCta = config.block[0] * config.block[1] * config.block[2];
   launch.warpsPerCta = (launch.threadsPerCta + 31) / 32;
   launch.sharedBytes =
       config.dynamicShared ? info.dynamicSharedOffset + config.dynamicShared : info.staticSharedBytes;
-  uint64_t blocks = uint64_t(config.grid[0]) * config.grid[1] * config.grid[2];
-  launch.blocks = blocks;
+  launch.blocks = uint64_t(actual.grid[0]) * actual.grid[1] * actual.grid[2];
+  launch.clusters = launch.blocks / launch.clusterSize;
+  if (config.cooperative || launch.program->usesWorkspace) {
+    if (Status ok = checkCooperative(*launch.module, info, launch); !ok)
+      return ok.error();
+    Result<uint64_t> workspace = launch.memory->cooperativeWorkspace();
+    if (!workspace)
+      return workspace.error();
+    launch.workspace = *workspace;
+  }
   unsigned threads = config.threads ? config.threads : std::max(1u, std::thread::hardware_concurrency());
-  threads = unsigned(std::min<uint64_t>(threads, blocks));
+  threads = unsigned(std::min<uint64_t>(threads, launch.clusters));
 
   launch.ordering = launch.checks && launch.program->ordering;
   auto start = std::chrono::steady_clock::now();
@@ -265,6 +362,9 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
   result.counters.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (result.counters.special)
     result.notes.push_back(approximationNote(module.target()));
+  if (launch.clusterSize > kPortableCluster)
+    result.notes.push_back(fmt::format("clusters of {} blocks: not every device has more than {}",
+                                       launch.clusterSize, kPortableCluster));
   return result;
 }
 

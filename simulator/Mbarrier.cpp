@@ -14,6 +14,7 @@
 //===----------------------------------------------------------------------===//
 #include "simulator/Mbarrier.h"
 
+#include "simulator/Cluster.h"
 #include "simulator/Decode.h"
 
 #include <algorithm>
@@ -91,13 +92,15 @@ void publish(Warp &w, const Inst &i, Cta &target, Mbarrier &m) {
     return;
   bool remote = &target != w.cta;
   if (i.order & kRelease)
-    releaseFence(w, remote || (i.order & kDeviceScope));
+    fence(w, i.order & kDeviceScope ? Scope::Device
+             : remote || (i.order & kClusterScope) ? Scope::Cluster
+                                                   : Scope::Block);
   WarpOrder &o = w.order;
   if (!remote) {
     join(m.arrived, o.fenced.block);
   } else {
-    if (!o.fenced.device.empty())
-      m.arrivedForeign.raise(w.cta->linear, o.fenced.device);
+    if (!o.fenced.cluster.empty())
+      m.arrivedForeign.raise(w.cta->linear, o.fenced.cluster);
     if (const Clocks *own = o.known.find(target.linear))
       join(m.arrived, *own);
   }
@@ -145,6 +148,8 @@ public:
     at = address;
     Cta &cta = *place.cta;
     checks = w.worker->launch->checks;
+    if (&cta != w.cta)
+      visit(w, i, lead, place, 8, action < Wait);
     Mbarrier *m = mbarrierAt(cta, place.offset);
     if (action == Init)
       return init(cta, place.offset, m, lanes);
@@ -573,8 +578,8 @@ void Decoder::mbarrierStatement() {
   bool cluster = take(mods, "shared::cluster");
   Space space = cluster ? Space::Shared : takeSpace(mods, known);
   bool relaxed = std::find(mods.begin(), mods.end(), "relaxed") != mods.end();
-  bool wide = std::any_of(mods.begin(), mods.end(),
-                          [](auto m) { return m == "cluster" || m == "gpu" || m == "sys"; });
+  auto has = [&](std::string_view m) { return std::find(mods.begin(), mods.end(), m) != mods.end(); };
+  uint8_t scope = has("gpu") || has("sys") ? kDeviceScope : has("cluster") ? kClusterScope : 0;
   takeOrder(mods, true);
   bool typed = take(mods, "b64");
   if (name == "pending_count" && typed && mods.empty()) {
@@ -602,7 +607,8 @@ void Decoder::mbarrierStatement() {
   bool waits = action >= Wait, arrives = action == Arrive || action == ArriveDrop || action == ArriveExpect ||
                                          action == ArriveDropExpect;
   if (!ok || (async && action != Arrive) || ((noComplete || expect) && !arrives && action != Expect) ||
-      (noComplete && expect) || (parity && !waits)) {
+      (noComplete && expect) || (parity && !waits) ||
+      (cluster && !arrives && action != Expect && action != Complete)) {
     unsupported();
     return;
   }
@@ -610,6 +616,10 @@ void Decoder::mbarrierStatement() {
     aux |= kTry;
   // A state is the result of an arrival here; the form without one is of barriers of other blocks' too.
   bool state = arrives && !async && !ops.empty() && ops[0].kind != OperandKind::Address;
+  if (cluster && state && ops[0].kind != OperandKind::Sink) {
+    error(ops[0], "expected '_' as destination: an arrival at a barrier of shared::cluster gives no state");
+    return;
+  }
   size_t base = state || waits ? 1 : 0;
   size_t least = base + 1 + (action == Init || waits || action == Expect || action == Complete || expect);
   if (!operandCount(least, base + (action == Invalidate || async ? 1 : waits && (aux & kTry) ? 3 : 2)))
@@ -617,11 +627,11 @@ void Decoder::mbarrierStatement() {
   Inst &inst = emit(execMbarrier, Class::Barrier);
   uint32_t at = last();
   bool counted = ops.size() > base + 1;
-  inst.aux = uint16_t(aux | action | (space == Space::Shared ? 1 : 2) << 4);
+  inst.aux = uint16_t(aux | action | (space == Space::Generic ? 2 : 1) << 4);
   inst.count = uint8_t(counted | (state && ops[0].kind != OperandKind::Sink) << 1);
   program.ordering = true;
   if (action != Init && action != Invalidate) {
-    inst.order = uint8_t(kStrong | (wide ? kDeviceScope : 0) | (relaxed ? 0 : waits ? kAcquire : kRelease));
+    inst.order = uint8_t(kStrong | scope | (relaxed ? 0 : waits ? kAcquire : kRelease));
     inst.atomic = !waits;
   }
   if (waits ? !destination(ops[0], Field::D2, 'p')

@@ -1,5 +1,5 @@
 //===- Order.cpp - what fences, atomics and flags order --------------------------===//
-#include "simulator/Exec.h"
+#include "simulator/Cluster.h"
 
 #include <algorithm>
 #include <array>
@@ -57,6 +57,7 @@ void Foreign::raise(uint64_t block, const Clocks &clocks) {
 
 void join(Fenced &to, const Fenced &from) {
   join(to.block, from.block);
+  join(to.cluster, from.cluster);
   join(to.device, from.device);
 }
 
@@ -74,57 +75,82 @@ void learnPending(Warp &w) {
   }
 }
 
-void releaseFence(Warp &w, bool device) {
+void fence(Warp &w, Scope scope) {
   learnPending(w);
   WarpOrder &o = w.order;
   o.fenced.block = w.clocks;
-  if (device)
+  if (scope >= Scope::Cluster)
+    o.fenced.cluster = w.clocks;
+  if (scope == Scope::Device)
     o.fenced.device = w.clocks;
   ++w.clocks[w.index]; // what follows is not covered
-  w.segment = 0;
+  orderLanes(w);
 }
 
 void execFence(Warp &w, const Inst &i) {
   if (w.worker->launch->ordering)
-    releaseFence(w, i.aux & 1);
-  w.segment = 0;
+    fence(w, Scope(i.aux));
+  orderLanes(w);
 }
 
-void orderAccess(Warp &w, const Inst &i, uint64_t address, bool shared, bool reads, bool writes) {
+static Scope scopeOf(const Inst &i) {
+  return i.order & kDeviceScope ? Scope::Device : i.order & kClusterScope ? Scope::Cluster : Scope::Block;
+}
+
+void orderAccess(Warp &w, const Inst &i, uint64_t address, Cta *home, bool reads, bool writes) {
   Launch &launch = *w.worker->launch;
   if (!launch.ordering)
     return;
+  Scope scope = scopeOf(i);
   if (writes && (i.order & kRelease))
-    releaseFence(w, i.order & kDeviceScope);
-  PublishedAt &all = shared ? w.cta->published : *w.cta->publishedGlobal;
+    fence(w, scope);
+  PublishedAt &all = home ? home->published : *w.cta->publishedGlobal;
   WarpOrder &o = w.order;
-  uint64_t self = w.cta->linear;
+  uint64_t self = w.cta->linear, cluster = self;
+  bool inCluster = launch.clusterSize > 1 && scope >= Scope::Cluster;
+  if (inCluster)
+    cluster = w.cta->cluster->number;
+  // Unlike for each block of the cluster, and for global memory.
+  uint64_t key = home ? (uint64_t(home->rank) << 32 | address) << 1 | 1 : address << 1;
   if (reads && !all.empty()) {
     auto it = all.find(address);
-    uint64_t key = address << 1 | uint64_t(shared);
     if (it != all.end() && o.seen[key] != it->second.version) {
       const Published &p = it->second;
       o.seen[key] = p.version;
       bool now = (i.order & kAcquire) || writes;
-      if (auto own = p.block.find(self); own != p.block.end()) {
+      auto own = [&](const Clocks &clocks) {
         uint32_t clock = w.clocks[w.index];
-        join(now ? w.clocks : o.pending, own->second);
+        join(now ? w.clocks : o.pending, clocks);
         w.clocks[w.index] = clock;
-      }
-      if (i.order & kDeviceScope)
-        (now ? o.known : o.pendingForeign).join(p.device);
+      };
+      auto foreign = [&](const Foreign &blocks) {
+        (now ? o.known : o.pendingForeign).join(blocks);
+        if (const Clocks *clocks = blocks.find(self)) // told by way of another block
+          own(*clocks);
+      };
+      if (auto told = p.block.find(self); told != p.block.end())
+        own(told->second);
+      if (scope == Scope::Device)
+        foreign(p.device);
+      if (inCluster)
+        if (auto told = p.cluster.find(cluster); told != p.cluster.end())
+          foreign(told->second);
     }
   }
   if (writes && (!o.fenced.block.empty() || !o.known.empty())) {
     Published &p = all[address];
     join(p.block[self], o.fenced.block);
-    if (i.order & kDeviceScope) {
-      if (!o.fenced.device.empty())
-        p.device.raise(self, o.fenced.device);
-      p.device.join(o.known);
-    }
+    auto publish = [&](Foreign &to, const Clocks &clocks) {
+      if (!clocks.empty())
+        to.raise(self, clocks);
+      to.join(o.known);
+    };
+    if (scope == Scope::Device)
+      publish(p.device, o.fenced.device);
+    if (inCluster)
+      publish(p.cluster[cluster], o.fenced.cluster);
     ++p.version;
-    o.seen[address << 1 | uint64_t(shared)] = p.version;
+    o.seen[key] = p.version;
   }
 }
 

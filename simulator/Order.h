@@ -21,6 +21,7 @@
 
 namespace attune::sim {
 
+struct Cta;
 struct Inst;
 struct Warp;
 
@@ -48,15 +49,18 @@ private:
   Ref root;
 };
 
-/// What a fence of the block's scope, and one of the device's, has made publishable.
+/// What a fence of the block's scope, one of the cluster's, and one of the device's, has made publishable.
 struct Fenced {
-  Clocks block, device;
+  Clocks block, cluster, device;
 };
 void join(Fenced &to, const Fenced &from);
 
-/// What was published at an address: to all, and by each block to its own warps.
+enum class Scope : uint8_t { Block, Cluster, Device };
+
+/// What was published at an address: to all, within each cluster, and by each block to its own warps.
 struct Published {
   Foreign device;
+  std::unordered_map<uint64_t, Foreign> cluster;
   std::unordered_map<uint64_t, Clocks> block;
   uint64_t version = 0;
 };
@@ -69,14 +73,15 @@ struct WarpOrder {
   Clocks pending; ///< of the own block, read by relaxed loads, not yet fenced
   Foreign pendingForeign;
   std::unordered_map<uint64_t, uint64_t> seen; ///< versions joined, by address
+  Foreign lived; ///< up to where blocks of the cluster are known to have run, see ClusterBarrier
 };
 
-/// An access at `address` (global, or shared from the buffer's start) by `i`, which is atomic, volatile or
-/// has an order: publishes if it writes, learns if it reads.
-void orderAccess(Warp &w, const Inst &i, uint64_t address, bool shared, bool reads, bool writes);
+/// An access at `address` by `i`, which is atomic, volatile or has an order: publishes if it writes, learns
+/// if it reads. `home` is null for global memory, or the block in whose shared memory `address` is an offset.
+void orderAccess(Warp &w, const Inst &i, uint64_t address, Cta *home, bool reads, bool writes);
+/// Makes what the warp knows publishable, and begins a new clock.
+void fence(Warp &w, Scope scope);
 void execFence(Warp &w, const Inst &i);
-/// Makes what the warp knows publishable, within the block or on the device.
-void releaseFence(Warp &w, bool device);
 /// What relaxed loads have read counts from a barrier on.
 void learnPending(Warp &w);
 /// Whether `w` knows of warp `warp` of another block up to `clock`.

@@ -277,13 +277,20 @@ bool Parser::function(bool entry, bool external) {
       f.maxntid = numbers;
     else if (d == ".reqntid")
       f.reqntid = numbers;
+    else if (d == ".reqnctapercluster")
+      f.reqcluster = numbers;
+    else if (d == ".maxclusterrank")
+      f.maxClusterRank = numbers[0];
+    else if (d == ".explicitcluster")
+      f.explicitCluster = true;
+    else if (d == ".blocksareclusters")
+      f.blocksAreClusters = true;
     else if (d == ".pragma") {
       while (!token.is(';') && token.kind != TokenKind::End)
         take();
       accept(';');
     } else if (d != ".minnctapersm" && d != ".maxnctapersm" && d != ".maxnreg" && d != ".noreturn" &&
-               d != ".maxclusterrank" && d != ".explicitcluster" && d != ".reqnctapercluster" &&
-               d != ".blocksareclusters" && d != ".abi_preserve" && d != ".abi_preserve_control") {
+               d != ".abi_preserve" && d != ".abi_preserve_control") {
       diagnostics.error(f.loc, fmt::format("expected a performance directive of '{}', got '{}'", f.name, d));
       return finish(false);
     }

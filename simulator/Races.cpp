@@ -1,5 +1,5 @@
 //===- Races.cpp - who touched which word, and what orders them -------------------===//
-#include "simulator/Exec.h"
+#include "simulator/Cluster.h"
 
 #include <algorithm>
 #include <cstring>
@@ -113,27 +113,45 @@ uint32_t segmentOf(Warp &w) {
   if (!w.segment) {
     Worker &worker = *w.worker;
     w.segment = worker.firstSegment + uint32_t(worker.segments.size());
-    worker.segments.push_back({w.cta->linear, w.index, w.clocks[w.index]});
+    worker.segments.push_back({w.cta->linear, w.index, w.clocks[w.index], uint32_t(w.laneSyncs.size())});
   }
   return w.segment;
+}
+
+void orderLanes(Warp &w, uint32_t mask) {
+  constexpr size_t most = 64; // beyond it they count as one of all lanes: only a fault may go unseen
+  if (!(w.live & ~mask) || w.laneSyncs.size() == most) {
+    w.laneSyncs.clear();
+  } else {
+    if (w.laneSyncs.empty())
+      w.sinceSyncs = w.segment ? w.segment : w.worker->firstSegment + uint32_t(w.worker->segments.size());
+    w.laneSyncs.push_back(mask);
+  }
+  w.segment = 0;
 }
 
 namespace {
 
 /// One instruction's access: what all its lanes and words have in common. In shared memory it looks only at
-/// lanes of the warp, that is at accesses of this very segment.
+/// lanes of the warp and at other blocks; other warps are ShadowCell's.
 template <bool Shared> class Toucher {
 public:
   Toucher(Warp &w, const Inst &i, const Allocation *in, const uint64_t *address, uint32_t mask,
-          uint32_t bytes, bool write, StoredValues stored)
+          uint32_t bytes, bool write, StoredValues stored, Cta &home)
       : w(w), i(i), in(in), address(address), mask(mask), bytes(bytes), write(write), stored(stored),
-        segment(segmentOf(w)), strength(!i.order                 ? 0
-                                        : i.order & kDeviceScope ? 2
-                                                                 : 1),
+        home(home), segment(segmentOf(w)), strength(!i.order                  ? 0
+                                                    : i.order & kDeviceScope  ? 3
+                                                    : i.order & kClusterScope ? 2
+                                                                              : 1),
         info(i.statement << 8 | strength << 6), below(w.cta->orderedBelow),
-        pool(Shared ? w.cta->bytePool : w.cta->shadow->bytes) {
-    if (!Shared && w.worker->launch->exact)
-      below = 1; // segments of other blocks are among them
+        pool(Shared ? home.bytePool : w.cta->shadow->bytes) {
+    const Launch &launch = *w.worker->launch;
+    if (Shared) {
+      wide = launch.clusterSize > 1 || !w.laneSyncs.empty();
+      below = launch.clusterSize > 1 ? w.cta->cluster->firstSegment : w.sinceSyncs;
+    } else if (launch.exact || launch.clusterSize > 1) {
+      below = w.worker->firstSegment; // segments of other blocks are among them
+    }
   }
 
   /// True, and done, if nothing touched these words before that matters.
@@ -170,13 +188,34 @@ public:
     c.read = c.read2 = {};
   }
 
+  /// A read of a word by the warp as a whole.
+  void whole(WordShadow &c, uint32_t row, uint64_t at) {
+    check(c.write, true, row, at, 4);
+    for (Mark *r : {&c.read, &c.read2})
+      if (r->segment == segment || past(*r) || ordered(*r)) {
+        *r = {segment, info | kWholeWarp};
+        return;
+      }
+  }
+
 private:
   enum class Apart { Lanes, Warps, Blocks };
 
   /// Whether nothing can race with it any more, as its number tells.
-  bool past(Mark m) const { return Shared ? m.segment != segment : m.segment < below; }
+  bool past(Mark m) const {
+    if constexpr (Shared)
+      return m.segment != segment && (!wide || m.segment < below || ofCells(m));
+    else
+      return m.segment < below;
+  }
+  /// Whether it was made in the own block's shared memory by another warp of the block.
+  bool ofCells(Mark m) const {
+    const Segment &s = w.worker->segment(m.segment);
+    return &home == w.cta && s.block == w.cta->linear && s.warp != w.index;
+  }
 
   void one(WordShadow &c, uint32_t lane, uint64_t at, uint32_t n) {
+    looking = lane;
     Mark mine{segment, info | lane};
     auto ordered = [&](Mark m) { return past(m) || (m.segment == segment && m.lane() == lane); };
     if (ordered(c.write)) {
@@ -231,7 +270,18 @@ private:
     const Segment &s = w.worker->segment(m.segment);
     if (s.block != w.cta->linear)
       return knowsForeign(w, s.block, s.warp, s.clock);
-    return s.warp == w.index || w.clocks[s.warp] >= s.clock;
+    return s.warp == w.index ? met(m, s) : w.clocks[s.warp] >= s.clock;
+  }
+
+  /// Whether this warp's lane that made the mark has since met the one that looks now.
+  bool met(Mark m, const Segment &s) const {
+    if (m.segment < w.sinceSyncs || s.syncs >= w.laneSyncs.size() || m.lane() >= 32)
+      return true;
+    uint32_t reached = 1u << m.lane();
+    for (size_t k = s.syncs; k < w.laneSyncs.size(); ++k)
+      if (w.laneSyncs[k] & reached)
+        reached |= w.laneSyncs[k];
+    return reached >> looking & 1;
   }
 
   /// The lane whose store of this very instruction the mark is, or -1.
@@ -259,7 +309,7 @@ private:
     if (!stored.values)
       return false;
     int other = sameInstruction(before, lane, at);
-    const std::byte *memory = !Shared ? in->data + (at - in->base) : w.cta->shared + at;
+    const std::byte *memory = !Shared ? in->data + (at - in->base) : home.shared + at;
     for (uint32_t b = 0; b < n; ++b)
       if (storedByte(lane, at + b) != (other >= 0 ? storedByte(uint32_t(other), at + b) : uint8_t(memory[b])))
         return false;
@@ -271,14 +321,16 @@ private:
       return;
     Apart apart = Apart::Lanes;
     if (m.segment == segment) {
-      if (m.lane() == lane || (before && m.lane() == kManyLanes && sameInstruction(m, lane, at) < 0))
+      if (m.lane() == lane || m.lane() == kWholeWarp ||
+          (before && m.lane() == kManyLanes && sameInstruction(m, lane, at) < 0))
         return;
     } else {
       if (ordered(m))
         return;
-      apart = w.worker->segment(m.segment).block == w.cta->linear ? Apart::Warps : Apart::Blocks;
+      const Segment &s = w.worker->segment(m.segment);
+      apart = s.block != w.cta->linear ? Apart::Blocks : s.warp != w.index ? Apart::Warps : Apart::Lanes;
     }
-    uint32_t need = apart == Apart::Blocks ? 2 : 1;
+    uint32_t need = apart != Apart::Blocks ? 1 : sameCluster(m) ? 2 : 3;
     bool wasStrong = m.strength() >= need, isStrong = strength >= need;
     if (wasStrong && isStrong)
       return;
@@ -291,6 +343,16 @@ private:
     tell(m, before, apart, lane, at);
   }
 
+  bool sameCluster(Mark m) const {
+    const Launch &launch = *w.worker->launch;
+    if (launch.clusterSize == 1)
+      return false;
+    for (const Cta *cta : w.cta->cluster->ctas)
+      if (cta->linear == w.worker->segment(m.segment).block)
+        return true;
+    return false;
+  }
+
   void tell(Mark m, bool before, Apart apart, uint32_t lane, uint64_t at) {
     bool doubtful = before ? !write && m.strength() : write && strength; // a plain read and an atomic
     if (!doubtful && reportedBefore(w, i, FindingKind::Race))
@@ -300,7 +362,7 @@ private:
       return fmt::format("{}{}", strong ? "atomic or volatile " : "", writes ? "write" : "read");
     };
     std::string where = !Shared ? fmt::format("0x{:x}, {}", at, w.worker->launch->memory->describe(at))
-                                : describeShared(w, kSharedBase + uint32_t(at));
+                                : describePlace(w, {&home, uint32_t(at)});
     int other = int(m.lane()) < 32 ? int(m.lane()) : -1;
     if (other < 0 && apart == Apart::Lanes)
       other = sameInstruction(m, lane, at);
@@ -316,8 +378,12 @@ private:
       why = "threads of a block are ordered by a barrier (bar.sync), expected one between them";
       break;
     case Apart::Blocks:
-      why = "blocks are ordered only by the end of the kernel, or by a fence (__threadfence) and then an "
-            "atomic or volatile write by the one that the other reads before its access";
+      why =
+          sameCluster(m)
+              ? "blocks of a cluster are ordered by barrier.cluster, or by an mbarrier, flag or fence of the "
+                "cluster's scope, expected one between them"
+              : "blocks are ordered only by the end of the kernel, or by a fence (__threadfence) and then an "
+                "atomic or volatile write by the one that the other reads before its access";
       break;
     }
     std::string message = fmt::format("{} of {} bytes at {} and an earlier {} by another {}: {}",
@@ -326,7 +392,9 @@ private:
                                       : apart == Apart::Warps ? "warp"
                                                               : "block",
                                       why);
-    uint64_t address = Shared ? kSharedBase + at : at;
+    uint64_t address = !Shared          ? at
+                       : &home == w.cta ? kSharedBase + at
+                                        : clusterAddress({&home, uint32_t(at)});
     OtherAccess access{int64_t(m.statement()), s.warp, other, int64_t(s.block)};
     if (doubtful)
       suspect(w, i, write ? m.statement() : i.statement, lane, address, std::move(message), access);
@@ -341,11 +409,45 @@ private:
   uint32_t mask, bytes;
   bool write;
   StoredValues stored;
-  uint32_t segment, strength, info, below;
+  Cta &home; ///< in whose shared memory it is
+  uint32_t segment, strength, info, below, looking = 0;
+  bool wide = false; ///< also at other segments, from `below` on
   BytePool &pool;
 };
 
 } // namespace
+
+/// The read-only path may give what memory held before the kernel began: what the kernel writes is not for
+/// it.
+static void checkNonCoherent(Warp &w, const Inst &i, const uint64_t *address, uint32_t mask, uint32_t bytes) {
+  for (uint32_t m = mask; m; m &= m - 1) {
+    uint32_t lane = uint32_t(__builtin_ctz(m));
+    const ShadowPage &page = w.cta->shadow->page(address[lane] / kPageBytes);
+    for (uint32_t b = 0; b < bytes; b += 4) {
+      const WordShadow &c = page.words[(address[lane] + b) % kPageBytes / 4];
+      if (c.write.segment < w.worker->firstSegment)
+        continue;
+      Mark mark = c.write;
+      if (mark.lane() == kSplit) { // of the bytes that it reads
+        auto &parts = w.cta->shadow->bytes.words[c.split];
+        for (uint32_t k = 0; k < std::min(bytes, 4u); ++k)
+          if (const Mark &own = parts[(address[lane] + k) & 3].write; own.segment >= w.worker->firstSegment)
+            mark = own;
+        if (mark.lane() == kSplit)
+          continue;
+      }
+      if (reportedBefore(w, i, FindingKind::Race))
+        return;
+      const Segment &s = w.worker->segment(mark.segment);
+      report(w, i, FindingKind::Race, lane, address[lane],
+             fmt::format("read of {} bytes at 0x{:x}, {}, by the read-only path (ld.global.nc) of what this "
+                         "kernel wrote: it may give what was there before; expected an ordinary load",
+                         bytes, address[lane], w.worker->launch->memory->describe(address[lane])),
+             {int64_t(mark.statement()), s.warp, mark.lane() < 32 ? int(mark.lane()) : -1, int64_t(s.block)});
+      return;
+    }
+  }
+}
 
 void raceGlobal(Warp &w, const Inst &i, const Allocation &in, const uint64_t *address, uint32_t mask,
                 uint32_t bytes, bool write, StoredValues stored) {
@@ -355,11 +457,13 @@ void raceGlobal(Warp &w, const Inst &i, const Allocation &in, const uint64_t *ad
     ++w.worker->changes;
   if (i.order)
     for (uint32_t m = mask; m; m &= m - 1)
-      orderAccess(w, i, address[__builtin_ctz(m)], false, !write || i.atomic, write);
+      orderAccess(w, i, address[__builtin_ctz(m)], nullptr, !write || i.atomic, write);
   if (i.order && write)
-    w.stop = w.cta->yield = w.worker->launch->exact && w.worker->launch->blocks > 1;
+    w.stop = w.cta->yield = w.worker->launch->interleaved;
+  if (i.nonCoherent && !write)
+    checkNonCoherent(w, i, address, mask, bytes);
   Owners *owners = w.worker->launch->owners;
-  Toucher<false> toucher(w, i, &in, address, mask, bytes, write, stored);
+  Toucher<false> toucher(w, i, &in, address, mask, bytes, write, stored, *w.cta);
   GlobalShadow &shadow = *w.cta->shadow;
   ShadowPage *page = nullptr;
   uint64_t number = ~0ull;
@@ -396,7 +500,7 @@ void raceGlobalRange(Warp &w, const Inst &i, uint32_t lane, const Allocation &in
   Owners *owners = w.worker->launch->owners;
   uint64_t start[32] = {};
   start[lane] = address;
-  Toucher<false> toucher(w, i, &in, start, 1u << lane, uint32_t(bytes), write, {});
+  Toucher<false> toucher(w, i, &in, start, 1u << lane, uint32_t(bytes), write, {}, *w.cta);
   bool plainWrite = write && !(i.order & kDeviceScope);
   for (uint64_t at = address, end = address + bytes; at < end;) {
     uint64_t next = std::min(end, (at / kPageBytes + 1) * kPageBytes);
@@ -441,8 +545,8 @@ void raceLanes(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask, ui
     markLanded(w);
   if (i.order)
     for (uint32_t m = mask; m; m &= m - 1)
-      orderAccess(w, i, offset[__builtin_ctz(m)], true, !write || i.atomic, write);
-  Toucher<true> toucher(w, i, nullptr, offset, mask, bytes, write, stored);
+      orderAccess(w, i, offset[__builtin_ctz(m)], w.cta, !write || i.atomic, write);
+  Toucher<true> toucher(w, i, nullptr, offset, mask, bytes, write, stored, *w.cta);
   if (write) {
     w.sharedWriteSegment = w.segment;
     w.worker->changes += !i.atomic;
@@ -455,9 +559,27 @@ void raceLanes(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask, ui
   }
 }
 
+void raceRemote(Warp &w, const Inst &i, Cta &home, uint32_t lane, uint64_t offset, uint32_t bytes, bool write,
+                StoredValues stored) {
+  if (i.order)
+    orderAccess(w, i, offset, &home, !write || i.atomic, write);
+  uint64_t offsets[32];
+  offsets[lane] = offset;
+  Toucher<true> toucher(w, i, nullptr, offsets, 1u << lane, bytes, write, stored, home);
+  uint32_t step = std::min(bytes, 4u);
+  for (uint32_t b = 0; b < bytes; b += step)
+    toucher.word(home.words[(offset + b) / 4], lane, offset + b, step);
+}
+
 void raceWarpRead(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask) {
   if (!w.landed.empty())
     markLanded(w);
+  if (w.worker->launch->clusterSize > 1) {
+    Toucher<true> toucher(w, i, nullptr, offset, mask, 16, false, {}, *w.cta);
+    for (uint32_t m = mask; m; m &= m - 1)
+      for (uint32_t row = uint32_t(__builtin_ctz(m)), b = 0; b < 16; b += 4)
+        toucher.whole(w.cta->words[(offset[row] + b) / 4], row, offset[row] + b);
+  }
   if (!w.segment || w.sharedWriteSegment != w.segment)
     return;
   for (uint32_t m = mask; m; m &= m - 1) {

@@ -1,11 +1,15 @@
 //===- Races.h - who touched which word, and what orders them ----*- C++ -*-===//
 //
-// The shadow of memory for races between lanes of a warp (shared and global memory), between warps of a block
-// and between blocks (global memory; shared memory between warps is ShadowCell's, in Exec.h).
+// The shadow of memory for races between lanes of a warp and between blocks (shared and global memory), and
+// between warps of a block (global memory; in shared memory that is ShadowCell's, in Exec.h).
 //
 // Each access belongs to a segment: what the lanes of one warp do between two events that order them (a
-// barrier, a warp-wide collective, a fence). Accesses of one segment by one lane are ordered; by two lanes
-// they are not. Segments of one warp are ordered. Segments of two warps are ordered by the clocks of Order.h.
+// barrier, a collective, a fence). Accesses of one segment by one lane are ordered; by two lanes they are
+// not. Segments of one warp are ordered, but for what lies between them is a collective of some lanes only:
+// then an access is ordered before those of the lanes that its own lane has met since. Segments of two warps
+// are ordered by the clocks of Order.h.
+//
+// In a cluster the words of a block's shared memory are also looked at for accesses by the other blocks.
 //
 // How a launch uses it:
 // * Blocks of a kernel that cannot wait for each other run in any order on all host threads. Each worker
@@ -33,13 +37,14 @@
 namespace attune::sim {
 
 struct Allocation;
+struct Cta;
 struct Inst;
 struct Warp;
 struct Worker;
 class GlobalMemoryImpl;
 
 /// One access as the shadow keeps it: statement << 8 | strength << 6 | lane. Strength 0: plain; 1: atomic or
-/// volatile, with an order among the threads of its block; 2: among those of the device.
+/// volatile, with an order among the threads of its block; 2: of its cluster; 3: of the device.
 struct Mark {
   uint32_t segment = 0; ///< 0: none
   uint32_t info = 0;
@@ -48,6 +53,7 @@ struct Mark {
   uint32_t statement() const { return info >> 8; }
 };
 constexpr uint32_t kManyLanes = 32; ///< several lanes of the segment
+constexpr uint32_t kWholeWarp = 34; ///< all lanes together, by one instruction
 constexpr uint32_t kSplit = 33;     ///< the word's bytes have shadows of their own
 
 /// The last write of a word since which it may have been read, and two reads after it by different warps.
@@ -71,6 +77,7 @@ struct Segment {
   uint64_t block;
   uint32_t warp;
   uint32_t clock; ///< of the warp, when it began
+  uint32_t syncs; ///< the warp's laneSyncs then
 };
 
 /// A page of 4 KB of global memory.
@@ -145,6 +152,9 @@ void raceLanes(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask, ui
                StoredValues stored = {});
 /// A read by the warp as a whole (ldmatrix) of 16 bytes a lane.
 void raceWarpRead(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask);
+/// The same for one lane's access to another block's shared memory.
+void raceRemote(Warp &w, const Inst &i, Cta &home, uint32_t lane, uint64_t offset, uint32_t bytes, bool write,
+                StoredValues stored = {});
 /// The segment that the warp's next access belongs to.
 uint32_t segmentOf(Warp &w);
 /// The lane that last touched a shared word as `statement` says, or -1.

@@ -52,9 +52,13 @@ struct EntryInfo {
   std::string name;
   std::vector<Param> params;
   uint32_t paramBytes = 0;
-  std::array<uint32_t, 3> maxntid{0, 0, 0}; ///< 0: not stated
-  std::array<uint32_t, 3> reqntid{0, 0, 0}; ///< 0: not stated
-  uint32_t staticSharedBytes = 0;           ///< with alignment, without dynamic shared memory
+  std::array<uint32_t, 3> maxntid{0, 0, 0};    ///< 0: not stated
+  std::array<uint32_t, 3> reqntid{0, 0, 0};    ///< 0: not stated
+  std::array<uint32_t, 3> reqcluster{0, 0, 0}; ///< blocks of a cluster (.reqnctapercluster); 0: not stated
+  uint32_t maxClusterRank = 0;                 ///< the most blocks of a cluster; 0: not stated
+  bool explicitCluster = false;                ///< to be launched in clusters (.explicitcluster)
+  bool blocksAreClusters = false;              ///< a launch's grid counts clusters (.blocksareclusters)
+  uint32_t staticSharedBytes = 0;              ///< with alignment, without dynamic shared memory
   uint32_t dynamicSharedOffset = 0; ///< where `.extern .shared` begins, from the start of shared memory
   uint32_t localBytes = 0;          ///< per thread
   uint32_t instructions = 0;
@@ -233,6 +237,11 @@ struct LaunchConfig {
   std::string entry = {};
   std::array<uint32_t, 3> grid{1, 1, 1};
   std::array<uint32_t, 3> block{32, 1, 1};
+  /// Blocks of a cluster; zeros: as the entry states (`.reqnctapercluster`), or none.
+  std::array<uint32_t, 3> cluster{0, 0, 0};
+  bool nonPortableCluster = false; ///< up to 16 blocks instead of 8
+  /// All blocks run at once, as grid.sync() needs; so does every launch of an entry that uses it.
+  bool cooperative = false;
   uint32_t dynamicShared = 0;         ///< bytes of dynamic shared memory
   std::vector<std::byte> params = {}; ///< all parameters, each at its offset; exactly EntryInfo::paramBytes
   Mode mode = Mode::Eager;
@@ -256,6 +265,7 @@ enum class FindingKind {
   EndlessLoop,
   Trap,
   BadOperand, ///< an operand value that the instruction does not allow
+  Lifetime,   ///< shared memory of a block of the cluster that has ended, or may not have begun
 };
 std::string_view name(FindingKind kind);
 

@@ -161,7 +161,7 @@ void execMapCopy(Warp &w, const Inst &i) {
   std::memcpy(to.data, from.data, 128);
   std::memcpy(to.init, from.init, 16);
   if (w.worker->launch->ordering)
-    releaseFence(w, true);
+    fence(w, Scope::Device);
 }
 
 } // namespace attune::sim

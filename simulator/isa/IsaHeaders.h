@@ -7,6 +7,7 @@
 #ifndef ATTUNE_SIMULATOR_ISA_ISAHEADERS_H
 #define ATTUNE_SIMULATOR_ISA_ISAHEADERS_H
 
+#include "simulator/Cluster.h"
 #include "simulator/DotRule.h"
 #include "simulator/Exec.h"
 

@@ -37,6 +37,7 @@ struct Function {
   std::shared_ptr<const sim::Module> module;
   const sim::EntryInfo *entry;
   int dynamicShared = 48 * 1024;
+  bool nonPortableCluster = false;
 };
 
 struct Driver {
@@ -198,6 +199,8 @@ int cuFuncGetAttribute(int *value, int attribute, void *function) {
   return 0;
 }
 int cuFuncSetAttribute(void *function, int attribute, int value) {
+  if (attribute == 14)
+    return static_cast<Function *>(function)->nonPortableCluster = value != 0, 0;
   if (attribute != 8)
     return 0;
   if (value > 227 * 1024)
@@ -244,16 +247,20 @@ int cuTensorMapReplaceAddress(void *map, void *address) {
 }
 int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *, int, size_t) { return *blocks = 1, 0; }
 
-int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                   unsigned bz, unsigned shared, void *, void **params, void **extra) {
+static int launchKernel(void *function, std::array<uint32_t, 3> grid, std::array<uint32_t, 3> block,
+                        unsigned shared, void **params, void **extra, std::array<uint32_t, 3> cluster,
+                        bool cooperative) {
   ENTER;
   const Function &f = *static_cast<Function *>(function);
   if (int(shared) > f.dynamicShared)
     return fail(invalidValue, "more shared memory than the function was allowed");
   sim::LaunchConfig config;
   config.entry = f.entry->name;
-  config.grid = {gx, gy, gz};
-  config.block = {bx, by, bz};
+  config.grid = grid;
+  config.block = block;
+  config.cluster = cluster;
+  config.nonPortableCluster = f.nonPortableCluster;
+  config.cooperative = cooperative;
   config.dynamicShared = shared;
   if (extra) {
     const std::byte *bytes = static_cast<const std::byte *>(extra[1]);
@@ -265,8 +272,8 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
   }
   if (const char *path = std::getenv("ATTUNE_SIMULATED_LOG"))
     if (FILE *log = std::fopen(path, "a")) {
-      std::fprintf(log, "%s %u,%u,%u %u,%u,%u %u %zu\n", f.entry->name.c_str(), gx, gy, gz, bx, by, bz,
-                   shared, config.params.size());
+      std::fprintf(log, "%s %u,%u,%u %u,%u,%u %u %zu\n", f.entry->name.c_str(), grid[0], grid[1], grid[2],
+                   block[0], block[1], block[2], shared, config.params.size());
       std::fclose(log);
     }
   ++d.launches;
@@ -276,7 +283,7 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
     return d.fault = fail(launchFailed, "a fault that was asked for");
   d.clockMs += 1e-3;
   if (d.record) {
-    d.clockMs += 1e-5 * double(gx) * gy * gz;
+    d.clockMs += 1e-5 * double(grid[0]) * grid[1] * grid[2];
     return 0;
   }
   auto result = sim::launch(*f.module, d.memory, config);
@@ -286,6 +293,46 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
   if (!result->findings.empty())
     return d.fault = fail(launchFailed, result->findings[0].text());
   return 0;
+}
+
+int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                   unsigned bz, unsigned shared, void *, void **params, void **extra) {
+  return launchKernel(function, {gx, gy, gz}, {bx, by, bz}, shared, params, extra, {}, false);
+}
+
+/// CUlaunchConfig and CUlaunchAttribute, as the driver's header lays them out.
+struct LaunchAttribute {
+  int id; // 2: cooperative; 4: blocks of a cluster; others change nothing here
+  char pad[4];
+  union {
+    unsigned dimensions[3];
+    int value;
+    char bytes[64];
+  };
+};
+struct KernelLaunch {
+  unsigned grid[3], block[3], shared;
+  void *stream;
+  LaunchAttribute *attributes;
+  unsigned count;
+};
+int cuLaunchKernelEx(const KernelLaunch *launch, void *function, void **params, void **extra) {
+  std::array<uint32_t, 3> cluster{};
+  bool cooperative = false;
+  for (unsigned k = 0; k < launch->count; ++k) {
+    const LaunchAttribute &a = launch->attributes[k];
+    if (a.id == 4)
+      cluster = {a.dimensions[0], a.dimensions[1], a.dimensions[2]};
+    if (a.id == 2)
+      cooperative = a.value != 0;
+  }
+  return launchKernel(function, {launch->grid[0], launch->grid[1], launch->grid[2]},
+                      {launch->block[0], launch->block[1], launch->block[2]}, launch->shared, params, extra,
+                      cluster, cooperative);
+}
+int cuLaunchCooperativeKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
+                              unsigned bz, unsigned shared, void *, void **params) {
+  return launchKernel(function, {gx, gy, gz}, {bx, by, bz}, shared, params, nullptr, {}, true);
 }
 
 int cuStreamCreate(void **stream, unsigned) { return *stream = &driver(), 0; }

@@ -99,7 +99,7 @@ TEST_CASE("what is wrong is said with its place, all at once") {
       errorOfBody("tex.1d.v4.f32.s32 {%r1, %r2, %r3, %r4}, [t, {%r1}];\nwgmma.fence.sync.aligned;\nadd.u32 "
                   "%r1, %r1, 1;\ncall.uni helper, (%r1);");
   CHECK(has(all, "f.ptx:7:1: error: unsupported instruction 'tex.1d.v4.f32.s32'"));
-  CHECK(has(all, "f.ptx:8:1: error: unsupported instruction 'wgmma.fence.sync.aligned'"));
+  CHECK(has(all, "f.ptx:8:1: error: expected .target sm_90a for 'wgmma.fence.sync.aligned', got sm_80"));
   CHECK(has(all, "f.ptx:10:1: error: unsupported call of 'helper', which has no body in this file"));
   CHECK(!has(all, "f.ptx:9"));
 }
