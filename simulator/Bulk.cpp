@@ -299,7 +299,10 @@ private:
       for (uint32_t c = 0; c < box.rowBytes; c += 16) {
         uint32_t place = swizzled(box.map.swizzle, kSharedBase + offset + at + c) - kSharedBase;
         std::memcpy(cta.shared + place, source + c, 16);
-        copyInit(cta.sharedInit, place, bits, bit + c, 16);
+        if (bit % 8)
+          copyInit(cta.sharedInit, place, bits, bit + c, 16);
+        else
+          std::memcpy(cta.sharedInit + place / 8, bits + (bit + c) / 8, 2);
       }
     });
   }

@@ -168,6 +168,32 @@ public:
     return true;
   }
 
+  /// True, and done, if all these words have one history, and that is ordered before the access.
+  bool alike(WordShadow *c, uint32_t n, uint32_t lane) {
+    auto same = [](Mark a, Mark b) { return a.segment == b.segment && a.info == b.info; };
+    Mark wrote = c->write, read = c->read, read2 = c->read2;
+    for (uint32_t k = 0; k < n; ++k)
+      if (c[k].write.lane() == kSplit || !same(c[k].write, wrote) || !same(c[k].read, read) ||
+          !same(c[k].read2, read2))
+        return false;
+    auto before = [&](Mark m) { return past(m) || (m.segment != segment && ordered(m)); };
+    if (!before(wrote) || (write && (!before(read) || !before(read2))))
+      return false;
+    Mark mine{segment, info | lane};
+    bool second = !before(read);
+    if (!write && second && !before(read2))
+      return false;
+    for (uint32_t k = 0; k < n; ++k) {
+      if (write) {
+        c[k].write = mine;
+        c[k].read = c[k].read2 = {};
+      } else {
+        (second ? c[k].read2 : c[k].read) = mine;
+      }
+    }
+    return true;
+  }
+
   /// `n` bytes at `at`, all in the word of `c`.
   void word(WordShadow &c, uint32_t lane, uint64_t at, uint32_t n) {
     bool split = c.write.lane() == kSplit && !past(c.write);
@@ -515,7 +541,10 @@ void raceGlobalRange(Warp &w, const Inst &i, uint32_t lane, const Allocation &in
       page.touched[word / 64] |= 1ull << (word % 64);
       page.plainWritten[word / 64] |= uint64_t(plainWrite) << (word % 64);
     }
-    if (at % 4 || next % 4 || !toucher.first(&page.words[first], last - first + 1, lane))
+    uint32_t count = last - first + 1;
+    bool whole = at % 4 == 0 && next % 4 == 0;
+    if (!whole ||
+        !(toucher.first(&page.words[first], count, lane) || toucher.alike(&page.words[first], count, lane)))
       for (uint64_t from = at; from < next;) {
         uint64_t to = std::min(next, (from / 4 + 1) * 4);
         toucher.word(page.words[from % kPageBytes / 4], lane, from, uint32_t(to - from));
