@@ -238,7 +238,7 @@ void Decoder::mma() {
       info = table.find("mma:int8");
       bRegs = k / 16;
     } else if (d == "f32" && is("e4m3", "e5m2") && !saturate && k == 32 && sm >= 89) {
-      info = table.find("mma:fp8");
+      info = table.find(sm >= 90 && sm < 120 ? "mma:fp8 by halves" : "mma:fp8");
       bRegs = 2;
       f = hopper ? 25 : 13;
       steps = hopper ? 1 : 2;

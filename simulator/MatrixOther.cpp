@@ -9,6 +9,7 @@
 #include "simulator/Exec.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace attune::sim {
@@ -85,6 +86,36 @@ static void mmaFp8(Warp &w, const Inst &i) {
   w.worker->counters.multiplyAdds += 16 * 8 * 16 * i.count;
 }
 
+/// Hopper and its like have no such instruction: the assembler makes f16 of the factors, which holds them
+/// exactly, and two instructions of 16 products, one after the other from 0: first those of the lower two
+/// bytes of each register, then of the upper two. C is added last, in f32.
+static void mmaFp8ByHalves(Warp &w, const Inst &i) {
+  if (!converge(w, i, w.live, true))
+    return;
+  Fragments f(w, i, i.count, 4);
+  auto term = [](uint32_t bits, bool e5m2) {
+    DotTerm t = e5m2 ? smallFloat(bits, 5, 2, true) : smallFloat(bits, 4, 3, false);
+    // The exponents that f16 has: what is subnormal in e4m3 is normal there.
+    if (t.value != 0 && std::isfinite(t.value))
+      t.exponent = std::max(std::ilogb(t.value), -14);
+    return t;
+  };
+  for (int m = 0; m < 16; ++m)
+    for (int n = 0; n < 8; ++n) {
+      int lane = m % 8 * 4 + n / 2, reg = m / 8 * 2 + n % 2;
+      float sum = 0;
+      for (int upper : {0, 2}) {
+        auto place = [&](int k) { return k / 2 * 4 + upper + k % 2; };
+        sum = dotResult(dotSum([&](int k) { return term(f.elementA(m, place(k), 4), i.aux & 1); },
+                               [&](int k) { return term(f.elementB(place(k), n, 4), i.aux & 2); }, 16,
+                               accumulator(sum), i.width));
+      }
+      float total = std::bit_cast<float>(f.c[reg][lane]) + sum;
+      f.d[reg][lane] = total != total ? 0x7FFFFFFFu : std::bit_cast<uint32_t>(total);
+    }
+  w.worker->counters.multiplyAdds += 16 * 8 * 16 * i.count;
+}
+
 /// f16 accumulators: two registers of packed halves; each step rounds to f16.
 static void mmaHalf(Warp &w, const Inst &i) {
   if (!converge(w, i, w.live, true))
@@ -111,6 +142,7 @@ static void mmaHalf(Warp &w, const Inst &i) {
 void addOtherMatrix(HandlerTable &t) {
   t.add("mma:int8", mmaInt8, "", Class::Matrix);
   t.add("mma:fp8", mmaFp8, "", Class::Matrix);
+  t.add("mma:fp8 by halves", mmaFp8ByHalves, "", Class::Matrix);
   t.add("mma:half", mmaHalf, "", Class::Matrix);
 }
 

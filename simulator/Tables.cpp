@@ -2,6 +2,8 @@
 #include "simulator/TableFunction.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -15,7 +17,7 @@ namespace attune::sim {
 namespace {
 
 constexpr std::string_view magic = "ATTUNETB";
-constexpr uint32_t version = 1;
+constexpr uint32_t version = 2;
 constexpr size_t prefixBytes = 24, pieceBytes = 40;
 
 template <class T> T take(const char *from) {
@@ -89,6 +91,22 @@ Status TablePiece::unpack(std::string_view packed) const {
 }
 
 uint32_t TablePiece::quadratic(uint32_t i) const {
+  if (const uint32_t *values = tabulated.load(std::memory_order_acquire))
+    return values[i];
+  // A quarter of the values cost as much as the table of all.
+  if (asked.fetch_add(1, std::memory_order_relaxed) < (1u << log2) / 4)
+    return compute(i);
+  std::call_once(onceTabulated, [&] {
+    auto fresh = std::make_unique<uint32_t[]>(size_t(1) << log2);
+    for (uint32_t k = 0; k >> log2 == 0; ++k)
+      fresh[k] = compute(k);
+    table = std::move(fresh);
+    tabulated.store(table.get(), std::memory_order_release);
+  });
+  return table[i];
+}
+
+uint32_t TablePiece::compute(uint32_t i) const {
   const Unpacked &u = *unpacked;
   size_t k = i >> block;
   uint64_t x = i & ((1u << block) - 1);
@@ -122,9 +140,34 @@ uint32_t TablePiece::quadratic(uint32_t i) const {
   return predicted + residual;
 }
 
+/// The f32 nearest to zero of the sum of an f32, rounded down to 23 fractional bits, and a number of so many.
+static uint32_t fixedSum(uint32_t word, int32_t more) {
+  constexpr double unit = 1 << 23;
+  double floor = std::floor(double(std::bit_cast<float>(word)) * unit);
+  if (!(std::abs(floor) < 0x1p62)) // no dump of a logarithm has such a value
+    return word;
+  int64_t sum = int64_t(floor) + more;
+  uint64_t size = uint64_t(std::abs(sum));
+  int beyond = std::max(0, int(std::bit_width(size)) - 24); // bits that an f32 has no room for
+  float kept = float(double(size >> beyond << beyond) / unit);
+  return std::bit_cast<uint32_t>(sum < 0 ? -kept : kept);
+}
+
+void TableFunction::index() {
+  firstPieces.assign((size_t(1) << bits >> octaveBits) + 1, 0);
+  for (size_t octave = 0, piece = 0; octave < firstPieces.size(); ++octave) {
+    while (piece < pieces.size() && pieces[piece]->first <= uint64_t(octave) << octaveBits)
+      ++piece;
+    firstPieces[octave] = uint32_t(piece);
+  }
+}
+
 std::optional<uint32_t> TableFunction::value(uint32_t argument) const {
-  auto after = std::upper_bound(pieces.begin(), pieces.end(), argument,
-                                [](uint32_t x, const auto &piece) { return x < piece->first; });
+  size_t octave = argument >> octaveBits;
+  auto from = pieces.begin() + firstPieces[octave],
+       to = octave + 1 < firstPieces.size() ? pieces.begin() + firstPieces[octave + 1] : pieces.end();
+  auto after =
+      std::upper_bound(from, to, argument, [](uint32_t x, const auto &piece) { return x < piece->first; });
   if (after == pieces.begin())
     return std::nullopt;
   const TablePiece &piece = **std::prev(after);
@@ -137,13 +180,14 @@ std::optional<uint32_t> TableFunction::value(uint32_t argument) const {
     return piece.unpack(data.substr(piece.dataOffset, piece.packedBytes)) ? std::optional(piece.quadratic(i))
                                                                           : std::nullopt;
   const TablePiece &base = *pieces[piece.word];
-  int64_t j = piece.scale * int64_t(i) + piece.offset;
-  uint32_t more = uint32_t(j >> base.log2) * piece.step + piece.add;
-  if (base.kind == TablePiece::Constant)
-    return base.word + more;
-  if (!base.unpack(data.substr(base.dataOffset, base.packedBytes)))
-    return std::nullopt;
-  return base.quadratic(uint32_t(j & ((int64_t(1) << base.log2) - 1))) + more;
+  int64_t j = (piece.scale * int64_t(i) + piece.offset) >> piece.block;
+  uint32_t more = uint32_t(j >> base.log2) * piece.step + piece.add, word = base.word;
+  if (base.kind == TablePiece::Quadratic) {
+    if (!base.unpack(data.substr(base.dataOffset, base.packedBytes)))
+      return std::nullopt;
+    word = base.quadratic(uint32_t(j & ((int64_t(1) << base.log2) - 1)));
+  }
+  return piece.kind == TablePiece::Fixed ? fixedSum(word, int32_t(more)) : word + more;
 }
 
 DeviceTables::DeviceTables() = default;
@@ -171,13 +215,13 @@ static std::string readFunction(Cursor &in, TableFunction &function) {
     auto bad = [&](std::string_view what) {
       return fmt::format("{}: piece {} at argument {:#x}: {}", function.opcode, n, piece->first, what);
     };
-    if (piece->kind > TablePiece::Quadratic)
-      return bad(fmt::format("expected kind 0, 1 or 2, got {}", int(piece->kind)));
+    if (piece->kind > TablePiece::Fixed)
+      return bad(fmt::format("expected kind 0, 1, 2 or 3, got {}", int(piece->kind)));
     uint64_t size = uint64_t(1) << std::min<int>(piece->log2, 40);
     if (piece->first < end || piece->first + size > uint64_t(1) << function.bits)
       return bad("expected pieces in order and apart, within the arguments");
     end = piece->first + size;
-    if (piece->kind == TablePiece::Copy) {
+    if (piece->isDerived()) {
       piece->scale = take<int64_t>(at + 12);
       piece->offset = take<int64_t>(at + 20);
       piece->step = take<uint32_t>(at + 28);
@@ -185,7 +229,7 @@ static std::string readFunction(Cursor &in, TableFunction &function) {
       // So that scale * i + offset stays within 64 bits.
       constexpr int64_t steepest = int64_t(1) << 28, farthest = int64_t(1) << 60;
       if (piece->word >= count || piece->scale > steepest || piece->scale < -steepest ||
-          piece->offset > farthest || piece->offset < -farthest)
+          piece->offset > farthest || piece->offset < -farthest || piece->block > 63)
         return bad("expected a copy of one of its function's pieces, by a law of moderate numbers");
     } else if (piece->kind == TablePiece::Quadratic) {
       piece->dataOffset = take<uint64_t>(at + 12);
@@ -199,7 +243,7 @@ static std::string readFunction(Cursor &in, TableFunction &function) {
     function.pieces.push_back(std::move(piece));
   }
   for (const auto &piece : function.pieces)
-    if (piece->kind == TablePiece::Copy && function.pieces[piece->word]->kind == TablePiece::Copy)
+    if (piece->isDerived() && function.pieces[piece->word]->isDerived())
       return fmt::format("{}: the piece at argument {:#x} copies one that is a copy", function.opcode,
                          piece->first);
   return "";
@@ -235,6 +279,7 @@ Result<std::shared_ptr<const DeviceTables>> DeviceTables::parse(std::string cont
     auto function = std::make_unique<TableFunction>();
     if (std::string wrong = readFunction(in, *function); !wrong.empty())
       return fail(wrong);
+    function->index();
     tables->functions.push_back(std::move(function));
   }
   if (in.beyond)

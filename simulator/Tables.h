@@ -7,20 +7,26 @@
 //
 // The file, all numbers little-endian:
 //
-//   8 bytes "ATTUNETB", u32 version (1), u32 CRC-32 of what follows the next number, u64 how many bytes that
-//   is u32 compute capability (10 * major + minor) text GPU, text driver, text maker (each: u32 length,
+//   8 bytes "ATTUNETB", u32 version (2), u32 CRC-32 of what follows the next number, u64 how many bytes that
+//   is u32 compute capability (10 * major + minor), text GPU, text driver, text maker (each: u32 length,
 //   bytes) u32 functions; of each: text opcode ("ex2.approx.ftz.f32"), u32 bits of its argument (32 or 16),
-//   u32
-//     pieces, and the pieces by their first argument
-//   the data that the pieces point to: offsets count from the byte after the last piece
+//   u32 pieces,
+//     and the pieces by their first argument
+//   the data that the pieces point to: offsets count from the byte after the last piece; several may share
+//   some
 //
 // A piece covers 2^log2 adjacent arguments (bit patterns), 40 bytes:
 //   u32 first, u8 kind, u8 log2, u8 block, u8 width, then by kind
 //   0 constant:  u32 value, 28 bytes of 0
 //   1 copy:      u32 of, s64 scale, s64 offset, u32 step, u32 add, u32 0: argument first + i has the value of
-//                piece `of` (its number in the function; itself no copy) at j mod N, plus (j div N) * step +
-//                add, where j = scale * i + offset and N is that piece's size; div and mod round down
+//   piece
+//                `of` (its number in the function; itself no copy) at j mod N, plus (j div N) * step + add,
+//                where j = (scale * i + offset) >> block and N is that piece's size; all of them round down
 //   2 quadratic: u32 0, u64 data offset, u32 packed bytes, u32 raw bytes, u32 exceptions, 8 bytes of 0
+//   3 fixed:     as a copy, but numbers with 23 fractional bits are added: the value of `of`, an f32, rounded
+//   down
+//                to one, and (j div N) * step + add as a signed 32-bit one; the sum is rounded toward zero to
+//                f32
 //
 // Raw bytes of a quadratic piece, packed by zlib: for its 2^(log2 - block) blocks all y (u32), then all c0,
 // all c1, all c2 (s64); 2^log2 residuals of `width` bits (0, 2, 4, 8, 16 or 32), lowest bits first; the

@@ -18,4 +18,4 @@ if [ -z "$python" ]; then
   echo "accept: error: expected a Python with numpy (and torch, for the peers), got none: set ATTUNE_PYTHON" >&2
   exit 3
 fi
-PYTHONPATH=$here exec "$python" -m accept "$@"
+PYTHONPATH=$here${PYTHONPATH:+:$PYTHONPATH} exec "$python" -m accept "$@"

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import tables
 from .job import workers
-from .tables import Copy
+from .tables import Copy, Fixed
 from .tensorcore import version_for
 
 OCTAVE = 1 << 23
@@ -32,13 +32,19 @@ def shifted(of_exponent, slope):
 
 
 def periodic(exponent, negative):
-    """2^x = 2^floor(x) 2^(x - floor(x)), the latter as in [1, 2)."""
-    if exponent < 1:
+    """2^x = 2^floor(x) 2^(x - floor(x)), the latter as in [1, 2). The device takes 23 fractional bits of x, rounded down in
+    size; of a negative one it takes the ones' complement (or, another device, the two's)."""
+    scale, shift = 1 << max(exponent, 0), max(-exponent, 0)
+    if not negative:
+        return [Copy(ONE, scale, (scale - (1 << shift)) * OCTAVE, step=OCTAVE, shift=shift)] if exponent else []
+    return [Copy(ONE, -scale, -(scale + (1 << shift)) * OCTAVE - below, step=OCTAVE, shift=shift) for below in (1, 0)]
+
+
+def logarithm(exponent, negative):
+    """log2(2^k x) = k + log2(x) in 23 fractional bits, the latter as in [2, 4); a negative sum by the ones' complement."""
+    if exponent in (-1, 0, 1):  # around 1 there are more bits
         return []
-    scale = 1 << exponent
-    if negative:
-        return [Copy(ONE, -scale, -(scale + 1) * OCTAVE, step=OCTAVE)]
-    return [Copy(ONE, scale, (scale - 1) * OCTAVE, step=OCTAVE)]
+    return [Fixed(first_of(1), add=(exponent - 1) * OCTAVE + below) for below in ((1, 0) if exponent < 0 else (0,))]
 
 
 def odd(exponent, negative):
@@ -54,13 +60,13 @@ def even(exponent, negative):
 EX2 = [(0, False)] + [(e, sign) for sign in (True, False) for e in (*range(1, 8), *range(-1, -27, -1)) if e != 0] + [(0, True)]
 RCP = [(0, False)] + both([e for e in range(-126, 128) if e != 0]) + [(0, True)]
 SQRT = [(0, False), (1, False)] + [(e, False) for e in range(-126, 128) if e not in (0, 1)]
-LG2 = [(e, False) for e in range(32)] + [(e, False) for e in range(-1, -25, -1)]
+LG2 = [(e, False) for e in (1, 0, *range(2, 32))] + [(e, False) for e in range(-1, -25, -1)]
 TANH = both([*range(-1, -16, -1), *range(4)])
 SINE = both(range(-14, 4))
 FUNCTIONS = [
     ("ex2.approx.ftz.f32", EX2, periodic),
     ("rcp.approx.ftz.f32", RCP, shifted(lambda e: 0, -1)),
-    ("lg2.approx.ftz.f32", LG2, lambda e, n: []),
+    ("lg2.approx.ftz.f32", LG2, logarithm),
     ("ex2.approx.f16", "half", None),
     ("ex2.approx.ftz.bf16", "half", None),
     ("tanh.approx.f16", "half", None),
@@ -68,7 +74,7 @@ FUNCTIONS = [
     ("tanh.approx.f32", TANH, odd),
     ("ex2.approx.f32", EX2, periodic),
     ("rcp.approx.f32", RCP, shifted(lambda e: 0, -1)),
-    ("lg2.approx.f32", LG2, lambda e, n: []),
+    ("lg2.approx.f32", LG2, logarithm),
     ("rsqrt.approx.ftz.f32", SQRT, shifted(lambda e: e % 2, -0.5)),
     ("sqrt.approx.ftz.f32", SQRT, shifted(lambda e: e % 2, 0.5)),
     ("rsqrt.approx.f32", SQRT, shifted(lambda e: e % 2, -0.5)),
@@ -79,7 +85,7 @@ FUNCTIONS = [
     ("cos.approx.f32", SINE, even),
 ]
 NEEDED = 8  # so many of them before a short run ends
-MOST_BYTES = 8 << 20  # of the file
+MOST_BYTES = 8 << 20  # of the file; an H100's first three functions take 1 MB
 
 HEAD = """.version {version}
 .target {target}
@@ -170,7 +176,7 @@ def dump(job, opcode, octaves, laws, prober, log2, pool, room):
             continue
         values = prober.values(opcode, first, n)
         # Laws hold between whole octaves; of a part of one, only the laws that keep the place in it.
-        possible = [law for law in (laws(exponent, negative) if laws else []) if n == OCTAVE or law.scale == 1]
+        possible = [law for law in (laws(exponent, negative) if laws else []) if n == OCTAVE or (law.scale, law.shift) == (1, 0)]
         if number < 2 or any(law.of not in function.bases for law in possible):
             for task in pending:
                 task.result()
@@ -217,11 +223,11 @@ def run(job, capability):
             wrong = unsteady(function, prober)
             functions.append(function)
             size += function.size()
-            kinds = [sum(piece.kind == kind for piece in function.pieces) for kind in range(3)]
+            kinds = [sum(piece.kind == kind for piece in function.pieces) for kind in range(4)]
             asked = sum(1 << piece.log2 for piece in function.pieces)
             job.add(name, {"name": name, "status": "failed" if wrong else "passed", "why": "; ".join(wrong),
                            "arguments": asked, "bytes": function.size(), "constant_ranges": kinds[0],
-                           "copied_ranges": kinds[1], "own_ranges": kinds[2], "seconds": round(time.time() - begun, 2)})
+                           "copied_ranges": kinds[1] + kinds[3], "own_ranges": kinds[2], "seconds": round(time.time() - begun, 2)})
             job.unfinished(left)
             save(job, functions, capability)
     prober.close()
@@ -232,6 +238,6 @@ def save(job, functions, capability):
     path = Path(job.plan["tables"])
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
-    size = tables.write(fresh, functions, machine["gpu"], str(machine["driver"]), "attune accept, tables 1", capability)
+    size = tables.write(fresh, functions, machine["gpu"], str(machine["driver"]), "attune accept, tables 2", capability)
     fresh.replace(path)
     job.fact("tables", {"file": path.name, "bytes": size, "functions": [function.opcode for function in functions]})

@@ -75,12 +75,17 @@ def attention(q, k, v, mask, softcap=None, scale=None, plain16=None, rows=None):
     return out, lse
 
 
+def rounding(dtype):
+    """Half a unit in the last place of a number below 1, relative to the largest."""
+    return 2.0 ** (-9 if dtype == "bf16" else -12)
+
+
 def errors(got, exact, plain, dtype):
     """How far `got` is from fp64, and the limit: twice the plain 16-bit algorithm's error, or one rounding."""
     got = np.asarray(got, np.float64)
     if not np.isfinite(got).all():
         return {"max": None, "rms": None, "limit": 0.0, "good": False, "why": "not finite"}
     beside = float(np.max(np.abs(plain.astype(np.float64) - exact), initial=0))
-    rounding = 2.0 ** (-9 if dtype == "bf16" else -12) * float(np.max(np.abs(exact), initial=0))
-    worst, limit = float(np.max(np.abs(got - exact), initial=0)), max(2 * beside, rounding)
+    one = rounding(dtype) * float(np.max(np.abs(exact), initial=0))
+    worst, limit = float(np.max(np.abs(got - exact), initial=0)), max(2 * beside, one)
     return {"max": worst, "rms": float(np.sqrt(np.mean((got - exact) ** 2))), "limit": limit, "good": worst <= limit}

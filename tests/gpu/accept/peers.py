@@ -1,7 +1,8 @@
 """Whom attune is measured beside. A peer is made for a cell and may raise: that is its reason, and is listed.
 
 `make(side, cell, q, k, v)` gives a callable that computes O (batch, length, heads, dim) and returns it as the side's own
-object. `host`: it runs on streams of its own, so it is timed by the host's clock around a wait."""
+object. `host`: it runs on the host, so it is timed by its clock; all that run on the GPU are timed by events."""
+import importlib
 import importlib.util
 import math
 import sys
@@ -108,12 +109,23 @@ def triton(side, cell, q, k, v):
 
 
 # --- others, where they are installed ------------------------------------------------------------------------------------
+FLASH_ATTENTION_3 = ("flash_attn_interface", "fa3_fwd_interface")  # built from source; the wheel fa3-fwd, bf16 and fp8
+
+
+def flash_attention_3_module():
+    for name in FLASH_ATTENTION_3:
+        if importlib.util.find_spec(name):
+            return importlib.import_module(name)
+    raise ImportError(f"none of {' and '.join(FLASH_ATTENTION_3)} is installed")
+
+
 def flash_attention_3(side, cell, q, k, v):
-    from flash_attn_interface import flash_attn_func
-    is_causal = causal(cell)
+    module, is_causal = flash_attention_3_module(), causal(cell)
+    if module.__name__ == "fa3_fwd_interface" and cell["spec"]["dtype"] == "fp16":
+        raise Refused("the wheel fa3-fwd has no fp16")
 
     def run():
-        out = flash_attn_func(q.data, k.data, v.data, causal=is_causal)
+        out = module.flash_attn_func(q.data, k.data, v.data, causal=is_causal)
         return out[0] if isinstance(out, tuple) else out
     return run
 
@@ -137,43 +149,6 @@ def flashinfer(side, cell, q, k, v):
         s["head_dim_v"],))
 
 
-def through_jax(q, k, v, compute):
-    import jax
-    import torch
-    inputs = [jax.dlpack.from_dlpack(array.data) for array in (q, k, v)]
-    compiled = jax.jit(compute)
-
-    def run():
-        out = compiled(*inputs)
-        out.block_until_ready()
-        return torch.from_dlpack(out)
-    return run
-
-
-def few_for_jax(cell):
-    if cell["spec"]["dtype"] != "bf16" or group_of(cell) > 1 or cell["length_q"] not in (2048, 16384):
-        raise Refused("asked for bf16, lengths 2048 and 16384, without grouped heads only: it compiles each shape anew")
-    return causal(cell)
-
-
-def jax_cudnn(side, cell, q, k, v):
-    import jax
-    is_causal = few_for_jax(cell)
-    return through_jax(q, k, v, lambda a, b, c: jax.nn.dot_product_attention(a, b, c, is_causal=is_causal,
-                                                                             implementation="cudnn"))
-
-
-def jax_mosaic(side, cell, q, k, v):
-    import jax.numpy as jnp
-    from jax.experimental.pallas.ops.gpu import attention_mgpu as mgpu
-    if cell["spec"]["dtype"] != "fp16" or group_of(cell) > 1 or cell["length_q"] not in (2048, 16384):
-        raise Refused("asked for fp16, lengths 2048 and 16384, without grouped heads only")
-    is_causal, dim = causal(cell), cell["spec"]["head_dim_qk"]
-    config = mgpu.TuningConfig(block_q=64, block_kv=128 if dim <= 128 else 64, max_concurrent_steps=2, causal=is_causal)
-    scale = 1 / math.sqrt(dim)
-    return through_jax(q, k, v, lambda a, b, c: mgpu.attention((a * jnp.float16(scale)), b, c, config))
-
-
 # --- for the tests -------------------------------------------------------------------------------------------------------
 def plain_numpy(side, cell, q, k, v):
     if side.recorded:
@@ -194,16 +169,17 @@ def broken_numpy(side, cell, q, k, v):
 
 class Peer:
     def __init__(self, name, make, module="", host=False):
+        # Modules that it needs, with bars between alternatives.
         self.name, self.make, self.module, self.host = name, make, module, host
 
     def missing(self):
         """Why it cannot even be tried; empty if it can."""
-        for module in self.module.split():
+        for names in self.module.split():
             try:
-                if importlib.util.find_spec(module) is None:
-                    return f"{module} is not installed"
+                if all(importlib.util.find_spec(name) is None for name in names.split("|")):
+                    return f"{names.replace('|', ' or ')} is not installed"
             except (ImportError, ValueError) as error:
-                return f"{module}: {error}"
+                return f"{names}: {error}"
         return ""
 
 
@@ -213,11 +189,9 @@ PEERS = [
     Peer("efficient (torch)", sdpa("EFFICIENT_ATTENTION"), "torch"),
     Peer("Triton", triton, "torch triton"),
     Peer("FlexAttention", flex, "torch"),
-    Peer("FlashAttention-3", flash_attention_3, "torch flash_attn_interface"),
+    Peer("FlashAttention-3", flash_attention_3, "torch flash_attn_interface|fa3_fwd_interface"),
     Peer("FlashAttention-2", flash_attention_2, "torch flash_attn"),
     Peer("FlashInfer", flashinfer, "torch flashinfer"),
-    Peer("cuDNN (JAX)", jax_cudnn, "torch jax", host=True),
-    Peer("Mosaic GPU (JAX)", jax_mosaic, "torch jax", host=True),
 ]
 TEST_PEERS = [Peer("numpy", plain_numpy, host=True), Peer("wrong numpy", wrong_numpy, host=True),
               Peer("broken numpy", broken_numpy, host=True), Peer("absent", plain_numpy, "attune_no_such_module")]

@@ -1,5 +1,6 @@
 """Where the arrays of a measurement live: in torch, whose peers share them, or in plain device memory. Arrays are
 (batch, length, heads, dim), dense."""
+import math
 import time
 
 import numpy as np
@@ -70,6 +71,46 @@ class TorchSide:
         part = array.data[b:b + 1, :, h:h + 1] if rows is None else array.data[b:b + 1, list(rows), h:h + 1]
         return part.float().cpu().numpy()
 
+    def judge(self, spec, q, k, v):
+        """A function from a contestant's O to its errors, over every element, by the rule of arrays.errors: O in fp64, and
+        by the plain algorithm in the spec's type."""
+        torch, kind = self.torch, self.dtypes[spec["dtype"]]
+        batch, length, heads, dim = q.shape
+        group, length_kv = heads // k.shape[2], k.shape[1]
+        exact = torch.empty((batch, length, heads, v.shape[3]), dtype=torch.float32, device="cuda")
+        apart = torch.zeros((), dtype=torch.float64, device="cuda")
+        chunk = max(1, min(length, (1 << 27) // length_kv))  # rows of fp64 scores in a gigabyte
+        for b in range(batch):
+            for h in range(heads):
+                wide_k, wide_v = k.data[b, :, h // group].double(), v.data[b, :, h // group].double()
+                for first in range(0, length, chunk):
+                    rows = slice(first, min(first + chunk, length))
+                    hidden = None
+                    if spec["mask"] == "causal":
+                        hidden = torch.arange(rows.start, rows.stop, device="cuda")[:, None] < torch.arange(
+                            length_kv, device="cuda")[None, :]
+                    part = q.data[b, rows, h].double()
+
+                    def o_of(part, keys, values, rounded):
+                        scores = rounded(part @ keys.T * dim ** -0.5)
+                        if hidden is not None:
+                            scores = scores.masked_fill(hidden, -math.inf)
+                        return rounded(rounded(torch.softmax(scores, -1)) @ values)
+
+                    right = o_of(part, wide_k, wide_v, lambda x: x)
+                    plain = o_of(part.float(), wide_k.float(), wide_v.float(), lambda x: x.to(kind).float())
+                    apart = torch.maximum(apart, (plain.double() - right).abs().max())
+                    exact[b, rows, h] = right.float()
+        limit = max(2 * apart.item(), arrays.rounding(spec["dtype"]) * exact.abs().max().item())
+
+        def errors(out):
+            missed = out.float() - exact
+            worst = missed.abs().max().item()
+            if not np.isfinite(worst):
+                return {"max": None, "rms": None, "limit": limit, "good": False, "why": "not finite"}
+            return {"max": worst, "rms": missed.square().mean().sqrt().item(), "limit": limit, "good": worst <= limit}
+        return errors
+
     def largest_difference(self, one, other):
         """Over every element; None if one has a NaN."""
         worst = (one.float() - other.float()).abs().max().item()
@@ -130,13 +171,16 @@ class PlainSide:
         self.driver.copy_out(bits, array.address)
         return arrays.from_bits(bits, array.dtype)
 
+    def judge(self, spec, q, k, v):
+        """As a TorchSide's."""
+        wide = [arrays.from_bits(array.data, array.dtype) for array in (q, k, v)]
+        exact = arrays.attention(*wide, spec["mask"])[0]
+        plain = arrays.attention(*wide, spec["mask"], plain16=spec["dtype"])[0]
+        return lambda out: arrays.errors(out, exact, plain, spec["dtype"])
+
     def fetch(self, array, b, h, rows=None):
         data = self.whole(array)
         return data[b:b + 1, :, h:h + 1] if rows is None else data[b:b + 1, list(rows), h:h + 1]
-
-    def largest_difference(self, one, other):
-        worst = float(np.max(np.abs(one - other)))
-        return worst if np.isfinite(worst) else None
 
     def release(self):
         for address in self.held:

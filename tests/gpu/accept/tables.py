@@ -1,15 +1,16 @@
 """The file of a device's approximate functions: simulator/Tables.h describes it. Here it is written.
 
-A range of 2^n arguments becomes a constant, a copy of another range by an affine law, or blocks of quadratics in
-integers with what they miss as residuals: whatever the device does is kept to the bit, and what it does smoothly costs
-little."""
+A range of 2^n arguments becomes a constant, a copy of another range by a law, or blocks of quadratics in integers with
+what they miss as residuals: whatever the device does is kept to the bit, and what it does smoothly costs little. Data
+that several functions share stands in the file once."""
 import struct
 import zlib
 
 import numpy as np
 
-MAGIC, VERSION = b"ATTUNETB", 1
-CONSTANT, COPY, QUADRATIC = 0, 1, 2
+MAGIC, VERSION = b"ATTUNETB", 2
+CONSTANT, COPY, QUADRATIC, FIXED = 0, 1, 2, 3
+FRACTION = 23  # bits of the numbers that a FIXED piece adds
 WIDTHS = (0, 2, 4, 8, 16, 32)
 LEAST = 12  # ranges are not cut below 2^LEAST arguments
 
@@ -28,7 +29,7 @@ class Piece:
 
     def record(self, data_offset):
         head = struct.pack("<IBBBBI", self.first, self.kind, self.log2, self.block, self.width, self.word)
-        if self.kind == COPY:
+        if self.kind in (COPY, FIXED):
             return head + struct.pack("<qqIII", self.scale, self.offset, self.step, self.add, 0)
         if self.kind == QUADRATIC:
             return head + struct.pack("<QIII8x", data_offset, len(self.packed), self.raw_bytes, self.exceptions)
@@ -37,17 +38,35 @@ class Piece:
 
 class Copy:
     """A law: argument first + i of a range has the value of range `of` (by its first argument) at j mod N, plus
-    (j div N) * step + add, where j = scale * i + offset."""
+    (j div N) * step + add, where j = (scale * i + offset) >> shift."""
+    kind = COPY
 
-    def __init__(self, of, scale=1, offset=0, step=0, add=0):
-        self.of, self.scale, self.offset, self.step, self.add = of, scale, offset, step, add & 0xFFFFFFFF
+    def __init__(self, of, scale=1, offset=0, step=0, add=0, shift=0):
+        self.of, self.scale, self.offset, self.step, self.add, self.shift = of, scale, offset, step, add & 0xFFFFFFFF, shift
 
     def values(self, base, n):
-        if (self.scale, self.offset, self.step) == (1, 0, 0) and n == len(base):
-            return base + np.uint32(self.add)
-        j = self.scale * np.arange(n, dtype=np.int64) + self.offset
+        j = (self.scale * np.arange(n, dtype=np.int64) + self.offset) >> self.shift
         log2 = len(base).bit_length() - 1
-        return (base[j & (len(base) - 1)].astype(np.int64) + (j >> log2) * self.step + self.add).astype(np.uint32)
+        return self.sum(base[j & (len(base) - 1)], (j >> log2) * self.step + self.add)
+
+    @staticmethod
+    def sum(words, more):
+        return (words.astype(np.int64) + more).astype(np.uint32)
+
+
+class Fixed(Copy):
+    """The same, but what is added are numbers with 23 fractional bits: the value, rounded down to one, and the sum of
+    the others. The total is rounded toward zero to f32."""
+    kind = FIXED
+
+    @staticmethod
+    def sum(words, more):
+        number = np.floor(words.view(np.float32).astype(np.float64) * (1 << FRACTION)).astype(np.int64)
+        number += more.astype(np.uint32).view(np.int32)
+        size = np.abs(number)
+        beyond = np.maximum(np.frexp(size.astype(np.float64))[1] - 24, 0)  # bits that an f32 has no room for
+        kept = (size >> beyond << beyond).astype(np.float64) * np.sign(number) / (1 << FRACTION)
+        return kept.astype(np.float32).view(np.uint32)
 
 
 def quadratics(y, log2, block):
@@ -126,7 +145,7 @@ class Function:
         guesses = [(law, law.values(self.bases[law.of], len(y)) == y) for law in laws if law.of in self.bases]
         whole = len(self.pieces)
         self._cut(first, y, guesses, 0, len(y))
-        if len(self.pieces) == whole + 1 and self.pieces[-1].kind != COPY:
+        if len(self.pieces) == whole + 1 and self.pieces[-1].kind in (CONSTANT, QUADRATIC):
             self.bases[first] = y
 
     def _cut(self, first, y, guesses, lo, n):
@@ -137,30 +156,40 @@ class Function:
             return
         for law, good in guesses:
             if good[lo:lo + n].all():
-                self.pieces.append(Piece(first + lo, log2, COPY, word=law.of, scale=law.scale,
+                self.pieces.append(Piece(first + lo, log2, law.kind, word=law.of, scale=law.scale, block=law.shift,
                                          offset=law.offset + law.scale * lo, step=law.step, add=law.add))
                 return
         if log2 > LEAST and self._worth(y, guesses, lo, n):
             self._cut(first, y, guesses, lo, n // 2)
             self._cut(first, y, guesses, lo + n // 2, n // 2)
             return
-        self.pieces.append(quadratic_piece(first + lo, part))
+        whole = quadratic_piece(first + lo, part)
+        if log2 > LEAST and whole.width >= 16:  # an exponent changes inside: no quadratic spans that
+            pieces, self.pieces = self.pieces, []
+            self._cut(first, y, guesses, lo, n // 2)
+            self._cut(first, y, guesses, lo + n // 2, n // 2)
+            pieces, self.pieces = self.pieces, pieces
+            if sum(40 + len(piece.packed) for piece in pieces) < len(whole.packed) * 9 // 10:
+                self.pieces += pieces
+                return
+        self.pieces.append(whole)
 
     @staticmethod
     def _worth(y, guesses, lo, n):
-        """Whether some eighth of the range is a constant or a copy."""
-        step = max(n // 8, 1)
-        for at in range(lo, lo + n, step):
-            if (y[at:at + step] == y[at]).all() or any(good[at:at + step].all() for _, good in guesses):
-                return True
-        return False
+        """Whether an eighth of the least ranges are constants or copies: a law may fail at few arguments, integers say."""
+        size = 1 << LEAST
+        rows = y[lo:lo + n].reshape(-1, size)
+        fits = (rows == rows[:, :1]).all(1)
+        for _, good in guesses:
+            fits |= good[lo:lo + n].reshape(-1, size).all(1)
+        return fits.mean() >= 1 / 8
 
     def finished(self):
         """Pieces in order, copies by the numbers of their pieces."""
         order = sorted(self.pieces, key=lambda piece: piece.first)
         number = {piece.first: n for n, piece in enumerate(order)}
         for piece in order:
-            if piece.kind == COPY:
+            if piece.kind in (COPY, FIXED):
                 piece.number = number[piece.word]
         return order
 
@@ -169,20 +198,21 @@ class Function:
 
 
 def write(path, functions, gpu, driver, maker, capability):
-    records, data = [], []
+    records, data, places = [], [], {}
     at = 0
     head = [struct.pack("<I", capability), text(gpu), text(driver), text(maker), struct.pack("<I", len(functions))]
     for function in functions:
         order = function.finished()
         records.append(text(function.opcode) + struct.pack("<II", function.bits, len(order)))
         for piece in order:
-            if piece.kind == COPY:
-                piece = Piece(piece.first, piece.log2, COPY, **{key: getattr(piece, key)
-                                                                for key in ("scale", "offset", "step", "add")},
-                              word=piece.number)
-            records.append(piece.record(at))
-            data.append(piece.packed)
-            at += len(piece.packed)
+            if piece.kind in (COPY, FIXED):
+                fields = {key: getattr(piece, key) for key in ("scale", "offset", "step", "add", "block")}
+                piece = Piece(piece.first, piece.log2, piece.kind, **fields, word=piece.number)
+            if piece.packed not in places:
+                places[piece.packed] = at
+                data.append(piece.packed)
+                at += len(piece.packed)
+            records.append(piece.record(places[piece.packed]))
     body = b"".join(head + records + data)
     path.write_bytes(MAGIC + struct.pack("<IIQ", VERSION, zlib.crc32(body), len(body)) + body)
     return len(body)

@@ -41,13 +41,37 @@ class Rule:
         return str(self) == str(other)
 
 
+class ByHalves:
+    """fp8 where the machine has no such instruction (its SASS on Hopper): the factors become f16, which holds them
+    exactly; two f16 instructions of 16 products, the second on top of the first, which begins at 0: those of the lower two
+    bytes of each register (k mod 4 is 0 or 1), then of the upper two; the accumulator is added last, in f32."""
+    step = Rule(25, 16)
+
+    def __str__(self):
+        return f"two steps of f16 ({self.step}), k mod 4 in 0, 1 and then 2, 3, from 0; the accumulator added in f32"
+
+    def __eq__(self, other):
+        return str(self) == str(other)
+
+    def sum(self, a, b, c, element):
+        def halves(bits):
+            significand, exponent, _ = decode(bits, element)
+            value = np.ldexp(significand.astype(np.float64), exponent - FORMATS[element][1])
+            return value.astype(np.float16).view(np.uint16).astype(np.uint32)
+        a, b, upper = halves(a), halves(b), np.arange(a.shape[1]) & 2 != 0
+        total = np.zeros(len(a), np.float32)
+        for part in (~upper, upper):
+            total = model(self.step, a[:, part], b[:, part], total.view(np.uint32), "f16", "f32")
+        return c.view(np.float32) + total
+
+
 def expected(capability, name, element, accumulator, k):
     """The rule as published for Ampere, Ada and Hopper, which the simulator follows."""
     final = "round" if accumulator == "f16" else "truncate"
     if element in ("e4m3", "e5m2"):
         if name.startswith("wgmma"):
             return Rule(13, 32, 13)
-        return Rule(25, 32) if capability >= 90 else Rule(13, 16, 13)
+        return ByHalves() if 90 <= capability < 120 else Rule(25, 32) if capability >= 120 else Rule(13, 16, 13)
     if capability >= 90:
         return Rule(25, k, final=final)
     return Rule(24, k // 2 if k in (16,) or (element, k) == ("tf32", 8) else k, final=final)
@@ -56,7 +80,8 @@ def expected(capability, name, element, accumulator, k):
 def candidates(accumulator, k, element):
     finals = ["round"] if accumulator == "f16" else ["truncate", "round"]
     widths = (23, 13) if element in ("e4m3", "e5m2") else (23,)
-    return [Rule(fraction, step, bits, cut, final) for step in (k, k // 2, k // 4) if step for final in finals
+    others = [ByHalves()] if (element, k) in (("e4m3", 32), ("e5m2", 32)) else []
+    return others + [Rule(fraction, step, bits, cut, final) for step in (k, k // 2, k // 4) if step for final in finals
             for cut in ("truncate", "floor", "round") for bits in widths
             for fraction in ((13, 14, 22, 23, 24, 25, 26, 27) if len(widths) > 1 else range(21, 29))]
 
@@ -134,6 +159,8 @@ def cut_terms(significand, shift, how):
 
 def model(rule, a, b, c, element, accumulator):
     """a and b: bits (elements, K); c: bits. All finite. The result as float32."""
+    if isinstance(rule, ByHalves):
+        return rule.sum(a, b, np.ascontiguousarray(c), element)
     (sa, ea, _), (sb, eb, _) = decode(a, element), decode(b, element)
     product, exponent, fraction = sa * sb, ea + eb, 2 * FORMATS[element][1]
     kind = "f16" if accumulator == "f16" else "f32"
