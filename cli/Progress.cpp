@@ -1,7 +1,10 @@
 //===- Progress.cpp - one line that changes -------------------------------===//
 #include "cli/Progress.h"
 
+#include <cmath>
 #include <cstdio>
+
+#include <fmt/format.h>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -27,6 +30,72 @@ void ProgressLine::clear() {
   if (dirty)
     std::fputs("\r\033[K", stderr);
   dirty = false;
+}
+
+std::string durationText(double seconds) {
+  int64_t whole = std::llround(std::ceil(seconds));
+  if (whole < 60)
+    return fmt::format("{} s", whole);
+  return whole < 3600 ? fmt::format("{} min {} s", whole / 60, whole % 60)
+                      : fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
+}
+
+Watch::Watch(bool wanted) {
+  if (!wanted)
+    return;
+  thread = std::thread([this] {
+    bool terminal = ::isatty(STDERR_FILENO);
+    ProgressLine line(terminal);
+    std::unique_lock guard(lock);
+    while (!changed.wait_for(guard, std::chrono::milliseconds(terminal ? 200 : 1000), [&] { return ended; }))
+      look(line);
+  });
+}
+
+void Watch::phase(std::string text) {
+  std::lock_guard guard(lock);
+  name = std::move(text);
+  launch.blocks = 0;
+  seen = 0;
+  began = Clock::now();
+}
+
+void Watch::look(ProgressLine &line) {
+  constexpr double sure = 1, aMinute = 60; // seconds
+  uint64_t blocks = launch.blocks, done = std::min<uint64_t>(launch.ended, blocks);
+  if (blocks != seen) {
+    seen = blocks;
+    began = Clock::now();
+  }
+  double elapsed = std::chrono::duration<double>(Clock::now() - began).count();
+  if (elapsed < sure)
+    return;
+  if (blocks == 0) {
+    if (!name.empty())
+      line.show(fmt::format("{}, for {}", name, durationText(std::floor(elapsed))));
+    return;
+  }
+  if (done == 0)
+    return line.show(fmt::format("simulating {} blocks, for {}", blocks, durationText(std::floor(elapsed))));
+  double left = elapsed / double(done) * double(blocks - done);
+  line.show(fmt::format("simulating: {} of {} blocks, about {} left", done, blocks, durationText(left)));
+  if (!told && elapsed + left > aMinute) {
+    line.clear();
+    std::fprintf(stderr, "note: simulating %llu blocks takes about %s from here on this machine\n",
+                 static_cast<unsigned long long>(blocks), durationText(left).c_str());
+    told = true;
+  }
+}
+
+void Watch::end() {
+  if (!thread.joinable())
+    return;
+  {
+    std::lock_guard guard(lock);
+    ended = true;
+  }
+  changed.notify_all();
+  thread.join();
 }
 
 } // namespace attune::cli

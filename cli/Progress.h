@@ -2,8 +2,14 @@
 #ifndef ATTUNE_CLI_PROGRESS_H
 #define ATTUNE_CLI_PROGRESS_H
 
+#include "simulator/Simulator.h"
+
+#include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <string>
+#include <thread>
 
 namespace attune::cli {
 
@@ -24,6 +30,40 @@ private:
   bool active, dirty = false;
   std::chrono::steady_clock::time_point last;
 };
+
+/// Watches a long job from a thread of its own: on a terminal a line says how far it is and what is left;
+/// elsewhere what will take longer than a minute is said once, as soon as it can be known.
+class Watch {
+public:
+  /// Nothing is said if `wanted` is false.
+  explicit Watch(bool wanted);
+  ~Watch() { end(); }
+  Watch(const Watch &) = delete;
+  Watch &operator=(const Watch &) = delete;
+
+  /// What simulated launches report to.
+  sim::LaunchProgress *launches() { return &launch; }
+  /// What is being done when no launch runs: "verifying".
+  void phase(std::string name);
+  /// Nothing is said from here on.
+  void end();
+
+private:
+  using Clock = std::chrono::steady_clock;
+  void look(ProgressLine &line);
+
+  sim::LaunchProgress launch;
+  std::mutex lock;
+  std::condition_variable changed;
+  bool ended = false, told = false;
+  std::string name;
+  Clock::time_point began = Clock::now(); ///< of the phase, or of the launch
+  uint64_t seen = 0;                      ///< blocks of the launch that `began` belongs to
+  std::thread thread;
+};
+
+/// "42 s", "3 min 5 s", "2 h 10 min".
+std::string durationText(double seconds);
 
 } // namespace attune::cli
 

@@ -6,6 +6,7 @@
 #include "cli/Advice.h"
 #include "cli/CommandLine.h"
 #include "cli/Output.h"
+#include "cli/Progress.h"
 #include "cli/Report.h"
 #include "runtime/io/Npy.h"
 #include "runtime/launch/Runner.h"
@@ -267,6 +268,8 @@ int runJob(Job &job) {
                                             int(shape.headsKv), int(shape.lengthQ), int(shape.lengthKv));
   if (Status good = validateProblem(request.spec, request.problem); !good)
     return report(good.error());
+  Watch watch(true);
+  job.device.sim.progress = watch.launches();
   Result<std::unique_ptr<Device>> device = openDevice(job.device);
   if (!device)
     return report(device.error());
@@ -279,8 +282,11 @@ int runJob(Job &job) {
   double inputMs = clock.lap();
   Toolchain tools = Toolchain::find();
   Result<RunResult> result = runAttention(**device, tools, job.cache, request);
-  if (!result)
+  watch.phase("");
+  if (!result) {
+    watch.end(); // the error begins a line of its own
     return report(result.error());
+  }
   result->times.insert(result->times.begin(), {"inputs", inputMs});
   if (std::string note = alignNote(request.spec, shape.lengthQ, shape.lengthKv); !note.empty())
     result->notes.insert(result->notes.begin(), note);
@@ -289,10 +295,12 @@ int runJob(Job &job) {
   std::optional<reference::Report> verdict;
   clock.lap();
   if (job.check) {
+    watch.phase("verifying against fp64");
     verdict = reference::verify(request.spec, request.problem, {job.q.data(), job.k.data(), job.v.data()},
                                 {result->o.data(), request.spec.lse ? result->lse.data() : nullptr});
     result->times.emplace_back("verify", clock.lap());
   }
+  watch.end();
   if (job.json) {
     fmt::print("{}\n", resultJson(job, *result, verdict));
   } else {

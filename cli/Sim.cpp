@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 #include "cli/CommandLine.h"
 #include "cli/Output.h"
+#include "cli/Progress.h"
 #include "cli/SimArguments.h"
 #include "cli/SimTrace.h"
 #include "runtime/io/File.h"
@@ -250,7 +251,10 @@ void printText(const Job &job, const sim::LaunchResult &result, const std::vecto
 }
 
 int runJob(Job &job) {
+  Watch watch(!job.config.trace.see); // whose lines it would come between
+  job.config.progress = watch.launches();
   Result<sim::LaunchResult> result = sim::launch(*job.module, job.memory, job.config);
+  watch.end();
   if (!result)
     return report(result.error());
   std::vector<Written> outputs;

@@ -436,6 +436,8 @@ static void rotate(Warp &w) {
 
 void countBlock(Worker &worker, const Cta &cta) {
   ++worker.counters.blocks;
+  if (LaunchProgress *progress = worker.launch->config->progress)
+    progress->ended.fetch_add(1, std::memory_order_relaxed);
   for (const Warp &w : cta.warps)
     worker.counters.warpInstructions += w.executed;
 }

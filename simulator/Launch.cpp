@@ -328,6 +328,8 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
       return workspace.error();
     launch.workspace = *workspace;
   }
+  if (config.progress)
+    config.progress->blocks = launch.blocks;
   unsigned threads = config.threads ? config.threads : std::max(1u, std::thread::hardware_concurrency());
   threads = unsigned(std::min<uint64_t>(threads, launch.clusters));
 

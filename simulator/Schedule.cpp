@@ -157,6 +157,8 @@ std::vector<std::unique_ptr<Worker>> runGrid(Launch &launch, unsigned threads) {
   std::vector<std::unique_ptr<Worker>> workers;
   auto hire = [&](unsigned count) {
     workers.clear();
+    if (LaunchProgress *progress = launch.config->progress)
+      progress->ended = 0;
     for (unsigned t = 0; t < count; ++t) {
       workers.push_back(std::make_unique<Worker>());
       workers.back()->launch = &launch;

@@ -24,6 +24,7 @@
 #include "compiler/support/Result.h"
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -233,6 +234,12 @@ struct Trace {
   std::function<void(const TraceStep &)> see;
 };
 
+/// Where a launch stands, for another thread that watches it.
+struct LaunchProgress {
+  std::atomic<uint64_t> blocks = 0; ///< of the grid; 0 before the launch
+  std::atomic<uint64_t> ended = 0;  ///< of them; it begins again where the blocks have to run side by side
+};
+
 struct LaunchConfig {
   std::string entry = {};
   std::array<uint32_t, 3> grid{1, 1, 1};
@@ -249,6 +256,7 @@ struct LaunchConfig {
   unsigned threads = 0; ///< host threads; 0: all cores. Results and findings do not depend on it.
   bool checks = true;   ///< off: only bounds are kept
   uint64_t maxInstructionsPerWarp = 400'000'000; ///< beyond it a warp counts as an endless loop
+  LaunchProgress *progress = nullptr;            ///< kept up to date while the launch runs
   Trace trace = {}; ///< of no warp without `see`; a launch with a trace runs on one host thread
 };
 

@@ -21,6 +21,10 @@
 
 namespace attune {
 
+namespace sim {
+struct LaunchProgress;
+}
+
 enum class DeviceKind { Cuda, Sim };
 
 /// What a device is. Numbers of the simulated GPU are those of the architecture that it plays.
@@ -102,6 +106,7 @@ struct SimOptions {
   uint64_t seed = 0; ///< of Mode::Random
   int threads = 0;   ///< host threads; 0: one a core
   bool checks = true;
+  sim::LaunchProgress *progress = nullptr; ///< of each launch while it runs, for another thread
 };
 
 /// A device. Methods may be called from several threads at once; errors are values and leave the device

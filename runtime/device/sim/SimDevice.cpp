@@ -162,6 +162,7 @@ public:
     config.seed = options.seed;
     config.threads = unsigned(options.threads);
     config.checks = options.checks;
+    config.progress = options.progress;
     const LoadedModule &module = *found->second.owner;
     Result<sim::LaunchResult> result = sim::launch(*module.module, memory, config);
     if (!result)
