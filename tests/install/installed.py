@@ -58,7 +58,7 @@ def documents(prefix):
                "fish": ("fish", ["fish", "-n"], "fish/vendor_completions.d/attune.fish")}
     for reader, (name, command, path) in readers.items():
         file = share / path
-        check(f"installs the text for {reader}", file.exists() and "--head-dim" in file.read_text().replace("\\-", "-"), path)
+        check(f"installs the text for {reader}", file.exists() and "head-dim" in file.read_text().replace("\\-", "-"), path)
         if not shutil.which(reader):
             totals["skipped"] += 1
             continue
