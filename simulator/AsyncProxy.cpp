@@ -1,7 +1,7 @@
 //===- AsyncProxy.cpp - what asynchronous units have in flight ------------------===//
 #include "simulator/AsyncProxy.h"
 
-#include "simulator/Exec.h"
+#include "simulator/Cluster.h"
 
 #include <algorithm>
 #include <bit>
@@ -316,9 +316,10 @@ void AsyncProxy::writes(Warp &w, uint32_t number, uint32_t offset, uint32_t byte
   for (uint32_t cell = offset >> 4; cell <= (offset + bytes - 1) >> 4; ++cell) {
     Cell &c = cells[cell];
     uint32_t from = std::max(offset, cell * 16), to = std::min(offset + bytes, cell * 16 + 16);
-    if (c.write) {
+    if (c.write && c.write != number) {
       const AsyncOp &other = operation(c.write);
-      bool unsafe = !knows(w, other) && !(other.inst == op.inst && other.landed && other.block != op.block);
+      bool unsafe = !knows(w, other) && !(op.reduces && other.reduces) &&
+                    !(other.inst == op.inst && other.landed && other.block != op.block);
       if (unsafe && overlaps(other, from, to - from))
         conflict(w, *op.inst, op.lane, other, cell * 16, true, "asynchronous write");
     }
@@ -424,9 +425,11 @@ void AsyncProxy::end() {
     bool known = op.kind == AsyncKind::Load ? std::any_of(cta.warps.begin(), cta.warps.end(),
                                                           [&](const Warp &w) { return knows(w, op); })
                                             : op.waited || op.kind == AsyncKind::Source;
-    if (known || op.block != cta.linear)
+    auto issuer = std::find_if(cta.cluster->ctas.begin(), cta.cluster->ctas.end(),
+                               [&](const Cta *block) { return block->linear == op.block; });
+    if (known || (*issuer != &cta && op.kind != AsyncKind::Load))
       continue;
-    Warp &w = cta.warps[op.warp];
+    Warp &w = (*issuer)->warps[op.warp];
     if (reportedBefore(w, *op.inst, FindingKind::MissingWait))
       continue;
     report(w, *op.inst, FindingKind::MissingWait, op.lane, kSharedBase + op.offset,

@@ -68,6 +68,7 @@ struct AsyncOp {
   uint8_t warps = 1, lane = 0; ///< that issued it together, from `warp` on
   bool landed = false;         ///< data moved
   bool waited = false;         ///< a warp has waited for it
+  bool reduces = false;        ///< others that reduce may touch the same bytes
   uint16_t warp = 0;
   uint32_t barrier = 0, phase = 0; ///< of a landed load: who knows that clock may rely on it
   uint64_t block = 0;              ///< of the issuer
@@ -84,6 +85,8 @@ public:
   /// A new operation on this block's shared memory by `warps` warps from `firstWarp` on, of which `w` is one.
   uint32_t start(Warp &w, const Inst &i, AsyncKind kind, uint32_t lane, uint32_t firstWarp,
                  uint32_t warps = 1);
+  /// The operation's writes are reductions, which are in no order with each other.
+  void reduces(uint32_t op) { at(op).reduces = true; }
   /// The operation reads or writes this range; `w` is the warp whose knowledge counts. Checks it against what
   /// was there before, and marks it.
   void reads(Warp &w, uint32_t op, uint32_t offset, uint32_t bytes);

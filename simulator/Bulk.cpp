@@ -243,7 +243,8 @@ private:
   }
 
   void loadInto(Cta &target, uint32_t offset, uint32_t barrier, uint32_t bytes, uint32_t span, bool ok) {
-    if (!checkAsyncBarrier(w, i, lane, target, barrier))
+    if ((&target != w.cta && !isThere(w, i, lane, {&target, offset}, span, true)) ||
+        !checkAsyncBarrier(w, i, lane, target, barrier))
       return;
     AsyncProxy &proxy = *target.async;
     uint32_t op = proxy.start(w, i, AsyncKind::Load, lane, w.index);
@@ -332,7 +333,8 @@ private:
       return bad("expected a source in the block's own shared memory, got another block's");
     if (to.cta != barrier.cta)
       return bad("expected the mbarrier in the block to which the copy goes, got one of another block");
-    if (!checkAsyncBarrier(w, i, lane, *to.cta, barrier.offset))
+    if ((to.cta != w.cta && !isThere(w, i, lane, to, size, true)) ||
+        !checkAsyncBarrier(w, i, lane, *to.cta, barrier.offset))
       return;
     checkShared(from.offset, size);
     Cta *own = w.cta;
@@ -577,10 +579,10 @@ void endBulkStores(Cta &cta) {
 }
 
 void execProxyFence(Warp &w, const Inst &i) {
-  if (i.aux && w.worker->launch->ordering)
-    fence(w, Scope::Cluster);
   if (w.cta->async)
     i.aux ? w.cta->async->initFence(w) : w.cta->async->fence(w);
+  if (i.aux && w.worker->launch->ordering)
+    fence(w, Scope::Cluster); // also makes that publishable
 }
 
 } // namespace attune::sim

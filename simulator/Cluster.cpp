@@ -137,8 +137,8 @@ static std::string waitOf(const Cluster &cluster, const Cta &cta, const Warp &w,
                      at ? describeShared(w, kSharedBase + at->offset) : "?");
 }
 
-/// Ends the cluster at a fault that leaves it nothing to go on with: the first wait for an mbarrier is told, or
-/// the first at a barrier.
+/// Ends the cluster at a fault that leaves it nothing to go on with: the first wait for an mbarrier is told,
+/// or the first at a barrier.
 static void reportStuck(Cluster &cluster) {
   for (bool mbarriers : {true, false})
     for (Cta *cta : cluster.ctas)
@@ -168,40 +168,41 @@ static void endUnits(Cta &cta) {
 bool stepCluster(Worker &worker, Cluster &cluster, uint64_t rounds, uint64_t quantum) {
   Mode mode = worker.launch->mode;
   size_t n = cluster.ctas.size();
-  size_t running = 0, stuck = 0;
   if (n > 1) { // so that each sees the others at many stages
     rounds = std::min<uint64_t>(rounds, 4);
     quantum = std::min<uint64_t>(quantum, 1 << 12);
   }
-  for (size_t k = 0; k < n; ++k) {
-    size_t rank = mode == Mode::Lazy ? n - 1 - k : k;
-    if (n > 1 && mode == Mode::Random) {
-      cluster.random = cluster.random * 6364136223846793005ull + 1442695040888963407ull;
-      rank = size_t((cluster.random >> 33) % n);
-      rounds = 1;
-    }
-    Cta &cta = *cluster.ctas[rank];
+  bool running = false, stuck = false;
+  auto visit = [&](Cta &cta) {
     BlockState state = cta.over ? BlockState::Over : stepBlock(worker, cta, rounds, quantum);
-    if (state == BlockState::Over && !cta.over) {
-      cta.over = true;
-      countBlock(worker, cta);
-      if (cta.aborted) {
-        cluster.abort();
-      } else {
-        endUnits(cta);
-        if (n > 1)
-          endOfBlock(cta);
-      }
+    running |= state == BlockState::Running;
+    stuck |= state == BlockState::Stuck;
+    if (state != BlockState::Over || cta.over)
+      return;
+    cta.over = true;
+    countBlock(worker, cta);
+    if (cta.aborted)
+      return cluster.abort();
+    endUnits(cta);
+    if (n > 1)
+      endOfBlock(cta);
+  };
+  if (n > 1 && mode == Mode::Random) {
+    rounds = 1;
+    for (size_t k = 0; k < n; ++k) {
+      cluster.random = cluster.random * 6364136223846793005ull + 1442695040888963407ull;
+      visit(*cluster.ctas[(cluster.random >> 33) % n]);
     }
-    running += state == BlockState::Running;
-    stuck += state == BlockState::Stuck;
+    if (running)
+      return false;
   }
-  auto isOver = [](const Cta *cta) { return cta->over; };
-  if (std::all_of(cluster.ctas.begin(), cluster.ctas.end(), isOver))
+  for (size_t k = 0; k < n; ++k)
+    visit(*cluster.ctas[mode == Mode::Lazy ? n - 1 - k : k]);
+  if (std::all_of(cluster.ctas.begin(), cluster.ctas.end(), [](const Cta *cta) { return cta->over; }))
     return true;
   if (running)
     return false;
-  for (const Cta *cta : cluster.ctas) // one that was not drawn, or that another has woken
+  for (const Cta *cta : cluster.ctas) // one that another has woken since
     for (const Warp &w : cta->warps)
       if (!cta->over && (w.state == WarpState::Ready || cta->aborted))
         return false;
@@ -258,22 +259,28 @@ static bool hasBegun(Warp &w, const Cta &home) {
   return w.begunRanks & bit;
 }
 
-void visit(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes, bool write) {
+bool isThere(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes, bool write) {
   if (!w.worker->launch->checks)
-    return;
+    return true;
+  const Cta &home = *place.cta;
+  bool begun = hasBegun(w, home);
+  if (begun && !home.over)
+    return true;
+  if (!reportedBefore(w, i, FindingKind::Lifetime))
+    report(w, i, FindingKind::Lifetime, lane, clusterAddress(place),
+           fmt::format(
+               "{} of {} bytes at {} which {}", write ? "write" : "read", bytes, describePlace(w, place),
+               !begun ? "is not known to have begun: expected a barrier of the cluster (barrier.cluster) "
+                        "before it"
+                      : "has ended: expected it to wait at a barrier of the cluster (barrier.cluster) "
+                        "before it ends"));
+  return false;
+}
+
+void visit(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes, bool write) {
+  isThere(w, i, lane, place, bytes, write);
   Cta &home = *place.cta;
-  auto misuse = [&](const std::string &text) {
-    if (!reportedBefore(w, i, FindingKind::Lifetime))
-      report(w, i, FindingKind::Lifetime, lane, clusterAddress(place),
-             fmt::format("{} of {} bytes at {} {}", write ? "write" : "read", bytes, describePlace(w, place),
-                         text));
-  };
-  if (!hasBegun(w, home))
-    misuse("which is not known to have begun: expected a barrier of the cluster (barrier.cluster) before it");
-  if (home.over)
-    misuse(
-        "which has ended: expected it to wait at a barrier of the cluster (barrier.cluster) before it ends");
-  else
+  if (w.worker->launch->checks && !home.over)
     home.visitors[{w.cta->linear, w.index}] = {w.clocks[w.index], i.statement, int(lane)};
 }
 

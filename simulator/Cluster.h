@@ -52,8 +52,11 @@ uint32_t clusterAddress(SharedPlace place);
 /// "block (1, 0, 0)'s ..." for messages: the place's address and the variable that holds it.
 std::string describePlace(const Warp &w, SharedPlace place);
 
-/// Checks that a block whose shared memory is used by one lane of another has begun and has not ended, now and
-/// when it will end.
+/// Whether a block whose shared memory is used by one lane of another has begun and has not ended; reports it
+/// if not.
+bool isThere(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes, bool write);
+/// Checks that a block whose shared memory is used by one lane of another has begun and has not ended, now
+/// and when it will end.
 void visit(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes, bool write);
 /// The same, and races. `stored` as in Races.h.
 void touchRemote(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes, bool write,

@@ -302,7 +302,9 @@ void Decoder::statement() {
   guardNegated = current->guardNegated;
   if (lackedByTarget())
     return;
-  if (root == "mov")
+  if ((root == "st" || root == "red") && mod("async"))
+    asyncStore();
+  else if (root == "mov")
     mod("pred") ? movPredicate() : mov();
   else if (root == "ld" || root == "ldu" || root == "st")
     loadStore(root == "st");

@@ -116,6 +116,8 @@ private:
   void clusterBarrier();
   void clusterAddressOf();
   void movPredicate();
+  // AsyncStore.cpp
+  void asyncStore();
   void isSpace();
   void createPolicy();
   void nothing();

@@ -92,7 +92,7 @@ void publish(Warp &w, const Inst &i, Cta &target, Mbarrier &m) {
     return;
   bool remote = &target != w.cta;
   if (i.order & kRelease)
-    fence(w, i.order & kDeviceScope ? Scope::Device
+    fence(w, i.order & kDeviceScope                ? Scope::Device
              : remote || (i.order & kClusterScope) ? Scope::Cluster
                                                    : Scope::Block);
   WarpOrder &o = w.order;
