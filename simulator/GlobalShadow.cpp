@@ -1,0 +1,102 @@
+//===- GlobalShadow.cpp - pages of the shadow of global memory, and their owners ------===//
+#include "simulator/Exec.h"
+
+#include <cstring>
+
+namespace attune::sim {
+
+ShadowPage &GlobalShadow::page(uint64_t number) {
+  Entry &recent = cache[number % cache.size()];
+  if (recent.number == number)
+    return *recent.page;
+  ShadowPage *&page = table[number];
+  if (!page) {
+    if (free.empty()) {
+      storage.push_back(std::make_unique<ShadowPage>());
+      page = storage.back().get();
+    } else {
+      page = free.back();
+      free.pop_back();
+      page->touched = {};
+      page->plainWritten = {};
+      page->written = false;
+    }
+    page->number = number;
+    used.push_back(page);
+  }
+  recent = {number, page};
+  return *page;
+}
+
+void GlobalShadow::recycle() {
+  free.insert(free.end(), used.begin(), used.end());
+  used.clear();
+  table.clear();
+  cache.fill({});
+  bytes.recycle();
+}
+
+Owners::Page &Owners::page(uint64_t number) {
+  size_t shard = number % locks.size();
+  std::lock_guard guard(locks[shard]);
+  std::unique_ptr<Page> &p = tables[shard][number];
+  if (!p)
+    p = std::make_unique<Page>();
+  return *p;
+}
+
+void Owners::keep(uint64_t number, const Allocation &in) {
+  Page &p = page(number);
+  std::lock_guard guard(p.lock);
+  if (p.data)
+    return;
+  p.data = std::make_unique<std::byte[]>(kPageBytes + kPageBytes / 8);
+  uint64_t offset = number * kPageBytes - in.base; // allocations begin at multiples of a page
+  std::memcpy(p.data.get(), in.data + offset, kPageBytes);
+  std::memcpy(p.data.get() + kPageBytes, in.init + offset / 8, kPageBytes / 8);
+}
+
+bool Owners::enter(uint64_t block, const GlobalShadow &shadow) {
+  uint32_t me = uint32_t(block % (kAnyBlock - 2)) + 1, conflict = 0;
+  // Without branches, so that a run of words becomes vectors.
+  auto take = [&](uint32_t &word, uint32_t plain) {
+    uint32_t owner = word & ~kPlain, both = (word | plain) & kPlain;
+    bool others = word != 0 && owner != me;
+    conflict |= others ? both : 0;
+    word = (others ? kAnyBlock : me) | both;
+  };
+  for (const ShadowPage *from : shadow.pages()) {
+    Page &p = page(from->number);
+    std::lock_guard guard(p.lock);
+    for (size_t n = 0; n < from->touched.size(); ++n) {
+      uint64_t touched = from->touched[n], written = from->plainWritten[n];
+      uint32_t *words = &p.words[n * 64];
+      if (touched == ~0ull && (written == 0 || written == ~0ull)) {
+        uint32_t plain = written ? kPlain : 0;
+        for (size_t k = 0; k < 64; ++k)
+          take(words[k], plain);
+        continue;
+      }
+      for (uint64_t m = touched; m; m &= m - 1) {
+        unsigned bit = unsigned(__builtin_ctzll(m));
+        take(words[bit], written >> bit & 1 ? kPlain : 0);
+      }
+    }
+  }
+  return conflict != 0;
+}
+
+void Owners::restore(GlobalMemoryImpl &memory) {
+  for (auto &table : tables)
+    for (auto &[number, p] : table) {
+      int at = p->data ? memory.find(number * kPageBytes) : -1;
+      if (at < 0)
+        continue;
+      Allocation &a = memory.allocations[size_t(at)];
+      uint64_t offset = number * kPageBytes - a.base;
+      std::memcpy(a.data + offset, p->data.get(), kPageBytes);
+      std::memcpy(a.init + offset / 8, p->data.get() + kPageBytes, kPageBytes / 8);
+    }
+}
+
+} // namespace attune::sim
