@@ -107,6 +107,8 @@ void Allocator::taint() {
       bool memory =
           inst.cls == Class::Memory || inst.cls == Class::MatrixLoad || inst.cls == Class::AsyncCopy;
       bool source = false;
+      if (inst.fn == execWgmma || inst.fn == execWgmmaWait)
+        continue; // it looks at its accumulators itself
       if (memory) {
         // Loads give defined values or a finding of their own, but for local memory.
         source = p.usesLocal && d.maybeLocal[i];
@@ -163,6 +165,8 @@ void Allocator::names() {
     p.firstOperand.push_back(uint32_t(p.operands.size()));
     for (uint32_t f = firstFixup[i]; f < firstFixup[i + 1]; ++f) {
       const Fixup &x = d.fixups[f];
+      if (x.field == Field::Flight)
+        continue;
       if (x.kind == Fixup::Register && x.index < d.function.registers.size())
         p.operands.push_back(
             {d.function.registers[x.index].name, d.registerType(x.index), offset[x.index], x.def});
@@ -288,6 +292,8 @@ void Allocator::patch() {
     case Field::List:
       p.lists[f.list] = v;
       break;
+    case Field::Flight:
+      break;
     }
   }
 }
@@ -295,12 +301,18 @@ void Allocator::patch() {
 /// Replaces the handlers of instructions that touch tainted registers by execTracked.
 void Allocator::track() {
   for (uint32_t i = 0; i < p.code.size(); ++i) {
+    Inst &inst = p.code[i];
+    // Accumulators are wgmma's own affair.
+    auto followed = [&](const Fixup &x) {
+      bool accumulator = inst.fn == execWgmma && x.field == Field::List &&
+                         x.list < inst.list + p.wgmmas[size_t(inst.imm)].registers;
+      return x.kind == Fixup::Register && x.field != Field::Flight && !accumulator;
+    };
     bool any = false;
     for (uint32_t f = firstFixup[i]; f < firstFixup[i + 1]; ++f)
-      any |= d.fixups[f].kind == Fixup::Register && tainted[d.fixups[f].index];
+      any |= followed(d.fixups[f]) && tainted[d.fixups[f].index];
     if (!any)
       continue;
-    Inst &inst = p.code[i];
     Tracked t;
     t.fn = inst.fn;
     bool memory = inst.cls == Class::Memory || inst.cls == Class::MatrixLoad || inst.cls == Class::AsyncCopy;
@@ -309,7 +321,7 @@ void Allocator::track() {
     bool storesToShared = inst.cls == Class::Memory && !inst.atomic && Space(inst.aux) == Space::Shared;
     for (uint32_t f = firstFixup[i]; f < firstFixup[i + 1]; ++f) {
       const Fixup &x = d.fixups[f];
-      if (x.kind != Fixup::Register)
+      if (!followed(x))
         continue;
       bool pred = isPredicate(x.index), data = memory && x.field == Field::List;
       if (x.def) {
@@ -327,17 +339,22 @@ void Allocator::track() {
   }
 }
 
-void Allocator::run() {
-  registers = uint32_t(d.function.registers.size() + d.temporaries.size());
-  d.maybeLocal.resize(p.code.size());
-  // Fixups were recorded instruction by instruction.
+/// Fixups were recorded instruction by instruction, but for some.
+void Allocator::index() {
   std::sort(d.fixups.begin(), d.fixups.end(), [](const Fixup &a, const Fixup &b) { return a.inst < b.inst; });
   firstFixup.assign(p.code.size() + 1, 0);
   for (const Fixup &f : d.fixups)
     ++firstFixup[f.inst + 1];
   for (size_t i = 0; i < p.code.size(); ++i)
     firstFixup[i + 1] += firstFixup[i];
+}
+
+void Allocator::run() {
+  registers = uint32_t(d.function.registers.size() + d.temporaries.size());
+  d.maybeLocal.resize(p.code.size());
+  index();
   blocks();
+  keepInFlight();
   liveness();
   taint();
   communication();
@@ -346,6 +363,7 @@ void Allocator::run() {
   endless();
   names();
   track();
+  watch();
 }
 
 } // namespace attune::sim

@@ -124,6 +124,7 @@ struct Function {
   std::array<uint32_t, 3> maxntid{0, 0, 0}, reqntid{0, 0, 0}, reqcluster{0, 0, 0};
   uint32_t maxClusterRank = 0;
   bool explicitCluster = false, blocksAreClusters = false;
+  uint32_t maxnreg = 0, minnctapersm = 0; ///< 0: not stated
   std::vector<RegisterDecl> registers;
   std::vector<Statement> body;
 };

@@ -54,7 +54,8 @@ void Cluster::abort() {
 /// What a warp does, in words.
 static std::string stateOf(const Warp &w) {
   const Program &p = *w.program;
-  bool sleeps = w.state == WarpState::AtMbarrier || w.state == WarpState::AtCluster; // and tries it again
+  bool sleeps = w.state == WarpState::AtMbarrier || w.state == WarpState::AtCluster ||
+                w.state == WarpState::Waiting; // and tries it again
   size_t pc = std::min<size_t>(w.pc, p.code.size() - 1) - (w.pc > 0 && !sleeps);
   uint32_t line = p.statements[p.code[pc].statement].ptxLine;
   switch (w.state) {
@@ -62,6 +63,8 @@ static std::string stateOf(const Warp &w) {
     return "done";
   case WarpState::AtBarrier:
     return fmt::format("at barrier {}, line {}", w.barrier, line);
+  case WarpState::Waiting:
+    return fmt::format("{}, line {}", w.waitsFor(w), line);
   case WarpState::AtMbarrier:
     return fmt::format("waits for an mbarrier, line {}", line);
   case WarpState::AtCluster:
@@ -118,6 +121,8 @@ static std::string waitOf(const Cluster &cluster, const Cta &cta, const Warp &w,
     return fmt::format("barrier {} waits for ever: {} of {} threads arrived", w.barrier, b.arrived,
                        b.expected ? b.expected : liveThreads(cta));
   }
+  if (w.state == WarpState::Waiting)
+    return fmt::format("warp {} {}, for ever", w.index, w.waitsFor(w));
   if (w.state == WarpState::AtCluster) {
     uint32_t arrived = 0, live = 0;
     for (const Cta *block : cluster.ctas)
@@ -150,7 +155,8 @@ static void reportStuck(Cluster &cluster) {
         uint64_t address = 0;
         OtherAccess other;
         std::string what = waitOf(cluster, *cta, w, address, other);
-        const Inst &i = mbarriers ? w.program->code[w.pc] : *w.barrierInst;
+        bool tries = mbarriers || w.state == WarpState::Waiting;
+        const Inst &i = tries ? w.program->code[w.pc] : *w.barrierInst;
         report(w, i, FindingKind::Deadlock, uint32_t(std::countr_zero(w.mask)), address,
                fmt::format("{}{} {}", what, mbarriers ? ":" : ";", warpStates(cluster)), other);
         return cluster.abort();
@@ -163,6 +169,7 @@ static void endUnits(Cta &cta) {
   if (cta.async)
     cta.async->end();
   endMbarriers(cta);
+  endWarpgroups(cta);
 }
 
 bool stepCluster(Worker &worker, Cluster &cluster, uint64_t rounds, uint64_t quantum) {

@@ -1,4 +1,4 @@
-//===- Collectives.cpp - shfl, vote, match, redux, activemask -------------------===//
+//===- Collectives.cpp - shfl, vote, match, redux, elect, movmatrix -------------------===//
 #include "simulator/Exec.h"
 
 #include <fmt/format.h>
@@ -216,6 +216,22 @@ static void elect(Warp &w, const Inst &i) {
   });
 }
 
+/// Lane 4 g + t holds elements 2 t, 2 t + 1 of row g of an 8x8 matrix of 16 bits; it gets those of column g.
+static void moveMatrix(Warp &w, const Inst &i) {
+  if (!converge(w, i, w.live, true))
+    return;
+  const uint32_t *a = words(w, i.a);
+  uint32_t r[32];
+  for (uint32_t l = 0; l < 32; ++l) {
+    uint32_t g = l / 4, t = l % 4;
+    auto element = [&](uint32_t row) { return a[4 * row + g / 2] >> (g % 2 * 16) & 0xFFFFu; };
+    r[l] = element(2 * t) | element(2 * t + 1) << 16;
+  }
+  for (uint32_t l = 0; l < 32; ++l)
+    if (w.mask >> l & 1)
+      words(w, i.d)[l] = r[l];
+}
+
 static void warpSync(Warp &w, const Inst &i) { gather(w, i, words(w, i.a)); }
 
 void addCollectives(HandlerTable &t) {
@@ -243,6 +259,7 @@ void addCollectives(HandlerTable &t) {
   t.add("redux.xor.sync.b32", redux<RXor>, "w:ww", c);
   t.add("activemask.b32", activemask, "w:", c);
   t.add("elect.sync", elect, "w:w", c);
+  t.add("movmatrix.sync.aligned.m8n8.trans.b16", moveMatrix, "w:w", c);
   t.add("warpsync", warpSync, "", Class::Barrier);
 }
 

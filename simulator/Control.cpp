@@ -167,6 +167,14 @@ void execBranch(Warp &w, const Inst &i) {
     updateJoin(w);
 }
 
+void suspend(Warp &w, std::string (*waitsFor)(const Warp &)) {
+  --w.pc;
+  w.state = WarpState::Waiting;
+  w.waitsFor = waitsFor;
+  w.stop = true;
+}
+void wake(Warp &w) { w.state = WarpState::Ready; }
+
 void execNop(Warp &, const Inst &) {}
 
 void execExit(Warp &w, const Inst &) {
@@ -322,6 +330,7 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
     cta.async->begin(cta.sharedBytes);
   if (launch.ordering)
     cta.published.clear();
+  beginWarpgroups(cta);
   for (Warp &w : cta.warps) {
     uint32_t threads = std::min(32u, launch.threadsPerCta - w.index * 32);
     w.live = w.active = threads == 32 ? kFull : (1u << threads) - 1;

@@ -338,6 +338,10 @@ void Decoder::statement() {
     mma();
   else if (root == "wmma")
     wmma();
+  else if (root == "wgmma")
+    wgmma();
+  else if (root == "setmaxnreg")
+    setMaxRegisters();
   else if (root == "ldmatrix" || root == "stmatrix")
     matrixMove(root == "stmatrix");
   else if (root == "mbarrier" || (root == "cp" && mod("mbarrier")))
@@ -364,7 +368,7 @@ void Decoder::statement() {
   else if (root == "membar" || root == "fence")
     fence();
   else if (root == "prefetch" || root == "prefetchu" || root == "nanosleep" || root == "discard" ||
-           root == "applypriority" || root == "pmevent" || root == "griddepcontrol" || root == "setmaxnreg")
+           root == "applypriority" || root == "pmevent" || root == "griddepcontrol")
     nothing();
   else
     generic();
@@ -380,6 +384,8 @@ void Decoder::layout() {
   info.maxClusterRank = function.maxClusterRank;
   info.explicitCluster = function.explicitCluster;
   info.blocksAreClusters = function.blocksAreClusters;
+  info.maxnreg = function.maxnreg;
+  info.minnctapersm = function.minnctapersm;
   auto align = [](uint64_t x, uint64_t a) { return (x + a - 1) / a * a; };
   uint64_t at = 0;
   for (uint32_t v : function.params) {

@@ -9,12 +9,15 @@
 
 #include "simulator/Exec.h"
 
+#include <map>
 #include <optional>
+#include <set>
 #include <unordered_map>
 
 namespace attune::sim {
 
-enum class Field : uint8_t { D, A, B, C, D2, Guard, List };
+/// Flight: none; the register is kept alive up to here, see WgmmaRegisters.cpp.
+enum class Field : uint8_t { D, A, B, C, D2, Guard, List, Flight };
 
 /// What a letter of HandlerInfo::signature asks for, in messages.
 const char *widthText(char width);
@@ -74,6 +77,8 @@ private:
   /// Instructions of FloatOther.cpp and IntegerOther.cpp; false: none of them.
   bool floatOther();
   bool integerOther();
+  bool lop3WithPredicate();
+  bool fmaInBounds();
   /// The comparison of packed halves that `mods` (without booleans and result type) name, or null.
   const HandlerInfo *packedComparison(std::vector<std::string_view> mods, uint8_t &width, int64_t &imm);
   void setp(bool set);
@@ -102,6 +107,10 @@ private:
   // MatrixAny.cpp
   bool otherMma();
   void wmma();
+  // WgmmaDecode.cpp
+  void wgmma();
+  bool wgmmaTypes(const std::vector<std::string_view> &mods, Wgmma &what, std::string &handler);
+  void setMaxRegisters();
   bool fragment(const Operand &o, unsigned registers, char width, bool written, uint32_t &list);
   void emitProduct(int64_t product, uint8_t fraction);
   void emitAccess(bool store, std::string_view spaceName, unsigned bytes, Space space, uint32_t address,
@@ -169,6 +178,10 @@ private:
   void slots();
   void patch();
   void track();
+  void index(); ///< sorts the fixups by instruction
+  bool isMove(uint32_t i) const;
+  void keepInFlight();
+  void watch();
   bool isPredicate(uint32_t reg) const { return d.registerType(reg) == Type::Pred; }
 
   struct Block {
@@ -184,6 +197,8 @@ private:
   std::vector<uint32_t> firstFixup; ///< of each instruction, plus the end
   std::vector<bool> undefined, tainted;
   std::vector<uint32_t> offset;
+  /// Instructions that may touch these registers of products in flight, or need a fence behind them.
+  std::map<uint32_t, std::set<uint32_t>> watchedRegisters;
 };
 
 } // namespace attune::sim

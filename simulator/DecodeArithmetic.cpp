@@ -114,7 +114,8 @@ void Decoder::cvt() {
   if (!info) {
     std::optional<AnyConversion> any = anyConversion();
     if (!any) {
-      unsupported();
+      if (!integerOther()) // cvt.pack
+        unsupported();
       return;
     }
     encoded = any->encoded;

@@ -16,6 +16,7 @@
 #include "simulator/Order.h"
 #include "simulator/Races.h"
 #include "simulator/Simulator.h"
+#include "simulator/Wgmma.h"
 
 #include <atomic>
 #include <map>
@@ -58,6 +59,7 @@ struct Inst {
   uint32_t target = 0;   ///< branches
   uint32_t statement = 0;
   uint32_t tracked = 0; ///< of execTracked: Program::tracked
+  uint32_t watched = 0; ///< of execWatched: Program::watched
   uint16_t aux = 0;
   Class cls = Class::None;
   uint8_t order = 0;      ///< volatile, atomic, relaxed, acquire, release: kStrong and so on; 0: plain
@@ -101,7 +103,11 @@ struct Program {
   std::vector<Tracked> tracked;
   std::vector<Bulk> bulks;
   std::vector<MapReplacement> replacements;
-  uint32_t fileBytes = 0; ///< register file of a warp
+  std::vector<Wgmma> wgmmas;
+  std::vector<Watched> watched;
+  bool usesWarpgroups = false;   ///< has wgmma or setmaxnreg
+  bool changesRegisters = false; ///< has setmaxnreg
+  uint32_t fileBytes = 0;        ///< register file of a warp
   uint32_t predicates = 1;
   struct Constant {
     uint32_t offset;
@@ -244,7 +250,8 @@ struct Cta;
 struct Worker;
 class HandlerTable;
 
-enum class WarpState : uint8_t { Ready, AtBarrier, AtMbarrier, AtCluster, Done };
+/// Waiting: at an instruction that it will execute again, for other warps of its block; see suspend.
+enum class WarpState : uint8_t { Ready, AtBarrier, AtMbarrier, AtCluster, Waiting, Done };
 
 struct Warp {
   std::byte *regs = nullptr;
@@ -266,6 +273,7 @@ struct Warp {
   uint32_t barrier = 0;
   const Inst *barrierInst = nullptr;
   bool expired = false; ///< the try_wait that it slept at times out
+  std::string (*waitsFor)(const Warp &) = nullptr; ///< of a suspended warp, for messages
   uint64_t executed = 0;
   uint64_t nextProbe = 0;     ///< `executed` at which to look whether it goes in circles
   uint64_t clockStop = ~0ull; ///< the clocks do not go beyond
@@ -291,6 +299,7 @@ struct Warp {
   uint8_t *localInit = nullptr;      ///< a bit a byte
   std::vector<uint32_t> undefined;   ///< a word a slot: lanes without a defined value
   std::vector<uint32_t> undefinedPreds;
+  std::unique_ptr<WarpWgmma> wgmma; ///< where Program::usesWarpgroups is set
 };
 
 struct Cta {
@@ -308,6 +317,8 @@ struct Cta {
   uint32_t expiries = 0;             ///< since something changed
   std::unique_ptr<AsyncProxy> async; ///< where Program::asyncProxy is set
   std::vector<Warp> warps;
+  std::vector<Warpgroup> warpgroups; ///< where Program::usesWarpgroups is set
+  uint32_t registerPool = 0;         ///< what setmaxnreg.dec gave up, in registers a thread of one warp
   bool aborted = false, endless = false;
   bool over = false;  ///< all its warps have ended
   bool yield = false; ///< other blocks go on: this one wrote what they may wait for
@@ -493,6 +504,9 @@ bool giveWay(Warp &w, const std::function<bool(const Fragment &)> &may);
 /// To be called first by an instruction at which `need` must be together. True: go on. False: the fragment
 /// was suspended, and the handler returns at once.
 bool converge(Warp &w, const Inst &i, uint32_t need, bool aligned);
+/// The instruction cannot go on until another warp calls `wake`; the warp will execute it again.
+void suspend(Warp &w, std::string (*waitsFor)(const Warp &));
+void wake(Warp &w);
 /// Makes the block of this number ready to run.
 void startBlock(Worker &worker, Cta &cta, uint64_t number);
 /// runWarp for the warp whose trace is asked for.
@@ -510,6 +524,17 @@ void countBlock(Worker &worker, const Cta &cta);
 
 /// Runs all blocks, on up to `threads` host threads; what they counted and found.
 std::vector<std::unique_ptr<Worker>> runGrid(Launch &launch, unsigned threads);
+
+//===----------------------------------------------------------------------===//
+// Warpgroup.cpp
+//===----------------------------------------------------------------------===//
+
+/// `report`, where there are checks and it was not reported before.
+void misuse(Warp &w, const Inst &i, FindingKind kind, const std::string &text, OtherAccess other = {});
+Warpgroup &groupOf(Warp &w);
+/// Of an instruction of a warpgroup: all lanes of the warp, which is one of four. False: suspended, or it can
+/// do nothing.
+bool gatherWarpgroup(Warp &w, const Inst &i);
 
 void execBranch(Warp &w, const Inst &i);
 void execExit(Warp &w, const Inst &i);

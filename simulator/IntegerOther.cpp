@@ -155,7 +155,87 @@ uint32_t video(uint32_t a, uint32_t b, uint32_t c, uint16_t aux) {
   return aux & 256 ? sum : r;
 }
 
+/// cvt.pack: a and b saturate to `aux & 31` bits (signed: bit 5); from the lowest bits: b, a, and what c has
+/// (bit 6).
+uint32_t convertPack(uint32_t a, uint32_t b, uint32_t c, uint16_t aux) {
+  int bits = aux & 31;
+  uint32_t mask = (1u << bits) - 1;
+  auto narrow = [&](uint32_t v) { return uint32_t(clampTo(int32_t(v), bits, aux & 32)) & mask; };
+  return narrow(b) | narrow(a) << bits | (aux & 64 ? c << (2 * bits) : 0);
+}
+
+/// The halves of c, but 0 where that of a or b is the pattern of what lies out of bounds.
+uint32_t inBounds(uint32_t a, uint32_t b, uint32_t c, uint16_t) {
+  for (uint32_t half : {0xFFFFu, 0xFFFF0000u})
+    if ((a & half) == half || (b & half) == half)
+      c &= ~half;
+  return c;
+}
+
 } // namespace
+
+/// lop3.{or,and}.b32 d|p, a, b, c, table, q: lop3, whose result p compares with 0.
+bool Decoder::lop3WithPredicate() {
+  std::vector<std::string_view> mods = current->mods;
+  bool either = take(mods, "or"), both = take(mods, "and");
+  if (either == both || mods.size() != 1 || mods[0] != "b32" || !operandCount(6))
+    return either != both && mods.size() == 1;
+  const std::vector<Operand> &ops = current->operands;
+  if (ops[0].kind != OperandKind::Pair || ops[4].kind != OperandKind::Integer) {
+    error(ops[0], "expected 'd|p, a, b, c, table, q' as operands");
+    return true;
+  }
+  uint32_t bits = temporary(Type::B32), some = temporary(Type::Pred), other = temporary(Type::Pred);
+  emitNamed("lop3.b32").imm = ops[4].value;
+  fix(Fixup::Register, Field::D, true, bits);
+  if (!source(ops[1], Field::A, 'w') || !source(ops[2], Field::B, 'w') || !source(ops[3], Field::C, 'w'))
+    return true;
+  emitNamed("setp.ne.u32");
+  fix(Fixup::Register, Field::D, true, some);
+  fix(Fixup::Register, Field::A, false, bits);
+  fix(Fixup::Constant, Field::B, false, constant(0, false));
+  emitNamed("mov.pred").imm = ops[5].negated ? kFull : 0;
+  fix(Fixup::Register, Field::D, true, other);
+  if (!predicateSource(ops[5], Field::A))
+    return true;
+  emitNamed(either ? "or.pred" : "and.pred");
+  fix(Fixup::Register, Field::A, false, some);
+  fix(Fixup::Register, Field::B, false, other);
+  if (!destination(ops[0].elements[1], Field::D, 'p') || ops[0].elements[0].kind == OperandKind::Sink)
+    return true;
+  emitNamed("mov:32");
+  fix(Fixup::Register, Field::A, false, bits);
+  destination(ops[0].elements[0], Field::D, 'w');
+  return true;
+}
+
+/// fma.rn.oob{.relu}.TYPE: fma, whose result is 0 where a factor is out of bounds.
+bool Decoder::fmaInBounds() {
+  std::vector<std::string_view> mods = current->mods;
+  if (!take(mods, "oob"))
+    return false;
+  std::string name = "fma";
+  for (std::string_view m : mods)
+    name += "." + std::string(m);
+  const HandlerInfo *info = table.find(name);
+  bool packed = mods.back().size() > 2 && mods.back().substr(mods.back().size() - 2) == "x2";
+  if (!info || (mods.back().find("f16") == std::string_view::npos))
+    return false;
+  if (!operandCount(4))
+    return true;
+  char width = packed ? 'w' : 'h';
+  const std::vector<Operand> &ops = current->operands;
+  uint32_t sum = temporary(packed ? Type::B32 : Type::B16);
+  emit(info->fn, info->cls);
+  fix(Fixup::Register, Field::D, true, sum);
+  if (!source(ops[1], Field::A, width) || !source(ops[2], Field::B, width) ||
+      !source(ops[3], Field::C, width))
+    return true;
+  emit(lanes<inBounds>, Class::Floating);
+  fix(Fixup::Register, Field::C, false, sum);
+  source(ops[1], Field::A, width) && source(ops[2], Field::B, width) && destination(ops[0], Field::D, width);
+  return true;
+}
 
 bool Decoder::integerOther() {
   std::vector<std::string_view> mods = current->mods;
@@ -174,6 +254,23 @@ bool Decoder::integerOther() {
     return true;
   };
   bool a = false, b = false;
+  if (root == "lop3")
+    return lop3WithPredicate();
+  if (root == "fma")
+    return fmaInBounds();
+  if (root == "cvt") {
+    static constexpr std::string_view narrow[] = {"u2", "u4", "u8", "u16", "s2", "s4", "s8", "s16"};
+    bool pack = take(mods, "pack"), saturates = take(mods, "sat");
+    size_t at = size_t(std::find(std::begin(narrow), std::end(narrow), mods.empty() ? "" : mods[0]) - narrow);
+    if (!pack || !saturates || at == std::size(narrow) || mods.size() < 2 || mods[1] != "s32")
+      return false;
+    bool rest = mods.size() == 3 && mods[2] == "b32", halves = at % 4 == 3;
+    if (rest == halves || mods.size() != (rest ? 3u : 2u))
+      return false;
+    mods.clear();
+    return use(lanes<convertPack>, rest ? "w:www" : "w:ww",
+               uint16_t(2u << at % 4 | (at > 3) << 5 | rest << 6));
+  }
   if (root == "dp4a" || root == "dp2a") {
     bool two = root == "dp2a", low = two && take(mods, "lo"), high = two && take(mods, "hi");
     if ((two && low == high) || !typeOf(a) || !typeOf(b))

@@ -362,6 +362,9 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
   for (auto &[key, record] : all)
     result.findings.push_back(std::move(record.finding));
   result.counters.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (launch.program->changesRegisters && !registersAtLaunch(info))
+    result.notes.push_back("setmaxnreg is ignored: the entry says neither .maxnreg nor .minnctapersm with "
+                           ".maxntid or .reqntid, without which ptxas ignores it too");
   if (result.counters.special)
     result.notes.push_back(approximationNote(module.target()));
   if (launch.clusterSize > kPortableCluster)

@@ -285,12 +285,16 @@ bool Parser::function(bool entry, bool external) {
       f.explicitCluster = true;
     else if (d == ".blocksareclusters")
       f.blocksAreClusters = true;
+    else if (d == ".maxnreg")
+      f.maxnreg = numbers[0];
+    else if (d == ".minnctapersm")
+      f.minnctapersm = numbers[0];
     else if (d == ".pragma") {
       while (!token.is(';') && token.kind != TokenKind::End)
         take();
       accept(';');
-    } else if (d != ".minnctapersm" && d != ".maxnctapersm" && d != ".maxnreg" && d != ".noreturn" &&
-               d != ".abi_preserve" && d != ".abi_preserve_control") {
+    } else if (d != ".maxnctapersm" && d != ".noreturn" && d != ".abi_preserve" &&
+               d != ".abi_preserve_control") {
       diagnostics.error(f.loc, fmt::format("expected a performance directive of '{}', got '{}'", f.name, d));
       return finish(false);
     }

@@ -59,6 +59,7 @@ struct EntryInfo {
   uint32_t maxClusterRank = 0;                 ///< the most blocks of a cluster; 0: not stated
   bool explicitCluster = false;                ///< to be launched in clusters (.explicitcluster)
   bool blocksAreClusters = false;              ///< a launch's grid counts clusters (.blocksareclusters)
+  uint32_t maxnreg = 0, minnctapersm = 0;      ///< 0: not stated
   uint32_t staticSharedBytes = 0;              ///< with alignment, without dynamic shared memory
   uint32_t dynamicSharedOffset = 0; ///< where `.extern .shared` begins, from the start of shared memory
   uint32_t localBytes = 0;          ///< per thread

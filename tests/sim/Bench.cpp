@@ -47,6 +47,76 @@ static std::string ordinaryKernel() {
   return body;
 }
 
+/// Two warpgroups multiply 64 x 256 x 64 from shared memory, 200 times.
+static std::string wgmmaKernel() {
+  std::string registers;
+  for (int k = 0; k < 128; ++k)
+    registers += fmt::format("{}%f{}", k ? ", " : "", k);
+  std::string body =
+      ".version 8.5\n.target sm_90a\n.address_size 64\n.visible .entry wgmma(.param .u64 out)\n.maxntid 256, "
+      "1, "
+      "1\n{\n.extern .shared .align 1024 .b8 s[];\n.reg .f32 %f<128>; .reg .b32 %r<16>; .reg .b64 %q<12>; "
+      ".reg "
+      ".pred %p<4>;\nmov.u32 %r0, %tid.x; mov.u32 %r1, s; shl.b32 %r2, %r0, 4; add.u32 %r3, %r1, %r2; "
+      "mov.u32 %r4, "
+      "0; mul.lo.u32 %r6, %r0, 40503;\nFILL: and.b32 %r6, %r6, 0x80FF80FF; add.u32 %r6, %r6, 0x3F003F00; "
+      "st.shared.v4.b32 [%r3], {%r6, %r6, %r6, "
+      "%r6}; add.u32 %r3, %r3, 4096; add.u32 %r4, %r4, 4096; mul.lo.u32 %r6, %r6, 40503; setp.lt.u32 %p0, "
+      "%r4, "
+      "49152; @%p0 bra FILL;\nfence.proxy.async; bar.sync 0; shr.u32 %r5, %r1, 4; cvt.u64.u32 %q0, %r5; "
+      "or.b64 "
+      "%q0, %q0, 0x4000004000010000; shr.u32 %r7, %r0, 7; mul.wide.u32 %q1, %r7, 512; add.u64 %q2, %q0, %q1; "
+      "add.u64 %q3, %q0, 1024; mov.u32 %r8, 0;\n";
+  for (int k = 0; k < 128; ++k)
+    body += fmt::format("mov.f32 %f{}, 0f00000000;\n", k);
+  body += "LOOP: wgmma.fence.sync.aligned;\n";
+  for (int k = 0; k < 4; ++k)
+    body += fmt::format(
+        "add.u64 %q4, %q2, {0}; add.u64 %q5, %q3, {0};\nwgmma.mma_async.sync.aligned.m64n256k16.f32."
+        "bf16.bf16 {{{1}}}, %q4, %q5, 1, 1, 1, 0, 0;\n",
+        2 * k, registers);
+  body +=
+      "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;\nadd.u32 %r8, %r8, 1; setp.lt.u32 "
+      "%p1, "
+      "%r8, 200; @%p1 bra LOOP;\nld.param.u64 %q6, [out]; mul.wide.u32 %q7, %r0, 4; add.u64 %q8, %q6, %q7; "
+      "st.global.f32 [%q8], %f77; ret;\n}\n";
+  return body;
+}
+
+static int wgmma(unsigned threads, bool checks, sim::Mode mode) {
+  auto module = sim::parseModule(wgmmaKernel(), "wgmma.ptx");
+  if (!module) {
+    fmt::print(stderr, "{}\n", module.error().message);
+    return 2;
+  }
+  sim::GlobalMemory memory;
+  uint64_t out = *memory.allocate(1024, "out");
+  sim::LaunchConfig c;
+  c.entry = "wgmma";
+  c.block = {256, 1, 1};
+  c.dynamicShared = 49152;
+  c.params.resize(8);
+  std::memcpy(c.params.data(), &out, 8);
+  c.threads = threads;
+  c.checks = checks;
+  c.mode = mode;
+  for (int r = 0; r < 3; ++r) {
+    std::clock_t start = std::clock();
+    auto result = sim::launch(**module, memory, c);
+    double cpu = double(std::clock() - start) / CLOCKS_PER_SEC;
+    if (!result) {
+      fmt::print(stderr, "{}\n", result.error().message);
+      return 2;
+    }
+    double n = double(result->counters.multiplyAdds) * 1e-9;
+    fmt::print("{:.3f} s of processor time, {:.2f} G multiply-adds, {:.2f} G/s a core, {} findings, {}\n",
+               cpu, n, n / cpu, result->findings.size(), sim::hostInstructionSet());
+    for (const sim::Finding &f : result->findings)
+      fmt::print("{}\n", f.text());
+  }
+  return 0;
+}
+
 static int ordinary(unsigned threads, bool checks) {
   auto module = sim::parseModule(ordinaryKernel(), "ordinary.ptx");
   if (!module) {
@@ -118,6 +188,8 @@ int main(int argc, char **argv) {
   }
   if (file == "--ordinary")
     return ordinary(threads, checks);
+  if (file == "--wgmma")
+    return wgmma(threads, checks, mode);
   std::ifstream in(file);
   std::stringstream text;
   text << in.rdbuf();
