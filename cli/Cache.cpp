@@ -334,16 +334,6 @@ int clear(CommandLine &line) {
   return done ? finishCleanUp(line, cache, *done) : report(done.error());
 }
 
-/// The parts of a schedule that are asked for.
-std::string askedText(const ScheduleRequest &schedule) {
-  std::string text;
-  for (auto [name, part] : {std::pair("block_q", schedule.blockQ), std::pair("block_kv", schedule.blockKv),
-                            std::pair("stages", schedule.stages), std::pair("warps", schedule.warps)})
-    if (part)
-      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name, *part);
-  return text;
-}
-
 int explainSpec(CommandLine &line) {
   Cache cache = line.cache();
   AttentionSpec spec = line.readSpec();
@@ -357,7 +347,7 @@ int explainSpec(CommandLine &line) {
   if (Status good = line.problems(); !good)
     return report(good.error());
   Toolchain tools = Toolchain::find();
-  Result<CacheKey> key = programKey(spec, options, need, tools, cache);
+  Result<CacheKey> key = programKey({spec, options.target, {}}, options.arch, need, tools, cache);
   if (!key)
     return report(key.error());
   Result<Explanation> why = explain(cache, *key);
@@ -384,11 +374,10 @@ int explainSpec(CommandLine &line) {
   }
   fmt::print("{}: {}, for {}, target {}\n", spec.name, specText(spec), options.arch.name,
              nameOf(options.target));
-  fmt::print("schedule: {}\n", !advised.empty() ? fmt::format("{} ({})", askedText(spec.schedule), advised)
-                               : spec.schedule == ScheduleRequest()
-                                   ? "the compiler's default; attune run takes "
-                                     "what is best for its shape: --shape"
-                                   : askedText(spec.schedule));
+  fmt::print("schedule: {}\n", !advised.empty() ? fmt::format("{} ({})", spec.schedule.words(), advised)
+                               : spec.schedule.empty() ? "the compiler's default; attune run takes "
+                                                         "what is best for its shape: --shape"
+                                                       : spec.schedule.words());
   if (why->found) {
     fmt::print("hit: {}\n", why->file);
     return 0;

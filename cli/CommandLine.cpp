@@ -112,8 +112,8 @@ Arch CommandLine::arch(const std::string &name, const std::string &otherwise) {
   return allArchs().front();
 }
 
-AttentionSpec CommandLine::readSpec() {
-  Result<AttentionSpec> spec = loadSpec(text("SPEC"), specFlags);
+AttentionSpec CommandLine::readSpec(const std::string &name) {
+  Result<AttentionSpec> spec = loadSpec(text(name), specFlags);
   if (spec)
     return *spec;
   problem(spec.error());

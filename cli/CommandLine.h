@@ -61,7 +61,8 @@ public:
   /// The index of the value in `words`; `otherwise` is an index too.
   size_t choice(const std::string &name, const std::vector<std::string> &words, size_t otherwise);
   Arch arch(const std::string &name, const std::string &otherwise);
-  AttentionSpec readSpec();
+  /// The spec in the file that the option `name` gives, and the flags.
+  AttentionSpec readSpec(const std::string &name = "SPEC");
   enum class Dash { Refused, StandardOutput };
   /// The file that an option names to write to, checked before the work: it can be written, and no other
   /// output goes there.
@@ -75,6 +76,8 @@ public:
   void problem(const std::string &name, const std::string &message);
   void problem(Error error);
 
+  /// Whether no mistake was found so far.
+  bool clean() const { return errors.empty(); }
   /// Every mistake so far, unknown and repeated options among them, as one error; a standard output that
   /// cannot be written to is one, unless all that is asked for goes to files.
   Status problems();

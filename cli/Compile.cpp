@@ -120,27 +120,6 @@ Result<std::string> readStage(const std::string &path) {
   return text;
 }
 
-/// Text of a target that a person may have edited. Its schedule is not known: only its machine code is.
-Result<KernelText> takeText(const Job &job, std::string text) {
-  KernelText kernel{};
-  kernel.target = job.options.target;
-  kernel.arch = job.options.arch;
-  kernel.stage = Stage::Text;
-  // PTX: `.entry NAME(`. CUDA C++: `__global__ ... NAME(const __grid_constant__ ForwardParams params)`.
-  bool ptx = kernel.target == Target::PTX;
-  size_t mark = text.find(ptx ? ".entry" : "const __grid_constant__");
-  size_t end = mark == std::string::npos ? mark
-               : ptx                     ? text.find_first_of("( \n", mark + 7)
-                                         : text.rfind('(', mark);
-  if (end == std::string::npos)
-    return badInput(fmt::format("{}: error: expected a kernel ({}), got none", job.file,
-                                ptx ? ".entry NAME" : "__global__ ... NAME(const __grid_constant__ ...)"));
-  size_t begin = text.find_last_of(" \n\t*)", end - 1) + 1;
-  kernel.name = text.substr(begin, end - begin);
-  kernel.text = std::move(text);
-  return kernel;
-}
-
 /// The kernel's text at the stage where `--emit` stops.
 Result<KernelText> lower(const Job &job, StageTimes &times) {
   CompileOptions options = job.options;
@@ -157,8 +136,6 @@ Result<KernelText> lower(const Job &job, StageTimes &times) {
   Result<std::string> text = readStage(job.file);
   if (!text)
     return text.error();
-  if (*job.from >= Cuda)
-    return takeText(job, std::move(*text));
   return done(compileFrom(stageOf(*job.from), *text, job.file == "-" ? "<stdin>" : job.file, options));
 }
 
@@ -167,23 +144,19 @@ Result<BuiltProgram> build(const Job &job, const Toolchain &tools) {
   CubinNeed need = job.emit == Cubin && job.textAsked ? CubinNeed::Yes
                    : job.report                       ? CubinNeed::IfPossible
                                                       : CubinNeed::No;
-  if (!job.from) {
-    Result<BuiltProgram> built = buildProgram(job.spec, job.options, need, tools, job.cache);
-    if (built && !job.advised.empty())
-      built->kernel.text.why = job.advised;
-    return built;
+  ProgramRequest request{job.spec, job.options.target, {}};
+  if (job.from) {
+    Result<std::string> text = readStage(job.file);
+    if (!text)
+      return text.error();
+    request.stage = {stageOf(*job.from), std::move(*text), job.file == "-" ? "<stdin>" : job.file};
   }
-  BuiltProgram built;
-  Result<KernelText> text = lower(job, built.times);
-  if (!text)
-    return text.error();
-  Result<CompiledProgram> kernel = assembleText(*text, need, tools, &built.times,
-                                                *job.from < Cuda  ? ""
-                                                : job.file == "-" ? "<stdin>"
-                                                                  : job.file);
-  if (!kernel)
-    return kernel.error();
-  built.kernel = std::move(*kernel);
+  BuildOptions options;
+  options.arch = job.options.arch;
+  options.dump = job.options.dump;
+  Result<BuiltProgram> built = buildProgram(request, options, need, tools, job.cache);
+  if (built && !job.advised.empty())
+    built->program.text.why = job.advised;
   return built;
 }
 
@@ -236,13 +209,13 @@ int runCompile(const Job &job) {
     return report(built.error());
   for (const std::string &note : built->notes)
     fmt::print(stderr, "note: {}\n", note);
-  KernelReport kernel = reportOn(built->kernel, tools, job.report);
-  addText(json, built->kernel.text);
+  KernelReport kernel = reportOn(built->program, tools, job.report);
+  addText(json, built->program.text);
   addReport(json, kernel);
   json.raw("times_ms", timesJson(built->times)).boolean("from_cache", built->fromCache);
   if (job.output.empty() && job.textAsked)
-    json.text("text", textOf(job, built->kernel));
-  return finish(job, textOf(job, built->kernel), json.str(), job.report ? reportText(kernel, *built) : "");
+    json.text("text", textOf(job, built->program));
+  return finish(job, textOf(job, built->program), json.str(), job.report ? reportText(kernel, *built) : "");
 }
 
 } // namespace

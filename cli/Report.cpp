@@ -1,14 +1,17 @@
 //===- Report.cpp - what is known about a kernel, for people and JSON -----===//
 #include "cli/Report.h"
 
+#include "compiler/schedule/Family.h"
+
 #include <fmt/format.h>
 
 namespace attune::cli {
 
 namespace {
 
-double elementsPerThread(const KernelText &text) {
-  return text.threads > 0 ? double(text.schedule.blockQ) * text.schedule.blockKv / text.threads : 0;
+double elementsPerThread(const KernelInfo &kernel) {
+  const ScheduleFamily *family = findScheduleFamily(kernel.schedule.family);
+  return family ? family->scoresPerThread(kernel.schedule) : 0;
 }
 
 std::string lineOf(std::string_view name, const std::string &value) {
@@ -16,12 +19,11 @@ std::string lineOf(std::string_view name, const std::string &value) {
 }
 
 std::string scheduleJson(const Schedule &schedule) {
-  return JsonObject()
-      .whole("block_q", schedule.blockQ)
-      .whole("block_kv", schedule.blockKv)
-      .whole("stages", schedule.stages)
-      .whole("warps", schedule.warps)
-      .str();
+  JsonObject json;
+  json.text("family", schedule.family);
+  for (const auto &[name, value] : schedule.values)
+    json.whole(name, value);
+  return json.str();
 }
 
 std::string maskText(const AttentionSpec &spec) {
@@ -71,7 +73,7 @@ KernelReport reportOn(const CompiledProgram &kernel, const Toolchain &tools, boo
     return report;
   }
   // Of an edited text the score elements of a thread are unknown; its instructions can still be counted.
-  Result<std::vector<LoopSlots>> loops = slots(tools, kernel.cubin, elementsPerThread(kernel.text));
+  Result<std::vector<LoopSlots>> loops = slots(tools, kernel.cubin, elementsPerThread(kernel.mainKernel()));
   if (loops)
     report.loops = std::move(*loops);
   else
@@ -83,32 +85,36 @@ std::string reportText(const KernelReport &report, const BuiltProgram &built) {
   const CompiledProgram &kernel = *report.kernel;
   const KernelText &text = kernel.text;
   std::string result = fmt::format("{} for {}, target {}\n", text.name, text.arch.name, nameOf(text.target));
-  if (text.threads > 0) { // else the text was edited, and nothing but its machine code is known
-    result += lineOf("schedule", describe(text.schedule));
-    if (!text.why.empty())
+  const Program &program = kernel.program();
+  for (size_t i = 0; i < program.kernels.size(); ++i) {
+    const KernelInfo &info = program.kernels[i];
+    if (program.kernels.size() > 1)
+      result += lineOf("kernel", info.name);
+    result += lineOf("schedule", info.schedule.words());
+    if (i == 0 && !text.why.empty())
       result += lineOf("", text.why);
-    result += lineOf("threads", fmt::format("{} a block", text.threads));
-    result += lineOf("shared", fmt::format("{} a block, of {}", kilobytes(text.sharedBytes),
+    result += lineOf("threads", fmt::format("{} a block", info.threads));
+    result += lineOf("shared", fmt::format("{} a block, of {}", kilobytes(info.sharedBytes),
                                            kilobytes(text.arch.sharedPerBlock)));
-  }
-  if (kernel.resources) {
-    const AssemblerReport &used = *kernel.resources;
+    if (kernel.reports.empty()) {
+      result += lineOf("registers", "unknown: no assembler was found; attune doctor says how to get one");
+      result += lineOf("occupancy", fmt::format("{} blocks an SM planned", info.minBlocksPerSm));
+      continue;
+    }
+    const AssemblerReport &used = kernel.reports[i];
     result += lineOf("registers", fmt::format("{} a thread", used.registers));
     result +=
         lineOf("spills", used.spillStores + used.spillLoads == 0
                              ? std::string("none")
                              : fmt::format("{} bytes stored, {} loaded", used.spillStores, used.spillLoads));
-    int blocks = kernel.blocksPerSm().value_or(0);
-    int warps = blocks * text.threads / 32, most = text.arch.maxThreadsPerSm / 32;
-    if (text.threads > 0)
-      result += lineOf("occupancy", fmt::format("{} blocks an SM (planned {}), {} of {} warps", blocks,
-                                                text.minBlocksPerSm, warps, most));
-    result += lineOf("assembler", kernel.assembler);
-  } else {
-    result += lineOf("registers", "unknown: no assembler was found; attune doctor says how to get one");
-    result += lineOf("occupancy", fmt::format("{} blocks an SM planned", text.minBlocksPerSm));
+    int blocks = kernel.blocksPerSm(i).value_or(0);
+    result += lineOf("occupancy",
+                     fmt::format("{} blocks an SM (planned {}), {} of {} warps", blocks, info.minBlocksPerSm,
+                                 blocks * info.threads / 32, text.arch.maxThreadsPerSm / 32));
   }
-  bool known = elementsPerThread(text) > 0;
+  if (!kernel.assembler.empty())
+    result += lineOf("assembler", kernel.assembler);
+  bool known = elementsPerThread(kernel.mainKernel()) > 0;
   for (size_t i = 0; i < report.loops.size(); ++i) {
     const LoopSlots &loop = report.loops[i];
     result +=
@@ -127,23 +133,27 @@ std::string reportText(const KernelReport &report, const BuiltProgram &built) {
 
 void addText(JsonObject &json, const KernelText &text) {
   json.text("name", text.name).text("arch", text.arch.name).text("target", nameOf(text.target));
-  json.raw("schedule", scheduleJson(text.schedule)).text("why", text.why).whole("threads", text.threads);
-  json.whole("shared_bytes", text.sharedBytes).whole("planned_blocks_per_sm", text.minBlocksPerSm);
+  json.text("why", text.why);
+  if (text.program.kernels.empty())
+    return;
+  const KernelInfo &kernel = text.program.kernels.front();
+  json.raw("schedule", scheduleJson(kernel.schedule)).whole("threads", kernel.threads);
+  json.whole("shared_bytes", kernel.sharedBytes).whole("planned_blocks_per_sm", kernel.minBlocksPerSm);
 }
 
 void addReport(JsonObject &json, const KernelReport &report) {
   const CompiledProgram &kernel = *report.kernel;
-  if (kernel.resources)
-    json.whole("registers", kernel.resources->registers)
-        .whole("spill_store_bytes", kernel.resources->spillStores)
-        .whole("spill_load_bytes", kernel.resources->spillLoads)
-        .whole("stack_bytes", kernel.resources->stackBytes)
+  if (const AssemblerReport *used = kernel.mainReport())
+    json.whole("registers", used->registers)
+        .whole("spill_store_bytes", used->spillStores)
+        .whole("spill_load_bytes", used->spillLoads)
+        .whole("stack_bytes", used->stackBytes)
         .whole("blocks_per_sm", kernel.blocksPerSm().value_or(0))
         .text("assembler", kernel.assembler);
   std::vector<std::string> loops;
   for (const LoopSlots &loop : report.loops) {
     JsonObject fields;
-    if (elementsPerThread(kernel.text) > 0)
+    if (elementsPerThread(kernel.mainKernel()) > 0)
       fields.number("slots_per_element", loop.slotsPerElement);
     fields.whole("instructions", loop.instructions).whole("matrix", loop.matrix);
     loops.push_back(fields.whole("skipped", loop.skipped).str());

@@ -8,11 +8,16 @@
 #include "cli/Output.h"
 #include "cli/Progress.h"
 #include "cli/Report.h"
+#include "cli/Stage.h"
 #include "runtime/io/Npy.h"
-#include "runtime/launch/Runner.h"
+#include "runtime/jit/ProgramBuild.h"
+#include "runtime/launch/DeviceArrays.h"
+#include "runtime/plan/Planner.h"
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/RandomArray.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -29,10 +34,15 @@ struct Shape {
 };
 
 struct Job {
-  RunRequest request;
+  AttentionSpec spec;
+  std::optional<Target> target;                       ///< nothing: the advisor's, else ptx
+  StagedSpec staged;                                  ///< as the command line has it
+  std::vector<std::pair<std::string, double>> values; ///< of run-time scalars
   Shape shape;
   DeviceOptions device;
-  Cache cache;
+  std::shared_ptr<Watch> watch; ///< what the device reports to
+  std::unique_ptr<JitMaker> maker;
+  std::unique_ptr<Planner> planner;
   uint64_t seed = 0;
   std::vector<uint16_t> q, k, v;
   std::string out, lseOut;
@@ -71,7 +81,7 @@ void readInput(CommandLine &line, Job &job, const Input &input) {
     job.arraysRead = false;
     return line.problem(input.flag, array.error().message);
   }
-  const AttentionSpec &spec = job.request.spec;
+  const AttentionSpec &spec = job.spec;
   ElementType wanted = elementOf(spec.dtype);
   if (array->type != wanted)
     return line.problem(input.flag, fmt::format("expected an array of {} for dtype {}, got {} in {}",
@@ -132,13 +142,32 @@ void completeShape(CommandLine &line, Job &job) {
   }
 }
 
+/// NAME=NUMBER, of scalars that a kernel leaves to run time.
+void readValues(CommandLine &line, Job &job) {
+  for (const std::string &text : line.texts("--value")) {
+    size_t equals = text.find('=');
+    double value = 0;
+    const char *last = text.data() + text.size();
+    if (equals != std::string::npos && equals > 0)
+      if (auto [end, failed] = std::from_chars(text.data() + equals + 1, last, value);
+          failed == std::errc() && end == last) {
+        job.values.emplace_back(text.substr(0, equals), value);
+        continue;
+      }
+    line.problem("--value", fmt::format("expected NAME=NUMBER, such as scale=0.125, got '{}'", text));
+  }
+}
+
 Job readJob(CommandLine &line) {
   Job job;
-  job.request.spec = line.readSpec();
   if (line.has("--target"))
-    job.request.target = Target(line.choice("--target", {"ptx", "cuda"}, 0));
-  job.request.advisor = readAdvice(line, job.request.target);
-  job.request.dump = line.dump("--dump-dir");
+    job.target = Target(line.choice("--target", {"ptx", "cuda"}, 0));
+  job.staged = readStagedSpec(line, job.target);
+  job.spec = job.staged.spec;
+  PlannerOptions planning;
+  planning.target = job.target;
+  planning.advisor = readAdvice(line, job.target);
+  planning.dump = line.dump("--dump-dir");
   job.device.which = line.text("--device", "auto");
   if (!job.device.which.starts_with("cuda:")) // whose number openDevice reads
     (void)line.choice("--device", {"auto", "cuda", "sim"}, 0);
@@ -146,17 +175,51 @@ Job readJob(CommandLine &line) {
   job.device.sim.mode = SimOptions::Mode(line.choice("--sim-mode", {"eager", "lazy", "random"}, 0));
   job.seed = static_cast<uint64_t>(line.whole("--seed", 0, 0, int64_t(1) << 53));
   job.device.sim.seed = job.seed;
-  job.cache = line.cache();
+  planning.cache = line.cache();
   job.check = line.choice("--check", {"fp64", "none"}, 0) == 0;
   job.json = line.has("--json");
   job.out = line.output("--out");
   job.lseOut = line.output("--lse-out");
   if (!job.lseOut.empty())
-    job.request.spec.lse = true; // whoever wants it written wants it computed
+    job.spec.lse = true; // whoever wants it written wants it computed
   job.shape = readShape(line);
-  for (const Input &input : inputs)
-    readInput(line, job, input);
-  completeShape(line, job);
+  readValues(line, job);
+  auto readArrays = [&] {
+    for (const Input &input : inputs)
+      readInput(line, job, input);
+    completeShape(line, job);
+  };
+  if (!job.staged.stage)
+    readArrays();
+  if (!line.clean())
+    return job;
+  job.watch = std::make_shared<Watch>(true);
+  job.device.sim.progress = job.watch->launches();
+  Result<std::unique_ptr<Device>> device = openDevice(job.device);
+  if (!device) {
+    line.problem(device.error());
+    return job;
+  }
+  job.maker = std::make_unique<JitMaker>(Toolchain::find());
+  planning.maker = job.maker.get();
+  job.planner = std::make_unique<Planner>(std::shared_ptr<Device>(std::move(*device)), std::move(planning));
+  if (job.staged.stage) {
+    // Once for its arguments; the planner then has it.
+    v1::Result<Plan> plan =
+        job.planner->plan(job.spec, {}, *job.staged.stage, job.target.value_or(Target::PTX));
+    if (!plan) {
+      line.problem(withKind(plan.error()));
+      return job;
+    }
+    job.staged.spec = job.spec;
+    Result<AttentionSpec> fitted = fitSpec(job.staged, plan->loaded().program());
+    if (!fitted) {
+      line.problem(fitted.error());
+      return job;
+    }
+    job.spec = *fitted;
+    readArrays();
+  }
   return job;
 }
 
@@ -166,22 +229,72 @@ std::string problemText(const AttentionSpec &spec, const Shape &shape) {
       specText(spec), "problem", shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ, shape.lengthKv);
 }
 
-void fillInputs(Job &job) {
-  const reference::Problem &problem = job.request.problem;
-  reference::ElementCounts counts = reference::elementCounts(job.request.spec, problem);
-  const int64_t sizes[] = {counts.q, counts.k, counts.v};
-  for (size_t i = 0; i < 3; ++i) {
-    std::vector<uint16_t> &values = job.*inputs[i].values;
-    if (values.empty())
-      values = reference::normalArray(sizes[i], job.request.spec.dtype, job.seed, i);
+/// What a run works on and came to.
+struct RunResult {
+  Plan plan;
+  std::vector<HostArray> arrays;
+  HostRun run;
+
+  HostArray *find(std::string_view name) {
+    for (HostArray &array : arrays)
+      if (array.layout.name == name)
+        return &array;
+    return nullptr;
   }
-  job.request.q = job.q;
-  job.request.k = job.k;
-  job.request.v = job.v;
+};
+
+/// The program's arrays, dense: inputs as they were given or random, outputs marked as unwritten.
+void makeArrays(const Job &job, RunResult &result) {
+  for (const BoundArgument &argument : result.plan.program.arrays()) {
+    HostArray array = HostArray::of(denseArray(argument, job.spec.layout));
+    auto input = std::find_if(std::begin(inputs), std::end(inputs),
+                              [&](const Input &one) { return array.layout.name == one.flag + 2; });
+    if (input != std::end(inputs)) {
+      const std::vector<uint16_t> &given = job.*input->values;
+      std::vector<uint16_t> random;
+      if (given.empty())
+        random = reference::normalArray(int64_t(array.count<uint16_t>()), job.spec.dtype, job.seed,
+                                        uint64_t(input - inputs));
+      const std::vector<uint16_t> &values = given.empty() ? random : given;
+      std::copy_n(values.begin(), std::min(values.size(), array.count<uint16_t>()), array.as<uint16_t>());
+    } else if (argument.output && infoOf(array.layout.type).bytes() == 2) {
+      std::fill_n(array.as<uint16_t>(), array.count<uint16_t>(), reference::unwritten16);
+    } else if (argument.output) {
+      std::fill_n(array.as<uint32_t>(), array.count<uint32_t>(), reference::unwritten32);
+    }
+    result.arrays.push_back(std::move(array));
+  }
 }
 
-Status writeArrays(const Job &job, const RunResult &result) {
-  const AttentionSpec &spec = job.request.spec;
+/// A value for each scalar that the kernels leave to run time: as given, and the spec's scale.
+Result<std::vector<ScalarArgument>> scalarsFor(const Job &job, const BoundProgram &program) {
+  std::vector<ScalarArgument> scalars;
+  for (const auto &[name, value] : job.values) {
+    auto has = [&](const BoundArgument &one) { return one.argument->name == name; };
+    if (std::none_of(program.scalars().begin(), program.scalars().end(), has))
+      return badInput(
+          fmt::format("command line: --value: error: expected a scalar that the kernel leaves to run "
+                      "time, got '{}'",
+                      name));
+    scalars.push_back({name, value});
+  }
+  for (const BoundArgument &scalar : program.scalars()) {
+    const std::string &name = scalar.argument->name;
+    if (std::any_of(scalars.begin(), scalars.end(),
+                    [&](const ScalarArgument &one) { return one.name == name; }))
+      continue;
+    if (name != "scale")
+      return badInput(
+          fmt::format("command line: --value: error: expected {}=NUMBER, for the kernel leaves it to "
+                      "run time, got none",
+                      name));
+    scalars.push_back({name, job.spec.effectiveScale()});
+  }
+  return scalars;
+}
+
+Status writeArrays(const Job &job, RunResult &result) {
+  const AttentionSpec &spec = job.spec;
   const Shape &shape = job.shape;
   auto write = [](const std::string &path, ElementType type, std::vector<int64_t> dims, const void *bytes) {
     Array array = Array::zeros(type, std::move(dims));
@@ -189,14 +302,15 @@ Status writeArrays(const Job &job, const RunResult &result) {
     return writeNpy(path, array);
   };
   if (!job.out.empty()) {
-    Status wrote =
-        write(job.out, elementOf(spec.dtype),
-              shapeOf(spec.layout, shape.batch, shape.headsQ, shape.lengthQ, spec.headDimV), result.o.data());
+    Status wrote = write(job.out, elementOf(spec.dtype),
+                         shapeOf(spec.layout, shape.batch, shape.headsQ, shape.lengthQ, spec.headDimV),
+                         result.find("o")->bytes.data());
     if (!wrote)
       return wrote;
   }
   if (!job.lseOut.empty())
-    return write(job.lseOut, ElementType::F32, {shape.batch, shape.headsQ, shape.lengthQ}, result.lse.data());
+    return write(job.lseOut, ElementType::F32, {shape.batch, shape.headsQ, shape.lengthQ},
+                 result.find("lse")->bytes.data());
   return success();
 }
 
@@ -223,12 +337,13 @@ std::string countersJson(const LaunchCounters &counters) {
   return json.str();
 }
 
-std::string resultJson(const Job &job, const RunResult &result,
+std::string resultJson(const Job &job, const RunResult &result, const StageTimes &times,
+                       const std::vector<std::string> &notes,
                        const std::optional<reference::Report> &verdict) {
-  const Plan &plan = result.plan;
+  const LoadedProgram &loaded = result.plan.loaded();
   const Shape &shape = job.shape;
   JsonObject json;
-  json.raw("spec", toJson(job.request.spec));
+  json.raw("spec", toJson(job.spec));
   json.raw("problem", JsonObject()
                           .whole("batch", shape.batch)
                           .whole("heads_q", shape.headsQ)
@@ -236,79 +351,112 @@ std::string resultJson(const Job &job, const RunResult &result,
                           .whole("length_q", shape.lengthQ)
                           .whole("length_kv", shape.lengthKv)
                           .str());
+  KernelText text = loaded.built().program.text;
+  text.why = result.plan.why;
   JsonObject kernel;
-  addText(kernel, plan.built.kernel.text);
-  if (plan.registers >= 0)
-    kernel.whole("registers", plan.registers);
-  if (plan.blocksPerSm >= 0)
-    kernel.whole("blocks_per_sm", plan.blocksPerSm);
-  json.raw("kernel", kernel.text("image", plan.imageWhy).boolean("from_cache", plan.built.fromCache).str());
+  addText(kernel, text);
+  const LoadedKernel &main = loaded.kernels().front();
+  if (main.registers >= 0)
+    kernel.whole("registers", main.registers);
+  if (main.blocksPerSm >= 0)
+    kernel.whole("blocks_per_sm", main.blocksPerSm);
+  kernel.text("image", loaded.image().why).boolean("from_cache", loaded.built().fromCache);
+  kernel.whole("workspace_bytes", int64_t(result.plan.program.workspaceBytes()));
+  std::vector<std::string> launches;
+  for (const BoundLaunch &launch : result.plan.program.launches())
+    launches.push_back(
+        JsonObject()
+            .text("kernel", loaded.program().kernels[launch.kernel].name)
+            .raw("grid", fmt::format("[{}, {}, {}]", launch.grid.x, launch.grid.y, launch.grid.z))
+            .whole("threads", launch.block.x)
+            .whole("shared_bytes", launch.sharedBytes)
+            .str());
+  json.raw("kernel", kernel.raw("launches", jsonList(launches)).str());
+  const DeviceInfo &device = loaded.device().info();
   json.raw("device", JsonObject()
-                         .text("name", plan.device.name)
-                         .text("arch", plan.device.arch.name)
-                         .boolean("simulated", plan.device.kind == DeviceKind::Sim)
-                         .text("why", plan.device.why)
+                         .text("name", device.name)
+                         .text("arch", device.arch.name)
+                         .boolean("simulated", device.kind == DeviceKind::Sim)
+                         .text("why", device.why)
                          .str());
-  json.raw("times_ms", timesJson(result.times));
-  if (result.counters)
-    json.raw("counters", countersJson(*result.counters));
-  std::vector<std::string> notes;
-  for (const std::string &note : result.notes)
-    notes.push_back(JsonObject().text("note", note).str());
-  json.raw("notes", jsonList(notes));
+  json.raw("times_ms", timesJson(times));
+  if (result.run.counters)
+    json.raw("counters", countersJson(*result.run.counters));
+  std::vector<std::string> list;
+  for (const std::string &note : notes)
+    list.push_back(JsonObject().text("note", note).str());
+  json.raw("notes", jsonList(list));
   if (verdict)
     json.raw("check", reference::toJson(*verdict));
   return json.text("verdict", !verdict ? "unchecked" : verdict->passed ? "passed" : "failed").str();
 }
 
 int runJob(Job &job) {
-  const Shape &shape = job.shape;
-  RunRequest &request = job.request;
-  request.problem = reference::denseProblem(request.spec, int(shape.batch), int(shape.headsQ),
-                                            int(shape.headsKv), int(shape.lengthQ), int(shape.lengthKv));
-  if (Status good = validateProblem(request.spec, request.problem); !good)
+  const Shape &size = job.shape;
+  ProblemShape shape{size.batch, size.headsQ, size.headsKv, size.lengthQ, size.lengthKv};
+  if (Status good = validateDense(job.spec, shape); !good)
     return report(good.error());
-  Watch watch(true);
-  job.device.sim.progress = watch.launches();
-  Result<std::unique_ptr<Device>> device = openDevice(job.device);
-  if (!device)
-    return report(device.error());
+  Watch &watch = *job.watch;
   if (!job.json) {
-    fmt::print("{}", problemText(request.spec, shape));
+    fmt::print("{}", problemText(job.spec, size));
     std::fflush(stdout); // in a file too: whoever waits sees what for
   }
+  v1::Result<Plan> plan = job.staged.stage ? job.planner->plan(job.spec, shape, *job.staged.stage,
+                                                               job.target.value_or(Target::PTX))
+                                           : job.planner->plan(job.spec, shape);
+  if (!plan)
+    return report(withKind(plan.error()));
+  RunResult result{std::move(*plan), {}, {}};
+  Result<std::vector<ScalarArgument>> scalars = scalarsFor(job, result.plan.program);
+  if (!scalars)
+    return report(scalars.error());
+  StageTimes times = result.plan.times;
   StageClock clock;
-  fillInputs(job);
-  double inputMs = clock.lap();
-  Toolchain tools = Toolchain::find();
-  Result<RunResult> result = runAttention(**device, tools, job.cache, request);
+  makeArrays(job, result);
+  times.emplace_back("inputs", clock.lap());
+  v1::Result<HostRun> run = runOnHost(result.plan.program, result.arrays, *scalars);
   watch.phase("");
-  if (!result) {
+  if (!run) {
     watch.end(); // the error begins a line of its own
-    return report(result.error());
+    return report(withKind(run.error()));
   }
-  result->times.insert(result->times.begin(), {"inputs", inputMs});
-  if (std::string note = alignNote(request.spec, shape.lengthQ, shape.lengthKv); !note.empty())
-    result->notes.insert(result->notes.begin(), note);
-  if (Status wrote = writeArrays(job, *result); !wrote)
+  result.run = std::move(*run);
+  times.insert(times.end(), result.run.times.begin(), result.run.times.end());
+  std::vector<std::string> notes = result.plan.notes;
+  if (std::string note = alignNote(job.spec, size.lengthQ, size.lengthKv); !note.empty())
+    notes.insert(notes.begin(), note);
+  notes.insert(notes.end(), result.run.notes.begin(), result.run.notes.end());
+  if (Status wrote = writeArrays(job, result); !wrote)
     return report(wrote.error());
   std::optional<reference::Report> verdict;
   clock.lap();
-  if (job.check) {
+  if (job.check && job.staged.said) {
     watch.phase("verifying against fp64");
-    verdict = reference::verify(request.spec, request.problem, {job.q.data(), job.k.data(), job.v.data()},
-                                {result->o.data(), request.spec.lse ? result->lse.data() : nullptr});
-    result->times.emplace_back("verify", clock.lap());
+    AttentionSpec spec = job.spec;
+    for (const ScalarArgument &scalar : *scalars)
+      if (scalar.name == "scale")
+        spec.scale = scalar.value;
+    reference::Problem problem =
+        reference::denseProblem(spec, int(shape.batch), int(shape.headsQ), int(shape.headsKv),
+                                int(shape.lengthQ), int(shape.lengthKv));
+    auto input = [&](const char *name) { return result.find(name)->as<uint16_t>(); };
+    const float *lse = spec.lse ? result.find("lse")->as<float>() : nullptr;
+    verdict = reference::verify(spec, problem, {input("q"), input("k"), input("v")}, {input("o"), lse});
+    times.emplace_back("verify", clock.lap());
   }
   watch.end();
   if (job.json) {
-    fmt::print("{}\n", resultJson(job, *result, verdict));
+    fmt::print("{}\n", resultJson(job, result, times, notes, verdict));
   } else {
-    fmt::print("{}stages\n{}", describe(result->plan), timesText(result->times));
-    for (const std::string &note : result->notes)
+    fmt::print("{}stages\n{}", describe(result.plan), timesText(times));
+    for (const std::string &note : notes)
       fmt::print("note: {}\n", note);
-    fmt::print("{}", verdict ? aligned(reference::toText(*verdict))
-                             : std::string("verdict      none (--check none)\n"));
+    fmt::print("{}",
+               verdict ? aligned(reference::toText(*verdict))
+               : job.check
+                   ? std::string("verdict      none: what the stage computes was not said (flags of the "
+                                 "spec, or --spec FILE)\n")
+                   : std::string("verdict      none (--check none)\n"));
   }
   return verdict && !verdict->passed ? 1 : 0;
 }
@@ -332,6 +480,8 @@ Run addRun(CLI::App &parent) {
   line->option("--out", "O.npy", "where to write O", problem);
   line->option("--lse-out", "LSE.npy", "where to write the log-sum-exp (batch, heads, length) float32",
                problem);
+  declareStage(*line);
+  line->option("--value", "NAME=NUMBER", "repeatable: a scalar that the kernel leaves to run time");
   line->option("--device", "auto|cuda|sim", "a GPU, or the simulated one (a GPU if there is one)");
   line->option("--arch", "ARCH", "architecture to compile for, and to simulate (the GPU's, else sm_80)");
   line->option("--target", "ptx|cuda", "print PTX through LLVM, or CUDA C++ through NVRTC (ptx)");

@@ -4,7 +4,7 @@
 #include "cli/Report.h"
 
 #include "runtime/jit/ProgramBuild.h"
-#include "runtime/launch/ForwardLaunch.h"
+#include "runtime/reference/Problem.h"
 #include "tuner/Worker.h"
 
 #include <algorithm>
@@ -70,10 +70,7 @@ void readShapes(CommandLine &line, SweepJob &job, bool needed) {
     line.problem("--len", "expected a length (--len, or --len-q and --len-kv) or --shapes, got none");
   }
   for (const ProblemShape &shape : job.shapes) {
-    reference::Problem problem =
-        reference::denseProblem(job.spec, int(shape.batch), int(shape.headsQ), int(shape.headsKv),
-                                int(shape.lengthQ), int(shape.lengthKv));
-    if (Status good = validateProblem(job.spec, problem); !good)
+    if (Status good = validateDense(job.spec, shape); !good)
       line.problem(line.has("--shapes") ? "--shapes" : "--len", good.error().message);
   }
 }
@@ -99,7 +96,7 @@ void declareSweepJob(CommandLine &line, const char *budget) {
   line.cacheOptions();
 }
 
-SweepJob readSweepJob(CommandLine &line, double budgetSeconds, bool shapesNeeded) {
+SweepJob readSweepJob(CommandLine &line, double budgetSeconds, bool shapesNeeded, bool stages) {
   SweepJob job;
   job.device.which = line.text("--device", "auto");
   if (!job.device.which.starts_with("cuda:")) // whose number openDevice reads
@@ -118,8 +115,12 @@ SweepJob readSweepJob(CommandLine &line, double budgetSeconds, bool shapesNeeded
       line.problem("--budget",
                    fmt::format("expected a time up to a week, such as 60s, 90 or 5m, got '{}'", text));
   }
-  if (line.has("SPEC") || line.hasSpecFlags())
+  if (stages) {
+    job.staged = readStagedSpec(line, job.target);
+    job.spec = job.staged.spec;
+  } else if (line.has("SPEC") || line.hasSpecFlags()) {
     job.spec = line.readSpec();
+  }
   readShapes(line, job, shapesNeeded);
   return job;
 }
@@ -168,16 +169,14 @@ Result<std::vector<std::string>> settleTools(const Toolchain &tools, std::option
   return notes;
 }
 
-Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolchain &tools, const Cache &cache) {
-  return [spec, arch, tools, cache](const Candidate &candidate) -> Result<CompiledProgram> {
-    CompileOptions options;
-    options.arch = arch;
-    options.target = candidate.target;
-    Result<BuiltProgram> built =
-        buildProgram(withSchedule(spec, candidate), options, CubinNeed::IfPossible, tools, cache);
+Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolchain &tools, const Cache &cache,
+               const std::optional<StageText> &stage) {
+  return [spec, arch, tools, cache, stage](const Candidate &candidate) -> Result<CompiledProgram> {
+    Result<BuiltProgram> built = buildProgram({withSchedule(spec, candidate), candidate.target, stage},
+                                              {arch}, CubinNeed::IfPossible, tools, cache);
     if (!built)
       return built.error();
-    return std::move(built->kernel);
+    return std::move(built->program);
   };
 }
 
@@ -342,7 +341,7 @@ std::string headText(const SweepTask &task, const DeviceInfo &device) {
                       ? "measured: median us of launches behind a flush of L2, with a 95 % interval"
                       : "estimate: the simulator's counters and a cost model, no GPU's time");
   line("space", fmt::format("{} schedules of the {} family, {} of them feasible", task.space.points,
-                            task.family->name, task.space.feasible.size()));
+                            task.family->name(), task.space.feasible.size()));
   return text;
 }
 
@@ -386,9 +385,8 @@ std::string entryJson(const SweepTask &task, const SweepResult &result, size_t p
   const Entry &entry = result.entries[place];
   const Row &row = entry.row;
   JsonObject json;
-  for (const Parameter &parameter : task.family->parameters)
-    if (std::optional<int> value = parameter.get(entry.ranked.candidate); value && parameter.words.empty())
-      json.whole(parameter.name, *value);
+  for (const auto &[name, value] : ordered(entry.ranked.candidate.schedule).values)
+    json.whole(name, value);
   json.text("schedule", row.schedule).text("target", attune::nameOf(row.target));
   json.text("verdict", nameOf(row.verdict));
   if (!row.message.empty())
@@ -421,7 +419,7 @@ std::string resultJson(const SweepTask &task, const SweepResult &result, const D
                          .str());
   json.text("toolkit", task.subject.toolkit)
       .text("kind", nameOf(result.kind))
-      .text("family", task.family->name);
+      .text("family", task.family->name());
   json.whole("points", record.points).whole("feasible", record.feasible).whole("tried", record.tried);
   json.text("outcome", record.outcome).number("seconds", record.seconds);
   json.number("kendall_tau", record.tau).whole("kendall_pairs", record.tauPairs);

@@ -4,6 +4,7 @@
 
 #include "cli/CommandLine.h"
 #include "cli/Output.h"
+#include "cli/Stage.h"
 #include "runtime/device/Device.h"
 #include "runtime/jit/Toolchain.h"
 #include "tuner/Sweep.h"
@@ -20,6 +21,7 @@ namespace attune::cli {
 /// A spec, the shapes to run it with, and where.
 struct SweepJob {
   AttentionSpec spec;
+  StagedSpec staged; ///< of a command that takes stages
   std::vector<ProblemShape> shapes;
   DeviceOptions device;
   std::optional<Target> target; ///< nothing: both
@@ -30,8 +32,9 @@ struct SweepJob {
 
 /// The flags of a SweepJob. `budget` is what is said of its default.
 void declareSweepJob(CommandLine &line, const char *budget);
-/// Reads them; a command that needs no shape has `shapesNeeded` false.
-SweepJob readSweepJob(CommandLine &line, double budgetSeconds, bool shapesNeeded);
+/// Reads them; a command that needs no shape has `shapesNeeded` false, one with the flags of declareStage has
+/// `stages` true.
+SweepJob readSweepJob(CommandLine &line, double budgetSeconds, bool shapesNeeded, bool stages = false);
 
 /// "batch 1, 32 heads over 8, 4096 queries, 4096 keys".
 std::string shapeText(const ProblemShape &shape);
@@ -46,9 +49,10 @@ std::string toolkitText(const Toolchain &tools);
 /// unless cuda was asked for, which is an error.
 Result<std::vector<std::string>> settleTools(const Toolchain &tools, std::optional<Target> &target);
 
-/// Compiles candidates of `spec` for `arch`, through the cache.
-tuner::Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolchain &tools,
-                      const Cache &cache);
+/// Compiles candidates of `spec` for `arch`, through the cache; the text of a stage in the place of each, if
+/// given.
+tuner::Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolchain &tools, const Cache &cache,
+                      const std::optional<StageText> &stage = {});
 
 /// A timer for one shape of the job, in a process of its own.
 Result<std::unique_ptr<tuner::Timer>> startTimer(const SweepJob &job, const ProblemShape &shape);

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace attune::cli {
 
@@ -25,13 +25,8 @@ struct Job {
 // --list
 //===----------------------------------------------------------------------===//
 
-std::string valuesText(const Parameter &parameter) {
-  std::string text;
-  for (size_t i = 0; i < parameter.values.size(); ++i)
-    text += fmt::format("{}{}", i ? " " : "",
-                        parameter.words.empty() ? std::to_string(parameter.values[i])
-                                                : std::string(parameter.words[i]));
-  return text;
+std::string valuesText(const ScheduleParameter &parameter) {
+  return fmt::format("{}", fmt::join(parameter.candidates, " "));
 }
 
 /// `text` in lines of at most `width`, each after the first behind `indent` spaces.
@@ -66,21 +61,21 @@ int listSpace(const Job &job) {
   constexpr size_t shown = 10;
   if (job.sweep.json) {
     std::vector<std::string> parameters, best;
-    for (const Parameter &parameter : task.family->parameters) {
+    auto add = [&](std::string_view name, const std::vector<std::string> &values, std::string_view reason) {
+      parameters.push_back(
+          JsonObject().text("name", name).raw("values", jsonList(values)).text("reason", reason).str());
+    };
+    for (const ScheduleParameter &parameter : task.family->schedules.parameters) {
       std::vector<std::string> values;
-      for (size_t i = 0; i < parameter.values.size(); ++i)
-        values.push_back(parameter.words.empty() ? std::to_string(parameter.values[i])
-                                                 : fmt::format("\"{}\"", parameter.words[i]));
-      parameters.push_back(JsonObject()
-                               .text("name", parameter.name)
-                               .raw("values", jsonList(values))
-                               .text("reason", parameter.reason)
-                               .str());
+      for (int value : parameter.candidates)
+        values.push_back(std::to_string(value));
+      add(parameter.name, values, parameter.reason);
     }
+    add("target", {"\"ptx\"", "\"cuda\""}, targetReason);
     for (size_t i = 0; i < task.candidates.size(); ++i) {
       const Ranked &ranked = task.candidates[i];
       best.push_back(JsonObject()
-                         .text("schedule", scheduleText(*task.family, ranked.candidate))
+                         .text("schedule", scheduleText(ranked.candidate))
                          .text("target", attune::nameOf(ranked.candidate.target))
                          .number("model_us", ranked.estimate.us)
                          .text("bound_by", nameOf(ranked.estimate.limit))
@@ -94,7 +89,7 @@ int listSpace(const Job &job) {
     for (const auto &[reason, count] : task.space.refusals)
       refusals.whole(reason, count);
     fmt::print("{}\n", JsonObject()
-                           .text("family", task.family->name)
+                           .text("family", task.family->name())
                            .raw("parameters", jsonList(parameters))
                            .raw("spec", toJson(spec))
                            .raw("shape", shapeJson(shape))
@@ -106,10 +101,13 @@ int listSpace(const Job &job) {
                            .str());
     return 0;
   }
-  fmt::print("The {} family\n", task.family->name);
-  for (const Parameter &parameter : task.family->parameters)
-    fmt::print("  {:<10} {}\n  {:<10} {}\n", parameter.name, valuesText(parameter), "",
-               wrapped(parameter.reason, 100, 13));
+  fmt::print("The {} family\n", task.family->name());
+  auto print = [](std::string_view name, const std::string &values, std::string_view reason) {
+    fmt::print("  {:<10} {}\n  {:<10} {}\n", name, values, "", wrapped(reason, 100, 13));
+  };
+  for (const ScheduleParameter &parameter : task.family->schedules.parameters)
+    print(parameter.name, valuesText(parameter), parameter.reason);
+  print("target", "ptx cuda", targetReason);
   fmt::print("\n{}\non {}: {} points, {} feasible\n", toJson(spec), info.arch.name, task.space.points,
              task.space.feasible.size());
   for (const auto &[reason, count] : task.space.refusals)
@@ -126,11 +124,10 @@ int listSpace(const Job &job) {
     const Ranked &ranked = *order[i];
     bool standard = task.standard && &ranked == &task.candidates[*task.standard];
     if (i < shown || standard)
-      fmt::print("  {:<46} {:<6} {:>10}  {:<8} {:>9}  {:>9}  {}{}\n",
-                 scheduleText(*task.family, ranked.candidate), attune::nameOf(ranked.candidate.target),
-                 timeText(ranked.estimate.us), nameOf(ranked.estimate.limit), ranked.cost.registers,
-                 kilobytes(ranked.cost.sharedBytes), ranked.cost.blocksPerSm,
-                 standard ? fmt::format("  (the default, rank {})", i + 1) : "");
+      fmt::print("  {:<46} {:<6} {:>10}  {:<8} {:>9}  {:>9}  {}{}\n", scheduleText(ranked.candidate),
+                 attune::nameOf(ranked.candidate.target), timeText(ranked.estimate.us),
+                 nameOf(ranked.estimate.limit), ranked.cost.registers, kilobytes(ranked.cost.sharedBytes),
+                 ranked.cost.blocksPerSm, standard ? fmt::format("  (the default, rank {})", i + 1) : "");
   }
   return 0;
 }
@@ -244,10 +241,10 @@ int tuneShape(const Job &job, const ShapeRun &run) {
   const AttentionSpec &spec = job.sweep.spec;
   SweepTask task = makeTask(spec, run.shape, device, toolkitText(run.tools), run.target);
   if (task.candidates.empty())
-    return report(badInput(
-        fmt::format("{}: error: no schedule of the {} family fits {} here: {}",
-                    spec.origin.spec.empty() ? "spec" : spec.origin.spec, task.family->name, device.arch.name,
-                    task.space.refusals.empty() ? "" : task.space.refusals.begin()->first)));
+    return report(badInput(fmt::format(
+        "{}: error: no schedule of the {} family fits {} here: {}",
+        spec.origin.spec.empty() ? "spec" : spec.origin.spec, task.family->name(), device.arch.name,
+        task.space.refusals.empty() ? "" : task.space.refusals.begin()->first)));
   if (!job.sweep.json)
     fmt::print("{}", headText(task, device));
   std::fflush(stdout);

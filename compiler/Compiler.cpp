@@ -1,8 +1,9 @@
 #include "compiler/Compiler.h"
 
+#include "compiler/dialect/Elements.h"
 #include "compiler/ir/IrText.h"
+#include "compiler/ir/ScheduleAttr.h"
 #include "compiler/schedule/BuildAttn.h"
-#include "compiler/schedule/Resources.h"
 #include "compiler/target/cuda/TranslateToCuda.h"
 #include "compiler/target/ptx/TranslateToPtx.h"
 #include "compiler/transforms/Passes.h"
@@ -80,6 +81,7 @@ private:
   Dump dump;
   MLIRContext context;
   OwningOpRef<ModuleOp> module;
+  std::string origin; ///< where a spec asks for its schedule
   KernelText result;
 };
 } // namespace
@@ -95,7 +97,7 @@ Status Compilation::run(llvm::function_ref<void(OpPassManager &)> populate) {
   ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
     if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
       return mlir::success();
-    std::string where;
+    std::string where = origin.empty() ? "" : origin + ": ";
     if (auto file = diagnostic.getLocation()->findInstanceOf<FileLineColLoc>())
       where = fmt::format("{}:{}:{}: ", file.getFilename().str(), file.getLine(), file.getColumn());
     messages += fmt::format("{}{}error: {}", messages.empty() ? "" : "\n", where, diagnostic.str());
@@ -106,6 +108,42 @@ Status Compilation::run(llvm::function_ref<void(OpPassManager &)> populate) {
   return dump.status();
 }
 
+/// Arguments and launch of a forward kernel, from the arrays that it views.
+static Program forwardProgram(ModuleOp module, const KernelText &text) {
+  Program program;
+  KernelInfo kernel{text.name,        {},       text.schedule, text.threads, text.minBlocksPerSm,
+                    text.sharedBytes, {1, 1, 1}};
+  auto add = [&](tile::Operand operand, const char *line) {
+    module->walk([&](tile::ViewOp view) {
+      std::string name = tile::stringifyOperand(operand).str();
+      if (view.getOperand() != operand || kernel.find(name))
+        return;
+      std::string element = infoOf(view.getType().getElementType()).irName;
+      kernel.arguments.push_back(
+          *Argument::parse(fmt::format(fmt::runtime(line), name, view.getType().getCols(), element)));
+    });
+  };
+  add(tile::Operand::Q, "{}: array<batch x heads_q x len_q x {} x {}> align 16");
+  add(tile::Operand::K, "{}: array<batch x heads_kv x len_kv x {} x {}> align 16");
+  add(tile::Operand::V, "{}: array<batch x heads_kv x len_kv x {} x {}> align 16");
+  add(tile::Operand::O, "{}: array<batch x heads_q x len_q x {} x {}> output align 16");
+  add(tile::Operand::LSE, "{}: array<batch x heads_q x len_q x {} x {}> output");
+  if (!kernel.find("lse"))
+    kernel.arguments.push_back(
+        *Argument::parse("lse: array<batch x heads_q x len_q x 1 x f32> output optional"));
+  for (const char *line : {"length_q: i32 = len_q", "length_kv: i32 = len_kv",
+                           "heads_per_kv_head: i32 = heads_q / heads_kv", "reserved: i32 = 0"})
+    kernel.arguments.push_back(*Argument::parse(line));
+  program.kernels.push_back(kernel);
+  program.launches.push_back(
+      {0,
+       {ceilDiv(Size::LengthQ, text.schedule.value("block_q", 1)), Size::HeadsQ, Size::Batch},
+       text.threads,
+       {1, 1, 1},
+       text.sharedBytes});
+  return program;
+}
+
 /// Reads what a launch needs: from the kernel op, or from what thread-to-nvvm left of it on the function.
 Status Compilation::collectFacts() {
   int kernels = 0;
@@ -114,17 +152,21 @@ Status Compilation::collectFacts() {
       auto value = from ? from.getAs<IntegerAttr>(key) : IntegerAttr();
       return value ? int(value.getInt()) : 0;
     };
-    auto schedule = facts.getAs<DictionaryAttr>("schedule");
     result.name = name.str();
     result.threads = 32 * number(facts, "warps");
     result.minBlocksPerSm = number(facts, "min_blocks");
     result.sharedBytes = number(facts, "smem");
-    result.schedule = {number(schedule, "block_q"), number(schedule, "block_kv"), number(schedule, "stages"),
-                       number(facts, "warps")};
+    FailureOr<Schedule> schedule =
+        scheduleFrom(facts.getAs<DictionaryAttr>("schedule"), [&] { return emitError(module->getLoc()); });
+    if (succeeded(schedule))
+      result.schedule = *schedule;
     ++kernels;
   };
-  for (auto kernel : module->getOps<tile::KernelOp>())
+  for (auto kernel : module->getOps<tile::KernelOp>()) {
     take(kernel.getSymName(), cast<DictionaryAttr>(kernel->getPropertiesAsAttribute()));
+    if (auto why = kernel->getAttrOfType<StringAttr>("why"); why && result.why.empty())
+      result.why = why.str();
+  }
   for (auto kernel : module->getOps<thread::KernelOp>())
     take(kernel.getSymName(), cast<DictionaryAttr>(kernel->getPropertiesAsAttribute()));
   for (auto function : module->getOps<LLVM::LLVMFuncOp>())
@@ -132,6 +174,12 @@ Status Compilation::collectFacts() {
       take(function.getSymName(), facts);
   if (kernels != 1)
     return badInput(fmt::format("error: expected one kernel in the module, got {}", kernels));
+  if (Program program = forwardProgram(*module, result); program.kernels.front().find("q")) {
+    result.program = std::move(program);
+  } else if (!result.program.kernels.empty()) {
+    result.program.kernels.front().sharedBytes = result.sharedBytes;
+    result.program.launches.front().sharedBytes = result.sharedBytes;
+  }
   return attune::success();
 }
 
@@ -174,7 +222,7 @@ Result<KernelText> Compilation::climb(Stage stage) {
       if (!text)
         return text.error();
       dump.write(result.name + ".cu", *text);
-      result.text = std::move(*text);
+      result.text = *text + result.program.trailer();
       if (Status s = dump.status(); !s)
         return s.error();
       return result;
@@ -201,25 +249,15 @@ Result<KernelText> Compilation::climb(Stage stage) {
   if (!text)
     return text.error();
   dump.write(result.name + ".ptx", *text);
-  result.text = std::move(*text);
+  result.text = *text + result.program.trailer();
   if (Status s = dump.status(); !s)
     return s.error();
   return result;
 }
 
-static bool rowsHaveFirstKey(const AttentionSpec &spec) {
-  return llvm::any_of(spec.mask, [](const MaskTerm &term) { return term.left.has_value(); });
-}
-
 Result<KernelText> Compilation::fromSpec(const AttentionSpec &spec) {
-  // Refuse an illegal schedule where it was asked for.
-  Result<PortableSchedule> schedule = choosePortableSchedule(
-      spec.headDimQk, spec.headDimV, rowsHaveFirstKey(spec), spec.schedule, options.arch);
-  if (!schedule) {
-    const std::string &where = spec.origin.schedule.empty() ? spec.origin.spec : spec.origin.schedule;
-    return badInput(fmt::format("{}{}error: {}", where, where.empty() ? "" : ": ", schedule.error().message));
-  }
-  result.why = schedule->why;
+  // What has no place in a file is said of the schedule where it was asked for.
+  origin = spec.origin.schedule.empty() ? spec.origin.spec : spec.origin.schedule;
   module = buildAttn(&context, spec);
   dump.write("attn.mlir", dump.wanted() ? printIr(*module) : "");
   return climb(Stage::Attn);

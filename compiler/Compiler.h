@@ -6,6 +6,7 @@
 #ifndef ATTUNE_COMPILER_COMPILER_H
 #define ATTUNE_COMPILER_COMPILER_H
 
+#include "compiler/program/Program.h"
 #include "compiler/spec/Spec.h"
 #include "compiler/support/Arch.h"
 
@@ -23,11 +24,6 @@ enum class Target { PTX, CUDA };
 /// prints: PTX or CUDA C++.
 enum class Stage { Attn, Tile, Thread, LLVM, Text };
 
-/// A schedule with nothing left open.
-struct Schedule {
-  int blockQ, blockKv, stages, warps;
-};
-
 /// Takes the stages and passes of a compilation as they come: a name for the file ("03-attn-to-tile.mlir")
 /// and its text. The compiler itself writes no file.
 using DumpSink = std::function<Status(std::string_view name, std::string_view text)>;
@@ -39,13 +35,14 @@ struct CompileOptions {
   DumpSink dump;            ///< if set, it is given every stage and pass, numbered
 };
 
-/// Text of a kernel, or of the stage asked for, and what is known about it without assembling it.
+/// Text of a program's kernels, or of the stage asked for, and what is known about them without assembling.
 struct KernelText {
   std::string name; ///< the entry point
   Target target;
   Arch arch;
   Stage stage;
   std::string text;
+  Program program; ///< the kernels of the text, and how they are launched
   Schedule schedule;
   int threads;          ///< of a CTA
   int sharedBytes;      ///< dynamic shared memory to launch with

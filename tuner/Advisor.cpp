@@ -63,8 +63,9 @@ public:
 
   std::optional<Advice> advise(const AttentionSpec &spec, const ProblemShape &problem,
                                const DeviceInfo &device) {
-    const ScheduleRequest &asked = spec.schedule;
-    if (asked.blockQ && asked.blockKv && asked.stages && asked.warps)
+    const ScheduleFamily &schedules = familyFor(spec, device.arch).schedules;
+    if (std::all_of(schedules.parameters.begin(), schedules.parameters.end(),
+                    [&](const ScheduleParameter &part) { return spec.schedule.get(part.name).has_value(); }))
       return std::nullopt; // nothing is left open
     std::lock_guard guard(lock);
     Known &entry = known(spec, device);

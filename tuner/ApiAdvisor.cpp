@@ -41,8 +41,7 @@ Result<Advisor> tunedAdvisor(const std::string &named) {
             advisor(attune::toInside(spec), attune::toInside(shape), toInside(device));
         if (!advice)
           return std::nullopt;
-        const attune::ScheduleRequest &schedule = advice->schedule;
-        return Advice{{schedule.blockQ, schedule.blockKv, schedule.stages, schedule.warps},
+        return Advice{{advice->schedule.family, advice->schedule.values},
                       advice->target == attune::Target::PTX ? Target::PTX : Target::CUDA,
                       advice->why};
       });

@@ -56,7 +56,7 @@ double limitUs(const DeviceFigures &device, const Work &work) {
                    work.uniqueBytes / (device.memoryGbPerSecond * 1e3)});
 }
 
-Estimate estimate(const DeviceFigures &device, const Work &work, const Cost &cost) {
+Estimate estimate(const DeviceFigures &device, const Work &work, const ScheduleCost &cost) {
   // Blocks go to multiprocessors as those become free, so the busiest one has as many as a whole number of
   // waves gives it, and at least the longest block.
   double blocks = double(std::max<int64_t>(work.blocks, 1));
@@ -134,7 +134,7 @@ std::vector<Ranked> rank(const Family &family, const AttentionSpec &spec, const 
   std::vector<Ranked> ranked;
   ranked.reserve(candidates.size());
   for (const Candidate &candidate : candidates) {
-    Cost cost = family.cost(spec, device.arch, candidate);
+    ScheduleCost cost = family.cost(spec, device.arch, candidate);
     Estimate time = estimate(figures, family.work(spec, device.arch, shape, candidate), cost);
     ranked.push_back({candidate, std::move(cost), time, ranked.size()});
   }

@@ -43,7 +43,7 @@ struct Estimate {
 };
 
 /// Time of a whole problem. `cost` says how many blocks share a multiprocessor.
-Estimate estimate(const DeviceFigures &device, const Work &work, const Cost &cost);
+Estimate estimate(const DeviceFigures &device, const Work &work, const ScheduleCost &cost);
 
 /// The least time that any kernel could take, in us: useful multiply-adds, exponentials, and bytes.
 double limitUs(const DeviceFigures &device, const Work &work);
@@ -58,7 +58,7 @@ Work countedWork(const LaunchCounters &counters, const Work &model);
 /// A candidate with its estimate.
 struct Ranked {
   Candidate candidate;
-  Cost cost;
+  ScheduleCost cost;
   Estimate estimate;
   size_t place = 0; ///< among the candidates that were ranked
 };

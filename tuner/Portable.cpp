@@ -1,7 +1,7 @@
-//===- Portable.cpp - the space of the portable family --------------------===//
+//===- Portable.cpp - the work of the portable family ---------------------===//
 #include "tuner/Portable.h"
 
-#include "compiler/schedule/Resources.h"
+#include "compiler/schedule/portable/Portable.h"
 #include "runtime/reference/Problem.h"
 
 #include <algorithm>
@@ -9,41 +9,7 @@
 namespace attune::tuner {
 namespace {
 
-template <std::optional<int> ScheduleRequest::*field> void setField(Candidate &candidate, int value) {
-  candidate.schedule.*field = value;
-}
-template <std::optional<int> ScheduleRequest::*field>
-std::optional<int> getField(const Candidate &candidate) {
-  return candidate.schedule.*field;
-}
-
-Schedule tilesOf(const Candidate &candidate) {
-  const ScheduleRequest &schedule = candidate.schedule;
-  return {schedule.blockQ.value_or(16), schedule.blockKv.value_or(16), schedule.stages.value_or(1),
-          schedule.warps.value_or(1)};
-}
-
-bool rowsHaveFirstKey(const AttentionSpec &spec) {
-  return std::any_of(spec.mask.begin(), spec.mask.end(),
-                     [](const MaskTerm &term) { return term.left.has_value(); });
-}
-
-Cost costOf(const AttentionSpec &spec, const Arch &arch, const Candidate &candidate) {
-  PortableCost cost =
-      portableCost(spec.headDimQk, spec.headDimV, rowsHaveFirstKey(spec), tilesOf(candidate), arch);
-  return {cost.threads, cost.sharedBytes, cost.registers, cost.blocksPerSm, cost.limit, cost.refusal};
-}
-
-Candidate standardOf(const AttentionSpec &spec, const Arch &arch, Target target) {
-  Result<PortableSchedule> chosen =
-      choosePortableSchedule(spec.headDimQk, spec.headDimV, rowsHaveFirstKey(spec), spec.schedule, arch);
-  Candidate candidate{spec.schedule, target};
-  if (chosen) {
-    const Schedule &tiles = chosen->tiles;
-    candidate.schedule = {tiles.blockQ, tiles.blockKv, tiles.stages, tiles.warps};
-  }
-  return candidate;
-}
+using portable::Tiles;
 
 /// Steps of a problem: blocks of keys that thread blocks visit, by the mask.
 struct Steps {
@@ -102,11 +68,12 @@ constexpr double cudaSlots = 1.04;    ///< CUDA C++ against PTX: NVRTC schedules
 
 Work workOf(const AttentionSpec &spec, const Arch &arch, const ProblemShape &shape,
             const Candidate &candidate) {
-  Schedule tiles = tilesOf(candidate);
-  PortableCost cost = portableCost(spec.headDimQk, spec.headDimV, rowsHaveFirstKey(spec), tiles, arch);
+  Tiles tiles = portable::tilesOf(candidate.schedule);
+  bool queryInRegisters = portable::keepsQuery(queryOf(spec, arch), tiles);
   Steps perHead = countSteps(spec, shape, tiles.blockQ, tiles.blockKv);
   double heads = double(shape.batch) * double(shape.headsQ);
-  double qk = paddedHeadDim(spec.headDimQk), v = paddedHeadDim(spec.headDimV);
+  double qk = portable::paddedHeadDim(spec.headDimQk, spec.dtype),
+         v = portable::paddedHeadDim(spec.headDimV, spec.dtype);
   double blockQ = tiles.blockQ, blockKv = tiles.blockKv, warps = tiles.warps;
 
   Work work;
@@ -124,7 +91,7 @@ Work workOf(const AttentionSpec &spec, const Arch &arch, const ProblemShape &sha
   work.exponentials = scores;
 
   // One ldmatrix.x4 reads four 8 x 8 matrices, 512 bytes; one cp.async of a warp writes as many.
-  double stepLoads = warps * blockKv * (qk + v) * 2 / 512 + (cost.qInRegisters ? 0 : blockQ * qk * 2 / 512);
+  double stepLoads = warps * blockKv * (qk + v) * 2 / 512 + (queryInRegisters ? 0 : blockQ * qk * 2 / 512);
   double stepCopies = blockKv * (qk + v) * 2 / 512;
   double blockCopies = blockQ * qk * 2 / 512, blockStores = blockQ * v * 2 / 512;
   double target = candidate.target == Target::CUDA ? cudaSlots : 1;
@@ -145,50 +112,7 @@ Work workOf(const AttentionSpec &spec, const Arch &arch, const ProblemShape &sha
 } // namespace
 
 const Family &portableFamily() {
-  static const Family family = {
-      "portable",
-      {{"block_q",
-        {16, 32, 48, 64, 96, 128, 192, 256},
-        {},
-        "query rows of a thread block, whole slabs of 16 for each warp; more rows reuse K and V longer, "
-        "fewer "
-        "waste less of short queries and of the diagonal",
-        setField<&ScheduleRequest::blockQ>,
-        getField<&ScheduleRequest::blockQ>},
-       {"block_kv",
-        {16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 256},
-        {},
-        "keys of a step, the matrix instruction's k of 16 at a time; more keys share a step's fixed cost, "
-        "scores take block_q x block_kv / threads registers",
-        setField<&ScheduleRequest::blockKv>,
-        getField<&ScheduleRequest::blockKv>},
-       {"stages",
-        {1, 2, 3, 4},
-        {},
-        "slots of the K and V rings: more hide the latency of copies, each takes block_kv rows of shared "
-        "memory "
-        "from further blocks; beyond 4 a step is longer than memory is late",
-        setField<&ScheduleRequest::stages>,
-        getField<&ScheduleRequest::stages>},
-       {"warps",
-        {1, 2, 4, 8},
-        {},
-        "warps of a thread block: every warp reads all of K and V from shared memory, fewer with more rows "
-        "each "
-        "read less and hold more registers",
-        setField<&ScheduleRequest::warps>,
-        getField<&ScheduleRequest::warps>},
-       {"target",
-        {int(Target::PTX), int(Target::CUDA)},
-        {"ptx", "cuda"},
-        "who orders the instructions: LLVM prints PTX, or NVRTC compiles CUDA C++",
-        [](Candidate &candidate, int value) { candidate.target = Target(value); },
-        [](const Candidate &candidate) { return std::optional<int>(int(candidate.target)); }}},
-      [](const AttentionSpec &, const Arch &) { return true; },
-      costOf,
-      workOf,
-      standardOf,
-  };
+  static const Family family = {portable::family, workOf};
   return family;
 }
 

@@ -1,4 +1,4 @@
-//===- Portable.h - the space of the portable family ------------*- C++ -*-===//
+//===- Portable.h - the work of the portable family -------------*- C++ -*-===//
 #ifndef ATTUNE_TUNER_PORTABLE_H
 #define ATTUNE_TUNER_PORTABLE_H
 

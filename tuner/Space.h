@@ -1,14 +1,14 @@
 //===- Space.h - what a schedule may be -------------------------*- C++ -*-===//
 //
-// The schedules of a kernel family as data: a table of parameters, each with its values and the reason for
-// them, what a point of the space costs (feasibility, with numbers), and how much work it makes (for the cost
-// model). Everything else in the tuner loops over these tables, so a further family is a further table.
+// The space that a tuner searches: what the compiler's table of families says, times the targets, and how
+// much work a point of it makes (for the cost model). Parameters have no names here.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_TUNER_SPACE_H
 #define ATTUNE_TUNER_SPACE_H
 
 #include "compiler/Compiler.h"
+#include "compiler/schedule/Family.h"
 #include "runtime/plan/Advice.h"
 
 #include <cstdint>
@@ -22,30 +22,10 @@ namespace attune::tuner {
 
 /// One point of a space: a schedule with nothing left open that the family knows, and the target.
 struct Candidate {
-  ScheduleRequest schedule;
+  Schedule schedule;
   Target target = Target::PTX;
 
   bool operator==(const Candidate &) const = default;
-};
-
-/// One parameter of a family. Values are whole numbers; `words` names them where they are a choice.
-struct Parameter {
-  std::string_view name;
-  std::vector<int> values;
-  std::vector<std::string_view> words; ///< words[i] stands for value i; empty: the numbers themselves
-  std::string_view reason;             ///< why these values, for people
-  void (*set)(Candidate &, int value);
-  std::optional<int> (*get)(const Candidate &); ///< nothing: the candidate leaves it open
-};
-
-/// What a candidate takes of an SM, before it is compiled.
-struct Cost {
-  int threads = 0;     ///< of a block
-  int sharedBytes = 0; ///< of a block, exact
-  int registers = 0;   ///< of a thread, by the family's model
-  int blocksPerSm = 0; ///< that run on an SM at once, by these numbers
-  std::string limit;   ///< what forbids it, in words that can be counted; empty: it can run
-  std::string refusal; ///< the same with the numbers
 };
 
 /// What a candidate makes a GPU do for one problem, in the units that GPUs are rated in. Blocks are thread
@@ -64,18 +44,22 @@ struct Work {
   int stages = 1, warps = 1; ///< for latencies: copies in flight, and warps that hide them
 };
 
-/// A family of kernels: one algorithm for one range of architectures.
+/// A family of schedules as the tuner sees it: what the compiler says of it, and how much work its kernels
+/// make.
 struct Family {
-  std::string_view name;
-  std::vector<Parameter> parameters;
-  bool (*serves)(const AttentionSpec &, const Arch &);
-  Cost (*cost)(const AttentionSpec &, const Arch &, const Candidate &);
+  const ScheduleFamily &schedules;
   Work (*work)(const AttentionSpec &, const Arch &, const ProblemShape &, const Candidate &);
-  /// What the compiler takes if nothing is asked for.
-  Candidate (*standard)(const AttentionSpec &, const Arch &, Target);
+
+  std::string_view name() const { return schedules.name; }
+  ScheduleCost cost(const AttentionSpec &spec, const Arch &arch, const Candidate &candidate) const;
+  /// What the compiler takes for what the spec leaves open, legal or not.
+  Candidate standard(const AttentionSpec &spec, const Arch &arch, Target target) const;
 };
 
-/// The family that serves `spec` on `arch`.
+/// Who orders the instructions: the axis of the space that no family has.
+extern const std::string_view targetReason;
+
+/// The family that serves `spec` on `arch`: the one that it asks for, else the most particular.
 const Family &familyFor(const AttentionSpec &spec, const Arch &arch);
 const std::vector<const Family *> &allFamilies();
 /// The family of this name, or null.
@@ -83,20 +67,17 @@ const Family *findFamily(std::string_view name);
 
 /// "block_q=128 block_kv=64 stages=1 warps=4": the parameters that a schedule fixes, in the table's order,
 /// without the target. `parseSchedule` reads it back; an error names the word that is not understood.
-std::string scheduleText(const Family &family, const Candidate &candidate);
+std::string scheduleText(const Candidate &candidate);
 Result<Candidate> parseSchedule(const Family &family, std::string_view text);
 
 /// `spec` with the candidate's schedule in place of its own.
 AttentionSpec withSchedule(const AttentionSpec &spec, const Candidate &candidate);
 
-/// Whether the candidate has what `request` fixes.
-bool agrees(const ScheduleRequest &request, const Candidate &candidate);
-
 /// The part of a space that can run, and what the rest failed on.
 struct Enumeration {
   int64_t points = 0; ///< of the whole table, those that the spec's own schedule excludes left out
   std::vector<Candidate> feasible;
-  std::map<std::string, int64_t> refusals; ///< by Cost::limit
+  std::map<std::string, int64_t> refusals; ///< by ScheduleCost::limit
 };
 
 /// Every candidate of the family that agrees with what the spec fixes, and with `target` if one is given.

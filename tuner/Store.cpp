@@ -2,7 +2,7 @@
 #include "tuner/Store.h"
 
 #include "runtime/io/File.h"
-#include "runtime/plan/CompiledProgram.h"
+#include "runtime/launch/CompiledProgram.h"
 #include "tuner/Space.h"
 
 #include <algorithm>
@@ -492,7 +492,7 @@ Result<std::vector<Row>> Store::rows(const Subject &subject, const ProblemShape 
 }
 
 Result<std::vector<StoredRow>> Store::winners(const std::string &device, const std::string &arch, Kind kind,
-                                              const std::string &specKey, const ScheduleRequest &schedule,
+                                              const std::string &specKey, const Schedule &schedule,
                                               std::optional<Target> target) {
   // Newest first within a shape: the first row of a shape names the driver and toolkit that count.
   Statement ask(impl->db,
@@ -513,7 +513,7 @@ Result<std::vector<StoredRow>> Store::winners(const std::string &device, const s
     if (!family || (target && stored.row.target != *target))
       continue;
     Result<Candidate> candidate = parseSchedule(*family, stored.row.schedule);
-    if (!candidate || !agrees(schedule, *candidate))
+    if (!candidate || !schedule.agreesWith(candidate->schedule))
       continue;
     if (!(stored.row.shape == shape) || !newest) {
       shape = stored.row.shape;

@@ -125,7 +125,7 @@ public:
   /// has the lowest upper end, among those of the shape's newest driver and toolkit. `schedule` limits it to
   /// rows that have these parts, `target` to those of one target.
   Result<std::vector<StoredRow>> winners(const std::string &device, const std::string &arch, Kind kind,
-                                         const std::string &specKey, const ScheduleRequest &schedule,
+                                         const std::string &specKey, const Schedule &schedule,
                                          std::optional<Target> target = std::nullopt);
 
   Result<std::vector<StoredRow>> allRows();

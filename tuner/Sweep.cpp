@@ -77,8 +77,8 @@ private:
 Row rowFor(const SweepTask &task, const Ranked &ranked) {
   Row row;
   row.shape = task.shape;
-  row.family = task.family->name;
-  row.schedule = scheduleText(*task.family, ranked.candidate);
+  row.family = task.family->name();
+  row.schedule = scheduleText(ranked.candidate);
   row.target = ranked.candidate.target;
   row.modelUs = ranked.estimate.us;
   return row;
@@ -159,7 +159,7 @@ void Sweeper::estimateFrom(Entry &entry, const CompiledProgram &kernel, const La
   const Candidate &candidate = entry.ranked.candidate;
   Work small = task.family->work(spec, arch, task.verified, candidate);
   Work large = task.family->work(spec, arch, task.shape, candidate);
-  Cost cost = entry.ranked.cost;
+  ScheduleCost cost = entry.ranked.cost;
   cost.blocksPerSm = kernel.blocksPerSm().value_or(cost.blocksPerSm);
   Estimate time = estimate(figures, grow(countedWork(counters, small), small, large), cost);
   entry.row.samples = {time.us};
@@ -169,7 +169,7 @@ void Sweeper::estimateFrom(Entry &entry, const CompiledProgram &kernel, const La
 
 /// Spills, then the verification; on the simulated device the figure as well.
 void Sweeper::judge(Entry &entry, const CompiledProgram &kernel, int id) {
-  if (const std::optional<AssemblerReport> &used = kernel.resources)
+  if (const AssemblerReport *used = kernel.mainReport())
     if (used->spillStores + used->spillLoads > 0)
       return fail(entry, Verdict::Spilled,
                   fmt::format("{} bytes are stored and {} loaded again a thread ({} registers)",
@@ -179,7 +179,7 @@ void Sweeper::judge(Entry &entry, const CompiledProgram &kernel, int id) {
     result.failure = good.error();
     return fail(entry, opened.verdict, opened.message);
   }
-  if (opened.verdict == Verdict::Passed && !kernel.resources && opened.localBytes > 0)
+  if (opened.verdict == Verdict::Passed && kernel.reports.empty() && opened.localBytes > 0)
     opened = {Verdict::Spilled, fmt::format("{} bytes of local memory a thread", opened.localBytes), {}};
   if (opened.verdict != Verdict::Passed) {
     timer.close(id);

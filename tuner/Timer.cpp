@@ -1,12 +1,12 @@
 //===- Timer.cpp - where candidates are run -------------------------------===//
 #include "tuner/Timer.h"
 
-#include "runtime/launch/ForwardLaunch.h"
+#include "runtime/launch/DeviceArrays.h"
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/RandomArray.h"
 
 #include <algorithm>
-#include <bit>
+#include <array>
 #include <map>
 
 #include <fmt/format.h>
@@ -30,22 +30,19 @@ ProblemShape verificationShape(const ProblemShape &shape) {
 
 namespace {
 
-/// A problem's arrays on the device.
-struct Arrays {
-  reference::Problem problem;
-  DeviceBuffer q, k, v, o, lse;
-  reference::ElementCounts counts;
-
-  ForwardAddresses addresses(const AttentionSpec &spec) const {
-    return {q.address(), k.address(), v.address(), o.address(), spec.lse ? lse.address() : 0};
-  }
-};
-
 /// What is right, computed once.
 struct Truth {
-  std::vector<uint16_t> q, k, v;
+  std::vector<HostArray> arrays; ///< inputs, and outputs that nobody has written
+  reference::Problem problem;
   reference::ExactAttention exact;
   std::vector<uint16_t> plain;
+
+  const uint16_t *values(std::string_view name) const {
+    for (const HostArray &array : arrays)
+      if (array.layout.name == name)
+        return array.as<uint16_t>();
+    return nullptr;
+  }
 };
 
 class DeviceTimer final : public Timer {
@@ -53,8 +50,6 @@ public:
   DeviceTimer(std::unique_ptr<Device> device, const TimerProblem &problem)
       : about(problem), gpu(std::move(device)) {}
   ~DeviceTimer() override {
-    while (!loaded.empty())
-      close(loaded.begin()->first);
     for (Event event : {started, stopped})
       if (event.handle)
         (void)bool(gpu->destroyEvent(event));
@@ -66,28 +61,23 @@ public:
   void close(int id) override;
 
 private:
-  struct Loaded {
-    Module module;
-    Kernel kernel;
-    Schedule schedule;
-    int threads, sharedBytes;
+  /// An open candidate.
+  struct Candidate {
+    std::shared_ptr<const LoadedProgram> program;
     bool warm = false;
   };
-
-  Result<Loaded> load(const Image &image);
-  Status launch(const Loaded &kernel, const Arrays &arrays);
-  Result<Arrays> allocate(const ProblemShape &shape);
-  Status prepareTruth();
-  Status prepareTiming();
-  Opened verify(const Loaded &kernel);
-  Result<double> timeOnce(Loaded &kernel);
+  Result<BoundProgram> bind(const Candidate &candidate, const ProblemShape &shape) const;
+  void prepareTruth(const BoundProgram &program);
+  Status prepareTiming(const BoundProgram &program);
+  Opened verify(const Candidate &candidate);
+  Result<double> timeOnce(Candidate &candidate);
 
   TimerProblem about;
-  std::unique_ptr<Device> gpu;
-  std::map<int, Loaded> loaded;
-  std::optional<Arrays> small, large;
+  std::shared_ptr<Device> gpu;
+  std::map<int, Candidate> candidates;
   std::optional<Truth> truth;
-  std::optional<DeviceBuffer> flush;
+  std::optional<DeviceArrays> large; ///< of the problem that is timed: all candidates take the same arrays
+  std::optional<DeviceBuffer> workspace, flush;
   Event started, stopped;
 };
 
@@ -102,118 +92,64 @@ template <typename Answer> Answer failedWith(const Error &error, DeviceKind kind
   return answer;
 }
 
-Result<DeviceTimer::Loaded> DeviceTimer::load(const Image &image) {
-  const CompiledProgram &kernel = image.kernel;
-  Error last;
-  // A cubin that the driver refuses (it is older than the assembler) leaves the PTX.
-  for (ImageKind kind : {ImageKind::Cubin, ImageKind::PTX}) {
-    const std::string &bytes = kind == ImageKind::Cubin ? kernel.cubin : kernel.ptx;
-    if (bytes.empty() || !gpu->takes(kind))
-      continue;
-    ModuleImage module;
-    module.kind = kind;
-    module.bytes = bytes;
-    std::string name =
-        fmt::format("{}-{}.{}", kernel.text.name, image.id, kind == ImageKind::Cubin ? "cubin" : "ptx");
-    module.name = name;
-    Result<Module> handle = gpu->loadModule(module);
-    if (!handle) {
-      last = handle.error();
-      continue;
-    }
-    Result<Kernel> entry = gpu->kernel(*handle, kernel.text.name, uint32_t(kernel.text.sharedBytes));
-    if (entry)
-      return Loaded{*handle, *entry, kernel.text.schedule, kernel.text.threads, kernel.text.sharedBytes};
-    last = entry.error();
-    (void)bool(gpu->unloadModule(*handle));
-  }
-  if (last.message.empty())
-    last = missing("expected code that this device loads, got none");
-  return last;
+Result<BoundProgram> DeviceTimer::bind(const Candidate &candidate, const ProblemShape &shape) const {
+  v1::Result<BoundProgram> program = BoundProgram::bind(candidate.program, sizesOf(shape));
+  if (!program)
+    return withKind(program.error());
+  return std::move(*program);
 }
 
-Result<Arrays> DeviceTimer::allocate(const ProblemShape &shape) {
-  Arrays arrays;
-  arrays.problem = reference::denseProblem(about.spec, int(shape.batch), int(shape.headsQ),
-                                           int(shape.headsKv), int(shape.lengthQ), int(shape.lengthKv));
-  arrays.counts = reference::elementCounts(about.spec, arrays.problem);
-  const reference::ElementCounts &counts = arrays.counts;
-  struct Wanted {
-    DeviceBuffer Arrays::*buffer;
-    int64_t bytes;
-    const char *name;
-  };
-  for (const Wanted &wanted : {Wanted{&Arrays::q, counts.q * 2, "q"}, Wanted{&Arrays::k, counts.k * 2, "k"},
-                               Wanted{&Arrays::v, counts.v * 2, "v"}, Wanted{&Arrays::o, counts.o * 2, "o"},
-                               Wanted{&Arrays::lse, about.spec.lse ? counts.lse * 4 : 0, "lse"}}) {
-    Result<DeviceBuffer> made = DeviceBuffer::make(*gpu, size_t(wanted.bytes), wanted.name);
-    if (!made)
-      return made.error();
-    arrays.*wanted.buffer = std::move(*made);
-  }
-  return arrays;
-}
-
-Status DeviceTimer::launch(const Loaded &kernel, const Arrays &arrays) {
-  ForwardParams params = forwardParams(arrays.problem, arrays.addresses(about.spec));
-  Launch launch{kernel.kernel,
-                forwardGrid(kernel.schedule, arrays.problem),
-                {uint32_t(kernel.threads), 1, 1},
-                uint32_t(kernel.sharedBytes),
-                std::as_bytes(std::span(&params, 1))};
-  return gpu->launch(launch);
-}
-
-Status DeviceTimer::prepareTruth() {
+void DeviceTimer::prepareTruth(const BoundProgram &program) {
   if (truth)
-    return success();
-  Result<Arrays> arrays = allocate(about.verified);
-  if (!arrays)
-    return arrays.error();
+    return;
   Truth made;
-  std::vector<uint16_t> *inputs[] = {&made.q, &made.k, &made.v};
-  const int64_t counts[] = {arrays->counts.q, arrays->counts.k, arrays->counts.v};
-  const DeviceBuffer *buffers[] = {&arrays->q, &arrays->k, &arrays->v};
-  for (size_t i = 0; i < 3; ++i) {
-    *inputs[i] = reference::normalArray(counts[i], about.spec.dtype, about.seed, i);
-    if (Status copied = gpu->copyIn(buffers[i]->address(), inputs[i]->data(), inputs[i]->size() * 2); !copied)
-      return copied;
+  for (const BoundArgument &argument : program.arrays()) {
+    HostArray array = HostArray::of(denseArray(argument, about.spec.layout));
+    constexpr std::array inputs = {"q", "k", "v"};
+    auto input = std::find(inputs.begin(), inputs.end(), array.layout.name);
+    if (input != inputs.end()) {
+      std::vector<uint16_t> values = reference::normalArray(
+          int64_t(array.count<uint16_t>()), about.spec.dtype, about.seed, uint64_t(input - inputs.begin()));
+      std::copy(values.begin(), values.end(), array.as<uint16_t>());
+    } else if (infoOf(array.layout.type).bytes() == 2) {
+      std::fill_n(array.as<uint16_t>(), array.count<uint16_t>(), reference::unwritten16);
+    } else {
+      std::fill_n(array.as<uint32_t>(), array.count<uint32_t>(), reference::unwritten32);
+    }
+    made.arrays.push_back(std::move(array));
   }
-  if (Status done = gpu->synchronize(); !done)
-    return done;
-  reference::Inputs views{made.q.data(), made.k.data(), made.v.data()};
-  made.exact = reference::exactAttention(about.spec, arrays->problem, views);
-  made.plain = reference::plainAttention(about.spec, arrays->problem, views);
+  const ProblemShape &shape = about.verified;
+  made.problem = reference::denseProblem(about.spec, int(shape.batch), int(shape.headsQ), int(shape.headsKv),
+                                         int(shape.lengthQ), int(shape.lengthKv));
+  reference::Inputs views{made.values("q"), made.values("k"), made.values("v")};
+  made.exact = reference::exactAttention(about.spec, made.problem, views);
+  made.plain = reference::plainAttention(about.spec, made.problem, views);
   truth = std::move(made);
-  small = std::move(*arrays);
-  return success();
 }
 
-Opened DeviceTimer::verify(const Loaded &kernel) {
-  std::vector<uint16_t> o(size_t(small->counts.o), reference::unwritten16);
-  std::vector<float> lse(about.spec.lse ? size_t(small->counts.lse) : 0,
-                         std::bit_cast<float>(reference::unwritten32));
-  auto copy = [&](bool in) {
-    Status copied = in ? gpu->copyIn(small->o.address(), o.data(), o.size() * 2)
-                       : gpu->copyOut(o.data(), small->o.address(), o.size() * 2);
-    if (copied && !lse.empty())
-      copied = in ? gpu->copyIn(small->lse.address(), lse.data(), lse.size() * 4)
-                  : gpu->copyOut(lse.data(), small->lse.address(), lse.size() * 4);
-    return copied ? gpu->synchronize() : copied;
-  };
-  Status done = copy(true);
-  if (done)
-    done = launch(kernel, *small);
-  if (done)
-    done = gpu->synchronize();
+Opened DeviceTimer::verify(const Candidate &candidate) {
+  Result<BoundProgram> program = bind(candidate, about.verified);
+  if (!program)
+    return failedWith<Opened>(program.error(), gpu->info().kind);
+  prepareTruth(*program);
+  std::vector<HostArray> arrays = truth->arrays;
+  v1::Result<HostRun> run = runOnHost(*program, arrays);
+  if (!run) {
+    Opened answer = failedWith<Opened>(withKind(run.error()), gpu->info().kind);
+    answer.counters = gpu->takeCounters();
+    return answer;
+  }
   Opened answer;
-  answer.counters = gpu->lastCounters();
-  if (done)
-    done = copy(false);
-  if (!done)
-    return failedWith<Opened>(done.error(), gpu->info().kind);
-  reference::Report report = reference::compare(
-      about.spec, small->problem, {o.data(), lse.empty() ? nullptr : lse.data()}, truth->exact, truth->plain);
+  answer.counters = run->counters;
+  reference::Outputs outputs{nullptr, nullptr};
+  for (HostArray &array : arrays) {
+    if (array.layout.name == "o")
+      outputs.o = array.as<uint16_t>();
+    else if (array.layout.name == "lse" && about.spec.lse)
+      outputs.lse = array.as<float>();
+  }
+  reference::Report report =
+      reference::compare(about.spec, truth->problem, outputs, truth->exact, truth->plain);
   if (!report.passed) {
     answer.verdict = Verdict::Wrong;
     answer.message = report.why;
@@ -223,45 +159,48 @@ Opened DeviceTimer::verify(const Loaded &kernel) {
 
 Opened DeviceTimer::open(const Image &image, bool verifyIt) {
   close(image.id);
-  Result<Loaded> made = load(image);
-  if (!made) {
+  BuiltProgram built;
+  built.program = image.program;
+  v1::Result<std::shared_ptr<const LoadedProgram>> loaded = LoadedProgram::load(gpu, std::move(built));
+  if (!loaded) {
     Opened refused;
     refused.verdict = Verdict::Rejected;
-    refused.message = made.error().message;
+    refused.message = loaded.error().message;
     return refused;
   }
-  loaded[image.id] = *made;
+  Candidate &candidate = candidates[image.id] = {*loaded};
   Opened answer;
-  if (verifyIt) {
-    if (Status ready = prepareTruth(); !ready)
-      return failedWith<Opened>(ready.error(), gpu->info().kind);
-    answer = verify(*made);
-  }
-  answer.registers = made->kernel.registers;
-  answer.localBytes = made->kernel.localBytes;
+  if (verifyIt)
+    answer = verify(candidate);
+  answer.registers = (*loaded)->kernels().front().entry.registers;
+  answer.localBytes = (*loaded)->kernels().front().entry.localBytes;
   if (answer.verdict != Verdict::Passed)
     close(image.id);
   return answer;
 }
 
-Status DeviceTimer::prepareTiming() {
+Status DeviceTimer::prepareTiming(const BoundProgram &program) {
+  if (program.workspaceBytes() > (workspace ? workspace->size() : 0)) {
+    Result<DeviceBuffer> made = DeviceBuffer::make(*gpu, program.workspaceBytes(), "workspace");
+    if (!made)
+      return made.error();
+    workspace = std::move(*made);
+  }
   if (large)
     return success();
-  Result<Arrays> arrays = allocate(about.shape);
+  Result<DeviceArrays> arrays = DeviceArrays::allocate(program, about.spec.layout);
   if (!arrays)
     return arrays.error();
   // Normal values, a million of them repeated: drawing all of a large problem's would take longer than a
   // sweep.
   std::vector<uint16_t> chunk = reference::normalArray(1 << 20, about.spec.dtype, about.seed, 3);
-  const std::pair<const DeviceBuffer *, int64_t> inputs[] = {
-      {&arrays->q, arrays->counts.q}, {&arrays->k, arrays->counts.k}, {&arrays->v, arrays->counts.v}};
-  for (const auto &[buffer, count] : inputs)
-    for (int64_t at = 0; at < count; at += int64_t(chunk.size())) {
-      size_t elements = size_t(std::min<int64_t>(int64_t(chunk.size()), count - at));
-      if (Status copied = gpu->copyIn(buffer->address() + uint64_t(at) * 2, chunk.data(), elements * 2);
-          !copied)
+  for (const ArrayArgument &array : arrays->arrays()) {
+    if (program.findArray(array.name)->output)
+      continue;
+    for (size_t at = 0, bytes = bytesOf(array), step = chunk.size() * 2; at < bytes; at += step)
+      if (Status copied = gpu->copyIn(array.address + at, chunk.data(), std::min(step, bytes - at)); !copied)
         return copied;
-    }
+  }
   if (about.flushBytes > 0) {
     Result<DeviceBuffer> made = DeviceBuffer::make(*gpu, about.flushBytes, "flush");
     if (!made)
@@ -280,23 +219,34 @@ Status DeviceTimer::prepareTiming() {
   return success();
 }
 
-Result<double> DeviceTimer::timeOnce(Loaded &kernel) {
-  Status done = prepareTiming();
-  for (int i = 0; done && !kernel.warm && i < about.warmups; ++i)
-    done = launch(kernel, *large);
+Result<double> DeviceTimer::timeOnce(Candidate &candidate) {
+  Result<BoundProgram> program = bind(candidate, about.shape);
+  if (!program)
+    return program.error();
+  Status done = prepareTiming(*program);
+  if (!done)
+    return done.error();
+  LaunchArguments arguments = large->launchArguments();
+  arguments.workspace = workspace ? workspace->address() : 0;
+  auto launch = [&]() -> Status {
+    v1::Status launched = program->launch({}, arguments);
+    return launched ? success() : Status(withKind(launched.error()));
+  };
+  for (int i = 0; done && !candidate.warm && i < about.warmups; ++i)
+    done = launch();
   if (done && flush)
     done = gpu->fill(flush->address(), 0x5a, flush->size());
   if (done)
     done = gpu->record(started);
   if (done)
-    done = launch(kernel, *large);
+    done = launch();
   if (done)
     done = gpu->record(stopped);
   if (done)
     done = gpu->synchronize();
   if (!done)
     return done.error();
-  kernel.warm = true;
+  candidate.warm = true;
   Result<double> ms = gpu->elapsedMs(started, stopped);
   if (!ms)
     return ms.error();
@@ -304,8 +254,8 @@ Result<double> DeviceTimer::timeOnce(Loaded &kernel) {
 }
 
 Timed DeviceTimer::time(int id) {
-  auto found = loaded.find(id);
-  if (found == loaded.end())
+  auto found = candidates.find(id);
+  if (found == candidates.end())
     return {Verdict::Crashed, "expected a candidate that is open"};
   Result<double> us = timeOnce(found->second);
   if (!us)
@@ -315,14 +265,7 @@ Timed DeviceTimer::time(int id) {
   return answer;
 }
 
-void DeviceTimer::close(int id) {
-  auto found = loaded.find(id);
-  if (found == loaded.end())
-    return;
-  // An error here can only repeat one that an earlier call has reported.
-  (void)bool(gpu->unloadModule(found->second.module));
-  loaded.erase(found);
-}
+void DeviceTimer::close(int id) { candidates.erase(id); }
 
 } // namespace
 

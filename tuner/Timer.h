@@ -7,7 +7,8 @@
 #define ATTUNE_TUNER_TIMER_H
 
 #include "runtime/device/Device.h"
-#include "runtime/plan/CompiledProgram.h"
+#include "runtime/launch/CompiledProgram.h"
+#include "runtime/plan/ProblemShape.h"
 #include "tuner/Store.h"
 
 #include <functional>
@@ -20,7 +21,7 @@ namespace attune::tuner {
 /// A compiled candidate. `id` is the sweep's number of it.
 struct Image {
   int id = 0;
-  CompiledProgram kernel;
+  CompiledProgram program;
 };
 
 /// What opening a candidate showed.

@@ -139,19 +139,20 @@ DeviceInfo takeDevice(Message &message) {
   return info;
 }
 
-Image takeImage(Message &request) {
+/// The candidate that a request names; the error says why there is none.
+Result<Image> takeImage(Message &request) {
   Image image;
   image.id = request.take<int>();
-  CompiledProgram &kernel = image.kernel;
-  kernel.text.name = request.takeText();
-  kernel.text.target = request.take<Target>();
-  kernel.text.schedule = request.take<Schedule>();
-  kernel.text.threads = request.take<int>();
-  kernel.text.sharedBytes = request.take<int>();
-  for (std::string *bytes : {&kernel.ptx, &kernel.cubin})
-    if (std::string path = request.takeText(); !path.empty())
-      if (Result<std::string> content = readFile(path))
-        *bytes = std::move(*content);
+  Result<std::string> bytes = readFile(request.takeText());
+  if (!bytes)
+    return bytes.error();
+  Result<CacheEntry> entry = parseEntry(*bytes);
+  if (!entry)
+    return entry.error();
+  Result<CompiledProgram> program = programFrom(std::move(*entry));
+  if (!program)
+    return program.error();
+  image.program = std::move(*program);
   return image;
 }
 
@@ -174,7 +175,13 @@ void serve(int socket, const TimerFactory &factory) {
     answer.put(Word::Answer).put(sequence);
     if (word == Word::Open) {
       bool verify = request->take<bool>();
-      Opened opened = (*timer)->open(takeImage(*request), verify);
+      Opened opened;
+      if (Result<Image> image = takeImage(*request)) {
+        opened = (*timer)->open(*image, verify);
+      } else {
+        opened.verdict = Verdict::Rejected;
+        opened.message = image.error().message;
+      }
       answer.put(opened.verdict)
           .put(opened.message)
           .put(opened.registers)
@@ -352,8 +359,7 @@ public:
       std::string how;
       (void)ask(request, limits.timing, ignored, how);
     }
-    for (const char *kind : {"ptx", "cubin"})
-      ::unlink(pathOf(id, kind).c_str());
+    ::unlink(pathOf(id).c_str());
   }
 
   Status state() const override {
@@ -369,27 +375,15 @@ private:
     bool isOpen = false; ///< in the child that lives now
   };
 
-  std::string pathOf(int id, const char *kind) const {
-    return fmt::format("{}/{}.{}", folder.path(), id, kind);
-  }
+  std::string pathOf(int id) const { return fmt::format("{}/{}.attune", folder.path(), id); }
 
+  /// The candidate travels as the cache would keep it.
   Result<std::string> imageRequest(const Image &image) {
-    const CompiledProgram &kernel = image.kernel;
-    Message request;
-    request.put(image.id)
-        .put(kernel.text.name)
-        .put(kernel.text.target)
-        .put(kernel.text.schedule)
-        .put(kernel.text.threads)
-        .put(kernel.text.sharedBytes);
-    for (auto [kind, bytes] : {std::pair("ptx", &kernel.ptx), {"cubin", &kernel.cubin}}) {
-      std::string path = bytes->empty() ? "" : pathOf(image.id, kind);
-      if (!path.empty())
-        if (Status wrote = writeFileAtomically(path, {*bytes}, 0600); !wrote)
-          return wrote.error();
-      request.put(path);
-    }
-    return request.all();
+    std::string path = pathOf(image.id);
+    if (Status wrote = writeFileAtomically(path, {serializeEntry(toEntry(image.program, CacheKey()))}, 0600);
+        !wrote)
+      return wrote.error();
+    return Message().put(image.id).put(path).all();
   }
 
   std::optional<Message> openAgain(const std::string &body, bool verify, Verdict &verdict, std::string &how) {

@@ -132,6 +132,17 @@ struct Program {
   SizeExpr workspaceBytes() const;
   /// Parts that must be zero come first: the number of bytes from the start to zero.
   SizeExpr zeroBytes() const;
+
+  /// Lines `kernel NAME: SCHEDULE` with its facts and arguments indented below, and lines `launch NAME: ...`;
+  /// `parse` reads them back, and refuses programs whose parts do not agree.
+  std::string text() const;
+  static Result<Program> parse(std::string_view text);
+
+  /// The text as comments of PTX and CUDA C++, to stand behind the kernels' text, and back from that text,
+  /// which `file` names in messages.
+  std::string trailer() const;
+  static bool hasTrailer(std::string_view kernelText);
+  static Result<Program> fromTrailer(std::string_view kernelText, std::string_view file);
 };
 
 } // namespace attune

@@ -31,7 +31,12 @@ bool Schedule::agreesWith(const Schedule &other) const {
 }
 
 std::string Schedule::text() const {
-  std::string result = family;
+  std::string values = valuesText();
+  return family + (family.empty() || values.empty() ? "" : " ") + values;
+}
+
+std::string Schedule::valuesText() const {
+  std::string result;
   for (const auto &[name, value] : values)
     result += fmt::format("{}{}={}", result.empty() ? "" : " ", name, value);
   return result;

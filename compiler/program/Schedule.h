@@ -31,6 +31,8 @@ struct Schedule {
   /// "portable block_q=128 warps=4", the family where there is one, and back.
   std::string text() const;
   static Result<Schedule> parse(std::string_view text);
+  /// The same without the family.
+  std::string valuesText() const;
   /// "block_q 128, block_kv 64, stages 2, warps 4", for people.
   std::string words() const;
 

@@ -74,6 +74,8 @@ private:
   std::vector<Term> terms; ///< operands before their operator
 };
 
+SizeExpr ceilDiv(const SizeExpr &a, const SizeExpr &b);
+
 } // namespace attune
 
 #endif // ATTUNE_COMPILER_PROGRAM_SIZEEXPR_H

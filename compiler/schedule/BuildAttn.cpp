@@ -1,6 +1,8 @@
 #include "compiler/schedule/BuildAttn.h"
 
+#include "compiler/dialect/Elements.h"
 #include "compiler/dialect/attn/Attn.h"
+#include "compiler/ir/ScheduleAttr.h"
 #include "compiler/schedule/Naming.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -74,20 +76,10 @@ OwningOpRef<ModuleOp> buildAttn(MLIRContext *context, const AttentionSpec &spec)
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   b.setInsertionPointToEnd(module->getBody());
 
-  SmallVector<NamedAttribute> schedule;
-  auto request = [&](StringRef name, std::optional<int> value) {
-    if (value)
-      schedule.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(*value)));
-  };
-  request("block_q", spec.schedule.blockQ);
-  request("block_kv", spec.schedule.blockKv);
-  request("stages", spec.schedule.stages);
-  request("warps", spec.schedule.warps);
-
-  Type dtype = spec.dtype == DType::F16 ? Type(b.getF16Type()) : Type(b.getBF16Type());
-  auto forward = attn::ForwardOp::create(b, loc, spec.name, dtype, spec.headDimQk, spec.headDimV,
-                                         llvm::APFloat(spec.effectiveScale()), spec.lse,
-                                         schedule.empty() ? DictionaryAttr() : b.getDictionaryAttr(schedule));
+  Type dtype = typeOf(context, spec.dtype);
+  auto forward = attn::ForwardOp::create(
+      b, loc, spec.name, dtype, spec.headDimQk, spec.headDimV, llvm::APFloat(spec.effectiveScale()), spec.lse,
+      spec.schedule.empty() ? DictionaryAttr() : scheduleAttr(context, spec.schedule));
   buildScore(openRegion(b, loc, forward.getScore(), /*withScore=*/true), &forward.getScore().front(),
              spec.softcap);
   buildMask(openRegion(b, loc, forward.getMask(), /*withScore=*/false), &forward.getMask().front(),

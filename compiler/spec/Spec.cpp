@@ -1,5 +1,6 @@
 //===- Spec.cpp - the attention spec: text forms and the code key ---------===//
 #include "compiler/spec/Spec.h"
+#include "compiler/schedule/Family.h"
 #include "compiler/spec/Json.h"
 #include "compiler/spec/SpecReader.h"
 
@@ -37,16 +38,12 @@ std::string maskJson(const std::vector<MaskTerm> &mask) {
   return result + "]";
 }
 
-std::string scheduleJson(const ScheduleRequest &schedule) {
+std::string scheduleJson(const Schedule &schedule) {
   std::string result;
-  auto part = [&](const char *key, const std::optional<int> &value) {
-    if (value)
-      result += fmt::format(R"({}"{}":{})", result.empty() ? "" : ",", key, *value);
-  };
-  part("block_q", schedule.blockQ);
-  part("block_kv", schedule.blockKv);
-  part("stages", schedule.stages);
-  part("warps", schedule.warps);
+  if (!schedule.family.empty())
+    result = R"("family":)" + json::quote(schedule.family);
+  for (const auto &[name, value] : ordered(schedule).values)
+    result += fmt::format(R"({}{}:{})", result.empty() ? "" : ",", json::quote(name), value);
   return "{" + result + "}";
 }
 
@@ -90,14 +87,11 @@ std::vector<std::string> toFlags(const AttentionSpec &spec) {
   if (spec.softcap)
     add("--softcap", number(*spec.softcap));
   flags.push_back(spec.lse ? "--lse" : "--no-lse");
-  auto part = [&](const char *flag, const std::optional<int> &value) {
-    if (value)
-      add(flag, std::to_string(*value));
-  };
-  part("--block-q", spec.schedule.blockQ);
-  part("--block-kv", spec.schedule.blockKv);
-  part("--stages", spec.schedule.stages);
-  part("--warps", spec.schedule.warps);
+  if (!spec.schedule.family.empty())
+    add("--family", spec.schedule.family);
+  for (const ScheduleParameter *parameter : scheduleParameters())
+    if (std::optional<int> value = spec.schedule.get(parameter->name))
+      add(parameter->flag().c_str(), std::to_string(*value));
   return flags;
 }
 

@@ -7,6 +7,7 @@
 #ifndef ATTUNE_COMPILER_SPEC_SPEC_H
 #define ATTUNE_COMPILER_SPEC_SPEC_H
 
+#include "compiler/program/Schedule.h"
 #include "compiler/support/DType.h"
 #include "compiler/support/Result.h"
 
@@ -37,16 +38,6 @@ struct MaskTerm {
   bool operator==(const MaskTerm &) const = default;
 };
 
-/// Parts of a schedule that the user fixes; what is absent is chosen.
-struct ScheduleRequest {
-  std::optional<int> blockQ;  ///< query rows of a CTA: a multiple of 16 * warps
-  std::optional<int> blockKv; ///< keys of a step: a multiple of 16
-  std::optional<int> stages;  ///< slots of the K and V rings, >= 1
-  std::optional<int> warps;   ///< warps of a CTA: 1, 2, 4, 8
-
-  bool operator==(const ScheduleRequest &) const = default;
-};
-
 /// Where a spec was written, for messages: "llama3.json:9:3", "command line: --block-q"; empty for specs
 /// made in C++. It is no part of a spec's value: all origins compare equal.
 struct SpecOrigin {
@@ -68,7 +59,7 @@ struct AttentionSpec {
   std::vector<MaskTerm> mask;     ///< empty: every key is kept
   std::optional<double> softcap;  ///< c: scores become c * tanh(score / c), after scaling; > 0
   bool lse = false;               ///< also write the natural logarithm of the softmax's denominator
-  ScheduleRequest schedule;
+  Schedule schedule;              ///< what the user fixes of it; the rest is chosen
   SpecOrigin origin;
 
   /// The scale that is used.
@@ -80,8 +71,6 @@ struct AttentionSpec {
 /// The limits that JSON, flags and C++ share.
 namespace limits {
 constexpr int headDimStep = 8, maxHeadDim = 256;
-constexpr int blockStep = 16, maxBlock = 512;
-constexpr int maxStages = 8;
 constexpr int64_t maxWindow = (1 << 30) - 1; ///< a kernel adds it to a position, in 32 bits
 constexpr size_t maxMaskTerms = 16;
 constexpr size_t maxName = 64;

@@ -1,5 +1,6 @@
 //===- SpecReader.cpp - specs from JSON and flags -------------------------===//
 #include "compiler/spec/SpecReader.h"
+#include "compiler/schedule/Family.h"
 #include "compiler/spec/Json.h"
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
 
@@ -69,23 +71,17 @@ private:
 };
 
 struct Field {
-  const char *key;
-  const char *flag;
-  const char *valueName;
-  const char *help;
+  std::string key;
+  std::string flag; ///< empty: none
+  std::string valueName;
+  std::string help;
   enum Where { Top, Schedule } where;
-  void (*set)(Reader &, const Value &);
+  std::function<void(Reader &, const Value &)> set;
 };
 
 template <int AttentionSpec::*...members> void setHeadDim(Reader &reader, const Value &value) {
   if (auto dim = reader.integer(value, limits::headDimStep, limits::maxHeadDim, limits::headDimStep))
     ((reader.spec.*members = static_cast<int>(*dim)), ...);
-}
-
-template <std::optional<int> ScheduleRequest::*member, int least, int most, int step>
-void setSchedulePart(Reader &reader, const Value &value) {
-  if (auto part = reader.integer(value, least, most, step))
-    reader.spec.schedule.*member = static_cast<int>(*part);
 }
 
 void setOp(Reader &reader, const Value &value) { (void)reader.word(value, {"forward"}, {"\"forward\""}); }
@@ -176,10 +172,34 @@ void setLse(Reader &reader, const Value &value) {
     reader.spec.lse = *lse;
 }
 
-const std::vector<Field> &fields() {
-  using S = ScheduleRequest;
+/// The fields of a schedule: the family, and the parameters of all families.
+void addScheduleFields(std::vector<Field> &table) {
+  table.push_back({"family", "--family", "NAME", "family of schedules (the most particular that serves)",
+                   Field::Schedule, [](Reader &reader, const Value &value) {
+                     std::vector<std::string> names, shown;
+                     for (const ScheduleFamily *family : scheduleFamilies()) {
+                       names.emplace_back(family->name);
+                       shown.push_back(json::quote(family->name));
+                     }
+                     if (auto index = reader.word(value, names, shown))
+                       reader.spec.schedule.family = names[*index];
+                   }});
+  for (const ScheduleParameter *parameter : scheduleParameters())
+    table.push_back({std::string(parameter->name), parameter->flag(), "N", std::string(parameter->help),
+                     Field::Schedule, [parameter](Reader &reader, const Value &value) {
+                       auto number =
+                           reader.integer(value, parameter->least, parameter->most, parameter->step);
+                       if (number && !parameter->takes(int(*number)))
+                         return reader.mismatch(value, std::string(parameter->words),
+                                                std::to_string(parameter->nearest(double(*number))));
+                       if (number)
+                         reader.spec.schedule.set(parameter->name, int(*number));
+                     }});
+}
+
+std::vector<Field> makeFields() {
   using A = AttentionSpec;
-  static const std::vector<Field> table = {
+  std::vector<Field> table = {
       {"op", "--op", "forward", "what to compute", Field::Top, setOp},
       {"name", "--name", "IDENT", "name of the kernel (attention)", Field::Top, setName},
       {"dtype", "--dtype", "fp16|bf16", "type of Q, K, V and O (bf16); accumulation is f32", Field::Top,
@@ -198,23 +218,15 @@ const std::vector<Field> &fields() {
        Field::Top, [](Reader &reader, const Value &value) { reader.mask(value); }},
       {"softcap", "--softcap", "C", "scores become C * tanh(score / C)", Field::Top, setSoftcap},
       {"lse", "--lse", "", "also compute the log-sum-exp of each row", Field::Top, setLse},
-      {"schedule", nullptr, "", "", Field::Top,
+      {"schedule", "", "", "", Field::Top,
        [](Reader &reader, const Value &value) { reader.schedule(value); }},
-      {"block_q", "--block-q", "N", "query rows of a CTA: a multiple of 16 * warps", Field::Schedule,
-       setSchedulePart<&S::blockQ, limits::blockStep, limits::maxBlock, limits::blockStep>},
-      {"block_kv", "--block-kv", "N", "keys of a step: a multiple of 16", Field::Schedule,
-       setSchedulePart<&S::blockKv, limits::blockStep, limits::maxBlock, limits::blockStep>},
-      {"stages", "--stages", "N", "slots of the K and V rings: 1 to 8", Field::Schedule,
-       setSchedulePart<&S::stages, 1, limits::maxStages, 1>},
-      {"warps", "--warps", "N", "warps of a CTA: 1, 2, 4 or 8", Field::Schedule,
-       [](Reader &reader, const Value &value) {
-         auto warps = reader.integer(value, 1, 8);
-         if (warps && (*warps & (*warps - 1)))
-           return reader.mismatch(value, "1, 2, 4 or 8 warps", *warps == 3 ? "4" : "8");
-         if (warps)
-           reader.spec.schedule.warps = static_cast<int>(*warps);
-       }},
   };
+  addScheduleFields(table);
+  return table;
+}
+
+const std::vector<Field> &fields() {
+  static const std::vector<Field> table = makeFields();
   return table;
 }
 
@@ -425,7 +437,7 @@ void Reader::maskObject(const Value &value) {
 
 void Reader::schedule(const Value &value) {
   if (value.kind != Kind::Object)
-    return mismatch(value, "an object with block_q, block_kv, stages or warps");
+    return mismatch(value, "an object with a family and its parameters, such as block_q");
   readObject(value, true);
 }
 
@@ -477,14 +489,14 @@ void Reader::readFlags() {
     flag = &given;
     bool off = given.flag == "--no-lse";
     auto field = std::find_if(fields().begin(), fields().end(), [&](const Field &f) {
-      return f.flag && f.flag == (off ? "--lse" : given.flag);
+      return !f.flag.empty() && f.flag == (off ? "--lse" : given.flag);
     });
     Value value;
     if (field == fields().end()) {
       error(value, "expected a flag of the spec");
       continue;
     }
-    bool isMask = std::string_view(field->key) == "mask";
+    bool isMask = field->key == "mask";
     if (int count = ++counts[field->key]; count > 1 && !isMask) {
       bool isLse = off || given.flag == "--lse";
       if (count == 2)
@@ -494,7 +506,7 @@ void Reader::readFlags() {
     }
     value.text = given.value;
     value.kind = json::parseNumber(given.value, value.number) ? Kind::Number : Kind::String;
-    if (!*field->valueName) {
+    if (field->valueName.empty()) {
       value.kind = Kind::Bool;
       value.boolean = !off;
     }
@@ -509,7 +521,7 @@ void Reader::readFlags() {
 
 /// What no field can check alone.
 void Reader::checkTogether() {
-  auto find = [&](const char *key) {
+  auto find = [&](std::string_view key) {
     auto found = places.find(key);
     return found == places.end() ? nullptr : &found->second;
   };
@@ -525,17 +537,18 @@ void Reader::checkTogether() {
       flag = nullptr;
     }
   }
-  const ScheduleRequest &schedule = spec.schedule;
-  if (auto rows = find("block_q"); rows && schedule.blockQ && schedule.warps) {
-    int step = 16 * *schedule.warps;
-    flag = rows->second;
-    currentKey = "block_q";
-    if (*schedule.blockQ % step != 0)
-      mismatch(rows->first, fmt::format("block_q to be a multiple of 16 * warps = {}", step),
-               std::to_string((*schedule.blockQ + step / 2) / step * step
-                                  ? (*schedule.blockQ + step / 2) / step * step
-                                  : step));
+  for (const ScheduleFamily *family : scheduleFamilies()) {
+    if (!spec.schedule.family.empty() && spec.schedule.family != family->name)
+      continue;
+    std::optional<ScheduleConflict> conflict = family->conflict(spec.schedule);
+    auto at = conflict ? find(conflict->parameter) : nullptr;
+    if (!at)
+      continue;
+    flag = at->second;
+    currentKey = conflict->parameter;
+    mismatch(at->first, conflict->expected, std::to_string(conflict->nearest));
     flag = nullptr;
+    break;
   }
 }
 
@@ -558,8 +571,9 @@ Result<AttentionSpec> Reader::read() {
   readFlags();
   checkTogether();
   std::string scheduleFlags;
-  for (const char *key : {"block_q", "block_kv", "stages", "warps"})
-    if (auto at = places.find(key); at != places.end() && at->second.second)
+  for (const Field &field : fields())
+    if (auto at = places.find(field.key);
+        field.where == Field::Schedule && at != places.end() && at->second.second)
       scheduleFlags += (scheduleFlags.empty() ? "command line: " : ", ") + at->second.second->flag;
   if (!scheduleFlags.empty())
     spec.origin.schedule = scheduleFlags;
@@ -579,8 +593,8 @@ const std::vector<SpecFlag> &specFlags() {
   static const std::vector<SpecFlag> flags = [] {
     std::vector<SpecFlag> result;
     for (const Field &field : fields())
-      if (field.flag)
-        result.push_back({field.flag, field.valueName, field.help, std::string_view(field.key) == "mask"});
+      if (!field.flag.empty())
+        result.push_back({field.flag, field.valueName, field.help, field.key == "mask"});
     auto lse =
         std::find_if(result.begin(), result.end(), [](const SpecFlag &f) { return f.flag == "--lse"; });
     result.insert(lse + 1, {"--no-lse", "", "do not, whatever the file says"});

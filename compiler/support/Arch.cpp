@@ -9,12 +9,12 @@ namespace attune {
 const std::vector<Arch> &allArchs() {
   constexpr int kb = 1024;
   static const std::vector<Arch> archs = {
-      {"sm_80", 80, 164 * kb, 163 * kb, kb, 65536, 2048, 32, 80},
-      {"sm_86", 86, 100 * kb, 99 * kb, kb, 65536, 1536, 16, 80},
-      {"sm_89", 89, 100 * kb, 99 * kb, kb, 65536, 1536, 24, 80},
-      {"sm_90", 90, 228 * kb, 227 * kb, kb, 65536, 2048, 32, 80},
-      {"sm_90a", 90, 228 * kb, 227 * kb, kb, 65536, 2048, 32, 80},
-      {"sm_120", 120, 100 * kb, 99 * kb, kb, 65536, 1536, 24, 87},
+      {"sm_80", 80, 164 * kb, 163 * kb, kb, 65536, 2048, 32, 80, false, false, false},
+      {"sm_86", 86, 100 * kb, 99 * kb, kb, 65536, 1536, 16, 80, false, false, false},
+      {"sm_89", 89, 100 * kb, 99 * kb, kb, 65536, 1536, 24, 80, false, false, false},
+      {"sm_90", 90, 228 * kb, 227 * kb, kb, 65536, 2048, 32, 80, true, true, false},
+      {"sm_90a", 90, 228 * kb, 227 * kb, kb, 65536, 2048, 32, 80, true, true, true},
+      {"sm_120", 120, 100 * kb, 99 * kb, kb, 65536, 1536, 24, 87, true, true, false},
   };
   return archs;
 }
@@ -40,6 +40,12 @@ Result<Arch> archForDevice(int computeCapability) {
     return missing(fmt::format("expected a GPU of compute capability 8.0 or newer, got {}.{}",
                                computeCapability / 10, computeCapability % 10));
   return *best;
+}
+
+Result<Arch> archSpecificTarget(const Arch &arch) {
+  if (arch.name.back() == 'a')
+    return arch;
+  return findArch(arch.name + "a");
 }
 
 int blocksPerSm(const Arch &arch, int threads, int registersPerThread, int sharedBytes) {

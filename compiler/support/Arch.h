@@ -11,8 +11,9 @@
 
 namespace attune {
 
-/// Limits of one architecture that a schedule must respect. Sizes are bytes. Source: CUDA C++
-/// Programming Guide 13.0, table "Technical Specifications per Compute Capability".
+/// Limits of one architecture that a schedule must respect, and instructions that it has beyond those of
+/// sm_80. Sizes are bytes. Source: CUDA C++ Programming Guide 13.0, table "Technical Specifications per
+/// Compute Capability"; PTX ISA 9.0, "Target ISA Notes".
 struct Arch {
   std::string name;           ///< as ptxas spells it: "sm_80", "sm_90a"
   int computeCapability;      ///< 10 * major + minor
@@ -22,7 +23,9 @@ struct Arch {
   int registersPerSm;         ///< 32-bit registers of an SM
   int maxThreadsPerSm;
   int maxBlocksPerSm;
-  int ptxIsa; ///< PTX ISA version that is printed for it, 10 * major + minor
+  int ptxIsa;         ///< PTX ISA version that is printed for it, 10 * major + minor
+  bool clusters, tma; ///< thread block clusters; cp.async.bulk and mbarrier transactions
+  bool wgmma;         ///< wgmma and setmaxnreg, which only an arch-specific target has
 };
 
 /// The architecture called `name` ("sm_80", "80", "sm_90a"); the error lists those that exist.
@@ -31,6 +34,10 @@ Result<Arch> findArch(std::string_view name);
 /// The architecture on which a device of this compute capability (10 * major + minor) runs the
 /// portable kernels.
 Result<Arch> archForDevice(int computeCapability);
+
+/// The target of the same architecture that also has its own instructions: sm_90a for sm_90, and for itself.
+/// PTX for it runs on no other architecture.
+Result<Arch> archSpecificTarget(const Arch &arch);
 
 /// Every architecture, oldest first.
 const std::vector<Arch> &allArchs();

@@ -10,9 +10,7 @@
 #define ATTUNE_INSIDE
 #include "runtime/include/attune/attune.h"
 
-#include "runtime/plan/Advice.h"
-#include "runtime/plan/CompiledProgram.h"
-#include "runtime/reference/Problem.h"
+#include "runtime/plan/Planner.h"
 
 #include <string>
 
@@ -22,6 +20,8 @@ AttentionSpec toInside(const v1::Spec &spec);
 v1::Spec toPublic(const AttentionSpec &spec);
 ProblemShape toInside(const v1::Shape &shape);
 v1::DeviceInfo toPublic(const DeviceInfo &device);
+DType toInside(v1::DType type);
+v1::DType toPublic(DType type);
 /// Calls `advisor` with what it knows; empty if that is.
 Advisor toInside(const v1::Advisor &advisor);
 
@@ -30,10 +30,7 @@ namespace v1 {
 /// What stands behind the pointer that `compiler()` gives. The core knows only this.
 class Compiler {
 public:
-  virtual ~Compiler() = default;
-  /// Compiles, or takes the kernel from `cache` unless `again`.
-  virtual attune::Result<BuiltProgram> build(const AttentionSpec &spec, const Arch &arch,
-                                             attune::Target target, const Cache &cache, bool again) const = 0;
+  const ProgramMaker &maker;
 };
 
 /// What stands behind the pointer that `simulator()` gives.

@@ -7,13 +7,7 @@
 
 namespace attune {
 
-namespace {
-
-ScheduleRequest toInside(const v1::ScheduleRequest &asked) {
-  return {asked.blockQ, asked.blockKv, asked.stages, asked.warps};
-}
-
-} // namespace
+static Schedule toInside(const v1::Schedule &asked) { return {asked.family, asked.values}; }
 
 AttentionSpec toInside(const v1::Spec &spec) {
   AttentionSpec inside;
@@ -47,12 +41,36 @@ v1::Spec toPublic(const AttentionSpec &spec) {
          term.align == MaskAlign::TopLeft ? v1::MaskAlign::TopLeft : v1::MaskAlign::BottomRight});
   result.softcap = spec.softcap;
   result.lse = spec.lse;
-  result.schedule = {spec.schedule.blockQ, spec.schedule.blockKv, spec.schedule.stages, spec.schedule.warps};
+  result.schedule = {spec.schedule.family, spec.schedule.values};
   return result;
 }
 
 ProblemShape toInside(const v1::Shape &shape) {
   return {shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ, shape.lengthKv};
+}
+
+/// Place by place, the same types.
+struct TypePair {
+  DType inside;
+  v1::DType outside;
+};
+constexpr TypePair types[] = {{DType::F16, v1::DType::F16},
+                              {DType::BF16, v1::DType::BF16},
+                              {DType::F32, v1::DType::F32},
+                              {DType::I32, v1::DType::I32}};
+
+DType toInside(v1::DType type) {
+  for (const TypePair &pair : types)
+    if (pair.outside == type)
+      return pair.inside;
+  return DType::I64; // no kernel has an array of it: a launch refuses what no enumerator names
+}
+
+v1::DType toPublic(DType type) {
+  for (const TypePair &pair : types)
+    if (pair.inside == type)
+      return pair.outside;
+  return v1::DType::I32;
 }
 
 v1::DeviceInfo toPublic(const DeviceInfo &device) {

@@ -5,41 +5,17 @@
 #include "runtime/api/Api.h"
 
 #include "runtime/device/Device.h"
-#include "runtime/plan/Planning.h"
+#include "runtime/plan/Planner.h"
 
-#include <future>
-#include <map>
+#include <array>
 #include <memory>
-#include <mutex>
-#include <string>
 
 namespace attune::v1 {
 
-/// A kernel on its device. It keeps the device open.
-struct LoadedKernel {
-  std::shared_ptr<Device> device;
-  BuiltProgram built; ///< without its texts
-  ImageChoice image;
-  Module module;
-  bool isLoaded = false;
-  Kernel entry;
-  int registers = -1, blocksPerSm = -1;
-
-  LoadedKernel() = default;
-  LoadedKernel(const LoadedKernel &) = delete;
-  LoadedKernel &operator=(const LoadedKernel &) = delete;
-  ~LoadedKernel();
-};
-
 struct Context::State {
-  ContextOptions options;
   std::shared_ptr<Device> device;
-  Cache cache;
   DeviceInfo about;
-  attune::Advisor advisor;
-  std::mutex lock; ///< of `kernels`; nothing is compiled while it is held
-  /// By target and code: there, or being made by the thread that put it here.
-  std::map<std::string, std::shared_future<Result<std::shared_ptr<const LoadedKernel>>>> kernels;
+  std::unique_ptr<Planner> planner;
 };
 
 struct Buffer::State {
@@ -48,12 +24,10 @@ struct Buffer::State {
 };
 
 struct Plan::State {
-  std::shared_ptr<const LoadedKernel> kernel;
-  AttentionSpec spec;
-  reference::Problem problem; ///< the shape; its strides come with each launch
-  Dim3 grid, block;
+  attune::Plan plan;
   PlanInfo info;
-  std::string deviceLine;
+  /// Where the arrays of Arguments (q, k, v, o, lse) stand among the program's; -1: it has none of that name.
+  std::array<int, 5> places;
 };
 
 inline DeviceAddress addressOf(const void *pointer) { return reinterpret_cast<DeviceAddress>(pointer); }

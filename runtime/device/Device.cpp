@@ -12,6 +12,10 @@ namespace attune {
 
 Device::~Device() = default;
 
+Status Device::encodeTensorMap(const TensorMapRequest &, TensorMap &) {
+  return missing(fmt::format("{} has no tensor maps", info().name));
+}
+
 Result<DeviceBuffer> DeviceBuffer::make(Device &device, size_t bytes, std::string_view name) {
   Result<DeviceAddress> address = device.allocate(std::max<size_t>(bytes, 1), name);
   if (!address)

@@ -8,8 +8,10 @@
 #define ATTUNE_RUNTIME_DEVICE_DEVICE_H
 
 #include "compiler/support/Arch.h"
+#include "compiler/support/DType.h"
 #include "compiler/support/Result.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -70,12 +72,28 @@ struct Dim3 {
 
 /// One launch. `params` is the kernel's parameter block, laid out as the entry declares it: for attune's
 /// kernels one by-value struct.
-struct Launch {
+struct DeviceLaunch {
   Kernel kernel;
   Dim3 grid, block;
   uint32_t dynamicShared = 0; ///< bytes; at most the kernel's `dynamicShared`
   std::span<const std::byte> params;
+  Dim3 cluster = {1, 1, 1}; ///< blocks of a cluster
+  bool cooperative = false; ///< all blocks run at once, and may wait for each other
 };
+
+/// What a tensor map describes: an array as TMA reads boxes of it. Axes are innermost first; elements of the
+/// first are adjacent, what lies outside reads as 0.
+struct TensorMapRequest {
+  DeviceAddress address = 0; ///< a multiple of 16
+  DType type = DType::BF16;
+  int rank = 0;                      ///< 1 to 5
+  std::array<uint64_t, 5> extents{}; ///< elements
+  std::array<uint64_t, 4> strides{}; ///< bytes between neighbours of the axes but the first: multiples of 16
+  std::array<uint32_t, 5> box{};     ///< elements of a box
+  int swizzle = 0;                   ///< bytes: 0, 32, 64 or 128
+};
+/// As a kernel gets it, at a multiple of 64 bytes.
+using TensorMap = std::array<std::byte, 128>;
 
 enum class ImageKind { PTX, Cubin };
 
@@ -137,7 +155,7 @@ public:
 
   /// Enqueues one launch: allocates nothing and synchronises nothing. On the simulator it is complete on
   /// return, and what its checkers found is the error.
-  virtual Status launch(const Launch &launch, Stream stream = {}) = 0;
+  virtual Status launch(const DeviceLaunch &launch, Stream stream = {}) = 0;
   virtual Status synchronize(Stream stream = {}) = 0;
 
   virtual Result<Stream> createStream() = 0;
@@ -149,8 +167,12 @@ public:
   /// simulation took, which says nothing about a GPU.
   virtual Result<double> elapsedMs(Event start, Event stop) = 0;
 
-  /// Counters of the last launch, and what the simulator stood in for; nothing on a GPU.
-  virtual std::optional<LaunchCounters> lastCounters() const { return std::nullopt; }
+  /// The tensor map that a kernel of this device reads. Takes no memory.
+  virtual Status encodeTensorMap(const TensorMapRequest &request, TensorMap &map);
+
+  /// Counters of the launches since this was last asked for, together, and what the simulator stood in for in
+  /// the last one; nothing on a GPU.
+  virtual std::optional<LaunchCounters> takeCounters() { return std::nullopt; }
   virtual std::vector<std::string> lastNotes() const { return {}; }
 };
 

@@ -4,28 +4,11 @@
 #include "runtime/jit/ProgramBuild.h"
 
 namespace attune::v1 {
-namespace {
-
-class AttuneCompiler final : public Compiler {
-public:
-  attune::Result<BuiltProgram> build(const AttentionSpec &spec, const Arch &arch, attune::Target target,
-                                     const Cache &cache, bool again) const override {
-    CompileOptions options;
-    options.arch = arch;
-    options.target = target;
-    return buildProgram(spec, options, CubinNeed::IfPossible, tools, cache,
-                        again ? CacheUse::Replace : CacheUse::LookUp);
-  }
-
-private:
-  /// Looked for once: the tools of a machine do not move while a program runs.
-  Toolchain tools = Toolchain::find();
-};
-
-} // namespace
 
 const Compiler *compiler() {
-  static const AttuneCompiler attune;
+  /// The tools are looked for once: those of a machine do not move while a program runs.
+  static const JitMaker maker(Toolchain::find());
+  static const Compiler attune{maker};
   return &attune;
 }
 

@@ -23,10 +23,10 @@ template <typename Take> void eachLine(std::string_view text, Take take) {
 }
 
 /// A program of NVRTC, destroyed with its scope.
-struct Program {
+struct NvrtcProgram {
   const NvrtcApi &api;
   NvrtcApi::Program handle = nullptr;
-  ~Program() {
+  ~NvrtcProgram() {
     if (handle)
       api.DestroyProgram(&handle);
   }
@@ -61,24 +61,22 @@ Status checkAssemblerLog(const std::string &log, const std::string &entry) {
                fmt::format("the assembler changed what kernel '{}' asks for:{}", entry, refused)};
 }
 
-namespace {
-
 /// What the assembler said and made, as far as it can be used.
-Status finish(Assembled &made, const std::string &entry) {
-  if (Status kept = checkAssemblerLog(made.log, entry); !kept)
-    return kept;
-  Result<AssemblerReport> report = reportOf(made.cubin, entry);
-  if (!report)
-    return badInput(fmt::format("{}{}{}", report.error().message, made.log.empty() ? "" : ":\n", made.log));
-  made.resources = *report;
+static Status finish(Assembled &made, const std::vector<std::string> &entries) {
+  for (const std::string &entry : entries) {
+    if (Status kept = checkAssemblerLog(made.log, entry); !kept)
+      return kept;
+    Result<AssemblerReport> report = reportOf(made.cubin, entry);
+    if (!report)
+      return badInput(fmt::format("{}{}{}", report.error().message, made.log.empty() ? "" : ":\n", made.log));
+    made.reports.push_back(*report);
+  }
   return success();
 }
 
-} // namespace
-
 Result<Assembled> compileCuda(const Toolchain &tools, const std::string &source,
                               const std::string &sourceName, const std::vector<NamedText> &headers,
-                              const Arch &arch, const std::string &entry) {
+                              const Arch &arch, const std::vector<std::string> &entries) {
   Result<std::string> path = tools.need(Tool::NVRTC);
   if (!path)
     return path.error();
@@ -92,7 +90,7 @@ Result<Assembled> compileCuda(const Toolchain &tools, const std::string &source,
     texts.push_back(header.text.c_str());
     names.push_back(header.name.c_str());
   }
-  Program program{api};
+  NvrtcProgram program{api};
   int failed = api.CreateProgram(&program.handle, source.c_str(), sourceName.c_str(), int(headers.size()),
                                  texts.data(), names.data());
   if (failed)
@@ -114,13 +112,13 @@ Result<Assembled> compileCuda(const Toolchain &tools, const std::string &source,
                                "NVRTC 12.0 or newer gives both",
                                sourceName, api.major, api.minor, arch.name, result.ptx.size(),
                                result.cubin.size()));
-  if (Status good = finish(result, entry); !good)
+  if (Status good = finish(result, entries); !good)
     return good.error();
   return result;
 }
 
 Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, const std::string &sourceName,
-                              const Arch &arch, const std::string &entry) {
+                              const Arch &arch, const std::vector<std::string> &entries) {
   Result<std::string> ptxas = tools.need(Tool::Ptxas);
   if (!ptxas)
     return ptxas.error();
@@ -147,7 +145,7 @@ Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, co
   if (!cubin)
     return cubin.error();
   result.cubin = std::move(*cubin);
-  if (Status good = finish(result, entry); !good)
+  if (Status good = finish(result, entries); !good)
     return good.error();
   return result;
 }

@@ -9,7 +9,7 @@
 
 #include "compiler/support/Arch.h"
 #include "runtime/jit/Toolchain.h"
-#include "runtime/plan/CompiledProgram.h"
+#include "runtime/launch/CompiledProgram.h"
 
 #include <string>
 #include <vector>
@@ -28,19 +28,19 @@ const std::vector<NamedText> &templateHeaders();
 struct Assembled {
   std::string ptx; ///< NVRTC only
   std::string cubin;
-  AssemblerReport resources;
-  std::string log; ///< what the tool said; may be empty
+  std::vector<AssemblerReport> reports; ///< of each kernel that was asked for
+  std::string log;                      ///< what the tool said; may be empty
 };
 
 /// CUDA C++ by NVRTC with -std=c++17 -fmad=false -lineinfo. `sourceName` names the source in messages and
-/// line tables, `entry` is the kernel to report on. Fails with the compiler's own messages.
+/// line tables, `entries` are the kernels to report on. Fails with the compiler's own messages.
 Result<Assembled> compileCuda(const Toolchain &tools, const std::string &source,
                               const std::string &sourceName, const std::vector<NamedText> &headers,
-                              const Arch &arch, const std::string &entry);
+                              const Arch &arch, const std::vector<std::string> &entries);
 
-/// PTX by ptxas. `sourceName` names the text in messages, `entry` is the kernel to report on.
+/// PTX by ptxas. `sourceName` names it in messages, `entries` are the kernels to report on.
 Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, const std::string &sourceName,
-                              const Arch &arch, const std::string &entry);
+                              const Arch &arch, const std::vector<std::string> &entries);
 
 /// An error where the log has a message C75xx: the assembler had to serialise or ignore what the kernel asks
 /// for. The log may be empty: NVRTC leaves it so where it knows the text from before.

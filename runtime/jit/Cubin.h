@@ -7,7 +7,7 @@
 #ifndef ATTUNE_RUNTIME_JIT_CUBIN_H
 #define ATTUNE_RUNTIME_JIT_CUBIN_H
 
-#include "runtime/plan/CompiledProgram.h"
+#include "runtime/launch/CompiledProgram.h"
 
 #include <string>
 #include <string_view>

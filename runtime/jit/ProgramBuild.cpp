@@ -40,97 +40,133 @@ Result<std::string> assemblerName(std::optional<Tool> tool, const Toolchain &too
   return fmt::format("{} {}", toolName(*tool), *version);
 }
 
-Result<CompiledProgram> assemble(KernelText text, std::optional<Tool> tool, const Toolchain &tools,
-                                 const Cache &cache, StageTimes *times, std::string sourceName = {}) {
-  CompiledProgram kernel;
+/// The program of a text that does not say what a launch takes, as one of other people does not: its first
+/// kernel, by name. It can be assembled, and not launched.
+Result<Program> nameOnly(const StageText &stage, Target target) {
+  // PTX: `.entry NAME(`. CUDA C++: `__global__ ... NAME(const __grid_constant__ ...`.
+  bool ptx = target == Target::PTX;
+  std::string_view text = stage.text;
+  size_t mark = text.find(ptx ? ".entry" : "__grid_constant__");
+  size_t end = mark == std::string::npos ? mark
+               : ptx                     ? text.find_first_of("( \n", mark + 7)
+                                         : text.rfind('(', mark);
+  if (end == std::string::npos)
+    return badInput(fmt::format("{}: error: expected a kernel ({}), got none", stage.file,
+                                ptx ? ".entry NAME" : "__global__ ... NAME(const __grid_constant__ ...)"));
+  size_t begin = text.find_last_of(" \n\t*)", end - 1) + 1;
+  Program program;
+  program.kernels.emplace_back().name = text.substr(begin, end - begin);
+  return program;
+}
+
+/// Kernel text: the compiler's, or what it makes of a stage that is there already.
+Result<KernelText> makeText(const ProgramRequest &request, const BuildOptions &build) {
+  CompileOptions options;
+  options.arch = build.arch;
+  options.target = request.target;
+  options.dump = build.dump;
+  if (!request.stage)
+    return compile(request.spec, options);
+  const StageText &stage = *request.stage;
+  if (stage.stage != Stage::Text)
+    return compileFrom(stage.stage, stage.text, stage.file, options);
+  Result<Program> program = Program::hasTrailer(stage.text) ? Program::fromTrailer(stage.text, stage.file)
+                                                            : nameOnly(stage, request.target);
+  if (!program)
+    return program.error();
+  KernelText text{};
+  text.name = program->kernels.front().name;
+  text.target = request.target;
+  text.arch = build.arch;
+  text.stage = Stage::Text;
+  text.text = stage.text;
+  text.program = std::move(*program);
+  text.why = "from " + stage.file;
+  return text;
+}
+
+Result<CompiledProgram> assemble(KernelText text, const std::string &file, std::optional<Tool> tool,
+                                 const Toolchain &tools, const Cache &cache, StageTimes &times) {
+  CompiledProgram program;
   if (text.target == Target::PTX)
-    kernel.ptx = std::move(text.text);
-  kernel.text = std::move(text);
+    program.ptx = std::move(text.text);
+  program.text = std::move(text);
   if (!tool)
-    return kernel;
+    return program;
   Result<std::string> name = assemblerName(tool, tools, cache);
   if (!name)
     return name.error();
   StageClock clock;
-  const KernelText &of = kernel.text;
-  if (sourceName.empty())
-    sourceName = of.name + (of.target == Target::CUDA ? ".cu" : ".ptx");
+  const KernelText &of = program.text;
+  std::vector<std::string> entries;
+  for (const KernelInfo &kernel : of.program.kernels)
+    entries.push_back(kernel.name);
   Result<Assembled> made = of.target == Target::CUDA
-                               ? compileCuda(tools, of.text, sourceName, templateHeaders(), of.arch, of.name)
-                               : assemblePtx(tools, kernel.ptx, sourceName, of.arch, of.name);
+                               ? compileCuda(tools, of.text, file, templateHeaders(), of.arch, entries)
+                               : assemblePtx(tools, program.ptx, file, of.arch, entries);
   if (!made)
     return made.error();
-  if (times)
-    times->emplace_back(toolName(*tool), clock.lap());
-  if (of.target == Target::CUDA)
-    kernel.ptx = std::move(made->ptx);
-  kernel.cubin = std::move(made->cubin);
-  kernel.assembler = std::move(*name);
-  kernel.resources = made->resources;
-  kernel.log = std::move(made->log);
-  return kernel;
+  times.emplace_back(toolName(*tool), clock.lap());
+  if (of.target == Target::CUDA) // NVRTC drops comments, and with them what a launch takes
+    program.ptx = std::move(made->ptx) + (of.program.launches.empty() ? "" : of.program.trailer());
+  program.cubin = std::move(made->cubin);
+  program.assembler = std::move(*name);
+  program.reports = std::move(made->reports);
+  program.log = std::move(made->log);
+  return program;
 }
 
-/// Takes the kernel out of what a look-up found, if it did; what is wrong with it becomes a note.
+/// Takes the program out of what a look-up found, if it did; what is wrong with it becomes a note.
 bool takeFound(CacheLookup found, BuiltProgram &built) {
   if (!found.note.empty())
     built.notes.push_back(found.note);
   if (!found.entry)
     return false;
-  Result<CompiledProgram> kernel = programFrom(std::move(*found.entry));
-  if (kernel) {
-    built.kernel = std::move(*kernel);
+  Result<CompiledProgram> program = programFrom(std::move(*found.entry));
+  if (program) {
+    built.program = std::move(*program);
     built.fromCache = true;
     return true;
   }
-  built.notes.push_back(fmt::format("cache entry not used: {}: {}", built.cacheFile, kernel.error().message));
+  built.notes.push_back(
+      fmt::format("cache entry not used: {}: {}", built.cacheFile, program.error().message));
   return false;
 }
 
 } // namespace
 
-Result<CacheKey> programKey(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
+Result<CacheKey> programKey(const ProgramRequest &request, const Arch &arch, CubinNeed need,
                             const Toolchain &tools, const Cache &cache) {
-  Result<std::optional<Tool>> tool = assemblerFor(options.target, need, tools);
+  Result<std::optional<Tool>> tool = assemblerFor(request.target, need, tools);
   if (!tool)
     return tool.error();
   Result<std::string> assembler = assemblerName(*tool, tools, cache);
   if (!assembler)
     return assembler.error();
   // The schedule that the spec asks for is part of it; what it leaves open, the compiler's sources decide.
-  CacheKey key = requestKey(spec, options.arch, options.target);
+  CacheKey key = requestKey(request, arch);
   key.add("compiler", compilerBuildId());
   key.add("assembler", *assembler);
   return key;
 }
 
-Result<CompiledProgram> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,
-                                     StageTimes *times, const std::string &sourceName) {
-  Result<std::optional<Tool>> tool = assemblerFor(text.target, need, tools);
-  if (!tool)
-    return tool.error();
-  return assemble(text, *tool, tools, Cache(), times, sourceName);
-}
-
-Result<BuiltProgram> buildProgram(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
-                                  const Toolchain &tools, const Cache &cache, CacheUse use) {
-  if (options.emit != Stage::Text)
-    return badInput("expected a build to go to the kernel's text, got an earlier stage");
+Result<BuiltProgram> buildProgram(const ProgramRequest &request, const BuildOptions &options, CubinNeed need,
+                                  const Toolchain &tools, const Cache &cache) {
   BuiltProgram built;
   StageClock clock;
-  Result<std::optional<Tool>> tool = assemblerFor(options.target, need, tools);
+  Result<std::optional<Tool>> tool = assemblerFor(request.target, need, tools);
   if (!tool)
     return tool.error();
   std::optional<CacheKey> key;
   if (cache.enabled()) {
-    Result<CacheKey> made = programKey(spec, options, need, tools, cache);
+    Result<CacheKey> made = programKey(request, options.arch, need, tools, cache);
     if (!made)
       return made.error();
     key = *made;
     built.cacheFile = cache.fileOf(*key);
   }
   CacheTurn turn; // held until the entry is stored: others wait for it
-  if (key && !options.dump && use == CacheUse::LookUp) {
+  if (key && !options.dump && options.use == CacheUse::LookUp) {
     if (takeFound(cache.lookUp(*key), built)) {
       built.times.emplace_back("cache", clock.lap());
       return built;
@@ -145,16 +181,20 @@ Result<BuiltProgram> buildProgram(const AttentionSpec &spec, const CompileOption
   }
 
   clock.lap();
-  Result<KernelText> text = compile(spec, options);
+  Result<KernelText> text = makeText(request, options);
   if (!text)
     return text.error();
   built.times.emplace_back("generate", clock.lap());
-  Result<CompiledProgram> kernel = assemble(std::move(*text), *tool, tools, cache, &built.times);
-  if (!kernel)
-    return kernel.error();
-  built.kernel = std::move(*kernel);
-  if (key)
-    if (Status stored = cache.store(*key, toEntry(built.kernel, *key)); !stored)
+  bool isSource = request.stage && request.stage->stage == Stage::Text;
+  std::string file =
+      isSource ? request.stage->file : text->name + (request.target == Target::CUDA ? ".cu" : ".ptx");
+  Result<CompiledProgram> program = assemble(std::move(*text), file, *tool, tools, cache, built.times);
+  if (!program)
+    return program.error();
+  built.program = std::move(*program);
+  // Without launches it is of no use to whoever finds it.
+  if (key && !built.program.program().launches.empty())
+    if (Status stored = cache.store(*key, toEntry(built.program, *key)); !stored)
       built.notes.push_back("not cached: " + stored.error().message);
   return built;
 }

@@ -1,4 +1,4 @@
-//===- ProgramBuild.h - from a spec to a program, by the cache -*- C++ -*-===//
+//===- ProgramBuild.h - from a request to a program, by the cache -*- C++ -*-===//
 //
 // The only part of the runtime that calls the compiler.
 //
@@ -9,7 +9,7 @@
 #include "runtime/cache/Cache.h"
 #include "runtime/jit/Assemble.h"
 #include "runtime/jit/Toolchain.h"
-#include "runtime/plan/CompiledProgram.h"
+#include "runtime/plan/Planner.h"
 
 #include <string>
 
@@ -18,31 +18,33 @@ namespace attune {
 /// Whether a cubin is wanted. Target cuda always has one, for NVRTC makes it together with the PTX.
 enum class CubinNeed {
   No,
-  IfPossible, ///< where ptxas is found; without it the kernel has PTX only
+  IfPossible, ///< where ptxas is found; without it the program has PTX only
   Yes,        ///< without ptxas: an error of kind Missing
 };
 
-/// What a build does with the cache.
-enum class CacheUse {
-  LookUp,  ///< takes the kernel if it is there
-  Replace, ///< compiles, and stores what comes out
-};
+/// Compiles what is asked for, or takes it from `cache`: of all threads and processes that ask for a new
+/// program, one compiles and the others wait for it. With a sink for its stages it always compiles.
+Result<BuiltProgram> buildProgram(const ProgramRequest &request, const BuildOptions &options, CubinNeed need,
+                                  const Toolchain &tools, const Cache &cache);
 
-/// Compiles `spec`, or takes the kernel from `cache`: of all threads and processes that ask for a new one,
-/// one compiles and the others wait for it. With `options.dump` set it always compiles. `options.emit`
-/// must be Stage::Text.
-Result<BuiltProgram> buildProgram(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
-                                  const Toolchain &tools, const Cache &cache,
-                                  CacheUse use = CacheUse::LookUp);
-
-/// Assembles kernel text that is there already (`--from`). Not cached. `times` gets the stages, if given;
-/// `sourceName` names the text in messages, or the kernel does.
-Result<CompiledProgram> assembleText(const KernelText &text, CubinNeed need, const Toolchain &tools,
-                                     StageTimes *times = nullptr, const std::string &sourceName = {});
-
-/// Everything that determines the kernel that buildProgram would give.
-Result<CacheKey> programKey(const AttentionSpec &spec, const CompileOptions &options, CubinNeed need,
+/// Everything that determines the program that buildProgram would give.
+Result<CacheKey> programKey(const ProgramRequest &request, const Arch &arch, CubinNeed need,
                             const Toolchain &tools, const Cache &cache);
+
+/// attune's compiler with the tools of this machine, as planners call it.
+class JitMaker final : public ProgramMaker {
+public:
+  explicit JitMaker(Toolchain tools, CubinNeed need = CubinNeed::IfPossible)
+      : tools(std::move(tools)), need(need) {}
+  Result<BuiltProgram> build(const ProgramRequest &request, const BuildOptions &options,
+                             const Cache &cache) const override {
+    return buildProgram(request, options, need, tools, cache);
+  }
+
+private:
+  Toolchain tools;
+  CubinNeed need;
+};
 
 /// Changes with every source of the compiler and of the templates: part of each cache key.
 const char *compilerBuildId();

@@ -10,24 +10,17 @@
 #include "compiler/Compiler.h"
 #include "compiler/spec/Spec.h"
 #include "runtime/device/Device.h"
+#include "runtime/plan/ProblemShape.h"
 
-#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 
 namespace attune {
 
-/// The run-time shape of a problem: counts, no strides. headsQ is a multiple of headsKv.
-struct ProblemShape {
-  int64_t batch = 1, headsQ = 1, headsKv = 1, lengthQ = 1, lengthKv = 1;
-
-  bool operator==(const ProblemShape &) const = default;
-};
-
 /// A schedule for a spec on a device, and who says so.
 struct Advice {
-  ScheduleRequest schedule; ///< what is absent is left to the compiler's default
+  Schedule schedule; ///< what is absent is left to the compiler's default
   Target target = Target::PTX;
   std::string why; ///< for people: "measured, 512.3 us, nearest shape batch 1, 16 heads, 4096"
 };

@@ -1,14 +1,14 @@
 //===- Planning.h - decisions between a spec and a launch -------*- C++ -*-===//
 //
-// What the spec, the caller and the advisor together ask for, and which of a kernel's images a device loads.
-// Every decision says why.
+// What the spec, the caller and the advisor together ask for, and why.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_PLAN_PLANNING_H
 #define ATTUNE_RUNTIME_PLAN_PLANNING_H
 
+#include "runtime/launch/CompiledProgram.h"
 #include "runtime/plan/Advice.h"
-#include "runtime/plan/CompiledProgram.h"
+#include "runtime/plan/ProblemShape.h"
 
 #include <optional>
 #include <string>
@@ -30,19 +30,6 @@ Decision decide(const AttentionSpec &spec, std::optional<Target> target, const P
 
 /// Takes the advice back, since it cannot be compiled: `error` says why not.
 void undo(Decision &decision, const AttentionSpec &spec, std::optional<Target> target, const Error &error);
-
-/// What of a kernel is loaded.
-struct ImageChoice {
-  ImageKind kind = ImageKind::PTX;
-  std::string why; ///< "cubin by ptxas 13.0.88", "PTX, assembled by the driver: ptxas was not found"
-};
-
-/// The cubin where the device and its driver take it, else PTX. An error of kind Missing where the driver
-/// reads neither.
-Result<ImageChoice> chooseImage(const Device &device, const CompiledProgram &kernel);
-
-/// The ISA version that PTX text declares, 10 * major + minor; 0 if it declares none.
-int ptxIsaOf(std::string_view ptx);
 
 } // namespace attune
 

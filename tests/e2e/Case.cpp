@@ -1,5 +1,7 @@
 #include "tests/e2e/Case.h"
 
+#include "compiler/schedule/Family.h"
+
 #include <charconv>
 #include <sstream>
 
@@ -90,14 +92,15 @@ bool readField(const std::string &key, const std::string &value, Case &one, Shap
     return readOptional(value, spec.scale);
   if (key == "lse")
     return (spec.lse = value == "1") || value == "0";
-  if (key == "block_q")
-    return readOptional(value, spec.schedule.blockQ);
-  if (key == "block_kv")
-    return readOptional(value, spec.schedule.blockKv);
-  if (key == "stages")
-    return readOptional(value, spec.schedule.stages);
-  if (key == "warps")
-    return readOptional(value, spec.schedule.warps);
+  for (const ScheduleParameter *parameter : scheduleParameters())
+    if (key == parameter->name) {
+      std::optional<int> number;
+      if (!readOptional(value, number))
+        return false;
+      if (number)
+        spec.schedule.set(key, *number);
+      return true;
+    }
   if (key == "arch")
     return !(one.kernel.arch = value).empty();
   if (key == "batch")
@@ -135,12 +138,8 @@ std::string kernelText(const Kernel &kernel) {
     text += fmt::format(" scale={}", *spec.scale);
   if (spec.lse)
     text += " lse=1";
-  for (auto [key, value] : {std::pair{"block_q", spec.schedule.blockQ},
-                            {"block_kv", spec.schedule.blockKv},
-                            {"stages", spec.schedule.stages},
-                            {"warps", spec.schedule.warps}})
-    if (value)
-      text += fmt::format(" {}={}", key, *value);
+  if (!spec.schedule.values.empty())
+    text += " " + ordered(spec.schedule).valuesText();
   return text + " arch=" + kernel.arch;
 }
 

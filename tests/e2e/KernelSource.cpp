@@ -9,12 +9,13 @@ Result<CompiledProgram> makeKernel(const AttentionSpec &spec, const std::string 
   Result<Arch> arch = findArch(archName);
   if (!arch)
     return arch.error();
-  Result<KernelText> text = compile(spec, {*arch, target, Stage::Text, ""});
-  if (!text)
-    return text.error();
   static const Toolchain tools = Toolchain::find();
   // No cache: what is tested is what the compiler gives now.
-  return assembleText(*text, cubin ? CubinNeed::Yes : CubinNeed::No, tools);
+  Result<BuiltProgram> built =
+      buildProgram({spec, target, {}}, {*arch}, cubin ? CubinNeed::Yes : CubinNeed::No, tools, Cache());
+  if (!built)
+    return built.error();
+  return std::move(built->program);
 }
 
 } // namespace attune::e2e

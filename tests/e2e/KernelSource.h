@@ -2,7 +2,7 @@
 #ifndef ATTUNE_TESTS_E2E_KERNELSOURCE_H
 #define ATTUNE_TESTS_E2E_KERNELSOURCE_H
 
-#include "runtime/plan/CompiledProgram.h"
+#include "runtime/launch/CompiledProgram.h"
 
 namespace attune::e2e {
 

@@ -22,12 +22,12 @@ const Variant variants[] = {
     {{}, {}, true}, {{}, {}, false}, {0.3, {}, true}, {{}, 20.0, true}, {-0.05, {}, true}, {0.2, 1.5, false},
 };
 
-ScheduleRequest request(int blockQ, int blockKv, int stages, int warps) {
-  return {blockQ, blockKv, stages, warps};
+Schedule request(int blockQ, int blockKv, int stages, int warps) {
+  return {"", {{"block_q", blockQ}, {"block_kv", blockKv}, {"stages", stages}, {"warps", warps}}};
 }
 
 /// Schedules that are asked for by hand, small enough for every architecture; {} is the default.
-const ScheduleRequest schedules[] = {
+const Schedule schedules[] = {
     {},
     {},
     request(64, 32, 1, 4),

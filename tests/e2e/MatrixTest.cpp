@@ -48,7 +48,7 @@ TEST_CASE("the quick matrix holds every value and every pair that it promises") 
     caps += spec.softcap.has_value();
     scales += spec.scale.has_value();
     lses += spec.lse;
-    schedules += spec.schedule.blockQ.has_value();
+    schedules += !spec.schedule.empty();
     for (const Shape &shape : one.shapes) {
       lengths.insert({shape.lengthQ, shape.lengthKv});
       ratios.insert({shape.headsQ / shape.headsKv, shape.headsKv});

@@ -58,7 +58,7 @@ void everyMutantIsCaught(Target target, int stages, std::vector<MaskTerm> mask) 
   spec.headDimV = 128; // O on its way out lies where K was
   spec.lse = true;
   spec.mask = std::move(mask);
-  spec.schedule = {32, 32, stages, 2};
+  spec.schedule = {"", {{"block_q", 32}, {"block_kv", 32}, {"stages", stages}, {"warps", 2}}};
   Result<CompiledProgram> kernel = makeKernel(spec, "sm_80", target, /*cubin=*/false);
   if (!kernel && kernel.error().kind == ErrorKind::Missing) {
     MESSAGE("skipped: ", kernel.error().message);

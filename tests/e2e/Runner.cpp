@@ -1,9 +1,9 @@
 #include "tests/e2e/Runner.h"
 
 #include "compiler/Compiler.h"
-#include "compiler/spec/KernelParams.h"
 #include "runtime/device/sim/SimDevice.h"
-#include "runtime/jit/Assemble.h"
+#include "runtime/launch/DeviceArrays.h"
+#include "runtime/plan/ProblemShape.h"
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/Golden.h"
 #include "runtime/reference/RandomArray.h"
@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -28,35 +29,40 @@ const char *modeName(SimOptions::Mode mode) {
   return mode == SimOptions::Mode::Eager ? "eager" : mode == SimOptions::Mode::Lazy ? "lazy" : "random";
 }
 
-/// An array of 16-bit elements on the device, at its strides, and the dense one that the host works with.
-struct DeviceArray {
-  DeviceBuffer buffer;
-  Strides device, host;
-  int heads = 0, length = 0, dim = 0;
-  size_t elementBytes = 2;
+/// An array on the device as the shape places it, and the dense one that the host works with.
+struct PlacedArray {
+  ArrayArgument device;
+  ArrayArgument host;
 
-  int64_t elements(int batch) const { return device.at(batch - 1, heads - 1, length - 1) + dim; }
+  size_t elementBytes() const { return size_t(infoOf(device.type).bytes()); }
+  int64_t dim() const { return device.rank == 4 ? device.shape[3] : 1; }
 
   /// Calls visit(offset on the device, offset on the host) for each row, in elements.
-  template <typename Visit> Status eachRow(int batch, const Visit &visit) const {
-    for (int b = 0; b < batch; ++b)
-      for (int h = 0; h < heads; ++h)
-        for (int r = 0; r < length; ++r)
-          if (Status status = visit(device.at(b, h, r), host.at(b, h, r)); !status)
+  template <typename Visit> Status eachRow(const Visit &visit) const {
+    for (int64_t b = 0; b < device.shape[0]; ++b)
+      for (int64_t h = 0; h < device.shape[1]; ++h)
+        for (int64_t r = 0; r < device.shape[2]; ++r) {
+          auto at = [&](const ArrayArgument &array) {
+            return b * array.strides[0] + h * array.strides[1] + r * array.strides[2];
+          };
+          if (Status status = visit(at(device), at(host)); !status)
             return status;
+        }
     return success();
   }
 
-  Status copyIn(Device &to, int batch, const void *values) const {
-    return eachRow(batch, [&](int64_t onDevice, int64_t onHost) {
-      return to.copyIn(buffer.address() + onDevice * elementBytes,
-                       static_cast<const char *>(values) + onHost * elementBytes, dim * elementBytes);
+  Status copyIn(Device &to, const void *values) const {
+    return eachRow([&](int64_t onDevice, int64_t onHost) {
+      return to.copyIn(device.address + uint64_t(onDevice) * elementBytes(),
+                       static_cast<const char *>(values) + size_t(onHost) * elementBytes(),
+                       size_t(dim()) * elementBytes());
     });
   }
-  Status copyOut(Device &from, int batch, void *values) const {
-    return eachRow(batch, [&](int64_t onDevice, int64_t onHost) {
-      return from.copyOut(static_cast<char *>(values) + onHost * elementBytes,
-                          buffer.address() + onDevice * elementBytes, dim * elementBytes);
+  Status copyOut(Device &from, void *values) const {
+    return eachRow([&](int64_t onDevice, int64_t onHost) {
+      return from.copyOut(static_cast<char *>(values) + size_t(onHost) * elementBytes(),
+                          device.address + uint64_t(onDevice) * elementBytes(),
+                          size_t(dim()) * elementBytes());
     });
   }
 };
@@ -107,12 +113,9 @@ struct Expected {
   }
 };
 
-/// A compiled kernel on a simulated GPU in one mode.
-struct Loaded {
-  std::unique_ptr<Device> device;
-  attune::Kernel kernel;
-};
+using Loaded = std::shared_ptr<const LoadedProgram>;
 
+/// A compiled program on a simulated GPU in one mode.
 Result<Loaded> load(const CompiledProgram &source, SimOptions::Mode mode, const RunOptions &options) {
   SimOptions sim;
   sim.mode = mode;
@@ -121,22 +124,18 @@ Result<Loaded> load(const CompiledProgram &source, SimOptions::Mode mode, const 
   Result<std::unique_ptr<Device>> device = openSimDevice(source.text.arch.name, sim, "asked for by the test");
   if (!device)
     return device.error();
-  std::string fileName = source.text.name + ".ptx";
-  ModuleImage image{ImageKind::PTX, source.ptx, fileName, {}};
-  if (!source.text.tileText.empty())
-    image.sources.push_back({"", source.text.tileText});
-  Result<Module> module = (*device)->loadModule(image);
-  if (!module)
-    return module.error();
-  Result<attune::Kernel> kernel = (*device)->kernel(*module, source.text.name, source.text.sharedBytes);
-  if (!kernel)
-    return kernel.error();
-  return Loaded{std::move(*device), *kernel};
+  BuiltProgram built;
+  built.program = source;
+  v1::Result<Loaded> loaded = LoadedProgram::load(std::move(*device), std::move(built));
+  if (!loaded)
+    return withKind(loaded.error());
+  return *loaded;
 }
 
-reference::GoldenOptions goldenOptions(const KernelText &text) {
-  return {text.schedule.blockQ, text.schedule.blockKv, text.schedule.warps,
-          reference::tensorCoreRule(text.arch.computeCapability)};
+reference::GoldenOptions goldenOptions(const CompiledProgram &source) {
+  const Schedule &schedule = source.mainKernel().schedule;
+  return {schedule.value("block_q"), schedule.value("block_kv"), schedule.value("warps"),
+          reference::tensorCoreRule(source.text.arch.computeCapability)};
 }
 
 struct RunResult {
@@ -146,12 +145,12 @@ struct RunResult {
 };
 
 /// The gaps between rows of a padded array must be as they were.
-Status checkGaps(Device &device, const DeviceArray &array, int batch) {
-  std::vector<uint16_t> all(array.elements(batch));
-  if (Status status = device.copyOut(all.data(), array.buffer.address(), all.size() * 2); !status)
+Status checkGaps(Device &device, const PlacedArray &array) {
+  std::vector<uint16_t> all(bytesOf(array.device) / 2);
+  if (Status status = device.copyOut(all.data(), array.device.address, all.size() * 2); !status)
     return status;
-  Status rows = array.eachRow(batch, [&](int64_t onDevice, int64_t) {
-    std::fill_n(all.begin() + onDevice, array.dim, reference::unwritten16);
+  Status rows = array.eachRow([&](int64_t onDevice, int64_t) {
+    std::fill_n(all.begin() + onDevice, array.dim(), reference::unwritten16);
     return success();
   });
   for (size_t i = 0; i < all.size(); ++i)
@@ -161,73 +160,75 @@ Status checkGaps(Device &device, const DeviceArray &array, int batch) {
   return rows;
 }
 
-Result<RunResult> launch(const Loaded &loaded, const CompiledProgram &source, const AttentionSpec &spec,
-                         const Shape &shape, const Expected &expected) {
-  Device &device = *loaded.device;
-  Problem placed = placedProblem(spec, shape);
+Result<RunResult> launch(const Loaded &loaded, const AttentionSpec &spec, const Shape &shape,
+                         const Expected &expected) {
+  Device &device = loaded->device();
+  v1::Result<BoundProgram> program = BoundProgram::bind(
+      loaded, sizesOf({shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ, shape.lengthKv}));
+  if (!program)
+    return withKind(program.error());
   RunResult result;
   result.o.assign(expected.o.size(), reference::unwritten16);
   result.lse.assign(expected.lse.size(), std::bit_cast<float>(reference::unwritten32));
 
-  ForwardParams params{};
-  DeviceArray arrays[5];
+  Problem placed = placedProblem(spec, shape);
   const Problem &dense = expected.problem;
-  const void *contents[5] = {expected.q.data(), expected.k.data(), expected.v.data(), result.o.data(),
-                             result.lse.data()};
-  TensorParams *tensors[5] = {&params.q, &params.k, &params.v, &params.o, &params.lse};
-  const Strides *strides[5][2] = {{&placed.q, &dense.q},
-                                  {&placed.k, &dense.k},
-                                  {&placed.v, &dense.v},
-                                  {&placed.o, &dense.o},
-                                  {&placed.lse, &dense.lse}};
+  struct Source {
+    const char *name;
+    const Strides *device, *host;
+    void *values;
+  };
+  auto input = [](const std::vector<uint16_t> &values) { return const_cast<uint16_t *>(values.data()); };
+  const Source sources[] = {{"q", &placed.q, &dense.q, input(expected.q)},
+                            {"k", &placed.k, &dense.k, input(expected.k)},
+                            {"v", &placed.v, &dense.v, input(expected.v)},
+                            {"o", &placed.o, &dense.o, result.o.data()},
+                            {"lse", &placed.lse, &dense.lse, result.lse.data()}};
+  std::vector<PlacedArray> arrays;
+  std::vector<ArrayArgument> layouts;
+  std::vector<const Source *> of;
+  for (const BoundArgument &argument : program->arrays()) {
+    auto source = std::find_if(std::begin(sources), std::end(sources),
+                               [&](const Source &one) { return argument.argument->name == one.name; });
+    if (source == std::end(sources))
+      return badInput(fmt::format("expected no argument '{}'", argument.argument->name));
+    PlacedArray array{denseArray(argument, Layout::BHSD), denseArray(argument, Layout::BHSD)};
+    for (auto [layout, strides] : {std::pair(&array.device, source->device), {&array.host, source->host}})
+      std::tie(layout->strides[0], layout->strides[1], layout->strides[2]) =
+          std::tuple(strides->batch, strides->head, strides->row);
+    layouts.push_back(array.device);
+    arrays.push_back(array);
+    of.push_back(source);
+  }
+  Result<DeviceArrays> onDevice = DeviceArrays::allocate(*program, layouts);
+  if (!onDevice)
+    return onDevice.error();
   bool padded = shape.placement == Placement::Padded;
-  for (int i = 0; i < (spec.lse ? 5 : 4); ++i) {
-    DeviceArray &array = arrays[i];
-    bool keyOrValue = i == 1 || i == 2;
-    array.device = *strides[i][0];
-    array.host = *strides[i][1];
-    array.heads = keyOrValue ? shape.headsKv : shape.headsQ;
-    array.length = keyOrValue ? shape.lengthKv : shape.lengthQ;
-    array.dim = i == 4 ? 1 : i < 2 ? spec.headDimQk : spec.headDimV;
-    array.elementBytes = i == 4 ? 4 : 2;
-    size_t bytes = array.elements(shape.batch) * array.elementBytes;
-    Result<DeviceBuffer> buffer = DeviceBuffer::make(device, bytes);
-    if (!buffer)
-      return buffer.error();
-    array.buffer = std::move(*buffer);
-    if (padded && i == 3) {
-      std::vector<uint16_t> gaps(array.elements(shape.batch), reference::unwritten16);
-      if (Status status = device.copyIn(array.buffer.address(), gaps.data(), bytes); !status)
+  for (size_t i = 0; i < arrays.size(); ++i) {
+    arrays[i].device = onDevice->arrays()[i];
+    if (padded && std::string_view(of[i]->name) == "o") {
+      std::vector<uint16_t> gaps(bytesOf(layouts[i]) / 2, reference::unwritten16);
+      if (Status status = device.copyIn(arrays[i].device.address, gaps.data(), gaps.size() * 2); !status)
         return status.error();
     }
-    if (Status status = array.copyIn(device, shape.batch, contents[i]); !status)
+    if (Status status = arrays[i].copyIn(device, of[i]->values); !status)
       return status.error();
-    *tensors[i] = {array.buffer.address(), array.device.batch, array.device.head, array.device.row};
   }
-  params.lengthQ = shape.lengthQ;
-  params.lengthKv = shape.lengthKv;
-  params.headsPerKvHead = shape.headsQ / shape.headsKv;
-
-  uint32_t blocks = (shape.lengthQ + source.text.schedule.blockQ - 1) / source.text.schedule.blockQ;
-  Launch config{loaded.kernel,
-                {blocks, uint32_t(shape.headsQ), uint32_t(shape.batch)},
-                {uint32_t(source.text.threads), 1, 1},
-                uint32_t(source.text.sharedBytes),
-                std::as_bytes(std::span(&params, 1))};
-  if (Status status = device.launch(config); !status)
-    return status.error();
+  if (v1::Status status = program->launch({}, onDevice->launchArguments()); !status)
+    return withKind(status.error());
   if (Status status = device.synchronize(); !status)
     return status.error();
-  if (std::optional<LaunchCounters> counters = device.lastCounters())
+  if (std::optional<LaunchCounters> counters = device.takeCounters())
     result.warpInstructions = counters->warpInstructions;
-  if (Status status = arrays[3].copyOut(device, shape.batch, result.o.data()); !status)
-    return status.error();
-  if (padded)
-    if (Status status = checkGaps(device, arrays[3], shape.batch); !status)
+  for (size_t i = 0; i < arrays.size(); ++i) {
+    if (!program->arrays()[i].output || (!spec.lse && std::string_view(of[i]->name) == "lse"))
+      continue;
+    if (Status status = arrays[i].copyOut(device, of[i]->values); !status)
       return status.error();
-  if (spec.lse)
-    if (Status status = arrays[4].copyOut(device, shape.batch, result.lse.data()); !status)
-      return status.error();
+    if (padded && std::string_view(of[i]->name) == "o")
+      if (Status status = checkGaps(device, arrays[i]); !status)
+        return status.error();
+  }
   return result;
 }
 
@@ -244,15 +245,14 @@ public:
     note(name);
     if (!loaded)
       return fail(name, loaded.error().message);
-    const Schedule &schedule = source.text.schedule;
-    std::string key = fmt::format("{}x{} {}", schedule.blockQ, schedule.blockKv, schedule.warps);
+    std::string key = source.mainKernel().schedule.words();
     std::unique_ptr<Expected> &expected = bySchedule[key];
     if (!expected) {
-      expected = std::make_unique<Expected>(spec, shape, goldenOptions(source.text));
+      expected = std::make_unique<Expected>(spec, shape, goldenOptions(source));
       if (!expected->faultOfGolden.empty())
         fail(name, "the golden model itself: " + expected->faultOfGolden);
     }
-    Result<RunResult> result = launch(*loaded, source, spec, shape, *expected);
+    Result<RunResult> result = launch(*loaded, spec, shape, *expected);
     ++outcome.runs;
     if (!result)
       return fail(name, result.error().message);
@@ -352,10 +352,10 @@ std::string runOnce(const CompiledProgram &kernel, const AttentionSpec &spec, co
   Result<Loaded> loaded = load(kernel, mode, RunOptions());
   if (!loaded)
     return loaded.error().message;
-  Expected expected(spec, shape, goldenOptions(kernel.text));
+  Expected expected(spec, shape, goldenOptions(kernel));
   if (!expected.faultOfGolden.empty())
     return expected.faultOfGolden;
-  Result<RunResult> result = launch(*loaded, kernel, spec, shape, expected);
+  Result<RunResult> result = launch(*loaded, spec, shape, expected);
   if (!result)
     return result.error().message;
   reference::Outputs got{result->o.data(), spec.lse ? result->lse.data() : nullptr};

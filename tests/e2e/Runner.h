@@ -8,7 +8,7 @@
 #define ATTUNE_TESTS_E2E_RUNNER_H
 
 #include "runtime/device/Device.h"
-#include "runtime/plan/CompiledProgram.h"
+#include "runtime/launch/CompiledProgram.h"
 #include "tests/e2e/Case.h"
 
 #include <functional>

@@ -110,7 +110,7 @@ TEST_CASE("gpu: a cubin by ptxas" * doctest::skip(noGpu())) {
     MESSAGE("skipped: no ptxas, or an architecture without cubins of attune");
     return;
   }
-  Result<Assembled> built = assemblePtx(tools, addKernel, "add.ptx", device.info().arch, "add");
+  Result<Assembled> built = assemblePtx(tools, addKernel, "add.ptx", device.info().arch, {"add"});
   REQUIRE_MESSAGE(built, (built ? "" : built.error().message));
   CHECK(runAdd(device, {ImageKind::Cubin, built->cubin, "add.cubin", {}}, 16) == "");
 }

@@ -48,13 +48,11 @@ Rate rate(const AttentionSpec &spec, const Arch &arch, std::vector<Candidate> li
           CubinNeed need, const Toolchain &tools) {
   list.resize(std::min(list.size(), count));
   Build build = [&](const Candidate &candidate) -> Result<CompiledProgram> {
-    CompileOptions options;
-    options.arch = arch;
-    options.target = candidate.target;
-    Result<BuiltProgram> built = buildProgram(withSchedule(spec, candidate), options, need, tools, Cache());
+    Result<BuiltProgram> built =
+        buildProgram({withSchedule(spec, candidate), candidate.target, {}}, {arch}, need, tools, Cache());
     if (!built)
       return built.error();
-    return std::move(built->kernel);
+    return std::move(built->program);
   };
   auto start = std::chrono::steady_clock::now();
   double before = processorSeconds();

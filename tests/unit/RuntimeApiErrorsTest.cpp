@@ -89,8 +89,8 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
     odd([&](v1::Spec &strange) { strange.name = name; });
   odd([](v1::Spec &strange) { strange.name.assign(1000000, 'a'); });
   for (int number : {-1, 0, 3, INT_MAX, INT_MIN}) {
-    odd([&](v1::Spec &strange) { strange.schedule.warps = number; });
-    odd([&](v1::Spec &strange) { strange.schedule.blockQ = number; });
+    odd([&](v1::Spec &strange) { strange.schedule.set("warps", number); });
+    odd([&](v1::Spec &strange) { strange.schedule.set("block_q", number); });
   }
   v1::Shape shape = s.shape;
   shape.headsQ = 3;

@@ -19,23 +19,10 @@ inline bool has(const std::string &text, const std::string &part) {
   return text.find(part) != std::string::npos;
 }
 
-/// The public compiler, with the tools that a test gives it.
-class TestCompiler final : public v1::Compiler {
-public:
-  attune::Result<BuiltProgram> build(const AttentionSpec &spec, const Arch &arch, Target target,
-                                     const Cache &cache, bool again) const override {
-    CompileOptions options;
-    options.arch = arch;
-    options.target = target;
-    return buildProgram(spec, options, CubinNeed::IfPossible, tools, cache,
-                        again ? CacheUse::Replace : CacheUse::LookUp);
-  }
-  Toolchain tools; ///< none
-};
-
 struct Setup {
   TempDir temporary = std::move(*TempDir::make());
-  TestCompiler compiler;
+  JitMaker maker{Toolchain()}; ///< with no tools
+  v1::Compiler compiler{maker};
   v1::ContextOptions options;
   v1::Spec spec;
   v1::Shape shape{.batch = 2, .headsQ = 4, .headsKv = 2, .lengthQ = 65, .lengthKv = 33};

@@ -1,8 +1,6 @@
 // The public interface over the simulated GPU and a made-up driver.
 #include "tests/unit/RuntimeApiSupport.h"
 
-#include "compiler/spec/KernelParams.h"
-
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -46,8 +44,15 @@ TEST_CASE("api: plan, launch and check on the simulated GPU") {
   CHECK(info.kernel == "attention");
   CHECK(info.target == v1::Target::PTX);
   CHECK(info.why == "made up");
-  CHECK(info.blockQ == 64);
-  CHECK(info.warps == 2);
+  CHECK(info.schedule.family == "portable");
+  CHECK(info.schedule.get("block_q") == 64);
+  CHECK(info.schedule.get("warps") == 2);
+  REQUIRE(info.launches.size() == 1);
+  CHECK(info.launches[0].kernel == "attention");
+  REQUIRE(info.arguments.size() == 4);
+  CHECK(info.arguments[1].name == "k");
+  CHECK(info.arguments[1].shape == std::vector<int64_t>{2, 2, 33, 16});
+  CHECK(info.arguments[3].output);
   CHECK(info.grid[0] == 2);
   CHECK(info.grid[1] == 4);
   CHECK(info.grid[2] == 2);
@@ -101,8 +106,8 @@ TEST_CASE("api: specs from JSON are those of the command line") {
   CHECK(spec->lse);
   CHECK(spec->scale == 0.5);
   CHECK(spec->softcap == 30);
-  CHECK(spec->schedule.blockQ == 64);
-  CHECK(!spec->schedule.stages);
+  CHECK(spec->schedule.get("block_q") == 64);
+  CHECK(!spec->schedule.get("stages"));
   CHECK(codeKey(toInside(*spec)) == codeKey(toInside(toPublic(toInside(*spec)))));
   spec = v1::Spec::fromJson("{\n  \"head_dim\": 100,\n  \"maks\": 1\n}", "x.json");
   REQUIRE(!spec);
@@ -120,19 +125,21 @@ TEST_CASE("api: a launch passes its arrays on as the kernel reads them") {
   arguments.q.strides = {1 << 20, 64, 512};
   REQUIRE(plan.launch(nullptr, arguments));
   REQUIRE(state.launches.size() == 1);
-  ForwardParams params;
-  REQUIRE(state.launches[0].params.size() == sizeof params);
-  std::memcpy(&params, state.launches[0].params.data(), sizeof params);
-  CHECK(params.q.base == 0x1000);
-  CHECK(params.q.batchStride == 1 << 20);
-  CHECK(params.q.headStride == 64);
-  CHECK(params.q.rowStride == 512);
-  CHECK(params.k.batchStride == 33 * 2 * 16);
-  CHECK(params.o.base == 0x4000);
-  CHECK(params.lse.base == 0x5000);
-  CHECK(params.lse.headStride == 65);
-  CHECK(params.lengthQ == 65);
-  CHECK(params.headsPerKvHead == 2);
+  REQUIRE(state.launches[0].params.size() == 160);
+  auto word = [&](size_t at) {
+    int64_t value;
+    std::memcpy(&value, state.launches[0].params.data() + at, sizeof value);
+    return value;
+  };
+  CHECK(word(0) == 0x1000); // q: address, batch, head and row stride
+  CHECK(word(8) == 1 << 20);
+  CHECK(word(16) == 64);
+  CHECK(word(24) == 512);
+  CHECK(word(40) == 33 * 2 * 16); // k's batch stride
+  CHECK(word(96) == 0x4000);      // o
+  CHECK(word(128) == 0x5000);     // lse
+  CHECK(word(144) == 65);
+  CHECK(word(152) == 65 + (int64_t(33) << 32)); // length_q, length_kv
   CHECK(state.launches[0].grid[0] == 2);
   CHECK(state.launches[0].shared == 4096);
   CHECK(has(plan.info().image, "PTX, assembled by the driver"));
@@ -285,7 +292,7 @@ TEST_CASE("api: a program without a compiler takes what answers its request, who
   }
   CHECK(fakeCompiler.compilations == 1);
   // Made with other tools, it is another entry with the same request; the broken one is passed over and told.
-  CacheKey key = requestKey(toInside(s.spec), *findArch("sm_80"), Target::PTX);
+  CacheKey key = requestKey({toInside(s.spec), Target::PTX, {}}, *findArch("sm_80"));
   key.add("compiler", "another");
   Cache cache(*s.options.cacheFolder);
   CacheEntry entry = *cache.load(made.info().cacheFile);
@@ -329,7 +336,7 @@ TEST_CASE("api: a cache that cannot be used costs only the caching, and the plan
 
 TEST_CASE("api: an advisor's schedule is taken and its reason is the plan's") {
   Setup s;
-  v1::Advice advice{.schedule = {.stages = 3}, .target = v1::Target::PTX, .why = "measured, 12 us"};
+  v1::Advice advice{.schedule = {"", {{"stages", 3}}}, .target = v1::Target::PTX, .why = "measured, 12 us"};
   v1::Shape asked;
   s.options.advisor = [&](const v1::Spec &spec, const v1::Shape &shape, const v1::DeviceInfo &device) {
     CHECK(spec.headDimQk == 16);
@@ -340,7 +347,7 @@ TEST_CASE("api: an advisor's schedule is taken and its reason is the plan's") {
   v1::Plan plan = s.plan(s.open());
   CHECK(asked.lengthQ == 65);
   CHECK(plan.info().why == "measured, 12 us");
-  advice.schedule.stages = refusedStages;
+  advice.schedule.set("stages", refusedStages);
   plan = s.plan(s.open());
   CHECK(plan.info().why == "made up");
   REQUIRE(plan.info().notes.size() == 1);

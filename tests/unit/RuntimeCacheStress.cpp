@@ -49,18 +49,25 @@ AttentionSpec specOf(int number) {
   return spec;
 }
 
-CompileOptions options() { return {*findArch("sm_80"), Target::PTX, Stage::Text, ""}; }
+Arch arch() { return *findArch("sm_80"); }
+
+ProgramRequest requestOf(int number) { return {specOf(number), Target::PTX, {}}; }
+
+/// What the made-up compiler prints.
+std::string textOf(int number) {
+  return compile(specOf(number), {arch(), Target::PTX, Stage::Text, {}})->text;
+}
 
 /// Builds one kernel and looks at what came: true if it was compiled here.
 bool buildOne(const Cache &cache, int number, const std::string &expected) {
   static const Toolchain none;
-  Result<BuiltProgram> built = buildProgram(specOf(number), options(), CubinNeed::No, none, cache);
+  Result<BuiltProgram> built = buildProgram(requestOf(number), {arch()}, CubinNeed::No, none, cache);
   if (!built)
     return complain(built.error().message), false;
   for (const std::string &note : built->notes)
     complain(note);
-  if (built->kernel.ptx != expected)
-    complain(fmt::format("kernel {} has {} bytes, {} were expected", number, built->kernel.ptx.size(),
+  if (built->program.ptx != expected)
+    complain(fmt::format("kernel {} has {} bytes, {} were expected", number, built->program.ptx.size(),
                          expected.size()));
   ++(built->fromCache ? counters->loaded : counters->compiled);
   return !built->fromCache;
@@ -73,8 +80,7 @@ bool buildOne(const Cache &cache, int number, const std::string &expected) {
     int number = int(random() % kernels);
     buildOne(cache, number, expected[size_t(number)]);
     if (random() % 30 == 0) {
-      std::vector<std::string> files =
-          cache.filesFor(requestKey(specOf(number), options().arch, Target::PTX).requestHash());
+      std::vector<std::string> files = cache.filesFor(requestKey(requestOf(number), arch()).requestHash());
       counters->removed += !files.empty() && ::unlink(files[0].c_str()) == 0;
     }
     if (random() % 200 == 0)
@@ -147,7 +153,7 @@ void killAtRandom(const Cache &cache, const std::vector<std::string> &expected, 
 /// All processes want one new kernel at the same moment.
 void compileOnce(const Cache &cache, int processes, bool killFirst) {
   fakeCompiler.milliseconds = 60;
-  std::string expected = compile(specOf(1000), options())->text;
+  std::string expected = textOf(1000);
   (void)clearFolder(cache);
   counters->compiled = 0;
   int gate[2];
@@ -168,7 +174,7 @@ void compileOnce(const Cache &cache, int processes, bool killFirst) {
     int ready[2];
     (void)!::pipe(ready);
     holder = start([&] {
-      CacheKey key = *programKey(specOf(1000), options(), CubinNeed::No, Toolchain(), cache);
+      CacheKey key = *programKey(requestOf(1000), arch(), CubinNeed::No, Toolchain(), cache);
       CacheTurn mine = cache.takeTurn(key);
       char held = mine.lock.held();
       (void)!::write(ready[1], &held, 1);
@@ -209,7 +215,7 @@ int main(int argc, char **argv) {
   Cache cache(folder.path() + "/cache");
   std::vector<std::string> expected;
   for (int number = 0; number < kernels; ++number)
-    expected.push_back(compile(specOf(number), options())->text);
+    expected.push_back(textOf(number));
   killAtRandom(cache, expected, processes, kills);
   for (int round = 0; round < 3; ++round)
     compileOnce(cache, processes, false);

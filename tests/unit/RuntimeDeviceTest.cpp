@@ -158,7 +158,7 @@ TEST_CASE("cuda: memory, modules, launches, and the caller's context stays the c
   CHECK(device->record(start));
   CHECK(device->record(stop));
   CHECK(*device->elapsedMs(start, stop) == doctest::Approx(1.5));
-  CHECK(!device->lastCounters());
+  CHECK(!device->takeCounters());
 }
 
 TEST_CASE("cuda: the driver's failures become errors that say what was attempted") {
@@ -210,8 +210,10 @@ TEST_CASE("sim: PTX runs, faults name the PTX line, cubins are refused") {
   CHECK(*device->elapsedMs(start, stop) >= 0);
   REQUIRE(device->copyOut(out, to.address(), sizeof out));
   CHECK(std::equal(in, in + 32, out));
-  REQUIRE(device->lastCounters());
-  CHECK(device->lastCounters()->warpInstructions == 9);
+  std::optional<LaunchCounters> counters = device->takeCounters();
+  REQUIRE(counters);
+  CHECK(counters->warpInstructions == 9);
+  CHECK(!device->takeCounters());
 
   // Twice as many threads as the buffers have elements.
   launched = device->launch({*kernel, {1, 1, 1}, {64, 1, 1}, 0, std::as_bytes(std::span(params))});

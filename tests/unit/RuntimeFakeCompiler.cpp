@@ -16,11 +16,11 @@ using namespace attune;
 namespace {
 
 /// One thread a row; grid (ceil(lengthQ / 64), headsQ, batch).
-std::string copyKernel(const std::string &name, int headDim) {
+std::string copyKernel(const std::string &name, int headDim, bool lse) {
   return fmt::format(R"(.version 8.0
 .target sm_80
 .address_size 64
-.visible .entry {}(.param .align 8 .b8 p[176])
+.visible .entry {}(.param .align 8 .b8 p[{}])
 {{
   .reg .pred %ok;
   .reg .b32 %row, %n, %t, %h, %z;
@@ -31,7 +31,7 @@ std::string copyKernel(const std::string &name, int headDim) {
   mov.u32 %row, %ctaid.x;
   shl.b32 %row, %row, 6;
   add.u32 %row, %row, %t;
-  ld.param.u32 %n, [p+160];
+  ld.param.u32 %n, [p+{}];
   setp.ge.u32 %ok, %row, %n;
   @%ok ret;
   cvt.u64.u32 %r, %row;
@@ -70,7 +70,7 @@ std::string copyKernel(const std::string &name, int headDim) {
 }}
 .file 1 "tile.mlir"
 )",
-                     name, [&] {
+                     name, lse ? 160 : 136, lse ? 152 : 128, [&] {
                        std::string copies;
                        for (int d = 0; d < headDim; d += 8)
                          copies += fmt::format("  ld.global.v4.b32 {{%v0, %v1, %v2, %v3}}, [%q+{}];\n"
@@ -90,23 +90,36 @@ Result<KernelText> compile(const AttentionSpec &spec, const CompileOptions &opti
     std::this_thread::sleep_for(std::chrono::milliseconds(ms));
   if (spec.softcap)
     return badInput("made up: no softcap");
-  if (spec.schedule.stages == refusedStages)
+  if (spec.schedule.get("stages") == refusedStages)
     return badInput("made up: too many stages");
   KernelText text;
   text.name = spec.name;
   text.target = options.target;
   text.arch = options.arch;
   text.stage = Stage::Text;
-  text.schedule = {64, 64, 2, 2};
-  text.threads = 64;
-  text.sharedBytes = 4096;
-  text.minBlocksPerSm = 2;
+  Result<Program> program =
+      Program::parse(fmt::format(R"(
+kernel {0}: portable block_q=64 block_kv=64 stages=2 warps=2
+  threads 64, min_blocks 2, shared 4096, cluster 1 x 1 x 1
+  q: array<batch x heads_q x len_q x {1} x bf16> align 16
+  k: array<batch x heads_kv x len_kv x {1} x bf16> align 16
+  v: array<batch x heads_kv x len_kv x {2} x bf16> align 16
+  o: array<batch x heads_q x len_q x {2} x bf16> output align 16
+  {3}length_q: i32 = len_q
+  length_kv: i32 = len_kv
+launch {0}: grid ceil_div(len_q, 64) x heads_q x batch, block 64, cluster 1 x 1 x 1, shared 4096
+)",
+                                 spec.name, spec.headDimQk, spec.headDimV,
+                                 spec.lse ? "lse: array<batch x heads_q x len_q x f32> output\n  " : ""));
+  if (!program)
+    return program.error();
+  text.program = *program;
   text.why = "made up";
   if (options.target == Target::CUDA) {
     text.text = fmt::format(
-        "struct Params {{ char bytes[176]; }};\nextern \"C\" __global__ void {}(Params p) {{}}\n", spec.name);
+        "struct Params {{ char bytes[160]; }};\nextern \"C\" __global__ void {}(Params p) {{}}\n", spec.name);
   } else {
-    text.text = copyKernel(spec.name, spec.headDimQk);
+    text.text = copyKernel(spec.name, spec.headDimQk, spec.lse);
     text.tileText = "tile.kernel {\n  first op\n    copy rows\n}\n";
   }
   return text;

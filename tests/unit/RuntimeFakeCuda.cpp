@@ -106,9 +106,16 @@ int cuModuleLoadDataEx(void **module, const void *image, unsigned options, int *
     if (names[i] == 5 && state.failures.count("cuModuleLoadDataEx"))
       std::strcpy(static_cast<char *>(values[i]), "ptxas application ptx input, line 3; fatal: made up");
   ENTER_IN_CONTEXT("cuModuleLoadDataEx");
+  if (state.refusesCubins && state.lastImage.starts_with("\x7f"
+                                                         "ELF"))
+    return 209;
+  ++state.modules;
   return *module = reinterpret_cast<void *>(0x200), 0;
 }
-int cuModuleUnload(void *) { return enter("cuModuleUnload"); }
+int cuModuleUnload(void *) {
+  --state.modules;
+  return enter("cuModuleUnload");
+}
 int cuModuleGetFunction(void **function, void *, const char *name) {
   ENTER_IN_CONTEXT("cuModuleGetFunction");
   if (std::strcmp(name, "absent") == 0)

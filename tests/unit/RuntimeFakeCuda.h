@@ -23,6 +23,7 @@ struct FakeCuda {
   int major = 9, minor = 0;
   size_t memory = 0;                   ///< bytes that one allocation may have; 0: any number
   bool capturing = false;              ///< everything but a launch is then refused (900)
+  bool refusesCubins = false;          ///< as a driver does whose GPU a cubin is not for (209)
   bool quiet = false;                  ///< only counts calls, to be measured
   std::map<std::string, int> failures; ///< result by symbol; absent: success
   // Seen by tests.
@@ -36,6 +37,7 @@ struct FakeCuda {
   size_t quietCalls = 0;
   std::atomic<size_t> liveAllocations = 0;
   std::atomic<int> retained = 0;
+  std::atomic<int> modules = 0; ///< that are loaded
   int maxDynamicShared = 0;
   std::string lastImage;
 };

@@ -4,7 +4,7 @@
 #include "runtime/jit/Slots.h"
 #include "runtime/jit/Subprocess.h"
 #include "runtime/jit/Toolchain.h"
-#include "runtime/plan/Planning.h"
+#include "runtime/launch/LoadedProgram.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -174,7 +174,7 @@ TEST_CASE("NVRTC: PTX and cubin with line information, headers by name, the comp
   }
   Arch arch = *findArch("sm_90a");
   Result<Assembled> built =
-      compileCuda(tools, saxpy, "scale.cu", {{"factor.cuh", "#define FACTOR 3.0f\n"}}, arch, "scale");
+      compileCuda(tools, saxpy, "scale.cu", {{"factor.cuh", "#define FACTOR 3.0f\n"}}, arch, {"scale"});
   REQUIRE_MESSAGE(built, (built ? "" : built.error().message));
   CHECK(has(built->ptx, ".target sm_90a"));
   CHECK(has(built->ptx, "mul.rn.f32")); // not contracted
@@ -182,15 +182,15 @@ TEST_CASE("NVRTC: PTX and cubin with line information, headers by name, the comp
   CHECK(has(built->ptx, ".loc"));
   CHECK(built->cubin.starts_with("\x7f"
                                  "ELF"));
-  CHECK(built->resources.registers > 0);
-  CHECK(built->resources.spillStores == 0);
+  CHECK(built->reports[0].registers > 0);
+  CHECK(built->reports[0].spillStores == 0);
   CHECK(ptxIsaOf(built->ptx) >= 80);
 
-  Result<Assembled> broken = compileCuda(tools, "__global__ void k() { return 1 }", "k.cu", {}, arch, "k");
+  Result<Assembled> broken = compileCuda(tools, "__global__ void k() { return 1 }", "k.cu", {}, arch, {"k"});
   REQUIRE(!broken);
   CHECK(has(broken.error().message, "k.cu(1): error"));
   Result<Assembled> absent =
-      compileCuda(tools, saxpy, "scale.cu", {{"factor.cuh", "#define FACTOR 1\n"}}, arch, "other");
+      compileCuda(tools, saxpy, "scale.cu", {{"factor.cuh", "#define FACTOR 1\n"}}, arch, {"other"});
   CHECK(!absent);
 }
 
@@ -224,12 +224,12 @@ TEST_CASE("resources come from the cubin and are those that ptxas reports") {
     for (bool large : {false, true}) {
       CAPTURE(name);
       CAPTURE(large);
-      Result<Assembled> built = assemblePtx(tools, text(name, large), "k.ptx", arch, "k");
+      Result<Assembled> built = assemblePtx(tools, text(name, large), "k.ptx", arch, {"k"});
       REQUIRE_MESSAGE(built, (built ? "" : built.error().message));
       size_t from = built->log.find("entry function 'k'");
       std::string log = built->log.substr(from, built->log.find("entry function", from + 10) - from);
       CAPTURE(log);
-      const AssemblerReport &report = built->resources;
+      const AssemblerReport &report = built->reports[0];
       CHECK(report.registers == numberIn(log, "registers"));
       CHECK(report.barriers == numberIn(log, "barriers"));
       CHECK(report.staticShared == numberIn(log, "bytes smem"));
@@ -258,7 +258,7 @@ TEST_CASE("an NVRTC that logs nothing, knowing the text from before, gives the s
   }
   Arch arch = *findArch("sm_90");
   std::vector<NamedText> headers = {{"factor.cuh", "#define FACTOR 3.0f\n"}};
-  Result<Assembled> told = compileCuda(tools, saxpy, "scale.cu", headers, arch, "scale");
+  Result<Assembled> told = compileCuda(tools, saxpy, "scale.cu", headers, arch, {"scale"});
   REQUIRE(told);
   Result<TempDir> folder = TempDir::make();
   REQUIRE(folder);
@@ -268,12 +268,12 @@ TEST_CASE("an NVRTC that logs nothing, knowing the text from before, gives the s
   variables.set("ATTUNE_TOOLS_DIR", folder->path());
   Toolchain quiet = Toolchain::find();
   REQUIRE(quiet.tool(Tool::NVRTC)->path.starts_with(folder->path()));
-  Result<Assembled> silent = compileCuda(quiet, saxpy, "scale.cu", headers, arch, "scale");
+  Result<Assembled> silent = compileCuda(quiet, saxpy, "scale.cu", headers, arch, {"scale"});
   REQUIRE_MESSAGE(silent, (silent ? "" : silent.error().message));
   CHECK(silent->log.empty());
   CHECK(silent->cubin == told->cubin);
-  CHECK(silent->resources == told->resources);
-  CHECK(silent->resources.registers > 0);
+  CHECK(silent->reports == told->reports);
+  CHECK(silent->reports[0].registers > 0);
 }
 
 TEST_CASE("ptxas: cubin and resources, errors without the temporary folder, nothing left behind") {
@@ -291,12 +291,12 @@ TEST_CASE("ptxas: cubin and resources, errors without the temporary folder, noth
       ".visible .entry k(.param .u64 p)\n{\n .reg .b64 %a;\n .reg .b32 %x;\n ld.param.u64 %a, [p];\n"
       " mov.u32 %x, 7;\n st.global.u32 [%a], %x;\n ret;\n}\n";
   Arch arch = *findArch("sm_80");
-  Result<Assembled> built = assemblePtx(tools, head + body, "k.ptx", arch, "k");
+  Result<Assembled> built = assemblePtx(tools, head + body, "k.ptx", arch, {"k"});
   REQUIRE_MESSAGE(built, (built ? "" : built.error().message));
   CHECK(built->cubin.starts_with("\x7f"
                                  "ELF"));
-  CHECK(built->resources.registers > 0);
-  Result<Assembled> broken = assemblePtx(tools, head + "nonsense;\n", "k.ptx", arch, "k");
+  CHECK(built->reports[0].registers > 0);
+  Result<Assembled> broken = assemblePtx(tools, head + "nonsense;\n", "k.ptx", arch, {"k"});
   REQUIRE(!broken);
   CHECK(has(broken.error().message, "k.ptx, line 4"));
   CHECK(!has(broken.error().message, folder->path()));

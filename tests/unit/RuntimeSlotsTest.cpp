@@ -185,7 +185,7 @@ extern "C" __global__ void __launch_bounds__(128) loop(const unsigned *in, float
 )";
   for (const char *arch : {"sm_80", "sm_90a", "sm_120"}) {
     CAPTURE(arch);
-    Result<Assembled> built = compileCuda(tools, source, "loop.cu", {}, *findArch(arch), "loop");
+    Result<Assembled> built = compileCuda(tools, source, "loop.cu", {}, *findArch(arch), {"loop"});
     REQUIRE_MESSAGE(built, (built ? "" : built.error().message));
     Result<std::vector<LoopSlots>> loops = slots(tools, built->cubin, 4);
     REQUIRE_MESSAGE(loops, (loops ? "" : loops.error().message));

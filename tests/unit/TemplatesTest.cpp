@@ -21,7 +21,7 @@ std::string ptxOf(const std::string &source, const std::string &entry) {
     return "";
   }
   Result<Assembled> assembled =
-      compileCuda(tools, source, "test.cu", templateHeaders(), *findArch("sm_80"), entry);
+      compileCuda(tools, source, "test.cu", templateHeaders(), *findArch("sm_80"), {entry});
   REQUIRE_MESSAGE(bool(assembled), (assembled ? "" : assembled.error().message));
   return assembled->ptx;
 }

@@ -76,12 +76,12 @@ TEST_CASE("the winner of the nearest shape, and says so") {
   Advisor advisor = makeAdvisor(f.store);
   std::optional<Advice> exact = advisor(spec, small, gpu());
   REQUIRE(exact);
-  CHECK(exact->schedule.blockKv == 32);
+  CHECK(exact->schedule.get("block_kv") == 32);
   CHECK(exact->target == Target::PTX);
   CHECK(contains(exact->why, "measured, 20.0 us, for this shape"));
   std::optional<Advice> near = advisor(spec, {1, 16, 16, 6000, 6000}, gpu());
   REQUIRE(near);
-  CHECK(near->schedule.blockKv == 64);
+  CHECK(near->schedule.get("block_kv") == 64);
   CHECK(near->target == Target::CUDA);
   CHECK(contains(near->why, "nearest shape: batch 1, 16 over 16 heads, 8192 x 8192"));
   // The name, the layout, the scale and the LSE do not matter; dims do.
@@ -89,13 +89,13 @@ TEST_CASE("the winner of the nearest shape, and says so") {
   renamed.name = "other";
   renamed.lse = true;
   renamed.scale = 0.2;
-  CHECK(advisor(renamed, small, gpu())->schedule.blockKv == 32);
+  CHECK(advisor(renamed, small, gpu())->schedule.get("block_kv") == 32);
   AttentionSpec wider = spec;
   wider.headDimV = 64;
   CHECK(contains(advisor(wider, small, gpu())->why, "model"));
   // Only a target that was asked for.
   Advisor ptxOnly = makeAdvisor(f.store, {.target = Target::PTX});
-  CHECK(ptxOnly(spec, large, gpu())->schedule.blockKv == 80);
+  CHECK(ptxOnly(spec, large, gpu())->schedule.get("block_kv") == 80);
 }
 
 TEST_CASE("a far shape's winner that the model contradicts is not taken; a near one's is") {
@@ -112,8 +112,7 @@ TEST_CASE("a far shape's winner that the model contradicts is not taken; a near 
   CHECK(contains(far->why, "model"));
   // Where the model agrees, the nearest winner serves however far it is.
   Row agreed = row;
-  agreed.schedule = fmt::format("block_q={} block_kv={} stages={} warps={}", *alone->schedule.blockQ,
-                                *alone->schedule.blockKv, *alone->schedule.stages, *alone->schedule.warps);
+  agreed.schedule = scheduleText({alone->schedule, Target::PTX});
   agreed.samples = {400};
   agreed.median = agreed.low = agreed.high = 400;
   REQUIRE(f.store->put(subjectOf(spec), agreed));
@@ -133,7 +132,7 @@ TEST_CASE("measured times and estimates are never mixed, nor are devices") {
   Advisor fresh = makeAdvisor(f.store);
   std::optional<Advice> estimate = fresh(spec, shape, simulated);
   REQUIRE(estimate);
-  CHECK(estimate->schedule.blockKv == 64);
+  CHECK(estimate->schedule.get("block_kv") == 64);
   CHECK(contains(estimate->why, "estimate"));
   CHECK(contains(fresh(spec, shape, gpu("NVIDIA A100"))->why, "model"));
 }
@@ -146,17 +145,17 @@ TEST_CASE("what the spec fixes is kept; where it fixes all there is no advice") 
   REQUIRE(f.store->put(subjectOf(spec), rowOf(shape, 48, 30)));
   Advisor advisor = makeAdvisor(f.store);
   AttentionSpec part = spec;
-  part.schedule.blockKv = 48;
+  part.schedule.set("block_kv", 48);
   CHECK(contains(advisor(part, shape, gpu())->why, "measured, 30.0 us"));
-  part.schedule.blockKv = 64; // not measured: the model, with 64
+  part.schedule.set("block_kv", 64); // not measured: the model, with 64
   std::optional<Advice> modelled = advisor(part, shape, gpu());
   REQUIRE(modelled);
-  CHECK(modelled->schedule.blockKv == 64);
+  CHECK(modelled->schedule.get("block_kv") == 64);
   CHECK(contains(modelled->why, "model"));
-  part.schedule = {128, 64, 1, 4};
+  part.schedule = {"", {{"block_q", 128}, {"block_kv", 64}, {"stages", 1}, {"warps", 4}}};
   CHECK(!advisor(part, shape, gpu()));
   part.schedule = {};
-  part.schedule.blockQ = 17; // nothing fits: the compiler tells it best
+  part.schedule.set("block_q", 17); // nothing fits: the compiler tells it best
   CHECK(!advisor(part, shape, gpu()));
 }
 
@@ -180,7 +179,7 @@ TEST_CASE("with nothing known: the model's choice fits, and is no slower by the 
         std::optional<Advice> advice = advisor(spec, {1, 8, 8, length, length}, device);
         REQUIRE(advice);
         const Family &family = familyFor(spec, device.arch);
-        Cost cost = family.cost(spec, device.arch, {advice->schedule, advice->target});
+        ScheduleCost cost = family.cost(spec, device.arch, {advice->schedule, advice->target});
         CHECK(cost.limit.empty());
         CHECK(cost.registers <= 255);
         CHECK(advice->target == Target::PTX);

@@ -81,7 +81,7 @@ public:
   std::optional<int> blocksPerSm(const Kernel &kernel, int threads) override {
     return inner->blocksPerSm(kernel, threads);
   }
-  Status launch(const Launch &launch, Stream stream) override {
+  Status launch(const DeviceLaunch &launch, Stream stream) override {
     std::pair<int, int> blocks = kernels[launch.kernel.handle];
     last = behaviours[blocks];
     bool timing = int(launch.grid.x) * blocks.first > timedLength;

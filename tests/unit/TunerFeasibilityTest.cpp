@@ -51,27 +51,25 @@ TEST_CASE("shared memory, threads and occupancy are the compiler's exactly; regi
   int kernels = 0, spilled = 0, expected = 0, free = 0;
   for (const Sample &sample : samples()) {
     const Candidate &candidate = sample.ranked.candidate;
-    const Cost &cost = sample.ranked.cost;
-    CompileOptions options;
-    options.arch = sample.arch;
-    options.target = candidate.target;
+    const ScheduleCost &cost = sample.ranked.cost;
     CAPTURE(toJson(withSchedule(sample.spec, candidate)));
     CAPTURE(sample.arch.name);
-    Result<BuiltProgram> built = buildProgram(withSchedule(sample.spec, candidate), options,
-                                              assembled ? CubinNeed::Yes : CubinNeed::No, tools, Cache());
+    Result<BuiltProgram> built =
+        buildProgram({withSchedule(sample.spec, candidate), candidate.target, {}}, {sample.arch},
+                     assembled ? CubinNeed::Yes : CubinNeed::No, tools, Cache());
     if (!built)
       FAIL(built.error().message);
-    const KernelText &text = built->kernel.text;
-    CHECK(text.sharedBytes == cost.sharedBytes);
-    CHECK(text.threads == cost.threads);
-    CHECK(text.minBlocksPerSm == cost.blocksPerSm);
+    const KernelInfo &kernel = built->program.mainKernel();
+    CHECK(kernel.sharedBytes == cost.sharedBytes);
+    CHECK(kernel.threads == cost.threads);
+    CHECK(kernel.minBlocksPerSm == cost.blocksPerSm);
     ++kernels;
     if (!assembled)
       continue;
-    const AssemblerReport &used = *built->kernel.resources;
+    const AssemblerReport &used = *built->program.mainReport();
     CHECK(used.staticShared == 0);
     // The launch bound caps registers, so that as many blocks fit as the space says.
-    CHECK(*built->kernel.blocksPerSm() >= cost.blocksPerSm);
+    CHECK(*built->program.blocksPerSm() >= cost.blocksPerSm);
     bool spills = used.spillStores + used.spillLoads > 0;
     spilled += spills;
     expected += spills && cost.registers > 230;
@@ -94,25 +92,25 @@ TEST_CASE("the simulator runs every one of them with just that shared memory") {
   for (const Sample &sample : samples()) {
     if (sample.arch.name != "sm_80" || sample.spec.headDimV > 128)
       continue;
-    CompileOptions options;
-    options.arch = sample.arch;
-    Result<BuiltProgram> built = buildProgram(withSchedule(sample.spec, sample.ranked.candidate), options,
-                                              CubinNeed::No, Toolchain(), Cache());
+    Result<BuiltProgram> built =
+        buildProgram({withSchedule(sample.spec, sample.ranked.candidate), Target::PTX, {}}, {sample.arch},
+                     CubinNeed::No, Toolchain(), Cache());
     REQUIRE(built);
-    CHECK(built->kernel.text.sharedBytes == sample.ranked.cost.sharedBytes);
+    CHECK(built->program.mainKernel().sharedBytes == sample.ranked.cost.sharedBytes);
     Result<std::unique_ptr<Device>> device = openSimDevice("sm_80", {}, "under test");
     REQUIRE(device);
     TimerProblem problem;
     problem.spec = sample.spec;
     problem.shape = problem.verified = {1, 1, 1, 100, 140};
     std::unique_ptr<Timer> timer = makeDeviceTimer(std::move(*device), problem);
-    Opened opened = timer->open({0, built->kernel}, true);
+    Opened opened = timer->open({0, built->program}, true);
     CAPTURE(opened.message);
     CHECK(opened.verdict == Verdict::Passed);
     REQUIRE(opened.counters);
     // With one byte less the checkers would have found an access outside.
-    CompiledProgram tight = built->kernel;
-    tight.text.sharedBytes -= 16;
+    CompiledProgram tight = built->program;
+    tight.text.program.kernels[0].sharedBytes -= 16;
+    tight.text.program.launches[0].sharedBytes = tight.text.program.kernels[0].sharedBytes;
     CHECK(timer->open({1, tight}, true).verdict != Verdict::Passed);
     // The counters' work is near the model's: they count what the model predicts.
     const Family &family = familyFor(sample.spec, sample.arch);

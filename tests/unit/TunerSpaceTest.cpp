@@ -30,28 +30,28 @@ AttentionSpec specOf(int headDimQk, int headDimV, bool causal = false) {
 Arch archOf(const char *name) { return *findArch(name); }
 
 Candidate candidateOf(int blockQ, int blockKv, int stages, int warps, Target target = Target::PTX) {
-  return {{blockQ, blockKv, stages, warps}, target};
+  return {{"portable", {{"block_q", blockQ}, {"block_kv", blockKv}, {"stages", stages}, {"warps", warps}}},
+          target};
 }
 
 } // namespace
 
-TEST_CASE("every parameter of every family has values, a reason, and can be set and read back") {
+TEST_CASE("every parameter of every family has candidates that may be asked for, and a reason") {
   for (const Family *family : allFamilies()) {
     std::set<std::string_view> names;
-    for (const Parameter &parameter : family->parameters) {
+    for (const ScheduleParameter &parameter : family->schedules.parameters) {
       CAPTURE(parameter.name);
       CHECK(names.insert(parameter.name).second);
       CHECK(parameter.reason.size() > 20);
-      REQUIRE(!parameter.values.empty());
-      CHECK(std::is_sorted(parameter.values.begin(), parameter.values.end()));
-      CHECK((parameter.words.empty() || parameter.words.size() == parameter.values.size()));
-      for (int value : parameter.values) {
-        Candidate candidate;
-        parameter.set(candidate, value);
-        CHECK(parameter.get(candidate) == value);
+      CHECK(!parameter.help.empty());
+      REQUIRE(!parameter.candidates.empty());
+      CHECK(std::is_sorted(parameter.candidates.begin(), parameter.candidates.end()));
+      for (int value : parameter.candidates) {
+        CHECK(parameter.takes(value));
+        CHECK(parameter.nearest(value) == value);
       }
+      CHECK(!parameter.takes(parameter.nearest(parameter.most) + parameter.step));
     }
-    CHECK(names.contains("target"));
   }
 }
 
@@ -61,9 +61,9 @@ TEST_CASE("an enumeration is the whole table: each point is feasible or refused 
       AttentionSpec spec = specOf(dim, dim);
       const Family &family = familyFor(spec, archOf(arch));
       Enumeration space = enumerate(family, spec, archOf(arch), std::nullopt);
-      int64_t product = 1, refused = 0;
-      for (const Parameter &parameter : family.parameters)
-        product *= int64_t(parameter.values.size());
+      int64_t product = 2, refused = 0; // two targets
+      for (const ScheduleParameter &parameter : family.schedules.parameters)
+        product *= int64_t(parameter.candidates.size());
       for (const auto &[reason, count] : space.refusals) {
         CHECK(!reason.empty());
         refused += count;
@@ -72,35 +72,35 @@ TEST_CASE("an enumeration is the whole table: each point is feasible or refused 
       CHECK(int64_t(space.feasible.size()) + refused == product);
       CHECK(space.feasible.size() > 50);
       for (const Candidate &candidate : space.feasible) {
-        Cost cost = family.cost(spec, archOf(arch), candidate);
+        ScheduleCost cost = family.cost(spec, archOf(arch), candidate);
         CHECK(cost.sharedBytes <= archOf(arch).sharedPerBlock);
-        CHECK(cost.threads == *candidate.schedule.warps * 32);
+        CHECK(cost.threads == candidate.schedule.value("warps") * 32);
         CHECK(cost.blocksPerSm >= 1);
-        CHECK(*candidate.schedule.blockQ % (16 * *candidate.schedule.warps) == 0);
+        CHECK(candidate.schedule.value("block_q") % (16 * candidate.schedule.value("warps")) == 0);
       }
     }
 }
 
 TEST_CASE("what the spec or the caller fixes has one value, inside the table or not") {
   AttentionSpec spec = specOf(64, 64);
-  spec.schedule.blockKv = 144; // not in the table
-  spec.schedule.warps = 4;
+  spec.schedule.set("block_kv", 144); // not in the table
+  spec.schedule.set("warps", 4);
   const Family &family = familyFor(spec, archOf("sm_80"));
   Enumeration space = enumerate(family, spec, archOf("sm_80"), Target::CUDA);
   REQUIRE(!space.feasible.empty());
   for (const Candidate &candidate : space.feasible) {
-    CHECK(candidate.schedule.blockKv == 144);
-    CHECK(candidate.schedule.warps == 4);
+    CHECK(candidate.schedule.get("block_kv") == 144);
+    CHECK(candidate.schedule.get("warps") == 4);
     CHECK(candidate.target == Target::CUDA);
-    CHECK(agrees(spec.schedule, candidate));
+    CHECK(spec.schedule.agreesWith(candidate.schedule));
   }
-  CHECK(!agrees(spec.schedule, candidateOf(64, 64, 1, 4)));
+  CHECK(!spec.schedule.agreesWith(candidateOf(64, 64, 1, 4).schedule));
 }
 
 TEST_CASE("refusals carry the numbers") {
   AttentionSpec spec = specOf(128, 128);
   const Family &family = familyFor(spec, archOf("sm_86"));
-  Cost shared = family.cost(spec, archOf("sm_86"), candidateOf(128, 128, 3, 8));
+  ScheduleCost shared = family.cost(spec, archOf("sm_86"), candidateOf(128, 128, 3, 8));
   CHECK(shared.limit == "shared memory");
   CHECK(shared.refusal.find("101376") != std::string::npos);
   CHECK(shared.sharedBytes == 2 * (128 * 128 + 3 * 128 * 256));
@@ -112,15 +112,15 @@ TEST_CASE("refusals carry the numbers") {
 TEST_CASE("schedules as text read back; what is no schedule is told") {
   const Family &family = *allFamilies().front();
   Candidate candidate = candidateOf(128, 80, 2, 4);
-  std::string text = scheduleText(family, candidate);
+  std::string text = scheduleText(candidate);
   CHECK(text == "block_q=128 block_kv=80 stages=2 warps=4");
   Result<Candidate> back = parseSchedule(family, text);
   REQUIRE(back);
   CHECK(*back == candidate);
   Result<Candidate> part = parseSchedule(family, "  warps=8 ");
   REQUIRE(part);
-  CHECK(part->schedule.warps == 8);
-  CHECK(!part->schedule.blockQ);
+  CHECK(part->schedule.get("warps") == 8);
+  CHECK(!part->schedule.get("block_q"));
   for (const char *bad : {"block=3", "block_q", "block_q=", "block_q=0", "block_q=12x", "target=1", "=3"}) {
     CAPTURE(bad);
     Result<Candidate> wrong = parseSchedule(family, bad);

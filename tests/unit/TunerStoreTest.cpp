@@ -165,7 +165,7 @@ TEST_CASE("winners: the fastest that passed, by shape, of the newest toolkit, ki
   for (const Row &row : {rowOf(64, 500), rowOf(80, 400), rowOf(96, 600), wrong, rowOf(64, 900, longer)})
     REQUIRE(store.put(subjectOf(), row));
   REQUIRE(store.put(subjectOf(Kind::Estimate), rowOf(112, 5)));
-  auto winners = [&](Kind kind, const ScheduleRequest &schedule = {}, std::optional<Target> target = {}) {
+  auto winners = [&](Kind kind, const Schedule &schedule = {}, std::optional<Target> target = {}) {
     Result<std::vector<StoredRow>> found =
         store.winners("NVIDIA H200", "sm_90", kind, subjectOf().specKey, schedule, target);
     REQUIRE(found);
@@ -177,8 +177,8 @@ TEST_CASE("winners: the fastest that passed, by shape, of the newest toolkit, ki
   CHECK(found[0].row.shape == shape);
   CHECK(found[1].row.shape == longer);
   CHECK(winners(Kind::Estimate).front().row.median == 5);
-  ScheduleRequest fixed;
-  fixed.blockKv = 96;
+  Schedule fixed;
+  fixed.set("block_kv", 96);
   CHECK(winners(Kind::Measured, fixed).front().row.median == 600);
   CHECK(winners(Kind::Measured, {}, Target::CUDA).empty());
   CHECK(store.winners("NVIDIA H100", "sm_90", Kind::Measured, subjectOf().specKey, {})->empty());
@@ -187,7 +187,7 @@ TEST_CASE("winners: the fastest that passed, by shape, of the newest toolkit, ki
 TEST_CASE("what of a spec matters to tuning") {
   AttentionSpec spec, other;
   other.name = "other";
-  other.schedule.warps = 8;
+  other.schedule.set("warps", 8);
   other.layout = Layout::BHSD;
   other.lse = true;
   other.scale = 0.2;

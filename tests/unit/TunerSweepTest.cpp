@@ -29,7 +29,8 @@ AttentionSpec smallSpec() {
 }
 
 Candidate candidateOf(int blockQ, int blockKv, Target target = Target::PTX) {
-  return {{blockQ, blockKv, 1, blockQ / 16}, target};
+  return {{"portable", {{"block_q", blockQ}, {"block_kv", blockKv}, {"stages", 1}, {"warps", blockQ / 16}}},
+          target};
 }
 
 /// The kernels of this test carry their blocks in their name, for the device to know them by.
@@ -38,14 +39,13 @@ Build namedBuild(std::atomic<int> *compiled = nullptr) {
     if (compiled)
       ++*compiled;
     AttentionSpec spec = withSchedule(smallSpec(), candidate);
-    spec.name = fmt::format("b{}_{}", *candidate.schedule.blockQ, *candidate.schedule.blockKv);
-    CompileOptions options;
-    options.arch = *findArch("sm_80");
-    options.target = candidate.target;
-    Result<BuiltProgram> built = buildProgram(spec, options, CubinNeed::No, Toolchain(), Cache());
+    spec.name =
+        fmt::format("b{}_{}", candidate.schedule.value("block_q"), candidate.schedule.value("block_kv"));
+    Result<BuiltProgram> built =
+        buildProgram({spec, candidate.target, {}}, {*findArch("sm_80")}, CubinNeed::No, Toolchain(), Cache());
     if (!built)
       return built.error();
-    return built->kernel;
+    return built->program;
   };
 }
 
@@ -86,7 +86,7 @@ struct StoreFile {
 
 const Row *rowOf(const std::vector<Row> &rows, const SweepTask &task, const Candidate &candidate) {
   for (const Row &row : rows)
-    if (row.schedule == scheduleText(*task.family, candidate) && row.target == candidate.target)
+    if (row.schedule == scheduleText(candidate) && row.target == candidate.target)
       return &row;
   return nullptr;
 }

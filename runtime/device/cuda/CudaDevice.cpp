@@ -150,13 +150,17 @@ public:
     return done ? std::optional<int>(blocks) : std::nullopt;
   }
 
-  Status launch(const Launch &launch, Stream stream) override {
+  Status launch(const DeviceLaunch &launch, Stream stream) override {
     size_t bytes = launch.params.size();
     void *extra[] = {launchParamBufferPointer, const_cast<std::byte *>(launch.params.data()),
                      launchParamBufferSize, &bytes, launchParamEnd};
+    bool isPlain = launch.cluster.x * launch.cluster.y * launch.cluster.z == 1 && !launch.cooperative;
+    if (!isPlain && !api.LaunchKernelEx)
+      return missing("expected a driver that launches clusters (cuLaunchKernelEx), got one without");
     Scope scope(*this);
-    CUresult failed = scope.entered
-                          ? scope.entered
+    CUresult failed = scope.entered ? scope.entered
+                      : !isPlain
+                          ? launchEx(launch, stream, extra)
                           : api.LaunchKernel(function(launch.kernel), launch.grid.x, launch.grid.y,
                                              launch.grid.z, launch.block.x, launch.block.y, launch.block.z,
                                              launch.dynamicShared, native(stream), nullptr, extra);
@@ -167,6 +171,27 @@ public:
         fmt::format("cannot launch {} x {} x {} blocks of {} threads with {} bytes of shared memory",
                     launch.grid.x, launch.grid.y, launch.grid.z,
                     launch.block.x * launch.block.y * launch.block.z, launch.dynamicShared));
+  }
+  Status encodeTensorMap(const TensorMapRequest &request, TensorMap &map) override {
+    if (!api.TensorMapEncodeTiled)
+      return missing("expected a driver that encodes tensor maps (cuTensorMapEncodeTiled), got one without");
+    // CUtensorMapDataType and CUtensorMapSwizzle.
+    int type = request.type == DType::F16    ? 6
+               : request.type == DType::F32  ? 7
+               : request.type == DType::BF16 ? 9
+                                             : 4;
+    int swizzle = request.swizzle == 32 ? 1 : request.swizzle == 64 ? 2 : request.swizzle == 128 ? 3 : 0;
+    constexpr unsigned adjacent[5] = {1, 1, 1, 1, 1};
+    constexpr int noInterleave = 0, promoteTo128Bytes = 2, fillWithZero = 0;
+    static_assert(sizeof(uint64_t) == sizeof(unsigned long long));
+    alignas(64) TensorMap encoded;
+    CUresult failed = api.TensorMapEncodeTiled(
+        encoded.data(), type, unsigned(request.rank), reinterpret_cast<void *>(request.address),
+        reinterpret_cast<const unsigned long long *>(request.extents.data()),
+        reinterpret_cast<const unsigned long long *>(request.strides.data()), request.box.data(), adjacent,
+        noInterleave, swizzle, promoteTo128Bytes, fillWithZero);
+    map = encoded;
+    return failed ? Status(errorFor(api, failed, "cannot encode a tensor map")) : success();
   }
   Status synchronize(Stream stream) override {
     return call("the GPU reports a failure", [&] { return api.StreamSynchronize(native(stream)); });
@@ -208,6 +233,24 @@ public:
   }
 
 private:
+  CUresult launchEx(const DeviceLaunch &launch, Stream stream, void **extra) {
+    LaunchAttribute attributes[2];
+    unsigned count = 0;
+    if (launch.cluster.x * launch.cluster.y * launch.cluster.z > 1) {
+      attributes[count].kind = LaunchAttribute::ClusterDimension;
+      attributes[count].cluster[0] = launch.cluster.x;
+      attributes[count].cluster[1] = launch.cluster.y;
+      attributes[count++].cluster[2] = launch.cluster.z;
+    }
+    if (launch.cooperative) {
+      attributes[count].kind = LaunchAttribute::Cooperative;
+      attributes[count++].cooperative = 1;
+    }
+    LaunchConfig config{launch.grid.x,  launch.grid.y,        launch.grid.z,  launch.block.x, launch.block.y,
+                        launch.block.z, launch.dynamicShared, native(stream), attributes,     count};
+    return api.LaunchKernelEx(&config, function(launch.kernel), nullptr, extra);
+  }
+
   /// Makes the device's context the thread's, and gives the thread back the one that it had: a caller may
   /// work in a context of its own.
   struct Scope {

@@ -37,6 +37,10 @@ Result<const DriverApi *> DriverApi::open(const std::string &library) {
     absent += fmt::format(" {}", symbol);
   ATTUNE_CUDA_FUNCTIONS(ATTUNE_BIND)
 #undef ATTUNE_BIND
+#define ATTUNE_BIND(name, symbol, params)                                                                    \
+  api->name = reinterpret_cast<decltype(api->name)>(::dlsym(handle, symbol));
+  ATTUNE_CUDA_OPTIONAL_FUNCTIONS(ATTUNE_BIND)
+#undef ATTUNE_BIND
   if (!absent.empty()) {
     ::dlclose(handle);
     return missing(fmt::format("{}: expected an NVIDIA driver of CUDA 12.0 or newer, got one without{}",

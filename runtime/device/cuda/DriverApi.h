@@ -104,10 +104,42 @@ inline void *const launchParamBufferSize = reinterpret_cast<void *>(2);
   X(EventSynchronize, "cuEventSynchronize", (CUevent event))                                                 \
   X(EventElapsedTime, "cuEventElapsedTime", (float *ms, CUevent start, CUevent stop))
 
+/// CUlaunchAttribute, as far as it is used: a kind and a union of 64 bytes.
+struct LaunchAttribute {
+  enum Kind : int { Cooperative = 2, ClusterDimension = 4 };
+  Kind kind;
+  char pad[4] = {};
+  union {
+    char bytes[64] = {};
+    unsigned cluster[3];
+    int cooperative;
+  };
+};
+static_assert(sizeof(LaunchAttribute) == 72);
+
+/// CUlaunchConfig.
+struct LaunchConfig {
+  unsigned gridX, gridY, gridZ, blockX, blockY, blockZ, dynamicShared;
+  CUstream stream;
+  LaunchAttribute *attributes;
+  unsigned count;
+};
+static_assert(sizeof(LaunchConfig) == 56);
+
+// Those that are null where the driver has none of them: what needs one says so.
+#define ATTUNE_CUDA_OPTIONAL_FUNCTIONS(X)                                                                    \
+  X(LaunchKernelEx, "cuLaunchKernelEx",                                                                      \
+    (const LaunchConfig *config, CUfunction function, void **params, void **extra))                          \
+  X(TensorMapEncodeTiled, "cuTensorMapEncodeTiled",                                                          \
+    (void *map, int type, unsigned rank, void *address, const unsigned long long *extents,                   \
+     const unsigned long long *strides, const unsigned *box, const unsigned *elementStrides, int interleave, \
+     int swizzle, int l2Promotion, int fill))
+
 /// The driver, opened once a process and initialised.
 struct DriverApi {
 #define ATTUNE_DECLARE(name, symbol, params) CUresult(*name) params = nullptr;
   ATTUNE_CUDA_FUNCTIONS(ATTUNE_DECLARE)
+  ATTUNE_CUDA_OPTIONAL_FUNCTIONS(ATTUNE_DECLARE)
 #undef ATTUNE_DECLARE
   int version = 0; ///< 1000 * major + 10 * minor of the CUDA that the driver speaks
   std::string path;

@@ -140,7 +140,7 @@ public:
   }
   std::optional<int> blocksPerSm(const Kernel &, int) override { return std::nullopt; }
 
-  Status launch(const Launch &launch, Stream) override {
+  Status launch(const DeviceLaunch &launch, Stream) override {
     // Held throughout: the memory is not for two launches at once.
     std::lock_guard guard(lock);
     auto found = kernels.find(launch.kernel.handle);
@@ -150,6 +150,8 @@ public:
       return badInput(
           fmt::format("expected at most {} bytes of dynamic shared memory for kernel '{}', got {}",
                       launch.kernel.dynamicShared, found->second.entry, launch.dynamicShared));
+    if (launch.cluster.x * launch.cluster.y * launch.cluster.z != 1 || launch.cooperative)
+      return badInput("the simulated GPU launches neither clusters nor cooperative grids yet");
     sim::LaunchConfig config;
     config.entry = found->second.entry;
     config.grid = {launch.grid.x, launch.grid.y, launch.grid.z};
@@ -167,10 +169,7 @@ public:
     Result<sim::LaunchResult> result = sim::launch(*module.module, memory, config);
     if (!result)
       return result.error();
-    counters = LaunchCounters{result->counters.warpInstructions, {}};
-    for (const auto &[name, count] : sim::named(result->counters))
-      if (name != "warp instructions")
-        counters->byName.emplace_back(name, count);
+    count(result->counters);
     notes = result->notes;
     if (!result->findings.empty())
       return Error{ErrorKind::Verification, describe(result->findings, module.sources)};
@@ -209,9 +208,9 @@ public:
       return badInput("expected two events that were recorded");
     return std::chrono::duration<double, std::milli>(*to->second - *from->second).count();
   }
-  std::optional<LaunchCounters> lastCounters() const override {
+  std::optional<LaunchCounters> takeCounters() override {
     std::lock_guard guard(lock);
-    return counters;
+    return std::exchange(counters, std::nullopt);
   }
   std::vector<std::string> lastNotes() const override {
     std::lock_guard guard(lock);
@@ -219,6 +218,21 @@ public:
   }
 
 private:
+  /// Adds a launch's counters to those that nobody has taken yet.
+  void count(const sim::Counters &launched) {
+    if (!counters)
+      counters.emplace();
+    counters->warpInstructions += launched.warpInstructions;
+    size_t place = 0; // names come in a fixed order
+    for (const auto &[name, number] : sim::named(launched)) {
+      if (name == "warp instructions")
+        continue;
+      if (place == counters->byName.size())
+        counters->byName.emplace_back(name, 0);
+      counters->byName[place++].second += number;
+    }
+  }
+
   DeviceInfo about;
   SimOptions options;
   mutable std::mutex lock;

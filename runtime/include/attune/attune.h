@@ -24,6 +24,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -96,8 +97,8 @@ using Status = Result<std::monostate>;
 // What to compute
 //===----------------------------------------------------------------------===//
 
-/// Of Q, K, V and O; accumulation is f32.
-enum class DType { F16, BF16 };
+/// Of elements. Q, K, V and O are of a 16-bit type; accumulation is f32.
+enum class DType { F16, BF16, F32, I32 };
 /// Order of a dense array, outermost first: batch, sequence, head, dim, or batch, head, sequence, dim.
 enum class Layout { BSHD, BHSD };
 /// Which query meets which key: query i and key i are at one position, or the last of both are.
@@ -113,12 +114,26 @@ struct MaskTerm {
 /// The mask of decoders: no key after the query.
 inline constexpr MaskTerm causal{std::nullopt, 0, MaskAlign::TopLeft};
 
-/// Parts of a schedule; what is not there is chosen.
-struct ScheduleRequest {
-  std::optional<int> blockQ = {};  ///< query rows of a thread block: a multiple of 16 * warps
-  std::optional<int> blockKv = {}; ///< keys of a step: a multiple of 16
-  std::optional<int> stages = {};  ///< slots of the K and V rings: 1 .. 8
-  std::optional<int> warps = {};   ///< 1, 2, 4 or 8
+/// How a kernel is made: a family and its parameters by name (`attune tune --list` names them: block_q, ...).
+/// As a request, what is not there is chosen.
+struct Schedule {
+  std::string family = {}; ///< empty: the most particular one that serves
+  std::vector<std::pair<std::string, int>> values = {};
+
+  std::optional<int> get(std::string_view name) const {
+    for (const auto &[key, value] : values)
+      if (key == name)
+        return value;
+    return std::nullopt;
+  }
+  void set(std::string_view name, int value) {
+    for (auto &[key, old] : values)
+      if (key == name) {
+        old = value;
+        return;
+      }
+    values.emplace_back(name, value);
+  }
 };
 
 /// Forward attention: O = softmax(scale * Q K^T, masked) V for each batch and query head.
@@ -133,7 +148,7 @@ struct Spec {
       {}; ///< a key is kept if every term keeps it; a row that keeps none gives O = 0
   std::optional<double> softcap = {}; ///< c: scores become c * tanh(score / c), after scaling
   bool lse = false; ///< also write each row's log-sum-exp (natural logarithm, f32; -inf if empty)
-  ScheduleRequest schedule = {};
+  Schedule schedule = {};
 
   /// The spec that JSON text says, as `attune compile` reads it; `file` names it in messages, which hold
   /// every mistake with its place (InvalidSpec).
@@ -166,7 +181,7 @@ struct DeviceInfo {
 
 /// A schedule that somebody recommends, and why.
 struct Advice {
-  ScheduleRequest schedule = {};
+  Schedule schedule = {};
   Target target = Target::PTX;
   std::string why = {}; ///< shown in the plan: "measured, 512 us"
 };
@@ -218,6 +233,8 @@ struct ContextOptions {
   Policy policy = Policy::CompileIfMissing;
   std::optional<Target> target = {}; ///< nothing: the advisor's, else PTX
   Advisor advisor = {};
+  /// Kernels that the context keeps loaded for later plans: the last used ones. Plans keep theirs beside.
+  std::size_t mostPrograms = 64;
   Simulation simulation = {};
   std::string cudaDriver = "libcuda.so.1"; ///< opened when a GPU is
 };
@@ -225,6 +242,14 @@ struct ContextOptions {
 /// A stream: a CUstream or cudaStream_t, or null for the default one. Every call on the simulated GPU is
 /// complete when it returns.
 using Stream = void *;
+
+/// The text of a stage of a kernel, as `attune compile --emit STAGE` prints it and a person may have edited
+/// it.
+struct StageText {
+  std::string stage = {}; ///< "attn", "tile", "thread", "llvm", "ptx" or "cuda"
+  std::string text = {};
+  std::string file = "stage"; ///< names it in messages
+};
 
 class Plan;
 class Buffer;
@@ -248,6 +273,14 @@ public:
   /// LoadFailed. A cache that cannot be read or written is no error: the plan's notes say what was gone
   /// without.
   Result<Plan> plan(const Spec &spec, const Shape &shape) const;
+
+  /// The same for the text of a stage, in the place of what a spec compiles to. Its arguments say what a
+  /// launch takes; `spec` says only how `Plan::dense` lays arrays out. Errors also: InvalidArgument (no such
+  /// stage), CompileFailed (the text is none).
+  Result<Plan> plan(const StageText &stage, const Shape &shape, const Spec &spec = {}) const;
+
+  /// Forgets the kernels that are loaded for later plans. Those of plans stay loaded until these are gone.
+  void release() const;
 
   // Memory, for programs that have no other way to the device. Copies are ordered by `stream`, and the host's
   // bytes must stay until it is synchronised. Errors: NullPointer, OutOfMemory, KernelFault, DeviceFailed.
@@ -299,30 +332,67 @@ struct Output {
   Strides strides = {};
 };
 
+/// A number that a kernel leaves to run time, by the name of its argument.
+struct Scalar {
+  const char *name = nullptr;
+  double value = 0;
+};
+
 /// What a launch works on.
 struct Arguments {
   Input q = {}, k = {}, v = {};
   Output o = {};
   Output lse = {};           ///< f32; null unless the spec has LSE
-  void *workspace = nullptr; ///< Plan::info().workspaceBytes bytes; null if they are 0
+  void *workspace = nullptr; ///< Plan::info().workspaceBytes bytes at a multiple of 256; null if they are 0
+  std::span<const Scalar> scalars = {};
+};
+
+/// An array on the device by the name of a kernel's argument, as any kernel's launch takes it.
+struct Array {
+  const char *name = nullptr;
+  void *data = nullptr; ///< the address of element (0, 0, ...)
+  DType dtype = DType::BF16;
+  int rank = 0;
+  /// Extents, and distances between neighbours in elements: `rank` each, in the order of the argument's axes
+  /// whatever the order in memory. Of Q, K, V and O: batch, head, row, dim.
+  const std::int64_t *shape = nullptr, *strides = nullptr;
+};
+
+/// An argument that launches of a plan are given.
+struct ArgumentInfo {
+  std::string name = {};
+  DType dtype = DType::F32;
+  std::vector<std::int64_t> shape = {};
+  bool output = false;   ///< the kernels write it
+  bool optional = false; ///< may be left out
+  bool scalar = false;   ///< a Scalar; otherwise an Array
+};
+
+/// One of the launches that a plan issues.
+struct LaunchInfo {
+  std::string kernel = {};
+  std::uint32_t grid[3] = {1, 1, 1}, block[3] = {1, 1, 1};
+  std::uint32_t sharedBytes = 0; ///< of a block
 };
 
 /// What was decided, and why.
 struct PlanInfo {
   std::string kernel = {}; ///< name of the entry point
   Target target = Target::PTX;
-  std::string arch = {}; ///< what the kernel was compiled for
-  int blockQ = 0, blockKv = 0, stages = 0, warps = 0;
+  std::string arch = {};  ///< what the kernel was compiled for
+  Schedule schedule = {}; ///< with nothing left open
   std::string why = {};   ///< where the schedule came from: the spec, an advisor, or the default of a family
   std::string image = {}; ///< what was loaded, and why: "cubin by ptxas 13.0.88"
   bool fromCache = false;
-  std::string cacheFile = {};     ///< the kernel's entry; empty: none
-  std::size_t workspaceBytes = 0; ///< that every launch needs
-  std::uint32_t grid[3] = {1, 1, 1}, block[3] = {1, 1, 1};
-  std::uint32_t sharedBytes = 0;       ///< of a block
-  int registers = -1;                  ///< of a thread; -1: unknown
-  int blocksPerSm = -1;                ///< that run at once; -1: unknown
-  std::vector<std::string> notes = {}; ///< what was gone without: for people
+  std::string cacheFile = {};                              ///< the kernel's entry; empty: none
+  std::size_t workspaceBytes = 0;                          ///< that every launch needs
+  std::vector<LaunchInfo> launches = {};                   ///< in the order in which they are issued
+  std::vector<ArgumentInfo> arguments = {};                ///< what Plan::launch takes
+  std::uint32_t grid[3] = {1, 1, 1}, block[3] = {1, 1, 1}; ///< of the first launch, as are those that follow
+  std::uint32_t sharedBytes = 0;                           ///< of a block
+  int registers = -1;                                      ///< of a thread; -1: unknown
+  int blocksPerSm = -1;                                    ///< that run at once; -1: unknown
+  std::vector<std::string> notes = {};                     ///< what was gone without: for people
   std::vector<std::pair<std::string, double>> stageTimes =
       {}; ///< milliseconds of what this plan had to wait for
 };
@@ -342,6 +412,10 @@ public:
   /// (NullPointer, Misaligned, InvalidStrides, InvalidArgument). Allocates nothing, synchronises nothing, may
   /// be captured in a CUDA graph, and takes less than 2 us. Errors of the device: LaunchFailed, KernelFault.
   Status launch(Stream stream, const Arguments &arguments) const;
+  /// The same by name: every array and scalar of info().arguments in any order. InvalidArgument also where a
+  /// name, type or shape is not the kernels'.
+  Status launch(Stream stream, std::span<const Array> arrays, std::span<const Scalar> scalars = {},
+                void *workspace = nullptr) const;
 
 private:
   friend class Context;

@@ -1,14 +1,16 @@
-#include "compiler/schedule/AmpereForward.h"
-
+#include "compiler/dialect/Elements.h"
+#include "compiler/ir/ScheduleAttr.h"
+#include "compiler/schedule/Builders.h"
 #include "compiler/schedule/Elementwise.h"
 #include "compiler/schedule/MaskBounds.h"
 #include "compiler/schedule/OnlineSoftmax.h"
+#include "compiler/schedule/portable/Portable.h"
 
 #include <numbers>
 
 using namespace mlir;
 
-namespace attune {
+namespace attune::portable {
 
 namespace {
 /// Scalar i32 arithmetic that reads like arithmetic.
@@ -39,17 +41,15 @@ struct BlockKind {
   const char *note;
 };
 
-class AmpereForwardBuilder {
+class ForwardBuilder {
 public:
-  AmpereForwardBuilder(OpBuilder &builder, attn::ForwardOp forward, const PortableSchedule &schedule,
-                       const Arch &arch)
-      : forward(forward), schedule(schedule), tiles(schedule.tiles), arch(arch),
-        context(builder.getContext()), headDimQk(forward.getHeadDimQk()), headDimV(forward.getHeadDimV()),
-        dtype(forward.getDtype()), bounds(analyseMask(forward.getMask())),
-        identityScore(isIdentityScore(forward.getScore())), scale(forward.getScale().convertToDouble()),
-        b(builder, forward.getLoc()) {}
+  ForwardBuilder(OpBuilder &builder, attn::ForwardOp forward, const DecidedSchedule &decided)
+      : forward(forward), decided(decided), tiles(tilesOf(decided.schedule)), context(builder.getContext()),
+        headDimQk(forward.getHeadDimQk()), headDimV(forward.getHeadDimV()), dtype(forward.getDtype()),
+        bounds(analyseMask(forward.getMask())), identityScore(isIdentityScore(forward.getScore())),
+        scale(forward.getScale().convertToDouble()), b(builder, forward.getLoc()) {}
 
-  FailureOr<tile::KernelOp> build();
+  LogicalResult build();
 
 private:
   RankedTensorType tensor(ArrayRef<int64_t> shape, Type element, Attribute layout) {
@@ -79,12 +79,16 @@ private:
     return at.make<tensor::SplatOp>("", scalar, tensor({tiles.blockQ}, at.getI32Type(), row()));
   }
 
+  int64_t padded(int64_t headDim) const { return paddedHeadDim(int(headDim), *elementOf(dtype)); }
+  bool queryInRegisters() const {
+    return keepsQuery({int(headDimQk), int(headDimV), *elementOf(dtype), !bounds.first.empty(), decided.arch},
+                      tiles);
+  }
   bool scaleFolds() const { return identityScore && scale > 0; }
 
   attn::ForwardOp forward;
-  const PortableSchedule &schedule;
-  const Schedule &tiles;
-  const Arch &arch;
+  const DecidedSchedule &decided;
+  const Tiles tiles;
   MLIRContext *context;
   int64_t headDimQk, headDimV;
   Type dtype;
@@ -109,7 +113,7 @@ private:
 // Which CTA this is, and which blocks of keys it visits
 //===----------------------------------------------------------------------===//
 
-Value AmpereForwardBuilder::offsetOf(const LinearIndex &bound) {
+Value ForwardBuilder::offsetOf(const LinearIndex &bound) {
   Scalars s(b);
   Value offset = s.constant(bound.constant);
   auto accumulate = [&](int64_t factor, Value value) {
@@ -125,7 +129,7 @@ Value AmpereForwardBuilder::offsetOf(const LinearIndex &bound) {
   return offset;
 }
 
-void AmpereForwardBuilder::readBounds() {
+void ForwardBuilder::readBounds() {
   Scalars s(b);
   // Of several limits of a kind, the tightest one.
   last = s.sub(lengthKv, s.constant(1));
@@ -143,7 +147,7 @@ void AmpereForwardBuilder::readBounds() {
   }
 }
 
-void AmpereForwardBuilder::locate() {
+void ForwardBuilder::locate() {
   Scalars s(b);
   auto blockIndex = [&](gpu::Dimension dimension, StringRef name) -> Value {
     Value index = b.make<gpu::BlockIdOp>("", dimension);
@@ -173,7 +177,7 @@ void AmpereForwardBuilder::locate() {
   vView = view("V", tile::Operand::V, kvHead, lengthKv, headDimV);
 }
 
-void AmpereForwardBuilder::findBlocks() {
+void ForwardBuilder::findBlocks() {
   Scalars s(b);
   Value zero = s.constant(0), one = s.constant(1);
   Value lastQuery = s.sub(s.min(s.add(firstQuery, s.constant(tiles.blockQ)), lengthQ), one, "last_query");
@@ -218,19 +222,19 @@ void AmpereForwardBuilder::findBlocks() {
 // Copies
 //===----------------------------------------------------------------------===//
 
-void AmpereForwardBuilder::openRings() {
+void ForwardBuilder::openRings() {
   auto ring = [&](StringRef name, int64_t depth, int64_t rows, int64_t cols) -> Value {
     RankedTensorType slot = tensor({rows, cols}, dtype, smem());
     return b.make<tile::RingOp>(name, tile::RingType::get(context, depth, slot), IntegerAttr());
   };
-  int64_t qk = paddedHeadDim(headDimQk), v = paddedHeadDim(headDimV);
+  int64_t qk = padded(headDimQk), v = padded(headDimV);
   qRing = ring("q_ring", 1, tiles.blockQ, qk);
   kRing = ring("k_ring", tiles.stages, tiles.blockKv, qk);
   vRing = ring("v_ring", tiles.stages, tiles.blockKv, v);
 }
 
-void AmpereForwardBuilder::copyKv(NamingBuilder &at, StringRef name, Value ring, Value view, Value iteration,
-                                  bool bounded, Value condition) {
+void ForwardBuilder::copyKv(NamingBuilder &at, StringRef name, Value ring, Value view, Value iteration,
+                            bool bounded, Value condition) {
   Scalars s(at);
   Value slot = at.make<tile::AcquireOp>((name + "_slot").str(),
                                         cast<tile::RingType>(ring.getType()).getSlot(), ring, iteration);
@@ -239,7 +243,7 @@ void AmpereForwardBuilder::copyKv(NamingBuilder &at, StringRef name, Value ring,
   at.make<tile::AsyncCopyOp>("", view, firstKey, slot, bounded, condition);
 }
 
-void AmpereForwardBuilder::prologue() {
+void ForwardBuilder::prologue() {
   Scalars s(b);
   Value zero = s.constant(0);
   Value slot =
@@ -260,8 +264,8 @@ void AmpereForwardBuilder::prologue() {
   }
   Value tile = b.make<tile::WaitOp>("q_tile", cast<tile::RingType>(qRing.getType()).getSlot(), qRing, zero);
   q = tile;
-  if (schedule.qInRegisters) {
-    auto type = tensor({tiles.blockQ, paddedHeadDim(headDimQk)}, dtype, tile::AOpAttr::get(context));
+  if (queryInRegisters()) {
+    auto type = tensor({tiles.blockQ, padded(headDimQk)}, dtype, tile::AOpAttr::get(context));
     q = b.make<tile::LoadOperandOp>("q", type, tile);
   }
 }
@@ -271,8 +275,7 @@ void AmpereForwardBuilder::prologue() {
 //===----------------------------------------------------------------------===//
 
 /// The tile that stands for an argument of a score or mask region, or for a length.
-Value AmpereForwardBuilder::indexTile(NamingBuilder &at, RankedTensorType shape, Value argument,
-                                      Value firstKey) {
+Value ForwardBuilder::indexTile(NamingBuilder &at, RankedTensorType shape, Value argument, Value firstKey) {
   auto type = cast<RankedTensorType>(shape.clone(at.getI32Type()));
   auto splat = [&](Value scalar) -> Value { return at.make<tensor::SplatOp>("", scalar, type); };
   if (auto length = argument.getDefiningOp<attn::LengthOp>())
@@ -294,7 +297,7 @@ Value AmpereForwardBuilder::indexTile(NamingBuilder &at, RankedTensorType shape,
   }
 }
 
-FailureOr<Value> AmpereForwardBuilder::applyScore(NamingBuilder &at, Value scores, Value firstKey) {
+FailureOr<Value> ForwardBuilder::applyScore(NamingBuilder &at, Value scores, Value firstKey) {
   if (scaleFolds())
     return scores;
   auto type = cast<RankedTensorType>(scores.getType());
@@ -308,8 +311,8 @@ FailureOr<Value> AmpereForwardBuilder::applyScore(NamingBuilder &at, Value score
   return tilesOrFailure->front();
 }
 
-FailureOr<Value> AmpereForwardBuilder::maskScores(NamingBuilder &at, const BlockKind &kind, Value scores,
-                                                  Value firstKey) {
+FailureOr<Value> ForwardBuilder::maskScores(NamingBuilder &at, const BlockKind &kind, Value scores,
+                                            Value firstKey) {
   if (kind.first || kind.last) {
     auto where = [](bool wanted, Value limit) { return wanted ? limit : Value(); };
     scores = at.make<tile::KeepColumnsOp>("kept", scores.getType(), scores, firstQuery, firstKey,
@@ -329,8 +332,8 @@ FailureOr<Value> AmpereForwardBuilder::maskScores(NamingBuilder &at, const Block
   return scores;
 }
 
-FailureOr<SoftmaxState> AmpereForwardBuilder::step(NamingBuilder &at, const BlockKind &kind, Value it,
-                                                   SoftmaxState state) {
+FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind &kind, Value it,
+                                             SoftmaxState state) {
   Scalars s(at);
   auto slotType = [&](Value ring) { return cast<tile::RingType>(ring.getType()).getSlot(); };
   Value ahead = s.add(it, s.constant(std::max(1, tiles.stages - 1)), "ahead");
@@ -379,8 +382,8 @@ FailureOr<SoftmaxState> AmpereForwardBuilder::step(NamingBuilder &at, const Bloc
   return next;
 }
 
-FailureOr<SoftmaxState> AmpereForwardBuilder::loop(const BlockKind &kind, Value from, Value to,
-                                                   SoftmaxState state) {
+FailureOr<SoftmaxState> ForwardBuilder::loop(const BlockKind &kind, Value from, Value to,
+                                             SoftmaxState state) {
   Scalars s(b);
   Location loc = b.named(kind.name);
   auto loop = scf::ForOp::create(b, loc, from, to, s.constant(1),
@@ -403,7 +406,7 @@ FailureOr<SoftmaxState> AmpereForwardBuilder::loop(const BlockKind &kind, Value 
   return SoftmaxState{loop.getResult(0), loop.getResult(1), loop.getResult(2), loop.getResult(3)};
 }
 
-void AmpereForwardBuilder::epilogue(SoftmaxState state) {
+void ForwardBuilder::epilogue(SoftmaxState state) {
   auto outType = cast<RankedTensorType>(state.out.getType());
   float scoreToLog2 = float((scaleFolds() ? scale : 1.0) / std::numbers::ln2);
   b.make<tile::ReleaseOp>("", qRing, Scalars(b).constant(0));
@@ -419,20 +422,18 @@ void AmpereForwardBuilder::epilogue(SoftmaxState state) {
   b.make<tile::StoreRowsOp>("", lse, lseView, firstQuery);
 }
 
-FailureOr<tile::KernelOp> AmpereForwardBuilder::build() {
-  SmallVector<NamedAttribute> entries;
-  for (auto [name, value] :
-       {std::pair("block_q", tiles.blockQ), {"block_kv", tiles.blockKv}, {"stages", tiles.stages}})
-    entries.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
-  kernel = tile::KernelOp::create(b, b.unnamed(), forward.getSymName(), arch.name, tiles.warps,
-                                  schedule.minBlocksPerSm, IntegerAttr(), b.getDictionaryAttr(entries));
+LogicalResult ForwardBuilder::build() {
+  kernel = tile::KernelOp::create(b, b.unnamed(), forward.getSymName(), decided.arch.name, tiles.warps,
+                                  decided.cost.blocksPerSm, IntegerAttr(),
+                                  scheduleAttr(context, decided.schedule));
+  kernel->setDiscardableAttr("why", b.getStringAttr(decided.why));
   b.createBlock(&kernel.getBody());
   locate();
   readBounds();
   findBlocks();
   openRings();
   prologue();
-  auto outType = tensor({tiles.blockQ, paddedHeadDim(headDimV)}, b.getF32Type(), acc());
+  auto outType = tensor({tiles.blockQ, padded(headDimV)}, b.getF32Type(), acc());
   SoftmaxState state = OnlineSoftmax(outType, 1.0f).start(b);
 
   static constexpr BlockKind right = {"right", false, true, "blocks that cross a row's last key"};
@@ -451,13 +452,12 @@ FailureOr<tile::KernelOp> AmpereForwardBuilder::build() {
     return failure();
   }
   epilogue(*next);
-  return kernel;
+  return mlir::success();
 }
 
-FailureOr<tile::KernelOp> buildAmpereForward(OpBuilder &builder, attn::ForwardOp forward,
-                                             const PortableSchedule &schedule, const Arch &arch) {
+LogicalResult buildForward(OpBuilder &builder, attn::ForwardOp forward, const DecidedSchedule &decided) {
   OpBuilder::InsertionGuard guard(builder);
-  return AmpereForwardBuilder(builder, forward, schedule, arch).build();
+  return ForwardBuilder(builder, forward, decided).build();
 }
 
-} // namespace attune
+} // namespace attune::portable

@@ -1,0 +1,56 @@
+//===- ProblemShape.cpp - the sizes of one problem ------------------------===//
+#include "runtime/plan/ProblemShape.h"
+
+#include <array>
+
+#include <fmt/format.h>
+
+namespace attune {
+
+Status validateShape(const ProblemShape &shape) {
+  std::string errors;
+  auto within = [&](const char *name, int64_t value, int64_t most, const char *why) {
+    if (value < 1 || value > most)
+      errors += fmt::format("error: expected {} in 1..{}{}, got {}\n", name, most, why, value);
+  };
+  within("batch", shape.batch, maxGrid, " (the grid's z)");
+  within("heads_q", shape.headsQ, maxGrid, " (the grid's y)");
+  within("heads_kv", shape.headsKv, maxGrid, "");
+  within("len_q", shape.lengthQ, maxLength, "");
+  within("len_kv", shape.lengthKv, maxLength, "");
+  if (shape.headsKv > 0 && shape.headsQ % shape.headsKv != 0)
+    errors += fmt::format("error: expected heads_q to be a multiple of heads_kv, got {} and {}\n",
+                          shape.headsQ, shape.headsKv);
+  if (errors.empty())
+    return success();
+  errors.pop_back(); // the last line's end
+  return badInput(std::move(errors));
+}
+
+Status validateDense(const AttentionSpec &spec, const ProblemShape &shape) {
+  if (Status valid = validateShape(shape); !valid)
+    return valid;
+  for (auto [heads, length, dim] : {std::array<int64_t, 3>{shape.headsQ, shape.lengthQ, spec.headDimQk},
+                                    {shape.headsKv, shape.lengthKv, spec.headDimQk},
+                                    {shape.headsKv, shape.lengthKv, spec.headDimV},
+                                    {shape.headsQ, shape.lengthQ, spec.headDimV}}) {
+    int64_t bytes = infoOf(spec.dtype).bytes();
+    for (int64_t extent : {shape.batch, heads, length, dim})
+      if (__builtin_mul_overflow(bytes, extent, &bytes))
+        return badInput(fmt::format("error: expected arrays whose bytes 64 bits count, got {} x {} x {} x {}",
+                                    shape.batch, heads, length, dim));
+  }
+  return success();
+}
+
+Sizes sizesOf(const ProblemShape &shape) {
+  Sizes sizes;
+  sizes[Size::Batch] = shape.batch;
+  sizes[Size::HeadsQ] = shape.headsQ;
+  sizes[Size::HeadsKv] = shape.headsKv;
+  sizes[Size::LengthQ] = shape.lengthQ;
+  sizes[Size::LengthKv] = shape.lengthKv;
+  return sizes;
+}
+
+} // namespace attune

@@ -1,0 +1,37 @@
+//===- ProblemShape.h - the sizes of one problem ----------------*- C++ -*-===//
+#ifndef ATTUNE_RUNTIME_PLAN_PROBLEMSHAPE_H
+#define ATTUNE_RUNTIME_PLAN_PROBLEMSHAPE_H
+
+#include "compiler/program/SizeExpr.h"
+#include "compiler/spec/Spec.h"
+#include "compiler/support/Result.h"
+
+#include <cstdint>
+
+namespace attune {
+
+/// Of a sequence: kernels compare 32-bit positions that may lie a window and a tile beyond it.
+inline constexpr int64_t maxLength = int64_t(1) << 30;
+/// Of a batch and of heads: the grid's y and z.
+inline constexpr int64_t maxGrid = 65535;
+
+/// The run-time sizes of a problem. headsQ is a multiple of headsKv.
+struct ProblemShape {
+  int64_t batch = 1, headsQ = 1, headsKv = 1, lengthQ = 1, lengthKv = 1;
+
+  bool operator==(const ProblemShape &) const = default;
+};
+
+/// Whether kernels can run a problem of this shape: positive lengths and counts, heads_q a multiple of
+/// heads_kv, the grid's limits. One error with a line for each mistake.
+Status validateShape(const ProblemShape &shape);
+
+/// The same, and that 64 bits count the bytes of dense arrays of `spec`.
+Status validateDense(const AttentionSpec &spec, const ProblemShape &shape);
+
+/// What expressions over sizes ask for; the device's facts are the device's to fill in.
+Sizes sizesOf(const ProblemShape &shape);
+
+} // namespace attune
+
+#endif // ATTUNE_RUNTIME_PLAN_PROBLEMSHAPE_H
