@@ -51,14 +51,19 @@ std::optional<AttentionSpec> specOf(const CacheFile &file) {
   return spec ? std::optional(*spec) : std::nullopt;
 }
 
-/// "128 x 64, 2 stages, 4 warps".
+/// "block_q 128, block_kv 64, stages 2, warps 4", of the program's first kernel.
 std::string scheduleOf(const CacheFile &file) {
-  auto counted = [&](const char *field, const char *one) {
-    std::string count = metadataField(file, field);
-    return fmt::format("{} {}{}", count, one, count == "1" ? "" : "s");
-  };
-  return fmt::format("{} x {}, {}, {}", metadataField(file, "block_q"), metadataField(file, "block_kv"),
-                     counted("stages", "stage"), counted("warps", "warp"));
+  std::vector<Diagnostic> ignored;
+  for (const json::Member &member : json::parse(file.head.metadata, ignored).members) {
+    if (member.key != "program")
+      continue;
+    std::string text;
+    for (const json::Value &line : member.value.elements)
+      text += line.text + "\n";
+    if (Result<Program> program = Program::parse(text); program && !program->kernels.empty())
+      return program->kernels.front().schedule.words();
+  }
+  return "";
 }
 
 std::string sizeText(int64_t bytes) {

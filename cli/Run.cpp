@@ -283,6 +283,10 @@ Result<std::vector<ScalarArgument>> scalarsFor(const Job &job, const BoundProgra
     if (std::any_of(scalars.begin(), scalars.end(),
                     [&](const ScalarArgument &one) { return one.name == name; }))
       continue;
+    if (name == "softcap" && job.spec.softcap) {
+      scalars.push_back({name, *job.spec.softcap});
+      continue;
+    }
     if (name != "scale")
       return badInput(
           fmt::format("command line: --value: error: expected {}=NUMBER, for the kernel leaves it to "
@@ -436,6 +440,8 @@ int runJob(Job &job) {
     for (const ScalarArgument &scalar : *scalars)
       if (scalar.name == "scale")
         spec.scale = scalar.value;
+      else if (scalar.name == "softcap")
+        spec.softcap = scalar.value;
     reference::Problem problem =
         reference::denseProblem(spec, int(shape.batch), int(shape.headsQ), int(shape.headsKv),
                                 int(shape.lengthQ), int(shape.lengthKv));

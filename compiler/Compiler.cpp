@@ -1,6 +1,6 @@
 #include "compiler/Compiler.h"
 
-#include "compiler/dialect/Elements.h"
+#include "compiler/dialect/tile/KernelHeader.h"
 #include "compiler/ir/IrText.h"
 #include "compiler/ir/ScheduleAttr.h"
 #include "compiler/schedule/BuildAttn.h"
@@ -74,6 +74,7 @@ private:
 
   Result<KernelText> climb(Stage stage);
   Status run(llvm::function_ref<void(OpPassManager &)> populate);
+  LogicalResult note(Diagnostic &diagnostic, std::string &messages) const;
   Status collectFacts();
   Status finish(std::string text);
 
@@ -86,6 +87,16 @@ private:
 };
 } // namespace
 
+LogicalResult Compilation::note(Diagnostic &diagnostic, std::string &messages) const {
+  if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
+    return mlir::success();
+  std::string where = origin.empty() ? "" : origin + ": ";
+  if (auto file = diagnostic.getLocation()->findInstanceOf<FileLineColLoc>())
+    where = fmt::format("{}:{}:{}: ", file.getFilename().str(), file.getLine(), file.getColumn());
+  messages += fmt::format("{}{}error: {}", messages.empty() ? "" : "\n", where, diagnostic.str());
+  return mlir::success();
+}
+
 Status Compilation::run(llvm::function_ref<void(OpPassManager &)> populate) {
   PassManager manager(&context);
   // The passes' own output is verified by their tests; what people feed in was verified when it was parsed.
@@ -94,92 +105,48 @@ Status Compilation::run(llvm::function_ref<void(OpPassManager &)> populate) {
     manager.addInstrumentation(std::make_unique<DumpInstrumentation>(dump));
   populate(manager);
   std::string messages;
-  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
-    if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
-      return mlir::success();
-    std::string where = origin.empty() ? "" : origin + ": ";
-    if (auto file = diagnostic.getLocation()->findInstanceOf<FileLineColLoc>())
-      where = fmt::format("{}:{}:{}: ", file.getFilename().str(), file.getLine(), file.getColumn());
-    messages += fmt::format("{}{}error: {}", messages.empty() ? "" : "\n", where, diagnostic.str());
-    return mlir::success();
-  });
+  ScopedDiagnosticHandler handler(&context,
+                                  [&](Diagnostic &diagnostic) { return note(diagnostic, messages); });
   if (failed(manager.run(*module)))
     return badInput(messages);
   return dump.status();
 }
 
-/// Arguments and launch of a forward kernel, from the arrays that it views.
-static Program forwardProgram(ModuleOp module, const KernelText &text) {
-  Program program;
-  KernelInfo kernel{text.name,        {},       text.schedule, text.threads, text.minBlocksPerSm,
-                    text.sharedBytes, {1, 1, 1}};
-  auto add = [&](tile::Operand operand, const char *line) {
-    module->walk([&](tile::ViewOp view) {
-      std::string name = tile::stringifyOperand(operand).str();
-      if (view.getOperand() != operand || kernel.find(name))
-        return;
-      std::string element = infoOf(view.getType().getElementType()).irName;
-      kernel.arguments.push_back(
-          *Argument::parse(fmt::format(fmt::runtime(line), name, view.getType().getCols(), element)));
-    });
-  };
-  add(tile::Operand::Q, "{}: array<batch x heads_q x len_q x {} x {}> align 16");
-  add(tile::Operand::K, "{}: array<batch x heads_kv x len_kv x {} x {}> align 16");
-  add(tile::Operand::V, "{}: array<batch x heads_kv x len_kv x {} x {}> align 16");
-  add(tile::Operand::O, "{}: array<batch x heads_q x len_q x {} x {}> output align 16");
-  add(tile::Operand::LSE, "{}: array<batch x heads_q x len_q x {} x {}> output");
-  if (!kernel.find("lse"))
-    kernel.arguments.push_back(
-        *Argument::parse("lse: array<batch x heads_q x len_q x 1 x f32> output optional"));
-  for (const char *line : {"length_q: i32 = len_q", "length_kv: i32 = len_kv",
-                           "heads_per_kv_head: i32 = heads_q / heads_kv", "reserved: i32 = 0"})
-    kernel.arguments.push_back(*Argument::parse(line));
-  program.kernels.push_back(kernel);
-  program.launches.push_back(
-      {0,
-       {ceilDiv(Size::LengthQ, text.schedule.value("block_q", 1)), Size::HeadsQ, Size::Batch},
-       text.threads,
-       {1, 1, 1},
-       text.sharedBytes});
-  return program;
-}
-
-/// Reads what a launch needs: from the kernel op, or from what thread-to-nvvm left of it on the function.
+/// Reads what launches need: from the kernel ops, or from what thread-to-nvvm left of them on the functions.
 Status Compilation::collectFacts() {
-  int kernels = 0;
-  auto take = [&](StringRef name, DictionaryAttr facts) {
-    auto number = [](DictionaryAttr from, StringRef key) {
-      auto value = from ? from.getAs<IntegerAttr>(key) : IntegerAttr();
-      return value ? int(value.getInt()) : 0;
-    };
-    result.name = name.str();
-    result.threads = 32 * number(facts, "warps");
-    result.minBlocksPerSm = number(facts, "min_blocks");
-    result.sharedBytes = number(facts, "smem");
-    FailureOr<Schedule> schedule =
-        scheduleFrom(facts.getAs<DictionaryAttr>("schedule"), [&] { return emitError(module->getLoc()); });
-    if (succeeded(schedule))
-      result.schedule = *schedule;
-    ++kernels;
-  };
-  for (auto kernel : module->getOps<tile::KernelOp>()) {
-    take(kernel.getSymName(), cast<DictionaryAttr>(kernel->getPropertiesAsAttribute()));
-    if (auto why = kernel->getAttrOfType<StringAttr>("why"); why && result.why.empty())
+  Program program;
+  std::string messages;
+  ScopedDiagnosticHandler handler(&context,
+                                  [&](Diagnostic &diagnostic) { return note(diagnostic, messages); });
+  auto take = [&](Operation *op, DictionaryAttr facts) {
+    StringRef name = SymbolTable::getSymbolName(op).getValue();
+    auto read = tile::readKernelFacts(name, facts, [&] { return op->emitError(); });
+    if (failed(read))
+      return;
+    read->second.kernel = program.kernels.size();
+    program.kernels.push_back(std::move(read->first));
+    program.launches.push_back(std::move(read->second));
+    if (auto why = op->getAttrOfType<StringAttr>("why"); why && result.why.empty())
       result.why = why.str();
+  };
+  for (Operation &op : *module->getBody()) {
+    if (isa<tile::KernelOp, thread::KernelOp>(op))
+      take(&op, tile::kernelFacts(&op));
+    else if (auto facts = op.getAttrOfType<DictionaryAttr>("thread.kernel");
+             facts && isa<LLVM::LLVMFuncOp>(op))
+      take(&op, facts);
   }
-  for (auto kernel : module->getOps<thread::KernelOp>())
-    take(kernel.getSymName(), cast<DictionaryAttr>(kernel->getPropertiesAsAttribute()));
-  for (auto function : module->getOps<LLVM::LLVMFuncOp>())
-    if (auto facts = function->getAttrOfType<DictionaryAttr>("thread.kernel"))
-      take(function.getSymName(), facts);
-  if (kernels != 1)
-    return badInput(fmt::format("error: expected one kernel in the module, got {}", kernels));
-  if (Program program = forwardProgram(*module, result); program.kernels.front().find("q")) {
-    result.program = std::move(program);
-  } else if (!result.program.kernels.empty()) {
-    result.program.kernels.front().sharedBytes = result.sharedBytes;
-    result.program.launches.front().sharedBytes = result.sharedBytes;
-  }
+  if (!messages.empty())
+    return badInput(messages);
+  if (program.kernels.empty())
+    return badInput("error: expected a kernel in the module, got none");
+  const KernelInfo &first = program.kernels.front();
+  result.name = first.name;
+  result.threads = first.threads;
+  result.minBlocksPerSm = first.minBlocksPerSm;
+  result.sharedBytes = first.sharedBytes;
+  result.schedule = first.schedule;
+  result.program = std::move(program);
   return attune::success();
 }
 

@@ -83,6 +83,20 @@ __device__ __forceinline__ float multiply(float x, float y) { return __fmul_rn(x
 __device__ __forceinline__ int add(int x, int y) { return int(unsigned(x) + unsigned(y)); }
 __device__ __forceinline__ int subtract(int x, int y) { return int(unsigned(x) - unsigned(y)); }
 __device__ __forceinline__ int multiply(int x, int y) { return int(unsigned(x) * unsigned(y)); }
+__device__ __forceinline__ int div_signed(int x, int y) { return x / y; }
+__device__ __forceinline__ int mod_signed(int x, int y) { return x % y; }
+__device__ __forceinline__ int shift_left(int x, int y) { return int(unsigned(x) << y); }
+__device__ __forceinline__ int shift_right(int x, int y) { return x >> y; }
+__device__ __forceinline__ int shift_right_unsigned(int x, int y) { return int(unsigned(x) >> y); }
+__device__ __forceinline__ int min_unsigned(int x, int y) { return unsigned(x) < unsigned(y) ? x : y; }
+__device__ __forceinline__ int max_unsigned(int x, int y) { return unsigned(x) > unsigned(y) ? x : y; }
+__device__ __forceinline__ bool below(int x, int y) { return unsigned(x) < unsigned(y); }
+__device__ __forceinline__ bool either_nan(float x, float y) { return x != x || y != y; }
+__device__ __forceinline__ bool less_or_greater(float x, float y) { return x < y || x > y; }
+__device__ __forceinline__ float to_float_unsigned(bool x) { return x ? 1.0f : 0.0f; }
+__device__ __forceinline__ float to_float_unsigned(int x) { return float(unsigned(x)); }
+__device__ __forceinline__ int extend(bool x) { return x; }
+__device__ __forceinline__ int extend_signed(bool x) { return -int(x); }
 // max.NaN, min.NaN: NaN if either is.
 __device__ __forceinline__ float larger(float x, float y) {
   float r;
@@ -131,6 +145,20 @@ ATTUNE_BINARY(Multiply, operator*, multiply(x, y))
 ATTUNE_BINARY(Divide, operator/, __fdiv_rn(x, y))
 ATTUNE_BINARY(Max, max, larger(x, y))
 ATTUNE_BINARY(Min, min, smaller(x, y))
+ATTUNE_BINARY(MaxNumber, max_number, fmaxf(x, y))
+ATTUNE_BINARY(MinNumber, min_number, fminf(x, y))
+ATTUNE_BINARY(Quotient, div, div(x, y))
+ATTUNE_BINARY(Remainder, mod, mod(x, y))
+ATTUNE_BINARY(SignedQuotient, div_signed, div_signed(x, y))
+ATTUNE_BINARY(SignedRemainder, mod_signed, mod_signed(x, y))
+ATTUNE_BINARY(ShiftLeft, shift_left, shift_left(x, y))
+ATTUNE_BINARY(ShiftRight, shift_right, shift_right(x, y))
+ATTUNE_BINARY(UnsignedShiftRight, shift_right_unsigned, shift_right_unsigned(x, y))
+ATTUNE_BINARY(UnsignedMin, min_unsigned, min_unsigned(x, y))
+ATTUNE_BINARY(UnsignedMax, max_unsigned, max_unsigned(x, y))
+ATTUNE_BINARY(Below, below, below(x, y))
+ATTUNE_BINARY(EitherNan, either_nan, either_nan(x, y))
+ATTUNE_BINARY(LessOrGreater, less_or_greater, less_or_greater(x, y))
 ATTUNE_BINARY(Equal, operator==, x == y)
 ATTUNE_BINARY(NotEqual, operator!=, x != y)
 ATTUNE_BINARY(Less, operator<, x < y)
@@ -156,6 +184,9 @@ ATTUNE_UNARY(Exp2, exp2, exp2_approx(x))
 ATTUNE_UNARY(Log2, log2, log2_approx(x))
 ATTUNE_UNARY(Reciprocal, reciprocal, reciprocal_approx(x))
 ATTUNE_UNARY(ToFloat, to_float, float(x))
+ATTUNE_UNARY(ToFloatUnsigned, to_float_unsigned, to_float_unsigned(x))
+ATTUNE_UNARY(Extend, extend, extend(x))
+ATTUNE_UNARY(ExtendSigned, extend_signed, extend_signed(x))
 ATTUNE_UNARY(Same, same, x)
 #undef ATTUNE_UNARY
 

@@ -1,6 +1,6 @@
 //===- params.cuh - what a kernel is launched with --------------*- CUDA -*-===//
 //
-// The one parameter of a forward kernel: the device's side of compiler/spec/KernelParams.h.
+// Arrays in global memory. The struct of a kernel's parameters is printed with the kernel.
 //
 //===----------------------------------------------------------------------===//
 #pragma once
@@ -8,22 +8,16 @@
 
 namespace attune {
 
-// Where the matrix of one (batch, head) lies. Strides count elements; inside a row elements are adjacent.
-// Rows start at multiples of 16 bytes, and a row stride is below 2^30 elements.
-struct TensorParams {
-  uint64 base; // address of element (0, 0, 0, 0)
-  int64 batch_stride, head_stride, row_stride;
+// An array: the address of its first element, and the strides of all axes but the last, whose elements are adjacent.
+// Strides count elements. Rows that are copied as tiles start at multiples of 16 bytes, and the stride between them is
+// below 2^30 elements.
+template <int Strides> struct Array {
+  uint64 base;
+  int64 stride[Strides];
 };
-
-// The grid is (ceil(length_q / block_q), heads_q, batch).
-struct ForwardParams {
-  TensorParams q, k, v, o;
-  TensorParams lse; // f32, adjacent rows; its row_stride is unused
-  int length_q, length_kv;
-  int heads_per_kv_head; // query heads that share one KV head
-  int reserved;
+template <> struct Array<0> {
+  uint64 base;
 };
-static_assert(sizeof(TensorParams) == 32 && sizeof(ForwardParams) == 176, "the layout of KernelParams.h");
 
 // redux.sync.max: what every thread knows to be the same for all, said so that the assembler knows it too and
 // keeps what follows from it in uniform registers. The quotient that is the KV head would else pin the
@@ -47,12 +41,23 @@ template <typename T, int Cols> struct View {
   int row_bytes; // between rows
   int rows;      // that exist
 };
-template <typename T, int Cols>
-__device__ __forceinline__ View<T, Cols> view(const TensorParams &t, int batch, int head, int rows) {
-  const uint64 element =
-      uint64(batch) * uint64(t.batch_stride) + uint64(uniform(head)) * uint64(t.head_stride);
-  return {t.base + element * sizeof(T), Cols == 1 ? int(sizeof(T)) : int(t.row_stride) * int(sizeof(T)),
-          rows};
+template <typename T, int Cols, int Strides>
+__device__ __forceinline__ View<T, Cols> view(const Array<Strides> &a, int batch, int head, int rows) {
+  static_assert(Strides == (Cols == 1 ? 2 : 3), "two indices leave rows of one element, or rows of Cols");
+  const uint64 element = uint64(batch) * uint64(a.stride[0]) + uint64(uniform(head)) * uint64(a.stride[1]);
+  int row_bytes = int(sizeof(T));
+  if constexpr (Cols != 1)
+    row_bytes *= int(a.stride[2]);
+  return {a.base + element * sizeof(T), row_bytes, rows};
+}
+
+// ld.global: one element of an array of one axis, the same for every thread.
+template <typename T> __device__ __forceinline__ T load_value(const Array<0> &a, int index) {
+  return reinterpret_cast<const T *>(a.base)[index];
+}
+// Of two axes.
+template <typename T> __device__ __forceinline__ T load_value(const Array<1> &a, int outer, int index) {
+  return reinterpret_cast<const T *>(a.base)[int64(outer) * a.stride[0] + index];
 }
 
 } // namespace attune

@@ -25,16 +25,26 @@ static NamingBuilder openRegion(OpBuilder &b, Location loc, Region &region, bool
   return NamingBuilder(b, loc);
 }
 
-static void buildScore(NamingBuilder b, Block *block, std::optional<double> softcap) {
+static void buildScore(NamingBuilder b, Block *block, const AttentionSpec &spec) {
   Value score = block->getArgument(0);
-  if (softcap) {
-    Type f32 = b.getF32Type();
-    auto constant = [&](StringRef name, double value) -> Value {
-      return b.make<arith::ConstantOp>(name, f32, b.getF32FloatAttr(float(value)));
-    };
-    Value inside = b.make<arith::MulFOp>("inside", score, constant("inv_cap", 1.0 / *softcap));
+  Type f32 = b.getF32Type();
+  auto constant = [&](StringRef name, double value) -> Value {
+    return b.make<arith::ConstantOp>(name, f32, b.getF32FloatAttr(float(value)));
+  };
+  if (spec.runtimeScale)
+    score = b.make<arith::MulFOp>("scaled", score, b.make<attn::ScalarOp>("scale", f32, "scale"));
+  if (spec.softcap) {
+    Value cap, inverse;
+    if (spec.runtimeSoftcap) {
+      cap = b.make<attn::ScalarOp>("cap", f32, "softcap");
+      inverse = b.make<arith::DivFOp>("inv_cap", constant("one", 1.0), cap);
+    } else {
+      inverse = constant("inv_cap", 1.0 / *spec.softcap);
+      cap = constant("cap", *spec.softcap);
+    }
+    Value inside = b.make<arith::MulFOp>("inside", score, inverse);
     Value squashed = b.make<math::TanhOp>("squashed", inside);
-    score = b.make<arith::MulFOp>("capped", squashed, constant("cap", *softcap));
+    score = b.make<arith::MulFOp>("capped", squashed, cap);
   }
   b.make<attn::YieldOp>("", score);
 }
@@ -78,10 +88,10 @@ OwningOpRef<ModuleOp> buildAttn(MLIRContext *context, const AttentionSpec &spec)
 
   Type dtype = typeOf(context, spec.dtype);
   auto forward = attn::ForwardOp::create(
-      b, loc, spec.name, dtype, spec.headDimQk, spec.headDimV, llvm::APFloat(spec.effectiveScale()), spec.lse,
+      b, loc, spec.name, dtype, spec.headDimQk, spec.headDimV,
+      llvm::APFloat(spec.runtimeScale ? 1.0 : spec.effectiveScale()), spec.lse,
       spec.schedule.empty() ? DictionaryAttr() : scheduleAttr(context, spec.schedule));
-  buildScore(openRegion(b, loc, forward.getScore(), /*withScore=*/true), &forward.getScore().front(),
-             spec.softcap);
+  buildScore(openRegion(b, loc, forward.getScore(), /*withScore=*/true), &forward.getScore().front(), spec);
   buildMask(openRegion(b, loc, forward.getMask(), /*withScore=*/false), &forward.getMask().front(),
             spec.mask);
   return module;

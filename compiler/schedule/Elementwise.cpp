@@ -1,5 +1,6 @@
 #include "compiler/schedule/Elementwise.h"
 
+#include "compiler/dialect/ScalarOps.h"
 #include "compiler/dialect/attn/Attn.h"
 #include "compiler/schedule/OnlineSoftmax.h"
 
@@ -23,7 +24,7 @@ public:
     if (Value known = clones.lookup(value))
       return known;
     Operation *op = value.getDefiningOp();
-    if (!op || isa<attn::LengthOp>(op))
+    if (!op || isa<attn::LengthOp, attn::ScalarOp>(op))
       return clones[value] = leaf(value);
     FailureOr<Value> clone = make(op);
     if (succeeded(clone))
@@ -67,15 +68,10 @@ private:
     if (isa<math::TanhOp>(op))
       return tanh(operands[0]);
     // A cast between index and i32 changes nothing here.
-    if (isa<arith::IndexCastOp>(op))
+    if (isa<arith::IndexCastOp, arith::IndexCastUIOp>(op))
       return operands[0];
-    if (!isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::NegFOp, arith::MaximumFOp, arith::MinimumFOp,
-             arith::CmpFOp, arith::CmpIOp, arith::SelectOp, arith::AndIOp, arith::OrIOp, arith::XOrIOp,
-             arith::AddIOp, arith::SubIOp, arith::MulIOp, arith::SIToFPOp, arith::DivFOp, math::FmaOp,
-             math::Exp2Op, math::AbsFOp>(op))
-      return op->emitOpError(
-          "expected an operation that kernels can apply to each score (add, sub, mul, div, neg, "
-          "min, max, compare, select, and, or, xor, fma, exp2, abs, tanh)");
+    if (failed(verifyScalarOp(op, "", /*inRegion=*/true)))
+      return failure();
     OperationState state(op->getLoc(), op->getName(), operands, typeFor(op->getResult(0).getType()),
                          op->getAttrs());
     return b.create(state)->getResult(0);

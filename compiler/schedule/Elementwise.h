@@ -11,8 +11,8 @@
 namespace attune {
 
 /// Clones what `results` of a score or mask region depend on, with every value a tile of `shape` (an f32
-/// tensor with layout #acc; index becomes i32). `leaf` gives the tile for a block argument or an attn.length.
-/// Fails, with an error at the op, on an op that tiles cannot do.
+/// tensor with layout #acc; index becomes i32). `leaf` gives the tile for a block argument, an attn.length or
+/// an attn.scalar. Fails, with an error at the op, on an op that tiles cannot do.
 mlir::FailureOr<llvm::SmallVector<mlir::Value>>
 applyElementwise(NamingBuilder &b, mlir::RankedTensorType shape, llvm::ArrayRef<mlir::Value> results,
                  llvm::function_ref<mlir::Value(mlir::Value)> leaf);

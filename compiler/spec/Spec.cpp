@@ -16,6 +16,11 @@ namespace {
 /// The shortest text that reads back to the same number.
 std::string number(double value) { return fmt::format("{}", value); }
 
+/// "runtime", or "runtime:0.2" with what runs give.
+std::string runtimeText(const std::optional<double> &value) {
+  return value ? "runtime:" + number(*value) : "runtime";
+}
+
 const char *nameOf(MaskAlign align) { return align == MaskAlign::TopLeft ? "top_left" : "bottom_right"; }
 
 bool isCausal(const MaskTerm &term) { return !term.left && term.right == 0; }
@@ -57,10 +62,14 @@ std::string toJson(const AttentionSpec &spec) {
   std::string result = fmt::format(
       R"({{"op":"forward","name":{},"dtype":"{}","head_dim_qk":{},"head_dim_v":{},"layout":"{}")",
       json::quote(spec.name), nameOf(spec.dtype), spec.headDimQk, spec.headDimV, nameOf(spec.layout));
-  if (spec.scale)
+  if (spec.runtimeScale)
+    result += R"(,"scale":)" + json::quote(runtimeText(spec.scale));
+  else if (spec.scale)
     result += R"(,"scale":)" + number(*spec.scale);
   result += R"(,"mask":)" + maskJson(spec.mask);
-  if (spec.softcap)
+  if (spec.runtimeSoftcap)
+    result += R"(,"softcap":)" + json::quote(runtimeText(spec.softcap));
+  else if (spec.softcap)
     result += R"(,"softcap":)" + number(*spec.softcap);
   result += fmt::format(R"(,"lse":{},"schedule":{}}})", spec.lse, scheduleJson(spec.schedule));
   return result;
@@ -76,8 +85,8 @@ std::vector<std::string> toFlags(const AttentionSpec &spec) {
     flags.push_back(std::move(value));
   };
   auto bound = [](const std::optional<int64_t> &value) { return value ? std::to_string(*value) : ""; };
-  if (spec.scale)
-    add("--scale", number(*spec.scale));
+  if (spec.runtimeScale || spec.scale)
+    add("--scale", spec.runtimeScale ? runtimeText(spec.scale) : number(*spec.scale));
   for (const MaskTerm &term : spec.mask)
     add("--mask", isCausal(term) ? fmt::format("causal:{}", nameOf(term.align))
                                  : fmt::format("window:{}:{}:{}", bound(term.left), bound(term.right),
@@ -85,7 +94,7 @@ std::vector<std::string> toFlags(const AttentionSpec &spec) {
   if (spec.mask.empty())
     add("--mask", "none");
   if (spec.softcap)
-    add("--softcap", number(*spec.softcap));
+    add("--softcap", spec.runtimeSoftcap ? runtimeText(spec.softcap) : number(*spec.softcap));
   flags.push_back(spec.lse ? "--lse" : "--no-lse");
   if (!spec.schedule.family.empty())
     add("--family", spec.schedule.family);
@@ -121,10 +130,11 @@ std::string codeKey(const AttentionSpec &spec) {
   std::string result =
       fmt::format(R"({{"op":"forward","name":{},"dtype":"{}","head_dim_qk":{},"head_dim_v":{})",
                   json::quote(spec.name), nameOf(spec.dtype), spec.headDimQk, spec.headDimV);
-  result +=
-      fmt::format(R"(,"scale":{},"mask":{})", number(spec.effectiveScale()), maskJson(normalizedMask(spec)));
+  result += fmt::format(R"(,"scale":{},"mask":{})",
+                        spec.runtimeScale ? "\"runtime\"" : number(spec.effectiveScale()),
+                        maskJson(normalizedMask(spec)));
   if (spec.softcap)
-    result += R"(,"softcap":)" + number(*spec.softcap);
+    result += R"(,"softcap":)" + (spec.runtimeSoftcap ? "\"runtime\"" : number(*spec.softcap));
   return result + fmt::format(R"(,"lse":{},"schedule":{}}})", spec.lse, scheduleJson(spec.schedule));
 }
 

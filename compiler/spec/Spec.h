@@ -59,7 +59,10 @@ struct AttentionSpec {
   std::vector<MaskTerm> mask;     ///< empty: every key is kept
   std::optional<double> softcap;  ///< c: scores become c * tanh(score / c), after scaling; > 0
   bool lse = false;               ///< also write the natural logarithm of the softmax's denominator
-  Schedule schedule;              ///< what the user fixes of it; the rest is chosen
+  /// Given at launch, as scalars of these names: one kernel for every value. `scale` and `softcap` then are
+  /// what runs give where nobody says otherwise.
+  bool runtimeScale = false, runtimeSoftcap = false;
+  Schedule schedule; ///< what the user fixes of it; the rest is chosen
   SpecOrigin origin;
 
   /// The scale that is used.

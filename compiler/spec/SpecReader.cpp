@@ -147,12 +147,36 @@ void setLayout(Reader &reader, const Value &value) {
     reader.spec.layout = *index == 0 ? Layout::BSHD : Layout::BHSD;
 }
 
-void setScale(Reader &reader, const Value &value) {
+/// Whether `value` is left to run time: "runtime", or "runtime:0.2", whose number takes its place in `value`.
+bool isRuntime(Value &value) {
+  constexpr std::string_view word = "runtime";
+  if (value.kind != Kind::String || !value.text.starts_with(word))
+    return false;
+  std::string rest = value.text.substr(word.size());
+  if (rest.empty() || (rest[0] == ':' && json::parseNumber(rest.substr(1), value.number))) {
+    value.kind = rest.empty() ? Kind::Null : Kind::Number;
+    return true;
+  }
+  return false;
+}
+
+void setScale(Reader &reader, const Value &given) {
+  Value value = given;
+  reader.spec.runtimeScale = isRuntime(value);
+  reader.spec.scale.reset();
+  if (value.kind == Kind::Null && reader.spec.runtimeScale)
+    return;
   if (auto scale = reader.finite(value))
     reader.spec.scale = *scale;
 }
 
-void setSoftcap(Reader &reader, const Value &value) {
+void setSoftcap(Reader &reader, const Value &given) {
+  Value value = given;
+  reader.spec.runtimeSoftcap = isRuntime(value);
+  if (value.kind == Kind::Null && reader.spec.runtimeSoftcap) {
+    reader.spec.softcap = 50; // Gemma 2's
+    return;
+  }
   auto cap = reader.finite(value);
   if (!cap)
     return;
@@ -210,13 +234,15 @@ std::vector<Field> makeFields() {
        setHeadDim<&A::headDimQk>},
       {"head_dim_v", "--head-dim-v", "N", "head dim of V and O alone", Field::Top, setHeadDim<&A::headDimV>},
       {"layout", "--layout", "bshd|bhsd", "order of the arrays' dimensions (bshd)", Field::Top, setLayout},
-      {"scale", "--scale", "X", "factor of the scores (1 / sqrt(head_dim_qk))", Field::Top, setScale},
+      {"scale", "--scale", "X", "factor of the scores (1 / sqrt(head_dim_qk)); runtime[:X]: given at launch",
+       Field::Top, setScale},
       {"mask", "--mask", "MASK",
        "none, causal[:ALIGN] or window:LEFT:RIGHT[:ALIGN], ALIGN top_left|bottom_right; given more than "
        "once, all "
        "must keep a key",
        Field::Top, [](Reader &reader, const Value &value) { reader.mask(value); }},
-      {"softcap", "--softcap", "C", "scores become C * tanh(score / C)", Field::Top, setSoftcap},
+      {"softcap", "--softcap", "C", "scores become C * tanh(score / C); runtime[:C]: given at launch",
+       Field::Top, setSoftcap},
       {"lse", "--lse", "", "also compute the log-sum-exp of each row", Field::Top, setLse},
       {"schedule", "", "", "", Field::Top,
        [](Reader &reader, const Value &value) { reader.schedule(value); }},

@@ -1,5 +1,8 @@
 #include "compiler/transforms/ChannelModel.h"
 
+#include "compiler/dialect/ScalarOps.h"
+#include "compiler/dialect/tile/KernelHeader.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/MapVector.h"
@@ -21,9 +24,10 @@ bool sharesBarrierWithPrevious(tile::WaitOp wait) {
 }
 
 namespace {
-/// The lengths and the CTA of one run.
+/// The sizes and the block of one run.
 struct Problem {
-  int64_t lengthQ, lengthKv, queryBlock, queryBlocks;
+  Sizes sizes;
+  int64_t queryBlock, queryBlocks;
 };
 
 /// What is known of one tile of a ring.
@@ -36,7 +40,12 @@ struct TileState {
 
 class Run {
 public:
-  Run(const Problem &problem, ChannelPlan &plan) : problem(problem), plan(plan) {}
+  Run(tile::KernelOp kernel, const Problem &problem, ChannelPlan &plan) : problem(problem), plan(plan) {
+    for (auto [argument, value] : llvm::zip(tile::argumentsOf(kernel), kernel.getBody().getArguments()))
+      if (std::optional<int64_t> known =
+              argument.value ? argument.value->evaluate(problem.sizes) : std::nullopt)
+        values[value] = *known;
+  }
 
   /// Failure after an error, or after more steps than any sensible program takes.
   LogicalResult run(Block &block) {
@@ -58,8 +67,9 @@ public:
 
 private:
   std::string context() const {
-    return " (length_q " + std::to_string(problem.lengthQ) + ", length_kv " +
-           std::to_string(problem.lengthKv) + ", query block " + std::to_string(problem.queryBlock) + ")";
+    return " (len_q " + std::to_string(problem.sizes[Size::LengthQ]) + ", len_kv " +
+           std::to_string(problem.sizes[Size::LengthKv]) + ", query block " +
+           std::to_string(problem.queryBlock) + ")";
   }
 
   std::optional<int64_t> value(Value v) const {
@@ -68,22 +78,12 @@ private:
       return found->second;
     APInt constant;
     if (matchPattern(v, m_ConstantInt(&constant)))
-      return constant.getSExtValue();
+      return constant.getBitWidth() == 1 ? int64_t(constant.getZExtValue()) : constant.getSExtValue();
     return std::nullopt;
   }
 
   /// The value of an integer op of scalars, if all that it depends on is known.
   std::optional<int64_t> evaluate(Operation *op) const {
-    if (auto param = dyn_cast<tile::ParamOp>(op)) {
-      switch (param.getWhich()) {
-      case tile::Param::LengthQ:
-        return problem.lengthQ;
-      case tile::Param::LengthKv:
-        return problem.lengthKv;
-      case tile::Param::HeadsPerKvHead:
-        return 1;
-      }
-    }
     if (auto id = dyn_cast<gpu::BlockIdOp>(op))
       return id.getDimension() == gpu::Dimension::x ? problem.queryBlock : 0;
     if (auto dim = dyn_cast<gpu::GridDimOp>(op))
@@ -95,36 +95,16 @@ private:
         return std::nullopt;
       x.push_back(*known);
     }
-    if (isa<arith::IndexCastOp>(op))
-      return x[0];
-    if (isa<arith::SelectOp>(op))
-      return x[0] ? x[1] : x[2];
-    if (auto compare = dyn_cast<arith::CmpIOp>(op))
-      return arith::applyCmpPredicate(compare.getPredicate(), APInt(64, uint64_t(x[0]), true),
-                                      APInt(64, uint64_t(x[1]), true));
-    if (isa<arith::AddIOp>(op))
-      return x[0] + x[1];
-    if (isa<arith::SubIOp>(op))
-      return x[0] - x[1];
-    if (isa<arith::MulIOp>(op))
-      return x[0] * x[1];
-    if (isa<arith::MinSIOp>(op))
-      return std::min(x[0], x[1]);
-    if (isa<arith::MaxSIOp>(op))
-      return std::max(x[0], x[1]);
-    if (isa<arith::AndIOp>(op))
-      return x[0] & x[1];
-    if (isa<arith::DivUIOp>(op) && x[0] >= 0 && x[1] > 0)
-      return x[0] / x[1];
-    if (isa<arith::RemUIOp>(op) && x[0] >= 0 && x[1] > 0)
-      return x[0] % x[1];
+    const ScalarOp *row = findScalarOp(op);
+    if (row && row->evaluate)
+      return row->evaluate(op, x);
     return std::nullopt;
   }
 
   FailureOr<std::pair<TileState *, int64_t>> tileOf(Operation *op, Value ring, Value index) {
     std::optional<int64_t> known = value(index);
     if (!known || *known < 0)
-      return op->emitOpError("expected an index that is not negative and follows from lengths and the CTA")
+      return op->emitOpError("expected an index that is not negative and follows from lengths and the block")
              << context();
     return std::pair(&rings[ring][*known], *known);
   }
@@ -176,7 +156,7 @@ LogicalResult Run::copy(tile::AsyncCopyOp op) {
     return op.emitOpError("expected a slot that was acquired") << context();
   std::optional<int64_t> condition = op.getCondition() ? value(op.getCondition()) : 1;
   if (!condition)
-    return op.emitOpError("expected a condition that follows from lengths and the CTA") << context();
+    return op.emitOpError("expected a condition that follows from lengths and the block") << context();
   slot->second->copied |= *condition != 0;
   return mlir::success();
 }
@@ -206,12 +186,30 @@ LogicalResult Run::visit(Operation *op) {
   if (auto loop = dyn_cast<scf::ForOp>(op)) {
     auto from = value(loop.getLowerBound()), to = value(loop.getUpperBound()), by = value(loop.getStep());
     if (!from || !to || !by || *by < 1)
-      return op->emitOpError("expected loop bounds that follow from lengths and the CTA") << context();
+      return op->emitOpError("expected loop bounds that follow from lengths and the block") << context();
     for (int64_t i = *from; i < *to; i += *by) {
       values[loop.getInductionVar()] = i;
       if (failed(run(*loop.getBody())))
         return failure();
     }
+    return mlir::success();
+  }
+  if (auto specialize = dyn_cast<tile::SpecializeOp>(op)) {
+    // Copy groups belong to the threads that issue them, and only barriers of the whole block join them:
+    // rings of this kind live in one role.
+    auto roles = specialize.getRoles().getOps<tile::RoleOp>();
+    bool alone = llvm::hasSingleElement(roles) && (*roles.begin()).getReplicas() == 1;
+    bool usesRings = specialize
+                         .walk([](Operation *inner) {
+                           return isa<tile::AcquireOp, tile::WaitOp>(inner) ? WalkResult::interrupt()
+                                                                            : WalkResult::advance();
+                         })
+                         .wasInterrupted();
+    if (usesRings && !alone)
+      return op->emitOpError("expected rings of cp.async only where one role uses them");
+    for (tile::RoleOp role : roles)
+      if (failed(run(role.getBody().front())))
+        return failure();
     return mlir::success();
   }
   if (auto branch = dyn_cast<scf::IfOp>(op)) {
@@ -259,30 +257,44 @@ LogicalResult Run::visit(Operation *op) {
 }
 
 FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
-  auto parameter = [&](StringRef name) -> int64_t {
-    DictionaryAttr schedule = kernel.getScheduleAttr();
-    auto value = schedule ? schedule.getAs<IntegerAttr>(name) : IntegerAttr();
-    return value ? value.getInt() : 0;
-  };
-  int64_t blockQ = parameter("block_q"), blockKv = parameter("block_kv"), depth = 1;
-  if (blockQ < 1 || blockKv < 1)
-    return kernel.emitOpError("expected block_q and block_kv in schedule");
-  kernel.walk([&](tile::RingOp ring) { depth = std::max(depth, ring.getType().getDepth()); });
+  // Rows of the rings' tiles are the steps in which loops walk over a sequence.
+  SmallVector<int64_t> steps;
+  int64_t depth = 1;
+  kernel.walk([&](tile::RingOp ring) {
+    depth = std::max(depth, ring.getType().getDepth());
+    if (int64_t rows = ring.getType().getSlot().getDimSize(0); !llvm::is_contained(steps, rows))
+      steps.push_back(rows);
+  });
+  if (steps.empty())
+    return ChannelPlan();
+  int64_t longest = *llvm::max_element(steps);
+  std::optional<SizeExpr> grid;
+  if (ArrayAttr extents = kernel.getGridAttr())
+    grid = *SizeExpr::parse(cast<StringAttr>(extents[0]).str());
 
   // Enough blocks for every ring to wrap around twice, with and without tails, and queries before, at and
   // after the last key.
   SmallVector<int64_t> lengthsKv = {0, 1};
-  for (int64_t blocks = 1; blocks <= 2 * depth + 2; ++blocks) {
-    lengthsKv.push_back(blocks * blockKv);
-    lengthsKv.push_back(blocks * blockKv + 1);
-  }
+  for (int64_t step : steps)
+    for (int64_t blocks = 1; blocks <= 2 * depth + 2; ++blocks)
+      for (int64_t length : {blocks * step, blocks * step + 1})
+        if (!llvm::is_contained(lengthsKv, length))
+          lengthsKv.push_back(length);
   SmallVector<Problem> problems;
+  auto addProblems = [&](int64_t lengthQ, int64_t lengthKv, bool lastOnly) {
+    Sizes sizes;
+    sizes.values.fill(1);
+    sizes[Size::LengthQ] = lengthQ;
+    sizes[Size::LengthKv] = lengthKv;
+    int64_t blocks =
+        (grid ? grid->evaluate(sizes) : std::nullopt).value_or((lengthQ + longest - 1) / longest);
+    for (int64_t block = lastOnly ? std::max<int64_t>(blocks - 1, 0) : 0;
+         block < std::min<int64_t>(blocks, 4096); ++block)
+      problems.push_back({sizes, block, blocks});
+  };
   for (int64_t lengthKv : lengthsKv)
-    for (int64_t lengthQ : {int64_t(1), blockQ, lengthKv, lengthKv + 2 * blockQ + 1}) {
-      int64_t blocks = (lengthQ + blockQ - 1) / blockQ;
-      for (int64_t queryBlock = 0; queryBlock < blocks; ++queryBlock)
-        problems.push_back({lengthQ, lengthKv, queryBlock, blocks});
-    }
+    for (int64_t lengthQ : {int64_t(1), longest, lengthKv, lengthKv + 2 * longest + 1})
+      addProblems(lengthQ, lengthKv, false);
   // Some loops run only beyond a distance that the program names, as that over a window's left edge: lengths
   // a few blocks past each such constant, at the last queries.
   SmallVector<int64_t> distances;
@@ -291,13 +303,13 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
     if (!value || !value.getType().isInteger(32))
       return;
     int64_t distance = std::abs(value.getInt());
-    if (distance > blockKv && distance <= 64 * blockKv && !llvm::is_contained(distances, distance))
+    if (distance > longest && distance <= 64 * longest && !llvm::is_contained(distances, distance))
       distances.push_back(distance);
   });
   for (int64_t distance : distances)
     for (int64_t blocks = 1; blocks <= depth + 2; ++blocks) {
-      int64_t length = distance + blockQ + blocks * blockKv + 1, queryBlocks = (length + blockQ - 1) / blockQ;
-      problems.push_back({length, length, queryBlocks - 1, queryBlocks});
+      int64_t length = distance + longest + blocks * longest + 1;
+      addProblems(length, length, true);
     }
 
   ChannelPlan plan;
@@ -305,7 +317,7 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
   for (size_t barriers = ~size_t(0); barriers != plan.barrierBefore.size();) {
     barriers = plan.barrierBefore.size();
     for (const Problem &problem : problems) {
-      Run run(problem, plan);
+      Run run(kernel, problem, plan);
       if (failed(run.run(kernel.getBody().front())) || failed(run.finish()))
         return failure();
     }

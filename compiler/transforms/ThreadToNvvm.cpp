@@ -1,11 +1,11 @@
 // The thread form as LLVM and NVVM dialect: the function, control flow, and what happens to each value alone.
-#include "compiler/spec/KernelParams.h"
-#include "compiler/transforms/ThreadLowering.h"
+#include "compiler/transforms/ThreadToNvvm.h"
+
+#include "compiler/dialect/Elements.h"
+#include "compiler/dialect/ScalarOps.h"
 
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/TypeSwitch.h"
-
-#include <cstddef>
 
 using namespace mlir;
 
@@ -15,37 +15,38 @@ namespace attune {
 
 static constexpr StringLiteral kSharedName = "attune_shared";
 
-ThreadLowering::ThreadLowering(thread::KernelOp kernel, OpBuilder &builder)
-    : kernel(kernel), b(builder), loc(kernel.getLoc()), warps(kernel.getWarps()) {}
+ThreadToNvvm::ThreadToNvvm(thread::KernelOp kernel, OpBuilder &builder)
+    : kernel(kernel), b(builder), loc(kernel.getLoc()), warps(int64_t(kernel.getWarps().value_or(0))),
+      arguments(tile::argumentsOf(kernel)), block(arguments) {}
 
 //===----------------------------------------------------------------------===//
 // Small helpers
 //===----------------------------------------------------------------------===//
 
-Value ThreadLowering::i32(int64_t value) {
+Value ThreadToNvvm::i32(int64_t value) {
   return LLVM::ConstantOp::create(b, loc, b.getI32Type(), b.getI32IntegerAttr(int32_t(value)));
 }
-Value ThreadLowering::i64(int64_t value) {
+Value ThreadToNvvm::i64(int64_t value) {
   return LLVM::ConstantOp::create(b, loc, b.getI64Type(), b.getI64IntegerAttr(value));
 }
-Value ThreadLowering::f32(float value) {
+Value ThreadToNvvm::f32(float value) {
   return LLVM::ConstantOp::create(b, loc, b.getF32Type(), b.getF32FloatAttr(value));
 }
-Value ThreadLowering::add(Value x, Value y) { return LLVM::AddOp::create(b, loc, x, y); }
-Value ThreadLowering::add(Value x, int64_t y) {
+Value ThreadToNvvm::add(Value x, Value y) { return LLVM::AddOp::create(b, loc, x, y); }
+Value ThreadToNvvm::add(Value x, int64_t y) {
   if (y == 0)
     return x;
   return add(x, x.getType().isInteger(64) ? i64(y) : i32(y));
 }
-Value ThreadLowering::mul(Value x, int64_t y) {
+Value ThreadToNvvm::mul(Value x, int64_t y) {
   return y == 1 ? x : Value(LLVM::MulOp::create(b, loc, x, i32(y)));
 }
-Value ThreadLowering::band(Value x, int64_t y) { return LLVM::AndOp::create(b, loc, x, i32(y)); }
-Value ThreadLowering::shr(Value x, int64_t y) {
+Value ThreadToNvvm::band(Value x, int64_t y) { return LLVM::AndOp::create(b, loc, x, i32(y)); }
+Value ThreadToNvvm::shr(Value x, int64_t y) {
   return y == 0 ? x : Value(LLVM::LShrOp::create(b, loc, x, i32(y)));
 }
-Value ThreadLowering::bxor(Value x, Value y) { return LLVM::XOrOp::create(b, loc, x, y); }
-Value ThreadLowering::less(Value x, Value y) {
+Value ThreadToNvvm::bxor(Value x, Value y) { return LLVM::XOrOp::create(b, loc, x, y); }
+Value ThreadToNvvm::less(Value x, Value y) {
   return LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::slt, x, y);
 }
 
@@ -56,56 +57,48 @@ static LLVM::InlineAsmOp makeAsm(OpBuilder &b, Location loc, Type type, StringRe
                                    /*is_align_stack=*/false, LLVM::TailCallKind::None, dialect, ArrayAttr());
 }
 
-Value ThreadLowering::asm1(Type type, StringRef text, StringRef constraints, ValueRange operands) {
+Value ThreadToNvvm::asm1(Type type, StringRef text, StringRef constraints, ValueRange operands) {
   return makeAsm(b, loc, type, text, constraints, operands, /*sideEffects=*/false).getResult(0);
 }
 
-LLVM::InlineAsmOp ThreadLowering::asmMemory(Type type, StringRef text, StringRef constraints,
-                                            ValueRange operands) {
+LLVM::InlineAsmOp ThreadToNvvm::asmMemory(Type type, StringRef text, StringRef constraints,
+                                          ValueRange operands) {
   return makeAsm(b, loc, type, text, (constraints + ",~{memory}").str(), operands, /*sideEffects=*/true);
 }
 
-Value ThreadLowering::intrinsic(StringRef name, Type type, ValueRange operands) {
+Value ThreadToNvvm::intrinsic(StringRef name, Type type, ValueRange operands) {
   auto call = LLVM::CallIntrinsicOp::create(b, loc, type, b.getStringAttr(name), operands);
   return call.getResults();
 }
 
-Value ThreadLowering::madWide(Value x, Value y, Value z) {
+Value ThreadToNvvm::madWide(Value x, Value y, Value z) {
   return asm1(b.getI64Type(), "mad.wide.s32 $0, $1, $2, $3;", "=l,r,r,l", {x, y, z});
 }
 
-Value ThreadLowering::opaque(Value value) {
+Value ThreadToNvvm::opaque(Value value) {
   return makeAsm(b, loc, b.getI32Type(), "mov.b32 $0, $1;", "=r,r", value, /*sideEffects=*/true).getResult(0);
 }
 
-Value ThreadLowering::sharedPointer(Value address) {
+Value ThreadToNvvm::sharedPointer(Value address) {
   return LLVM::IntToPtrOp::create(b, loc, LLVM::LLVMPointerType::get(b.getContext(), 3), address);
 }
 
-Value ThreadLowering::globalPointer(Value address, int64_t bytes) {
+Value ThreadToNvvm::globalPointer(Value address, int64_t bytes) {
   return LLVM::IntToPtrOp::create(b, loc, LLVM::LLVMPointerType::get(b.getContext(), 1), add(address, bytes));
 }
 
-Value ThreadLowering::loadParam(int64_t offset, Type type) {
-  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  Value field =
-      LLVM::GEPOp::create(b, loc, pointer, b.getI8Type(), params, ArrayRef<LLVM::GEPArg>{int32_t(offset)});
-  return LLVM::LoadOp::create(b, loc, type, field, /*alignment=*/type.isInteger(64) ? 8 : 4);
-}
-
-Value ThreadLowering::shuffle(Value value, int64_t mask) {
+Value ThreadToNvvm::shuffle(Value value, int64_t mask) {
   return NVVM::ShflOp::create(b, loc, value.getType(), i32(-1), value, i32(mask), i32(31),
                               NVVM::ShflKind::bfly, UnitAttr());
 }
 
-Value ThreadLowering::pack(Value low, Value high, Type element) {
+Value ThreadToNvvm::pack(Value low, Value high, Type element) {
   Type pair = VectorType::get({2}, element);
-  Value packed =
-      intrinsic(element.isBF16() ? "llvm.nvvm.ff2bf16x2.rn" : "llvm.nvvm.ff2f16x2.rn", pair, {high, low});
+  Value packed = intrinsic(infoOf(element).packFromF32, pair, {high, low});
   return LLVM::BitcastOp::create(b, loc, b.getI32Type(), packed);
 }
 
-void ThreadLowering::branch(Value condition, llvm::function_ref<void()> body) {
+void ThreadToNvvm::branch(Value condition, llvm::function_ref<void()> body) {
   Block *inside = func.addBlock(), *after = func.addBlock();
   LLVM::CondBrOp::create(b, loc, condition, inside, after);
   b.setInsertionPointToEnd(inside);
@@ -114,13 +107,19 @@ void ThreadLowering::branch(Value condition, llvm::function_ref<void()> body) {
   b.setInsertionPointToEnd(after);
 }
 
-void ThreadLowering::barrier() { NVVM::Barrier0Op::create(b, loc); }
+void ThreadToNvvm::barrier() {
+  if (barrierId)
+    NVVM::BarrierOp::create(b, loc, TypeRange(), barrierId, i32(32 * warps), NVVM::BarrierReductionAttr(),
+                            Value());
+  else
+    NVVM::Barrier0Op::create(b, loc);
+}
 
 //===----------------------------------------------------------------------===//
 // The function
 //===----------------------------------------------------------------------===//
 
-LogicalResult ThreadLowering::run() {
+LogicalResult ThreadToNvvm::run() {
   OpBuilder::InsertionGuard guard(b);
   MLIRContext *context = b.getContext();
   auto module = kernel->getParentOfType<ModuleOp>();
@@ -133,19 +132,16 @@ LogicalResult ThreadLowering::run() {
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), {pointer});
   func = LLVM::LLVMFuncOp::create(b, loc, kernel.getSymName(), type);
   func->setAttr("nvvm.kernel", b.getUnitAttr());
-  func->setAttr("nvvm.maxntid", b.getDenseI32ArrayAttr({int32_t(32 * warps), 1, 1}));
-  func->setAttr("nvvm.minctasm", b.getI32IntegerAttr(int32_t(kernel.getMinBlocks())));
   // What a launch needs beside the code stays readable at this stage too.
-  NamedAttrList facts;
-  facts.set("min_blocks", kernel.getMinBlocksAttr());
-  facts.set("smem", kernel.getSmemAttr());
-  facts.set("warps", kernel.getWarpsAttr());
-  if (DictionaryAttr schedule = kernel.getScheduleAttr())
-    facts.set("schedule", schedule);
-  func->setAttr("thread.kernel", facts.getDictionary(context));
-  func.setArgAttr(0, "llvm.byval",
-                  TypeAttr::get(LLVM::LLVMArrayType::get(b.getI64Type(), sizeof(ForwardParams) / 8)));
-  func.setArgAttr(0, "llvm.align", b.getI64IntegerAttr(8));
+  DictionaryAttr facts = tile::kernelFacts(kernel);
+  int64_t threads = facts.getAs<IntegerAttr>("threads").getInt();
+  func->setAttr("nvvm.maxntid", b.getDenseI32ArrayAttr({int32_t(threads), 1, 1}));
+  func->setAttr("nvvm.minctasm", b.getI32IntegerAttr(int32_t(kernel.getMinBlocks())));
+  func->setAttr("thread.kernel", facts);
+  func.setArgAttr(
+      0, "llvm.byval",
+      TypeAttr::get(LLVM::LLVMArrayType::get(b.getI64Type(), unsigned(std::max(block.bytes, 8)) / 8)));
+  func.setArgAttr(0, "llvm.align", b.getI64IntegerAttr(block.alignment));
   func.setArgAttr(0, "llvm.noundef", b.getUnitAttr());
   func.setArgAttr(0, "nvvm.grid_constant", b.getUnitAttr());
   Block *entry = func.addEntryBlock(b);
@@ -159,6 +155,9 @@ LogicalResult ThreadLowering::run() {
   laneColumn = mul(band(lane, 3), 2);
   Value symbol = LLVM::AddressOfOp::create(b, loc, LLVM::LLVMPointerType::get(context, 3), kSharedName);
   sharedBase = LLVM::PtrToIntOp::create(b, loc, b.getI32Type(), symbol);
+  for (BlockArgument argument : kernel.getBody().getArguments())
+    if (arguments[argument.getArgNumber()].kind == Argument::Kind::Scalar && !argument.use_empty())
+      values[argument] = {field(argument, ParameterField::What::Value)};
 
   if (failed(lowerBlock(kernel.getBody().front())))
     return failure();
@@ -166,7 +165,7 @@ LogicalResult ThreadLowering::run() {
   return mlir::success();
 }
 
-LogicalResult ThreadLowering::lowerBlock(Block &block) {
+LogicalResult ThreadToNvvm::lowerBlock(Block &block) {
   for (Operation &op : block) {
     // A kernel's body has no terminator; those of loops and branches are lowered with them.
     if (op.hasTrait<OpTrait::IsTerminator>())
@@ -178,7 +177,7 @@ LogicalResult ThreadLowering::lowerBlock(Block &block) {
   return mlir::success();
 }
 
-LogicalResult ThreadLowering::lowerFor(scf::ForOp loop) {
+LogicalResult ThreadToNvvm::lowerFor(scf::ForOp loop) {
   // Tested at the end: one branch an iteration.
   Value from = scalar(loop.getLowerBound()), to = scalar(loop.getUpperBound()), by = scalar(loop.getStep());
   Registers inits;
@@ -222,7 +221,7 @@ LogicalResult ThreadLowering::lowerFor(scf::ForOp loop) {
   return mlir::success();
 }
 
-LogicalResult ThreadLowering::lowerIf(scf::IfOp branch) {
+LogicalResult ThreadToNvvm::lowerIf(scf::IfOp branch) {
   Block *then = func.addBlock(), *otherwise = branch.getElseRegion().empty() ? nullptr : func.addBlock();
   Block *merge = func.addBlock();
   LLVM::CondBrOp::create(b, loc, scalar(branch.getCondition()), then, otherwise ? otherwise : merge);
@@ -258,62 +257,93 @@ LogicalResult ThreadLowering::lowerIf(scf::IfOp branch) {
 }
 
 //===----------------------------------------------------------------------===//
+// Roles
+//===----------------------------------------------------------------------===//
+
+LogicalResult ThreadToNvvm::lowerRoles(thread::SpecializeOp specialize) {
+  // The warp's number in a register that is the same for all its threads, so that branches on it are uniform.
+  Value blockThread = thread;
+  Value blockWarp = NVVM::ShflOp::create(b, loc, b.getI32Type(), i32(-1), warp, i32(0), i32(31),
+                                         NVVM::ShflKind::idx, UnitAttr());
+  // What the launch bounds leave a thread, in the steps of setmaxnreg.
+  int64_t threads = func->getAttrOfType<DenseI32ArrayAttr>("nvvm.maxntid")[0];
+  int64_t atEntry = 65536 / (threads * int64_t(kernel.getMinBlocks())) / 8 * 8;
+  int64_t nextBarrier = 1; // 0 is the whole block's
+  for (auto role : specialize.getRoles().getOps<thread::RoleOp>()) {
+    loc = role.getLoc();
+    int64_t first = int64_t(role.getFirstWarp()), replicas = int64_t(role.getReplicas());
+    warps = int64_t(role.getWarps());
+    Value inRole = add(blockWarp, -first);
+    Value mine = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ult, inRole, i32(warps * replicas));
+    LogicalResult lowered = mlir::success();
+    branch(mine, [&] {
+      if (std::optional<uint64_t> registers = role.getRegisters())
+        NVVM::SetMaxRegisterOp::create(b, loc, uint32_t(*registers),
+                                       int64_t(*registers) < atEntry ? NVVM::SetMaxRegisterAction::decrease
+                                                                     : NVVM::SetMaxRegisterAction::increase);
+      replica = replicas == 1 ? i32(0) : Value(LLVM::UDivOp::create(b, loc, inRole, i32(warps)));
+      barrierId = add(replica, nextBarrier);
+      Value inReplica = LLVM::SubOp::create(b, loc, inRole, mul(replica, warps));
+      thread = add(band(blockThread, 31), mul(inReplica, 32));
+      warp = inReplica;
+      lowered = lowerBlock(role.getBody().front());
+    });
+    if (failed(lowered))
+      return failure();
+    nextBarrier += replicas;
+  }
+  return mlir::success();
+}
+
+//===----------------------------------------------------------------------===//
 // Parameters
 //===----------------------------------------------------------------------===//
 
-void ThreadLowering::lowerParam(tile::ParamOp op) {
-  int64_t offset = 0;
-  switch (op.getWhich()) {
-  case tile::Param::LengthQ:
-    offset = offsetof(ForwardParams, lengthQ);
-    break;
-  case tile::Param::LengthKv:
-    offset = offsetof(ForwardParams, lengthKv);
-    break;
-  case tile::Param::HeadsPerKvHead:
-    offset = offsetof(ForwardParams, headsPerKvHead);
-    break;
-  }
-  values[op.getResult()] = {loadParam(offset, b.getI32Type())};
+Value ThreadToNvvm::field(Value argument, ParameterField::What what, size_t axis) {
+  size_t index = cast<BlockArgument>(argument).getArgNumber();
+  const ParameterField &field = block.field(index, what, axis);
+  Type type = field.bytes == 8 ? Type(b.getI64Type()) : argument.getType();
+  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+  Value place =
+      LLVM::GEPOp::create(b, loc, pointer, b.getI8Type(), params, ArrayRef<LLVM::GEPArg>{field.offset});
+  return LLVM::LoadOp::create(b, loc, type, place, /*alignment=*/unsigned(field.bytes));
 }
 
-void ThreadLowering::lowerView(tile::ViewOp op) {
-  int64_t tensor = 0;
-  switch (op.getOperand()) {
-  case tile::Operand::Q:
-    tensor = offsetof(ForwardParams, q);
-    break;
-  case tile::Operand::K:
-    tensor = offsetof(ForwardParams, k);
-    break;
-  case tile::Operand::V:
-    tensor = offsetof(ForwardParams, v);
-    break;
-  case tile::Operand::O:
-    tensor = offsetof(ForwardParams, o);
-    break;
-  case tile::Operand::LSE:
-    tensor = offsetof(ForwardParams, lse);
-    break;
-  }
-  Type wide = b.getI64Type();
-  int64_t elementBytes = op.getType().getElementType().getIntOrFloatBitWidth() / 8;
-  auto field = [&](size_t offset) { return loadParam(tensor + int64_t(offset), wide); };
-  auto index = [&](Value value) -> Value { return LLVM::ZExtOp::create(b, loc, wide, scalar(value)); };
-  auto product = [&](Value x, Value y) -> Value { return LLVM::MulOp::create(b, loc, x, y); };
+Value ThreadToNvvm::elementAddress(Value array, ValueRange indices) {
   // 64 bits throughout: arrays may be larger than 2^31 elements.
-  Value elements = add(product(index(op.getBatch()), field(offsetof(TensorParams, batchStride))),
-                       product(index(op.getHead()), field(offsetof(TensorParams, headStride))));
+  Type wide = b.getI64Type();
+  auto type = cast<tile::ArrayType>(array.getType());
+  auto product = [&](Value x, Value y) -> Value { return LLVM::MulOp::create(b, loc, x, y); };
+  Value elements;
+  for (auto [axis, index] : llvm::enumerate(indices)) {
+    Value place = LLVM::ZExtOp::create(b, loc, wide, scalar(index));
+    if (int64_t(axis) + 1 < type.getRank())
+      place = product(place, field(array, ParameterField::What::Stride, axis));
+    elements = elements ? add(elements, place) : place;
+  }
+  Value base = field(array, ParameterField::What::Base);
+  return elements ? add(base, product(elements, i64(infoOf(type.getElementType()).bytes()))) : base;
+}
+
+void ThreadToNvvm::lowerLoadValue(tile::LoadValueOp op) {
+  Value address = elementAddress(op.getArray(), op.getIndices());
+  values[op.getResult()] = {LLVM::LoadOp::create(b, loc, op.getResult().getType(), globalPointer(address),
+                                                 unsigned(infoOf(op.getResult().getType()).bytes()))};
+}
+
+void ThreadToNvvm::lowerView(tile::ViewOp op) {
+  int64_t elementBytes = infoOf(op.getType().getElementType()).bytes();
   GlobalView view;
-  view.base = add(field(offsetof(TensorParams, base)), product(elements, i64(elementBytes)));
+  view.base = elementAddress(op.getArray(), op.getIndices());
   view.cols = op.getType().getCols();
   view.rows = scalar(op.getRows());
   // Rows of one element are adjacent; other strides stay below 2^30 elements, which the runtime checks.
   view.elementBytes = elementBytes;
-  view.rowStride =
-      view.cols == 1
-          ? i32(1)
-          : Value(LLVM::TruncOp::create(b, loc, b.getI32Type(), field(offsetof(TensorParams, rowStride))));
+  view.rowStride = view.cols == 1
+                       ? i32(1)
+                       : Value(LLVM::TruncOp::create(
+                             b, loc, b.getI32Type(),
+                             field(op.getArray(), ParameterField::What::Stride, op.getIndices().size())));
   views[op.getResult()] = view;
 }
 
@@ -321,60 +351,9 @@ void ThreadLowering::lowerView(tile::ViewOp op) {
 // Elementwise operations
 //===----------------------------------------------------------------------===//
 
-/// One register of an arith or math op.
-FailureOr<Value> ThreadLowering::lowerScalar(Operation *op, ArrayRef<Value> x) {
-  Type f32Type = b.getF32Type();
-  bool approximate = false;
-  if (auto fast = dyn_cast<arith::ArithFastMathInterface>(op))
-    approximate = bitEnumContainsAll(fast.getFastMathFlagsAttr().getValue(), arith::FastMathFlags::afn);
-  return TypeSwitch<Operation *, FailureOr<Value>>(op)
-      .Case([&](arith::AddFOp) { return Value(LLVM::FAddOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::SubFOp) { return Value(LLVM::FSubOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::MulFOp) { return Value(LLVM::FMulOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::NegFOp) { return Value(LLVM::FNegOp::create(b, loc, x[0])); })
-      .Case([&](arith::MaximumFOp) { return Value(LLVM::MaximumOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::MinimumFOp) { return Value(LLVM::MinimumOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::DivFOp) -> Value {
-        if (!approximate)
-          return LLVM::FDivOp::create(b, loc, x[0], x[1]);
-        Value reciprocal = NVVM::RcpApproxFtzF32Op::create(b, loc, f32Type, x[1]);
-        if (matchPattern(x[0], m_OneFloat()))
-          return reciprocal;
-        return LLVM::FMulOp::create(b, loc, x[0], reciprocal);
-      })
-      .Case([&](math::FmaOp) { return Value(LLVM::FMAOp::create(b, loc, x[0], x[1], x[2])); })
-      .Case([&](math::AbsFOp) { return Value(LLVM::FAbsOp::create(b, loc, x[0])); })
-      // ftz: without it ex2.approx and lg2.approx cost two more operations each, for results below 2^-126.
-      .Case([&](math::Exp2Op) { return asm1(f32Type, "ex2.approx.ftz.f32 $0, $1;", "=f,f", x[0]); })
-      .Case([&](math::Log2Op) { return asm1(f32Type, "lg2.approx.ftz.f32 $0, $1;", "=f,f", x[0]); })
-      .Case([&](arith::CmpFOp compare) {
-        auto predicate = static_cast<LLVM::FCmpPredicate>(compare.getPredicate());
-        return Value(LLVM::FCmpOp::create(b, loc, predicate, x[0], x[1]));
-      })
-      .Case([&](arith::CmpIOp compare) {
-        auto predicate = static_cast<LLVM::ICmpPredicate>(compare.getPredicate());
-        return Value(LLVM::ICmpOp::create(b, loc, predicate, x[0], x[1]));
-      })
-      .Case([&](arith::SelectOp) { return Value(LLVM::SelectOp::create(b, loc, x[0], x[1], x[2])); })
-      .Case([&](arith::AndIOp) { return Value(LLVM::AndOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::OrIOp) { return Value(LLVM::OrOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::XOrIOp) { return Value(LLVM::XOrOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::AddIOp) { return add(x[0], x[1]); })
-      .Case([&](arith::SubIOp) { return Value(LLVM::SubOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::MulIOp) { return Value(LLVM::MulOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::DivUIOp) { return Value(LLVM::UDivOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::RemUIOp) { return Value(LLVM::URemOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::MinSIOp) { return Value(LLVM::SMinOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::MaxSIOp) { return Value(LLVM::SMaxOp::create(b, loc, x[0], x[1])); })
-      .Case([&](arith::SIToFPOp) { return Value(LLVM::SIToFPOp::create(b, loc, f32Type, x[0])); })
-      .Case([&](arith::IndexCastOp) { return x[0]; })
-      .Case([&](vector::BroadcastOp) { return x[0]; })
-      .Default([&](Operation *) -> FailureOr<Value> {
-        return op->emitOpError("expected an operation of the thread form");
-      });
-}
-
-LogicalResult ThreadLowering::lowerElementwise(Operation *op) {
+LogicalResult ThreadToNvvm::lowerElementwise(Operation *op) {
+  if (op->getNumResults() != 1)
+    return op->emitOpError("expected an operation of the thread form");
   Type type = op->getResult(0).getType();
   size_t count = isa<VectorType>(type) ? size_t(cast<VectorType>(type).getNumElements()) : 1;
   if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
@@ -389,6 +368,9 @@ LogicalResult ThreadLowering::lowerElementwise(Operation *op) {
     values[op->getResult(0)] = Registers(count, LLVM::ConstantOp::create(b, loc, value.getType(), value));
     return mlir::success();
   }
+  const ScalarOp *row = findScalarOp(op);
+  if (!row && !isa<vector::BroadcastOp>(op))
+    return op->emitOpError("expected an operation of the thread form");
   Registers results;
   for (size_t i = 0; i != count; ++i) {
     SmallVector<Value> operands;
@@ -396,21 +378,23 @@ LogicalResult ThreadLowering::lowerElementwise(Operation *op) {
       Registers &source = registers(operand);
       operands.push_back(source[source.size() == 1 ? 0 : i]);
     }
-    FailureOr<Value> result = lowerScalar(op, operands);
-    if (failed(result))
-      return failure();
-    results.push_back(*result);
+    results.push_back(row ? row->lower(b, loc, op, operands) : operands.front());
   }
   values[op->getResult(0)] = std::move(results);
   return mlir::success();
 }
 
-LogicalResult ThreadLowering::lower(Operation *op) {
+LogicalResult ThreadToNvvm::lower(Operation *op) {
   auto done = [](auto lowerOne) { return lowerOne(), mlir::success(); };
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](scf::ForOp x) { return lowerFor(x); })
       .Case([&](scf::IfOp x) { return lowerIf(x); })
-      .Case([&](tile::ParamOp x) { return done([&] { lowerParam(x); }); })
+      .Case([&](thread::SpecializeOp x) { return lowerRoles(x); })
+      .Case([&](thread::ReplicaOp x) {
+        values[x.getResult()] = {replica};
+        return mlir::success();
+      })
+      .Case([&](tile::LoadValueOp x) { return done([&] { lowerLoadValue(x); }); })
       .Case([&](tile::ViewOp x) { return done([&] { lowerView(x); }); })
       .Case([&](gpu::BlockIdOp x) {
         Type i = b.getI32Type();
@@ -469,7 +453,7 @@ struct ThreadToNvvmPass : impl::ThreadToNvvmBase<ThreadToNvvmPass> {
   void runOnOperation() override {
     OpBuilder builder(&getContext());
     for (auto kernel : llvm::make_early_inc_range(getOperation().getOps<thread::KernelOp>())) {
-      if (failed(ThreadLowering(kernel, builder).run()))
+      if (failed(ThreadToNvvm(kernel, builder).run()))
         return signalPassFailure();
       kernel.erase();
     }

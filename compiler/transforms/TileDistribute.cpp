@@ -14,14 +14,17 @@ namespace attune {
 namespace {
 class Distributor {
 public:
-  Distributor(tile::KernelOp kernel) : kernel(kernel), warps(kernel.getWarps()), b(kernel) {}
+  Distributor(tile::KernelOp kernel) : kernel(kernel), warps(kernel.getWarps().value_or(0)), b(kernel) {}
 
   FailureOr<thread::KernelOp> run() {
-    auto result = thread::KernelOp::create(b, kernel.getLoc(), kernel.getSymName(), kernel.getArch(), warps,
-                                           kernel.getMinBlocks(), kernel.getSmem().value_or(0),
-                                           kernel.getScheduleAttr());
+    auto result = thread::KernelOp::create(
+        b, kernel.getLoc(), kernel.getSymNameAttr(), kernel.getSignatureAttr(), kernel.getArchAttr(),
+        kernel.getWarpsAttr(), kernel.getMinBlocksAttr(), kernel.getGridAttr(),
+        b.getI64IntegerAttr(int64_t(kernel.getSmem().value_or(0))), kernel.getScheduleAttr());
     result->setDiscardableAttrs(kernel->getDiscardableAttrDictionary());
     Block *body = b.createBlock(&result.getBody());
+    for (BlockArgument argument : kernel.getBody().getArguments())
+      mapping.map(argument, body->addArgument(argument.getType(), argument.getLoc()));
     if (failed(distribute(kernel.getBody().front(), body)))
       return failure();
     return result;
@@ -53,6 +56,7 @@ private:
   LogicalResult visit(Operation *op);
   LogicalResult visitFor(scf::ForOp loop);
   LogicalResult visitIf(scf::IfOp branch);
+  LogicalResult visitRoles(tile::SpecializeOp specialize);
   LogicalResult visitElementwise(Operation *op);
 
   Value map(Value value) { return value ? mapping.lookup(value) : Value(); }
@@ -64,7 +68,7 @@ private:
   }
 
   tile::KernelOp kernel;
-  int64_t warps;
+  int64_t warps; ///< of the role that is being distributed
   OpBuilder b;
   IRMapping mapping;
 };
@@ -109,6 +113,25 @@ LogicalResult Distributor::visitIf(scf::IfOp branch) {
   return mlir::success();
 }
 
+LogicalResult Distributor::visitRoles(tile::SpecializeOp specialize) {
+  auto made = thread::SpecializeOp::create(b, specialize.getLoc());
+  Block *roles = b.createBlock(&made.getRoles());
+  int64_t firstWarp = 0;
+  for (auto role : specialize.getRoles().getOps<tile::RoleOp>()) {
+    b.setInsertionPointToEnd(roles);
+    auto copy =
+        thread::RoleOp::create(b, role.getLoc(), role.getSymNameAttr(), b.getI64IntegerAttr(firstWarp),
+                               role.getWarpsAttr(), role.getReplicasAttr(), role.getRegistersAttr());
+    Block *body = b.createBlock(&copy.getBody());
+    warps = int64_t(role.getWarps());
+    if (failed(distribute(role.getBody().front(), body)))
+      return failure();
+    firstWarp += warps * int64_t(role.getReplicas());
+  }
+  b.setInsertionPointAfter(made);
+  return mlir::success();
+}
+
 /// An op that does the same to every value: the same op on vectors.
 LogicalResult Distributor::visitElementwise(Operation *op) {
   if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
@@ -139,6 +162,8 @@ LogicalResult Distributor::visit(Operation *op) {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](scf::ForOp loop) { return visitFor(loop); })
       .Case([&](scf::IfOp branch) { return visitIf(branch); })
+      .Case([&](tile::SpecializeOp specialize) { return visitRoles(specialize); })
+      .Case([&](tile::ReplicaOp) { return replace<thread::ReplicaOp>(op, b.getI32Type()); })
       .Case([&](tile::SmemTileOp tile) {
         mapping.map(tile.getTile(), map(tile.getOffset()));
         return mlir::success();
@@ -202,7 +227,7 @@ LogicalResult Distributor::visit(Operation *op) {
       .Case([&](tensor::SplatOp splat) {
         return replace<vector::BroadcastOp>(op, resultType(), map(splat.getInput()));
       })
-      .Case<tile::ParamOp, tile::ViewOp, tile::CommitGroupOp, tile::WaitGroupOp, gpu::BarrierOp,
+      .Case<tile::ViewOp, tile::LoadValueOp, tile::CommitGroupOp, tile::WaitGroupOp, gpu::BarrierOp,
             gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp>([&](Operation *) {
         b.clone(*op, mapping);
         return mlir::success();

@@ -22,8 +22,26 @@ struct TileVerifySchedulePass : impl::TileVerifyScheduleBase<TileVerifyScheduleP
     Result<Arch> arch = findArch(kernel.getArch());
     if (!arch)
       return kernel.emitOpError() << arch.error().message;
-    if (kernel.getWarps() * 32 > 1024)
-      return kernel.emitOpError("expected at most 1024 threads, got ") << kernel.getWarps() * 32;
+    int64_t registers = 0, replicas = 0;
+    WalkResult roles = kernel.walk([&](tile::RoleOp role) -> WalkResult {
+      replicas += int64_t(role.getReplicas());
+      if (!role.getRegisters())
+        return WalkResult::advance();
+      registers += int64_t(role.getWarps() * role.getReplicas() * 32 * *role.getRegisters());
+      if (arch->wgmma)
+        return WalkResult::advance();
+      return role.emitOpError("expected no 'registers' on ")
+                 << arch->name << ", which has no setmaxnreg (sm_90a has)",
+             WalkResult::interrupt();
+    });
+    if (roles.wasInterrupted())
+      return failure();
+    if (registers > arch->registersPerSm)
+      return kernel.emitOpError("expected roles that ask for at most ")
+             << arch->registersPerSm << " registers of a block, got " << registers;
+    if (replicas > 15)
+      return kernel.emitOpError("expected at most 15 replicas of roles, for each has a named barrier, got ")
+             << replicas;
     if (kernel.getSmem() && int64_t(*kernel.getSmem()) > arch->sharedPerBlock)
       return kernel.emitOpError("expected at most ") << arch->sharedPerBlock << " bytes of shared memory on "
                                                      << arch->name << ", got " << *kernel.getSmem();

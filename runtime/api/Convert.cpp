@@ -23,6 +23,8 @@ AttentionSpec toInside(const v1::Spec &spec) {
          term.align == v1::MaskAlign::TopLeft ? MaskAlign::TopLeft : MaskAlign::BottomRight});
   inside.softcap = spec.softcap;
   inside.lse = spec.lse;
+  inside.runtimeScale = spec.runtimeScale;
+  inside.runtimeSoftcap = spec.runtimeSoftcap;
   inside.schedule = toInside(spec.schedule);
   return inside;
 }
@@ -41,6 +43,8 @@ v1::Spec toPublic(const AttentionSpec &spec) {
          term.align == MaskAlign::TopLeft ? v1::MaskAlign::TopLeft : v1::MaskAlign::BottomRight});
   result.softcap = spec.softcap;
   result.lse = spec.lse;
+  result.runtimeScale = spec.runtimeScale;
+  result.runtimeSoftcap = spec.runtimeSoftcap;
   result.schedule = {spec.schedule.family, spec.schedule.values};
   return result;
 }

@@ -34,7 +34,7 @@ class ScoreFunction {
 public:
   explicit ScoreFunction(const AttentionSpec &spec) {
     double factor = spec.scale.value_or(1.0 / std::sqrt(double(spec.headDimQk)));
-    identity = !spec.softcap && factor > 0;
+    identity = !spec.softcap && !spec.runtimeScale && factor > 0;
     scale = float(factor);
     toLog2 = float(identity ? factor * log2e : log2e);
     hasCap = spec.softcap.has_value();

@@ -30,7 +30,7 @@ struct GoldenOptions {
 ///     alpha = ex2((m - (m_new or 0)) * c), l *= alpha, O *= alpha, m = m_new;
 ///   p = ex2(fma(x, c, -(m or 0) * c)); l += p, in four partial sums by the lane that holds the key;
 ///   O += round(p) V.
-/// At the end O *= 1 / l and LSE = fma(m, c, lg2(l)) * ln 2. Without softcap and with a positive scale x = S
+/// At the end O *= 1 / l and LSE = fma(m, c, lg2(l)) * ln 2. Without softcap and with a positive scale that the kernel knows x = S
 /// and c = scale * log2(e); else x = softcap(S * scale) and c = log2(e).
 void goldenAttention(const AttentionSpec &spec, const Problem &problem, const Inputs &inputs,
                      const GoldenOptions &options, uint16_t *o, float *lse);

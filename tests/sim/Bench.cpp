@@ -3,11 +3,10 @@
 // sim_bench FILE.ptx --shared BYTES [--length N] [--head-dim D] [--heads H] [--block-q N] [--threads N]
 // [--mode M]
 //           [--no-checks] [--repeat N]
-// The entry takes ForwardParams (compiler/spec/KernelParams.h). Inputs are random; results are not compared,
-// but findings are printed.
+// The entry is a forward kernel: q, k, v, o, lse if it has one, and the lengths. Inputs are random; results
+// are not compared, but findings are printed.
 //
 //===----------------------------------------------------------------------===//
-#include "compiler/spec/KernelParams.h"
 #include "simulator/Simulator.h"
 
 #include <cstdio>
@@ -203,7 +202,7 @@ int main(int argc, char **argv) {
   size_t elements = size_t(length) * heads * d;
   std::mt19937 rng(1);
   std::normal_distribution<float> normal;
-  ForwardParams p{};
+  std::vector<int64_t> p;
   auto tensor = [&](const char *name, bool fill) {
     uint64_t base = *memory.allocate(elements * 2, name);
     if (fill) {
@@ -212,22 +211,28 @@ int main(int argc, char **argv) {
         x = toBf16(normal(rng));
       (void)memory.write(base, data.data(), elements * 2);
     }
-    return TensorParams{base, int64_t(elements), int64_t(d), int64_t(heads) * d};
+    p.insert(p.end(), {int64_t(base), int64_t(elements), int64_t(d), int64_t(heads) * d});
   };
-  p.q = tensor("q", true);
-  p.k = tensor("k", true);
-  p.v = tensor("v", true);
-  p.o = tensor("o", false);
-  p.lse = {*memory.allocate(size_t(length) * heads * 4, "lse"), int64_t(length) * heads, length, 1};
-  p.lengthQ = p.lengthKv = int32_t(length);
-  p.headsPerKvHead = 1;
+  tensor("q", true);
+  tensor("k", true);
+  tensor("v", true);
+  tensor("o", false);
+  // Without LSE 144 bytes, with it 168; kept kernels of older days have a row stride of LSE too.
+  size_t bytes = entry.paramBytes;
+  if (bytes > 144)
+    p.insert(p.end(), {int64_t(*memory.allocate(size_t(length) * heads * 4, "lse")), int64_t(length) * heads,
+                       int64_t(length)});
+  if (bytes > 168)
+    p.push_back(1);
+  p.push_back(int64_t(length) << 32 | int64_t(length));
+  p.push_back(1); // query heads that share a KV head
   sim::LaunchConfig c;
   c.entry = entry.name;
   c.grid = {(length + blockQ - 1) / blockQ, heads, 1};
   c.block = {entry.maxntid[0] ? entry.maxntid[0] : 128, 1, 1};
   c.dynamicShared = shared;
-  c.params.resize(sizeof(p));
-  std::memcpy(c.params.data(), &p, sizeof(p));
+  c.params.resize(p.size() * 8);
+  std::memcpy(c.params.data(), p.data(), p.size() * 8);
   c.mode = mode;
   c.checks = checks;
   c.threads = threads;
@@ -258,12 +263,12 @@ int main(int argc, char **argv) {
       for (const sim::Finding &f : result->findings)
         fmt::print("{}\n", f.text());
       std::vector<uint16_t> o(elements);
-      (void)memory.read(o.data(), p.o.base, elements * 2);
+      (void)memory.read(o.data(), uint64_t(p[12]), elements * 2);
       uint64_t hash = 1469598103934665603ull;
       for (uint16_t x : o)
         hash = (hash ^ x) * 1099511628211ull;
       fmt::print("hash of O: {:016x}, unwritten bytes {}\n", hash,
-                 *memory.countUninitialised(p.o.base, elements * 2));
+                 *memory.countUninitialised(uint64_t(p[12]), elements * 2));
     }
   }
   return 0;

@@ -72,7 +72,7 @@ TEST_CASE("wrong values") {
             "s:1:10: error: expected a C identifier of at most 64 characters that C++ and "
             "PTX leave free, got \"int\" (nearest: \"int_kernel\")"},
            {R"({"schedule": 4})",
-            "s:1:14: error: expected an object with block_q, block_kv, stages or warps, got 4"},
+            "s:1:14: error: expected an object with a family and its parameters, such as block_q, got 4"},
            {R"({"schedule": {"warps": 3}})",
             "s:1:24: error: expected 1, 2, 4 or 8 warps, got 3 (nearest: 4)"},
            {R"({"schedule": {"block_kv": 65}})",
@@ -166,7 +166,7 @@ TEST_CASE("flags") {
         "command line: --no-lse: error: expected one of --lse and --no-lse, once");
   CHECK(errors("{\"lse\": 3}", {{"--warps", "5"}}) ==
         "s:1:9: error: expected true or false, got 3\n"
-        "command line: --warps: error: expected 1, 2, 4 or 8 warps, got 5 (nearest: 8)");
+        "command line: --warps: error: expected 1, 2, 4 or 8 warps, got 5 (nearest: 4)");
   CHECK(
       errors("", {{"--head-dim", "64"}, {"--head-dim-v", "64"}}, "") ==
       "command line: --head-dim-v: error: expected --head-dim, or --head-dim-qk and --head-dim-v, got both");

@@ -1,6 +1,6 @@
-// The device's side of what host and kernels share: templates/params.cuh has the layout of KernelParams.h,
-// and the headers compile alone, with no flag but those that the runtime gives.
-#include "compiler/spec/KernelParams.h"
+// The device's side of what host and kernels share: templates/params.cuh lays arrays out as ParameterBlock
+// does, and the headers compile alone, with no flag but those that the runtime gives.
+#include "compiler/program/Program.h"
 #include "runtime/jit/Assemble.h"
 #include "runtime/jit/ProgramBuild.h"
 
@@ -27,42 +27,41 @@ std::string ptxOf(const std::string &source, const std::string &entry) {
 }
 } // namespace
 
-TEST_CASE("kernel parameters lie where the runtime puts them") {
-  struct Field {
-    const char *name;
-    size_t offset;
+TEST_CASE("a printed struct of parameters lies as ParameterBlock says") {
+  // As target cuda prints them; each field is read by a kernel of its own.
+  std::vector<Argument> arguments;
+  for (const char *text : {"n: i32 = len_q", "q: array<batch x heads_q x len_q x 64 x bf16>", "scale: f32",
+                           "lse: array<batch x len_q x f32>", "sinks: array<heads_q x f32>",
+                           "sums: workspace<f32, 4>", "m: i32"})
+    arguments.push_back(*Argument::parse(text));
+  ParameterBlock block(arguments);
+  std::string source =
+      "#include \"params.cuh\"\nusing namespace attune;\nstruct Params { int n; Array<3> q; float scale; "
+      "Array<1> lse; Array<0> sinks; float *sums; int m; };\n";
+  source += fmt::format("static_assert(sizeof(Params) == {});\n", block.bytes);
+  auto pathOf = [&](const ParameterField &field) {
+    const std::string &name = arguments[field.argument].name;
+    if (field.what == ParameterField::What::Stride)
+      return fmt::format("{}.stride[{}]", name, field.axis);
+    bool isArray = arguments[field.argument].kind == Argument::Kind::Array;
+    return isArray ? name + ".base" : name;
   };
-  const Field fields[] = {
-      {"q.base", offsetof(ForwardParams, q.base)},
-      {"q.batch_stride", offsetof(ForwardParams, q.batchStride)},
-      {"q.head_stride", offsetof(ForwardParams, q.headStride)},
-      {"q.row_stride", offsetof(ForwardParams, q.rowStride)},
-      {"k.base", offsetof(ForwardParams, k.base)},
-      {"v.base", offsetof(ForwardParams, v.base)},
-      {"o.base", offsetof(ForwardParams, o.base)},
-      {"lse.base", offsetof(ForwardParams, lse.base)},
-      {"length_q", offsetof(ForwardParams, lengthQ)},
-      {"length_kv", offsetof(ForwardParams, lengthKv)},
-      {"heads_per_kv_head", offsetof(ForwardParams, headsPerKvHead)},
-  };
-  // One kernel a field, each of which reads nothing else.
-  std::string source = "#include \"params.cuh\"\n";
-  for (size_t i = 0; i != std::size(fields); ++i)
-    source += fmt::format("extern \"C\" __global__ void read{}(const __grid_constant__ attune::ForwardParams "
-                          "p, long long *x) {{ "
-                          "*x = p.{}; }}\n",
-                          i, fields[i].name);
-  source += fmt::format("static_assert(sizeof(attune::ForwardParams) == {});\n", sizeof(ForwardParams));
+  for (size_t i = 0; i != block.fields.size(); ++i)
+    source +=
+        fmt::format("extern \"C\" __global__ void read{}(const __grid_constant__ Params p, long long *x) {{ "
+                    "*x = (long long)p.{}; }}\n",
+                    i, pathOf(block.fields[i]));
   std::string ptx = ptxOf(source, "read0");
   if (ptx.empty())
     return;
-  for (size_t i = 0; i != std::size(fields); ++i) {
-    CAPTURE(fields[i].name);
+  for (size_t i = 0; i != block.fields.size(); ++i) {
+    CAPTURE(pathOf(block.fields[i]));
     size_t entry = ptx.find(fmt::format(".entry read{}(", i));
     REQUIRE(entry != std::string::npos);
     std::string body = ptx.substr(entry, ptx.find("ret;", entry) - entry);
-    std::string place = fields[i].offset ? fmt::format("[read{}_param_0+{}]", i, fields[i].offset)
-                                         : fmt::format("[read{}_param_0]", i);
+    int offset = block.fields[i].offset;
+    std::string place =
+        offset ? fmt::format("[read{}_param_0+{}]", i, offset) : fmt::format("[read{}_param_0]", i);
     CHECK_MESSAGE(body.find(place) != std::string::npos, body);
   }
 }

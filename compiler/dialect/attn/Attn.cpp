@@ -1,5 +1,8 @@
 #include "compiler/dialect/attn/Attn.h"
 
+#include "compiler/dialect/Names.h"
+#include "compiler/dialect/ScalarOps.h"
+
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -92,7 +95,17 @@ void ForwardOp::print(OpAsmPrinter &p) {
                                       getScheduleAttrName()});
 }
 
+LogicalResult attn::ScalarOp::verify() {
+  if (!isKernelName(getName()))
+    return emitOpError("expected a name that is a C identifier of at most 64 characters, got '")
+           << getName() << "'";
+  return success();
+}
+
 LogicalResult ForwardOp::verify() {
+  if (!isKernelName(getSymName()))
+    return emitOpError("expected a name that is a C identifier of at most 64 characters, got '")
+           << getSymName() << "'";
   if (!getDtype().isF16() && !getDtype().isBF16())
     return emitOpError("expected dtype f16 or bf16, got ") << getDtype();
   for (auto [what, dim] : {std::pair("qk", getHeadDimQk()), std::pair("v", getHeadDimV())})
@@ -114,9 +127,9 @@ LogicalResult ForwardOp::verify() {
              << name << " region to yield " << result << ", got "
              << (yield ? yield.getValue().getType() : Type(NoneType::get(context)));
     for (Operation &op : region.front().without_terminator()) {
-      StringRef dialect = op.getName().getDialectNamespace();
-      if (dialect != "arith" && dialect != "math" && !isa<LengthOp>(op))
-        return op.emitOpError("expected only arith, math and attn.length in the ") << name << " region";
+      if (!isa<LengthOp, attn::ScalarOp>(op) &&
+          failed(verifyScalarOp(&op, ("in the " + name + " region").str(), true)))
+        return failure();
     }
     return success();
   };

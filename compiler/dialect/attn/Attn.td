@@ -61,6 +61,17 @@ def Attn_LengthOp : Attn_Op<"length", [Pure]> {
   let assemblyFormat = "$axis attr-dict";
 }
 
+def Attn_ScalarOp : Attn_Op<"scalar", [Pure]> {
+  let summary = "A number that is given at launch, under this name";
+  let description = [{
+    Example: `%cap = attn.scalar "softcap"`
+  }];
+  let arguments = (ins StrAttr:$name);
+  let results = (outs F32:$result);
+  let assemblyFormat = "$name attr-dict";
+  let hasVerifier = 1;
+}
+
 def Attn_YieldOp : Attn_Op<"yield", [Pure, Terminator, ParentOneOf<["ForwardOp"]>]> {
   let summary = "The result of a score or mask region";
   let arguments = (ins AnyType:$value);

@@ -18,18 +18,45 @@ class Thread_Op<string mnemonic, list<Trait> traits = []> : Op<Thread_Dialect, m
 // g = lane / 4, t = lane mod 4). A row fragment has two values for each slab: rows g and g + 8. The A operand has eight
 // 16-bit values for each slab and 16 columns, in the register order of mma.m16n8k16.
 
-def Thread_KernelOp : Thread_Op<"kernel", [Symbol, IsolatedFromAbove, SingleBlock, NoTerminator]> {
-  let summary = "What each of the 32 * warps threads of a CTA runs";
-  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$arch, I64Attr:$warps, I64Attr:$min_blocks, I64Attr:$smem,
+def Thread_KernelOp : Thread_Op<"kernel", [
+    Symbol, IsolatedFromAbove, SingleBlock, NoTerminator,
+    DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmBlockArgumentNames"]>]> {
+  let summary = "What each thread of a block runs; it begins as tile.kernel does";
+  let arguments = (ins SymbolNameAttr:$sym_name, ArrayAttr:$signature, StrAttr:$arch, OptionalAttr<I64Attr>:$warps,
+                   I64Attr:$min_blocks, OptionalAttr<ArrayAttr>:$grid, I64Attr:$smem,
                    OptionalAttr<DictionaryAttr>:$schedule);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = [{
-    $sym_name `arch` `(` $arch `)` `warps` `(` $warps `)` `min_blocks` `(` $min_blocks `)` `smem` `(` $smem `)`
-    (`schedule` $schedule^)? attr-dict-with-keyword $body
-  }];
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
 }
 
-def Thread_AsyncCopyOp : Thread_Op<"async_copy"> {
+def Thread_SpecializeOp : Thread_Op<"specialize", [SingleBlock, NoTerminator, ParentOneOf<["KernelOp"]>]> {
+  let summary = "Branches on the warp: each runs its role";
+  let regions = (region SizedRegion<1>:$roles);
+  let assemblyFormat = "attr-dict-with-keyword $roles";
+  let hasVerifier = 1;
+}
+
+def Thread_RoleOp : Thread_Op<"role", [SingleBlock, NoTerminator, ParentOneOf<["SpecializeOp"]>]> {
+  let summary = "What the threads of warps `first_warp` .. of a block do, `replicas` times `warps` warps";
+  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$first_warp, I64Attr:$warps, I64Attr:$replicas,
+                   OptionalAttr<I64Attr>:$registers);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $sym_name `first_warp` `(` $first_warp `)` `warps` `(` $warps `)` `replicas` `(` $replicas `)`
+    (`registers` `(` $registers^ `)`)? attr-dict-with-keyword $body
+  }];
+  let hasVerifier = 1;
+}
+
+def Thread_ReplicaOp : Thread_Op<"replica", [Pure]> {
+  let summary = "Which replica of its role this thread is in, from 0";
+  let results = (outs I32:$result);
+  let assemblyFormat = "attr-dict";
+  let hasVerifier = 1;
+}
+
+def Thread_AsyncCopyOp : Thread_Op<"async_copy", [Tile_Issues]> {
   let summary = "This thread's 16-byte pieces of a rows x cols copy into the tile at byte `offset` (cp.async)";
   let arguments = (ins Tile_ViewType:$view, I32:$row, I32:$offset, I64Attr:$rows, I64Attr:$cols, UnitAttr:$bounded,
                    Optional<I1>:$condition);
@@ -37,16 +64,18 @@ def Thread_AsyncCopyOp : Thread_Op<"async_copy"> {
     $view `[` $row `]` `to` $offset `tile` `(` $rows `x` $cols `)` (`bounded` $bounded^)? (`if` $condition^)? attr-dict
     `:` type($view)
   }];
+  let hasVerifier = 1;
 }
 
-def Thread_LoadOperandOp : Thread_Op<"load_operand", [Pure]> {
+def Thread_LoadOperandOp : Thread_Op<"load_operand", [Tile_ReadsShared]> {
   let summary = "This thread's part of the A operand in the tile at byte `offset` (ldmatrix)";
   let arguments = (ins I32:$offset, I64Attr:$rows, I64Attr:$cols);
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = "$offset `tile` `(` $rows `x` $cols `)` attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
-def Thread_DotOp : Thread_Op<"dot", [Pure, OptionalTypesMatchWith<"c has the type of the result", "result", "c",
+def Thread_DotOp : Thread_Op<"dot", [Tile_ReadsShared, OptionalTypesMatchWith<"c has the type of the result", "result", "c",
                                                                   "$_self">]> {
   let summary = "a b + c on tensor cores (ldmatrix for what lies in shared memory, mma.m16n8k16), k ascending";
   let description = [{
@@ -60,6 +89,7 @@ def Thread_DotOp : Thread_Op<"dot", [Pure, OptionalTypesMatchWith<"c has the typ
     $a `,` $b (`transposed` $transposed^)? (`plus` $c^)? `tile` `(` $m `x` $n `x` $k `,` $type `)` attr-dict
     `:` type($a) `->` type($result)
   }];
+  let hasVerifier = 1;
 }
 
 def Thread_RowReduceOp : Thread_Op<"row_reduce", [Pure, AllTypesMatch<["init", "result"]>]> {
@@ -67,6 +97,7 @@ def Thread_RowReduceOp : Thread_Op<"row_reduce", [Pure, AllTypesMatch<["init", "
   let arguments = (ins Tile_ReductionAttr:$kind, AnyVectorOfNonZeroRank:$value, AnyVectorOfNonZeroRank:$init);
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = "$kind $value `,` $init attr-dict `:` type($value) `->` type($result)";
+  let hasVerifier = 1;
 }
 
 def Thread_RowCombineOp : Thread_Op<"row_combine", [Pure, SameOperandsAndResultType]> {
@@ -74,6 +105,7 @@ def Thread_RowCombineOp : Thread_Op<"row_combine", [Pure, SameOperandsAndResultT
   let arguments = (ins Tile_ReductionAttr:$kind, AnyVectorOfNonZeroRank:$value);
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = "$kind $value attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 def Thread_RowBroadcastOp : Thread_Op<"row_broadcast", [Pure]> {
@@ -81,12 +113,14 @@ def Thread_RowBroadcastOp : Thread_Op<"row_broadcast", [Pure]> {
   let arguments = (ins AnyVectorOfNonZeroRank:$value);
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = "$value attr-dict `:` type($value) `->` type($result)";
+  let hasVerifier = 1;
 }
 
 def Thread_RowIndexOp : Thread_Op<"row_index", [Pure]> {
   let summary = "The rows of the tile that this thread's row fragment stands for";
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = "attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 def Thread_ColumnIndexOp : Thread_Op<"column_index", [Pure]> {
@@ -94,6 +128,7 @@ def Thread_ColumnIndexOp : Thread_Op<"column_index", [Pure]> {
   let arguments = (ins I64Attr:$m, I64Attr:$n);
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = "`tile` `(` $m `x` $n `)` attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 def Thread_KeepColumnsOp : Thread_Op<"keep_columns", [Pure, AttrSizedOperandSegments,
@@ -107,6 +142,7 @@ def Thread_KeepColumnsOp : Thread_Op<"keep_columns", [Pure, AttrSizedOperandSegm
     (`first_shift` `(` $first_shift^ `)`)? (`last_shift` `(` $last_shift^ `)`)? `tile` `(` $m `x` $n `)` attr-dict
     `:` type($value)
   }];
+  let hasVerifier = 1;
 }
 
 def Thread_ToAOpOp : Thread_Op<"to_a_op", [Pure]> {
@@ -114,6 +150,7 @@ def Thread_ToAOpOp : Thread_Op<"to_a_op", [Pure]> {
   let arguments = (ins AnyVectorOfNonZeroRank:$value, I64Attr:$m, I64Attr:$n);
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = "$value `tile` `(` $m `x` $n `)` attr-dict `:` type($value) `->` type($result)";
+  let hasVerifier = 1;
 }
 
 def Thread_WarpAnyOp : Thread_Op<"warp_any", [Pure]> {
@@ -121,9 +158,10 @@ def Thread_WarpAnyOp : Thread_Op<"warp_any", [Pure]> {
   let arguments = (ins AnyVectorOfNonZeroRank:$condition);
   let results = (outs I1:$result);
   let assemblyFormat = "$condition attr-dict `:` type($condition)";
+  let hasVerifier = 1;
 }
 
-def Thread_StoreOp : Thread_Op<"store"> {
+def Thread_StoreOp : Thread_Op<"store", [Tile_StoresThrough]> {
   let summary = "Stores an accumulator, rounded to the view's type, through the staging tile at byte `staging`";
   let description = [{
     Threads write their values as pairs, the CTA synchronises, then stores the view's rows and columns 16 bytes at a time.
@@ -132,12 +170,14 @@ def Thread_StoreOp : Thread_Op<"store"> {
   let assemblyFormat = [{
     $value `to` $view `[` $row `]` `through` $staging `tile` `(` $m `x` $n `)` attr-dict `:` type($value) `,` type($view)
   }];
+  let hasVerifier = 1;
 }
 
-def Thread_StoreRowsOp : Thread_Op<"store_rows"> {
+def Thread_StoreRowsOp : Thread_Op<"store_rows", [MemoryEffects<[MemWrite]>]> {
   let summary = "Stores one value a row; the first thread of each row writes";
   let arguments = (ins AnyVectorOfNonZeroRank:$value, Tile_ViewType:$view, I32:$row);
   let assemblyFormat = "$value `to` $view `[` $row `]` attr-dict `:` type($value) `,` type($view)";
+  let hasVerifier = 1;
 }
 
 #endif

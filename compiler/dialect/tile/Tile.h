@@ -17,6 +17,21 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+namespace attune::tile {
+
+/// Resources of effects (TileBase.td says what they stand for).
+struct SharedMemory : mlir::SideEffects::Resource::Base<SharedMemory> {
+  llvm::StringRef getName() final { return "shared memory"; }
+};
+struct InFlight : mlir::SideEffects::Resource::Base<InFlight> {
+  llvm::StringRef getName() final { return "in flight"; }
+};
+struct Barriers : mlir::SideEffects::Resource::Base<Barriers> {
+  llvm::StringRef getName() final { return "barriers"; }
+};
+
+} // namespace attune::tile
+
 #include "compiler/dialect/tile/TileDialect.h.inc"
 #include "compiler/dialect/tile/TileEnums.h.inc"
 #define GET_ATTRDEF_CLASSES
@@ -27,6 +42,15 @@
 #include "compiler/dialect/tile/Tile.h.inc"
 
 namespace attune::tile {
+
+/// What verifiers of the tile and thread dialects share: roles, and the tiles that an op takes and gives.
+mlir::LogicalResult verifyRoles(mlir::Operation *specialize,
+                                llvm::function_ref<bool(mlir::Operation *)> isRole);
+mlir::LogicalResult verifyRole(mlir::Operation *role);
+mlir::LogicalResult verifyReplica(mlir::Operation *replica);
+mlir::LogicalResult verifyTiles(mlir::Operation *op);
+mlir::LogicalResult verifyHandles(mlir::Operation *kernel);
+mlir::LogicalResult verifyNumbers(mlir::Operation *op);
 
 /// Bytes of a tile in shared memory.
 int64_t tileBytes(mlir::RankedTensorType type);

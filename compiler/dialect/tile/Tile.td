@@ -10,49 +10,109 @@ class Tile_Op<string mnemonic, list<Trait> traits = []> : Op<Tile_Dialect, mnemo
 // Structure
 //===----------------------------------------------------------------------===//
 
-def Tile_KernelOp : Tile_Op<"kernel", [Symbol, IsolatedFromAbove, SingleBlock, NoTerminator]> {
-  let summary = "The program that every CTA of the grid (query blocks, query heads, batch) runs";
+def Tile_KernelOp : Tile_Op<"kernel", [
+    Symbol, IsolatedFromAbove, SingleBlock, NoTerminator,
+    DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmBlockArgumentNames"]>]> {
+  let summary = "The program that every block of the grid runs";
   let description = [{
+    Arguments are arrays, workspaces and run-time scalars. An array may say `output`, `optional` (its address may be
+    0) and `align` (bytes that its address and strides are multiples of). An i32 with `value` follows from sizes, which
+    is what `grid` is made of too; other scalars are given by name at launch. A workspace says its `bytes`, and `zero`
+    where it must be zero at first. A kernel without tile.specialize is one role of `warps` warps.
+
     `smem` (bytes of dynamic shared memory) is there once tile-allocate-smem has run.
 
     Example:
     ```mlir
-    tile.kernel @llama3 arch("sm_80") warps(4) min_blocks(2) {
+    tile.kernel @copy(%q: !tile.array<batch x heads_q x len_q x 128 x bf16> {align = 16 : i64}, %n: i32 {value = "len_q"})
+        arch("sm_80") warps(4) min_blocks(2) grid("ceil_div(len_q, 64)", "heads_q", "batch") {
     }
     ```
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$arch, I64Attr:$warps, I64Attr:$min_blocks,
-                   OptionalAttr<I64Attr>:$smem, OptionalAttr<DictionaryAttr>:$schedule);
+  let arguments = (ins SymbolNameAttr:$sym_name, ArrayAttr:$signature, StrAttr:$arch, OptionalAttr<I64Attr>:$warps,
+                   I64Attr:$min_blocks, OptionalAttr<ArrayAttr>:$grid, OptionalAttr<I64Attr>:$smem,
+                   OptionalAttr<DictionaryAttr>:$schedule);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+}
+
+def Tile_SpecializeOp : Tile_Op<"specialize", [SingleBlock, NoTerminator, ParentOneOf<["KernelOp"]>]> {
+  let summary = "The roles of a block's warps; each warp runs one of them";
+  let description = [{
+    Roles take the warps in their order. What stands before is run by every warp; nothing of it may be a fragment, for
+    whose warps would share it? Nothing may follow.
+
+    Example:
+    ```mlir
+    tile.specialize {
+      tile.role @producer warps(1) {
+      }
+      tile.role @consumer warps(4) replicas(2) {
+      }
+    }
+    ```
+  }];
+  let regions = (region SizedRegion<1>:$roles);
+  let assemblyFormat = "attr-dict-with-keyword $roles";
+  let hasVerifier = 1;
+}
+
+def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator, ParentOneOf<["SpecializeOp"]>]> {
+  let summary = "What `warps` warps do, `replicas` times side by side";
+  let description = [{
+    Fragments inside are spread over the warps of one replica. With `registers`, the role asks for that many a thread
+    (setmaxnreg: an arch-specific target, and whole warpgroups).
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$warps, DefaultValuedAttr<I64Attr, "1">:$replicas,
+                   OptionalAttr<I64Attr>:$registers);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    $sym_name `arch` `(` $arch `)` `warps` `(` $warps `)` `min_blocks` `(` $min_blocks `)`
-    (`smem` `(` $smem^ `)`)? (`schedule` $schedule^)? attr-dict-with-keyword $body
+    $sym_name `warps` `(` $warps `)` (`replicas` `(` $replicas^ `)`)? (`registers` `(` $registers^ `)`)?
+    attr-dict-with-keyword $body
   }];
   let hasVerifier = 1;
 }
 
-def Tile_ParamOp : Tile_Op<"param", [Pure]> {
-  let summary = "A number that the kernel is launched with";
-  let arguments = (ins Tile_ParamAttr:$which);
+def Tile_ReplicaOp : Tile_Op<"replica", [Pure]> {
+  let summary = "Which replica of its role this is, from 0";
   let results = (outs I32:$result);
-  let assemblyFormat = "$which attr-dict";
+  let assemblyFormat = "attr-dict";
+  let hasVerifier = 1;
 }
 
 def Tile_ViewOp : Tile_Op<"view", [Pure]> {
-  let summary = "The matrix of one (batch, head) of an operand, with `rows` rows";
+  let summary = "The matrix of an array at `indices` of its outer axes, with `rows` rows; or a column of rows";
   let description = [{
-    Example: `%k = tile.view k[%batch, %kv_head] rows(%n) : !tile.view<128, bf16>`
+    With an index for each axis but two, the last axis is a row of `cols` adjacent elements. With an index for each axis
+    but one, the last axis is the rows, of one element each.
+
+    Example: `%k = tile.view %K[%batch, %kv_head] rows(%n) : !tile.array<batch x heads_kv x len_kv x 128 x bf16> -> !tile.view<128, bf16>`
   }];
-  let arguments = (ins Tile_OperandAttr:$operand, I32:$batch, I32:$head, I32:$rows);
+  let arguments = (ins Tile_ArrayType:$array, Variadic<I32>:$indices, I32:$rows);
   let results = (outs Tile_ViewType:$result);
-  let assemblyFormat = "$operand `[` $batch `,` $head `]` `rows` `(` $rows `)` attr-dict `:` type($result)";
+  let assemblyFormat = [{
+    $array `[` $indices `]` `rows` `(` $rows `)` attr-dict `:` type($array) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_LoadValueOp : Tile_Op<"load_value", [MemoryEffects<[MemRead]>]> {
+  let summary = "One element of an array, the same for every thread";
+  let description = [{
+    Example: `%sink = tile.load_value %sinks[%head] : !tile.array<heads_q x f32> -> f32`
+  }];
+  let arguments = (ins Tile_ArrayType:$array, Variadic<I32>:$indices);
+  let results = (outs AnyTypeOf<[F32, I32]>:$result);
+  let assemblyFormat = "$array `[` $indices `]` attr-dict `:` type($array) `->` type($result)";
+  let hasVerifier = 1;
 }
 
 //===----------------------------------------------------------------------===//
 // Memory: rings, and what they are lowered to
 //===----------------------------------------------------------------------===//
 
-def Tile_RingOp : Tile_Op<"ring", [MemoryEffects<[MemAlloc]>]> {
+def Tile_RingOp : Tile_Op<"ring", [MemoryEffects<[MemAlloc<Tile_SharedMemory>]>]> {
   let summary = "Slots in shared memory; slot i mod depth holds the i-th tile";
   let description = [{
     `offset` (bytes from the start of dynamic shared memory) is there once tile-allocate-smem has run.
@@ -66,32 +126,32 @@ def Tile_RingOp : Tile_Op<"ring", [MemoryEffects<[MemAlloc]>]> {
   let assemblyFormat = "(`offset` `(` $offset^ `)`)? attr-dict `:` type($result)";
 }
 
-class Tile_RingTileOp<string mnemonic> : Tile_Op<mnemonic, [
-    TypesMatchWith<"the tile has the type of the ring's slots", "ring", "tile",
+class Tile_RingTileOp<string mnemonic, Trait effects> : Tile_Op<mnemonic, [
+    effects, TypesMatchWith<"the tile has the type of the ring's slots", "ring", "tile",
                    "::llvm::cast<::attune::tile::RingType>($_self).getSlot()">]> {
   let arguments = (ins Tile_RingType:$ring, I32:$index);
   let results = (outs Tile_Smem:$tile);
   let assemblyFormat = "$ring `[` $index `]` attr-dict `:` type($ring)";
 }
-def Tile_AcquireOp : Tile_RingTileOp<"acquire"> {
+def Tile_AcquireOp : Tile_RingTileOp<"acquire", Tile_Synchronises> {
   let summary = "The slot for tile `index`, once every warp has released what was in it";
 }
-def Tile_WaitOp : Tile_RingTileOp<"wait"> {
+def Tile_WaitOp : Tile_RingTileOp<"wait", Tile_Synchronises> {
   let summary = "Tile `index`, once all of its bytes have landed and every warp sees them";
 }
 
-class Tile_RingMarkOp<string mnemonic> : Tile_Op<mnemonic> {
+class Tile_RingMarkOp<string mnemonic, Trait effects> : Tile_Op<mnemonic, [effects]> {
   let arguments = (ins Tile_RingType:$ring, I32:$index);
   let assemblyFormat = "$ring `[` $index `]` attr-dict `:` type($ring)";
 }
-def Tile_CommitOp : Tile_RingMarkOp<"commit"> {
+def Tile_CommitOp : Tile_RingMarkOp<"commit", Tile_Commits> {
   let summary = "Every copy into tile `index` has been issued";
 }
-def Tile_ReleaseOp : Tile_RingMarkOp<"release"> {
+def Tile_ReleaseOp : Tile_RingMarkOp<"release", Tile_Synchronises> {
   let summary = "This warp reads tile `index` no more";
 }
 
-def Tile_AsyncCopyOp : Tile_Op<"async_copy"> {
+def Tile_AsyncCopyOp : Tile_Op<"async_copy", [Tile_Issues]> {
   let summary = "Starts copying rows `row`... of a view into shared memory (cp.async, 16 bytes a thread)";
   let description = [{
     With `bounded`, rows outside the view become zeros; without it the caller knows that all rows exist.
@@ -106,38 +166,43 @@ def Tile_AsyncCopyOp : Tile_Op<"async_copy"> {
   let hasVerifier = 1;
 }
 
-def Tile_ReuseSmemOp : Tile_Op<"reuse_smem"> {
+def Tile_ReuseSmemOp : Tile_Op<"reuse_smem", [Tile_Synchronises]> {
   let summary = "The start of shared memory as one tile, once every warp is done with every ring";
   let results = (outs Tile_Smem:$tile);
   let assemblyFormat = "attr-dict `:` type($tile)";
+  let hasVerifier = 1;
 }
 
+// A tile of shared memory is a place, not its contents: naming one reads nothing.
 def Tile_SmemTileOp : Tile_Op<"smem_tile", [Pure]> {
   let summary = "The tile at a byte offset of shared memory (what acquire and wait become)";
   let arguments = (ins I32:$offset);
   let results = (outs Tile_Smem:$tile);
   let assemblyFormat = "$offset attr-dict `:` type($tile)";
+  let hasVerifier = 1;
 }
 
-def Tile_CommitGroupOp : Tile_Op<"commit_group"> {
+def Tile_CommitGroupOp : Tile_Op<"commit_group", [Tile_Commits]> {
   let summary = "Closes a group of asynchronous copies (cp.async.commit_group)";
   let assemblyFormat = "attr-dict";
 }
 
-def Tile_WaitGroupOp : Tile_Op<"wait_group"> {
+def Tile_WaitGroupOp : Tile_Op<"wait_group", [Tile_Synchronises]> {
   let summary = "Waits until at most `pending` of this thread's newest groups are in flight (cp.async.wait_group)";
   let arguments = (ins I64Attr:$pending);
   let assemblyFormat = "$pending attr-dict";
+  let hasVerifier = 1;
 }
 
-def Tile_LoadOperandOp : Tile_Op<"load_operand", [Pure]> {
+def Tile_LoadOperandOp : Tile_Op<"load_operand", [Tile_ReadsShared]> {
   let summary = "A tile of shared memory as the register A operand (ldmatrix)";
   let arguments = (ins Tile_Smem:$tile);
   let results = (outs Tile_AOp:$result);
   let assemblyFormat = "$tile attr-dict `:` type($tile) `->` type($result)";
+  let hasVerifier = 1;
 }
 
-def Tile_StoreOp : Tile_Op<"store"> {
+def Tile_StoreOp : Tile_Op<"store", [Tile_StoresThrough]> {
   let summary = "Rounds an accumulator to the view's type and stores the rows that the view has, through shared memory";
   let description = [{
     Example: `tile.store %o to %view[%row] through %staging : tensor<128x128xf32, #tile.acc>, !tile.view<128, bf16>, tensor<128x128xbf16, #tile.smem>`
@@ -149,17 +214,18 @@ def Tile_StoreOp : Tile_Op<"store"> {
   let hasVerifier = 1;
 }
 
-def Tile_StoreRowsOp : Tile_Op<"store_rows"> {
+def Tile_StoreRowsOp : Tile_Op<"store_rows", [MemoryEffects<[MemWrite]>]> {
   let summary = "Stores one value a row into the rows that the view has";
   let arguments = (ins Tile_Row:$value, Tile_ViewType:$view, I32:$row);
   let assemblyFormat = "$value `to` $view `[` $row `]` attr-dict `:` type($value) `,` type($view)";
+  let hasVerifier = 1;
 }
 
 //===----------------------------------------------------------------------===//
 // Compute
 //===----------------------------------------------------------------------===//
 
-def Tile_DotOp : Tile_Op<"dot", [Pure, OptionalTypesMatchWith<"c has the type of the result", "result", "c",
+def Tile_DotOp : Tile_Op<"dot", [Tile_ReadsShared, OptionalTypesMatchWith<"c has the type of the result", "result", "c",
                                                               "$_self">]> {
   let summary = "a b + c, or a b^T + c with `transposed`; c is zero where it is absent";
   let description = [{
@@ -193,6 +259,7 @@ def Tile_RowCombineOp : Tile_Op<"row_combine", [Pure, SameOperandsAndResultType]
   let arguments = (ins Tile_ReductionAttr:$kind, Tile_Row:$value);
   let results = (outs Tile_Row:$result);
   let assemblyFormat = "$kind $value attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 def Tile_RowBroadcastOp : Tile_Op<"row_broadcast", [Pure]> {
@@ -207,12 +274,14 @@ def Tile_RowIndexOp : Tile_Op<"row_index", [Pure]> {
   let summary = "The index of each row inside the tile";
   let results = (outs Tile_Row:$result);
   let assemblyFormat = "attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 def Tile_ColumnIndexOp : Tile_Op<"column_index", [Pure]> {
   let summary = "The index of each column inside the tile";
   let results = (outs Tile_Acc:$result);
   let assemblyFormat = "attr-dict `:` type($result)";
+  let hasVerifier = 1;
 }
 
 def Tile_KeepColumnsOp : Tile_Op<"keep_columns", [Pure, AttrSizedOperandSegments,
@@ -247,6 +316,7 @@ def Tile_WarpAnyOp : Tile_Op<"warp_any", [Pure]> {
   let arguments = (ins Tile_Row:$condition);
   let results = (outs I1:$result);
   let assemblyFormat = "$condition attr-dict `:` type($condition)";
+  let hasVerifier = 1;
 }
 
 #endif

@@ -8,6 +8,7 @@ include "mlir/IR/AttrTypeBase.td"
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/IR/OpAsmInterface.td"
 
 def Tile_Dialect : Dialect {
   let name = "tile";
@@ -45,7 +46,59 @@ def Tile_ViewType : TypeDef<Tile_Dialect, "View"> {
   let summary = "A matrix in global memory: run-time rows with a run-time stride, `cols` adjacent elements a row";
   let parameters = (ins "int64_t":$cols, "::mlir::Type":$elementType);
   let assemblyFormat = "`<` $cols `,` $elementType `>`";
+  let genVerifyDecl = 1;
 }
+
+def Tile_ArrayType : TypeDef<Tile_Dialect, "Array"> {
+  let mnemonic = "array";
+  let summary = "An array in global memory that a kernel is launched with";
+  let description = [{
+    Extents of the axes in the kernel's order: numbers, names of sizes (batch, heads_q, heads_kv, len_q, len_kv), or
+    expressions over these as strings. Elements of the last axis are adjacent, the other axes have run-time strides.
+
+    Example: `!tile.array<batch x heads_q x len_q x 128 x bf16>`, `!tile.array<"batch * len_q" x f32>`
+  }];
+  let parameters = (ins ArrayRefParameter<"::mlir::StringAttr">:$extents, "::mlir::Type":$elementType);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    int64_t getRank() const { return int64_t(getExtents().size()); }
+    /// The extent of the last axis, where it is a number; else 0.
+    int64_t getLastExtent() const;
+  }];
+}
+
+def Tile_WorkspaceType : TypeDef<Tile_Dialect, "Workspace"> {
+  let mnemonic = "workspace";
+  let summary = "A part of the program's workspace in global memory";
+  let parameters = (ins "::mlir::Type":$elementType);
+  let assemblyFormat = "`<` $elementType `>`";
+  let genVerifyDecl = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Effects
+//===----------------------------------------------------------------------===//
+
+// What operations read, write, wait for and order. An operation that makes other contents of shared memory visible,
+// or lets others change them, counts as one that writes it: reads must not cross it.
+def Tile_SharedMemory : Resource<"::attune::tile::SharedMemory">;
+// Copies and accumulators that are issued and not yet waited for.
+def Tile_InFlight : Resource<"::attune::tile::InFlight">;
+// Where warps meet.
+def Tile_Barriers : Resource<"::attune::tile::Barriers">;
+
+defvar Tile_ReadsShared = MemoryEffects<[MemRead<Tile_SharedMemory>]>;
+// Issues copies that will write shared memory.
+defvar Tile_Issues = MemoryEffects<[MemRead, MemWrite<Tile_SharedMemory>, MemWrite<Tile_InFlight>]>;
+// Waits for something in flight, or for other warps.
+defvar Tile_Synchronises = MemoryEffects<[MemWrite<Tile_SharedMemory>, MemRead<Tile_InFlight>,
+                                          MemWrite<Tile_InFlight>, MemRead<Tile_Barriers>, MemWrite<Tile_Barriers>]>;
+// Closes a group of what is in flight.
+defvar Tile_Commits = MemoryEffects<[MemRead<Tile_InFlight>, MemWrite<Tile_InFlight>]>;
+// To global memory, through shared memory.
+defvar Tile_StoresThrough = MemoryEffects<[MemWrite, MemRead<Tile_SharedMemory>, MemWrite<Tile_SharedMemory>,
+                                           MemRead<Tile_Barriers>, MemWrite<Tile_Barriers>]>;
 
 class Tile_TensorWith<string layout, string what> : Type<
     CPred<"::llvm::isa<::mlir::RankedTensorType>($_self) && ::llvm::isa_and_present<::attune::tile::" # layout #
@@ -55,24 +108,6 @@ def Tile_Acc : Tile_TensorWith<"AccAttr", "#tile.acc">;
 def Tile_Row : Tile_TensorWith<"RowAttr", "#tile.row">;
 def Tile_AOp : Tile_TensorWith<"AOpAttr", "#tile.a_op">;
 def Tile_Smem : Tile_TensorWith<"SmemAttr", "#tile.smem">;
-
-def Tile_Operand : I32EnumAttr<"Operand", "an array that a kernel is launched with", [
-  I32EnumAttrCase<"Q", 0, "q">, I32EnumAttrCase<"K", 1, "k">, I32EnumAttrCase<"V", 2, "v">,
-  I32EnumAttrCase<"O", 3, "o">, I32EnumAttrCase<"LSE", 4, "lse">
-]> {
-  let cppNamespace = "::attune::tile";
-  let genSpecializedAttr = 0;
-}
-def Tile_OperandAttr : EnumAttr<Tile_Dialect, Tile_Operand, "operand">;
-
-def Tile_Param : I32EnumAttr<"Param", "a 32-bit number that a kernel is launched with", [
-  I32EnumAttrCase<"LengthQ", 0, "length_q">, I32EnumAttrCase<"LengthKv", 1, "length_kv">,
-  I32EnumAttrCase<"HeadsPerKvHead", 2, "heads_per_kv_head">
-]> {
-  let cppNamespace = "::attune::tile";
-  let genSpecializedAttr = 0;
-}
-def Tile_ParamAttr : EnumAttr<Tile_Dialect, Tile_Param, "param">;
 
 def Tile_Reduction : I32EnumAttr<"Reduction", "how values of a row combine", [
   I32EnumAttrCase<"Max", 0, "max">, I32EnumAttrCase<"Add", 1, "add">

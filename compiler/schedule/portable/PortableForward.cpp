@@ -1,38 +1,21 @@
 #include "compiler/dialect/Elements.h"
+#include "compiler/dialect/tile/KernelHeader.h"
 #include "compiler/ir/ScheduleAttr.h"
+#include "compiler/schedule/BlockRange.h"
 #include "compiler/schedule/Builders.h"
 #include "compiler/schedule/Elementwise.h"
-#include "compiler/schedule/MaskBounds.h"
 #include "compiler/schedule/OnlineSoftmax.h"
 #include "compiler/schedule/portable/Portable.h"
 
 #include <numbers>
+
+#include <fmt/format.h>
 
 using namespace mlir;
 
 namespace attune::portable {
 
 namespace {
-/// Scalar i32 arithmetic that reads like arithmetic.
-class Scalars {
-public:
-  explicit Scalars(NamingBuilder &b) : b(b) {}
-  Value constant(int64_t value) { return b.make<arith::ConstantOp>("", b.getI32IntegerAttr(int32_t(value))); }
-  Value add(Value x, Value y, StringRef name = "") { return b.make<arith::AddIOp>(name, x, y); }
-  Value sub(Value x, Value y, StringRef name = "") { return b.make<arith::SubIOp>(name, x, y); }
-  Value mul(Value x, int64_t y, StringRef name = "") { return b.make<arith::MulIOp>(name, x, constant(y)); }
-  /// Floor division of a value that is not negative.
-  Value div(Value x, int64_t y, StringRef name = "") { return b.make<arith::DivUIOp>(name, x, constant(y)); }
-  Value min(Value x, Value y, StringRef name = "") { return b.make<arith::MinSIOp>(name, x, y); }
-  Value max(Value x, Value y, StringRef name = "") { return b.make<arith::MaxSIOp>(name, x, y); }
-  Value less(Value x, Value y, StringRef name = "") {
-    return b.make<arith::CmpIOp>(name, arith::CmpIPredicate::slt, x, y);
-  }
-
-private:
-  NamingBuilder &b;
-};
-
 /// Which kind of key block a loop walks over.
 struct BlockKind {
   const char *name;
@@ -59,8 +42,10 @@ private:
   Attribute acc() { return tile::AccAttr::get(context); }
   Attribute row() { return tile::RowAttr::get(context); }
 
+  void declareArguments();
+  /// The matrix of this batch entry and a head of an array.
+  Value view(StringRef name, Value array, Value ofHead, Value rows);
   void locate();
-  void readBounds();
   void findBlocks();
   void openRings();
   void prologue();
@@ -73,8 +58,6 @@ private:
   Value indexTile(NamingBuilder &at, RankedTensorType shape, Value argument, Value firstKey);
   void epilogue(SoftmaxState state);
 
-  /// What `bound` adds to its multiple of the query row.
-  Value offsetOf(const LinearIndex &bound);
   Value splatRow(NamingBuilder &at, Value scalar) {
     return at.make<tensor::SplatOp>("", scalar, tensor({tiles.blockQ}, at.getI32Type(), row()));
   }
@@ -98,54 +81,77 @@ private:
   NamingBuilder b;
 
   tile::KernelOp kernel;
+  llvm::StringMap<Value> scalars; ///< what is given at launch by name
+  Value qArray, kArray, vArray, oArray, lseArray, headsPerKvHead;
   Value lengthQ, lengthKv, batch, head, kvHead, firstQuery;
   Value qView, kView, vView;
   Value qRing, kRing, vRing, q;
   Value end, count, maskedRight,
       wholeEnd; // `end`: one past the last visible block; iterations count from there
-  /// The keys that a row sees: from `first` to `last`, and from row + firstShift to row + lastShift; null: no
-  /// such limit.
-  Value first, last, firstShift, lastShift;
+  MaskLimits limits;
 };
 } // namespace
 
 //===----------------------------------------------------------------------===//
-// Which CTA this is, and which blocks of keys it visits
+// What the kernel is launched with
 //===----------------------------------------------------------------------===//
 
-Value ForwardBuilder::offsetOf(const LinearIndex &bound) {
-  Scalars s(b);
-  Value offset = s.constant(bound.constant);
-  auto accumulate = [&](int64_t factor, Value value) {
-    if (factor == 1)
-      offset = s.add(offset, value);
-    else if (factor == -1)
-      offset = s.sub(offset, value);
-    else if (factor != 0)
-      offset = s.add(offset, s.mul(value, factor));
+void ForwardBuilder::declareArguments() {
+  SmallVector<Attribute> signature;
+  Block *body = &kernel.getBody().front();
+  auto add = [&](const Argument &argument) -> Value {
+    return tile::addArgument(body, signature, argument, b.unnamed());
   };
-  accumulate(bound.lengthKv, lengthKv);
-  accumulate(bound.lengthQ, lengthQ);
-  return offset;
+  auto array = [&](const char *name, DType element, std::vector<SizeExpr> axes, bool output, int alignment) {
+    Argument argument;
+    argument.name = name;
+    argument.type = element;
+    argument.axes = std::move(axes);
+    argument.output = output;
+    argument.alignment = alignment;
+    return add(argument);
+  };
+  auto number = [&](const char *name, SizeExpr value) {
+    Argument argument;
+    argument.name = name;
+    argument.kind = Argument::Kind::Scalar;
+    argument.type = DType::I32;
+    argument.value = std::move(value);
+    return add(argument);
+  };
+  DType element = *elementOf(dtype);
+  qArray = array("q", element, {Size::Batch, Size::HeadsQ, Size::LengthQ, headDimQk}, false, 16);
+  kArray = array("k", element, {Size::Batch, Size::HeadsKv, Size::LengthKv, headDimQk}, false, 16);
+  vArray = array("v", element, {Size::Batch, Size::HeadsKv, Size::LengthKv, headDimV}, false, 16);
+  oArray = array("o", element, {Size::Batch, Size::HeadsQ, Size::LengthQ, headDimV}, true, 16);
+  if (forward.getLse())
+    lseArray = array("lse", DType::F32, {Size::Batch, Size::HeadsQ, Size::LengthQ}, true, 0);
+  lengthQ = number("length_q", Size::LengthQ);
+  lengthKv = number("length_kv", Size::LengthKv);
+  headsPerKvHead = number("heads_per_kv_head", SizeExpr(Size::HeadsQ) / Size::HeadsKv);
+  for (Region *region : {&forward.getScore(), &forward.getMask()})
+    for (auto scalar : region->getOps<attn::ScalarOp>()) {
+      Value &known = scalars[scalar.getName()];
+      if (known)
+        continue;
+      Argument argument;
+      argument.name = scalar.getName();
+      argument.kind = Argument::Kind::Scalar;
+      known = add(argument);
+    }
+  kernel.setSignatureAttr(b.getArrayAttr(signature));
 }
 
-void ForwardBuilder::readBounds() {
-  Scalars s(b);
-  // Of several limits of a kind, the tightest one.
-  last = s.sub(lengthKv, s.constant(1));
-  for (const LinearIndex &bound : bounds.last) {
-    Value offset = offsetOf(bound);
-    if (bound.q == 0)
-      last = s.min(last, offset, "last");
-    else
-      lastShift = lastShift ? s.min(lastShift, offset, "last_shift") : offset;
-  }
-  for (const LinearIndex &bound : bounds.first) {
-    Value offset = offsetOf(bound);
-    Value &slot = bound.q == 0 ? first : firstShift;
-    slot = slot ? s.max(slot, offset) : offset;
-  }
+Value ForwardBuilder::view(StringRef name, Value array, Value ofHead, Value rows) {
+  auto type = cast<tile::ArrayType>(array.getType());
+  int64_t cols = type.getRank() == 3 ? 1 : type.getLastExtent();
+  return b.make<tile::ViewOp>(name, tile::ViewType::get(context, cols, type.getElementType()), array,
+                              ValueRange{batch, ofHead}, rows);
 }
+
+//===----------------------------------------------------------------------===//
+// Which block this is, and which blocks of keys it visits
+//===----------------------------------------------------------------------===//
 
 void ForwardBuilder::locate() {
   Scalars s(b);
@@ -153,8 +159,6 @@ void ForwardBuilder::locate() {
     Value index = b.make<gpu::BlockIdOp>("", dimension);
     return b.make<arith::IndexCastOp>(name, b.getI32Type(), index);
   };
-  lengthQ = b.make<tile::ParamOp>("length_q", b.getI32Type(), tile::Param::LengthQ);
-  lengthKv = b.make<tile::ParamOp>("length_kv", b.getI32Type(), tile::Param::LengthKv);
   Value queryBlock = blockIndex(gpu::Dimension::x, "query_block");
   head = blockIndex(gpu::Dimension::y, "head");
   batch = blockIndex(gpu::Dimension::z, "batch");
@@ -164,58 +168,25 @@ void ForwardBuilder::locate() {
     Value blocks = b.make<arith::IndexCastOp>("query_blocks", b.getI32Type(), grid);
     queryBlock = s.sub(s.sub(blocks, s.constant(1)), queryBlock, "query_block");
   }
-  Value group = b.make<tile::ParamOp>("group", b.getI32Type(), tile::Param::HeadsPerKvHead);
-  kvHead = b.make<arith::DivUIOp>("kv_head", head, group);
+  kvHead = b.make<arith::DivUIOp>("kv_head", head, headsPerKvHead);
   firstQuery = s.mul(queryBlock, tiles.blockQ, "first_query");
 
-  auto view = [&](StringRef name, tile::Operand operand, Value ofHead, Value rows, int64_t cols) -> Value {
-    return b.make<tile::ViewOp>(name, tile::ViewType::get(context, cols, dtype), operand, batch, ofHead,
-                                rows);
-  };
-  qView = view("Q", tile::Operand::Q, head, lengthQ, headDimQk);
-  kView = view("K", tile::Operand::K, kvHead, lengthKv, headDimQk);
-  vView = view("V", tile::Operand::V, kvHead, lengthKv, headDimV);
+  qView = view("Q", qArray, head, lengthQ);
+  kView = view("K", kArray, kvHead, lengthKv);
+  vView = view("V", vArray, kvHead, lengthKv);
 }
 
 void ForwardBuilder::findBlocks() {
   Scalars s(b);
-  Value zero = s.constant(0), one = s.constant(1);
-  Value lastQuery = s.sub(s.min(s.add(firstQuery, s.constant(tiles.blockQ)), lengthQ), one, "last_query");
-
-  // Limits stand still or grow with the query row, so the corners of the tile decide. Keys [begin, stop) are
-  // seen by some row; keys [wholeBegin, wholeStop) by every row.
-  Value stop = s.add(last, one), wholeStop = stop, begin = zero, wholeBegin = zero;
-  if (lastShift) {
-    Value pastShift = s.add(lastShift, one);
-    stop = s.min(stop, s.add(lastQuery, pastShift));
-    wholeStop = s.min(wholeStop, s.add(firstQuery, pastShift));
-  }
-  if (first)
-    begin = wholeBegin = s.max(begin, first);
-  if (firstShift) {
-    begin = s.max(begin, s.add(firstQuery, firstShift));
-    wholeBegin = s.max(wholeBegin, s.add(lastQuery, firstShift));
-  }
-  stop = s.max(stop, zero);
-  wholeStop = s.max(wholeStop, zero);
-  int64_t blockKv = tiles.blockKv;
-  end = s.div(s.add(stop, s.constant(blockKv - 1)), blockKv, "end");
-  Value beginBlock = bounds.first.empty() ? zero : s.min(s.div(begin, blockKv), end, "begin_block");
-  count = bounds.first.empty() ? end : s.sub(end, beginBlock, "count");
-
+  Value lastQuery =
+      s.sub(s.min(s.add(firstQuery, s.constant(tiles.blockQ)), lengthQ), s.constant(1), "last_query");
+  BlockRange range = BlockRange::ofKeys(b, limits, firstQuery, lastQuery, tiles.blockKv);
   // Iterations run from the last visible block to the first: [0, maskedRight) cross a row's last key or the
   // end, [maskedRight, wholeEnd) are seen whole, [wholeEnd, count) cross a row's first key.
-  Value wholeStopBlock = s.min(s.div(wholeStop, blockKv), end, "whole_stop");
-  if (!bounds.first.empty())
-    wholeStopBlock = s.max(wholeStopBlock, beginBlock, "whole_stop");
-  maskedRight = s.sub(end, wholeStopBlock, "masked_right");
-  if (bounds.first.empty()) {
-    wholeEnd = count;
-  } else {
-    Value wholeBeginBlock = s.div(s.add(wholeBegin, s.constant(blockKv - 1)), blockKv);
-    wholeEnd = s.max(maskedRight, s.sub(end, s.min(wholeBeginBlock, end)), "whole_end");
-    wholeEnd = s.min(wholeEnd, count, "whole_end");
-  }
+  end = range.end;
+  count = limits.hasFirst() ? s.sub(end, range.begin, "count") : end;
+  maskedRight = s.sub(end, range.wholeEnd, "masked_right");
+  wholeEnd = limits.hasFirst() ? s.sub(end, range.wholeBegin, "whole_end") : count;
 }
 
 //===----------------------------------------------------------------------===//
@@ -278,6 +249,8 @@ void ForwardBuilder::prologue() {
 Value ForwardBuilder::indexTile(NamingBuilder &at, RankedTensorType shape, Value argument, Value firstKey) {
   auto type = cast<RankedTensorType>(shape.clone(at.getI32Type()));
   auto splat = [&](Value scalar) -> Value { return at.make<tensor::SplatOp>("", scalar, type); };
+  if (auto scalar = argument.getDefiningOp<attn::ScalarOp>())
+    return at.make<tensor::SplatOp>(scalar.getName(), scalars.lookup(scalar.getName()), shape);
   if (auto length = argument.getDefiningOp<attn::LengthOp>())
     return splat(length.getAxis() == attn::Axis::Q ? lengthQ : lengthKv);
   auto blockArgument = cast<BlockArgument>(argument);
@@ -316,8 +289,9 @@ FailureOr<Value> ForwardBuilder::maskScores(NamingBuilder &at, const BlockKind &
   if (kind.first || kind.last) {
     auto where = [](bool wanted, Value limit) { return wanted ? limit : Value(); };
     scores = at.make<tile::KeepColumnsOp>("kept", scores.getType(), scores, firstQuery, firstKey,
-                                          where(kind.first, first), where(kind.last, last),
-                                          where(kind.first, firstShift), where(kind.last, lastShift));
+                                          where(kind.first, limits.first), where(kind.last, limits.last),
+                                          where(kind.first, limits.firstShift),
+                                          where(kind.last, limits.lastShift));
   }
   if (bounds.residual.empty())
     return scores;
@@ -412,24 +386,27 @@ void ForwardBuilder::epilogue(SoftmaxState state) {
   b.make<tile::ReleaseOp>("", qRing, Scalars(b).constant(0));
   auto [out, lse] = OnlineSoftmax(outType, scoreToLog2).finish(b, state, forward.getLse());
   Value staging = b.make<tile::ReuseSmemOp>("staging", tensor(outType.getShape(), dtype, smem()));
-  Value oView = b.make<tile::ViewOp>("O", tile::ViewType::get(context, headDimV, dtype), tile::Operand::O,
-                                     batch, head, lengthQ);
-  b.make<tile::StoreOp>("", out, oView, firstQuery, staging);
-  if (!lse)
-    return;
-  Value lseView = b.make<tile::ViewOp>("LSE", tile::ViewType::get(context, 1, b.getF32Type()),
-                                       tile::Operand::LSE, batch, head, lengthQ);
-  b.make<tile::StoreRowsOp>("", lse, lseView, firstQuery);
+  b.make<tile::StoreOp>("", out, view("O", oArray, head, lengthQ), firstQuery, staging);
+  if (lse)
+    b.make<tile::StoreRowsOp>("", lse, view("LSE", lseArray, head, lengthQ), firstQuery);
 }
 
 LogicalResult ForwardBuilder::build() {
-  kernel = tile::KernelOp::create(b, b.unnamed(), forward.getSymName(), decided.arch.name, tiles.warps,
-                                  decided.cost.blocksPerSm, IntegerAttr(),
+  SizeExpr queryBlocks = ceilDiv(SizeExpr(Size::LengthQ), tiles.blockQ);
+  kernel = tile::KernelOp::create(b, b.unnamed(), forward.getSymName(), b.getArrayAttr({}), decided.arch.name,
+                                  b.getI64IntegerAttr(tiles.warps), uint64_t(decided.cost.blocksPerSm),
+                                  b.getStrArrayAttr({queryBlocks.text(), "heads_q", "batch"}), IntegerAttr(),
                                   scheduleAttr(context, decided.schedule));
   kernel->setDiscardableAttr("why", b.getStringAttr(decided.why));
+  std::string what = fmt::format("attune forward: {}, head dim {}", infoOf(dtype).irName, headDimQk);
+  if (headDimV != headDimQk)
+    what += fmt::format(", values of {}", headDimV);
+  kernel->setDiscardableAttr(
+      "notes", b.getStrArrayAttr({what, "A block walks the keys from its last visible one to the left."}));
   b.createBlock(&kernel.getBody());
+  declareArguments();
   locate();
-  readBounds();
+  limits = MaskLimits::of(b, bounds, lengthQ, lengthKv);
   findBlocks();
   openRings();
   prologue();

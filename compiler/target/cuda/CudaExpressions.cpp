@@ -1,6 +1,9 @@
 // CudaPrinter: what the operations of the thread form are in C++, and types.
 #include "compiler/target/cuda/CudaPrinter.h"
 
+#include "compiler/dialect/Elements.h"
+#include "compiler/dialect/ScalarOps.h"
+
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -12,13 +15,11 @@ using namespace mlir;
 
 namespace attune {
 
-// Of C++: multiplicative, additive, relational, equality, and, xor, or, conditional.
+// Of C++: multiplicative, additive, relational, equality, conditional; the table of scalar operations has the
+// rest.
 enum Precedence {
   Conditional = 3,
-  Or = 6,
-  Xor,
-  And,
-  Equality,
+  Equality = 9,
   Relational,
   Additive = 12,
   Multiplicative,
@@ -39,13 +40,7 @@ Form CudaPrinter::formOf(Type type) {
 
 int64_t CudaPrinter::columnsOf(VectorType type) { return type.getNumElements() * 32 * warps / rows; }
 
-static std::string elementText(Type type) {
-  return type.isF32()        ? "float"
-         : type.isBF16()     ? "bf16"
-         : type.isF16()      ? "f16"
-         : type.isInteger(1) ? "bool"
-                             : "int";
-}
+static std::string elementText(Type type) { return type.isInteger(1) ? "bool" : infoOf(type).cudaName; }
 
 std::string CudaPrinter::typeText(Type type) {
   auto vector = dyn_cast<VectorType>(type);
@@ -161,35 +156,127 @@ FailureOr<Expression> CudaPrinter::call(Operation *op, StringRef function) {
   return result;
 }
 
+FailureOr<Expression> CudaPrinter::call(StringRef function, Value a, Value b) {
+  FailureOr<Expression> x = expression(a), y = expression(b);
+  if (failed(x) || failed(y))
+    return failure();
+  return Expression{fmt::format("{}({}, {})", function.str(), x->text, y->text), Primary,
+                    std::max(x->form, y->form)};
+}
+
+static FailureOr<Expression> negated(FailureOr<Expression> e) {
+  if (failed(e))
+    return failure();
+  return Expression{"!(" + e->text + ")", Unary, e->form};
+}
+
 static bool isApproximate(Operation *op) {
   auto fast = dyn_cast<arith::ArithFastMathInterface>(op);
   return fast && bitEnumContainsAll(fast.getFastMathFlagsAttr().getValue(), arith::FastMathFlags::afn);
 }
 
+FailureOr<Expression> CudaPrinter::comparison(arith::CmpIOp compare) {
+  using P = arith::CmpIPredicate;
+  P predicate = compare.getPredicate();
+  auto infix = [&](const char *symbol, int precedence) { return binary(compare, symbol, precedence); };
+  switch (predicate) {
+  case P::eq:
+    return infix("==", Equality);
+  case P::ne:
+    return infix("!=", Equality);
+  case P::slt:
+    return infix("<", Relational);
+  case P::sle:
+    return infix("<=", Relational);
+  case P::sgt:
+    return infix(">", Relational);
+  case P::sge:
+    return infix(">=", Relational);
+  case P::ult:
+    return call("below", compare.getLhs(), compare.getRhs());
+  case P::ugt:
+    return call("below", compare.getRhs(), compare.getLhs());
+  case P::ule:
+    return negated(call("below", compare.getRhs(), compare.getLhs()));
+  case P::uge:
+    return negated(call("below", compare.getLhs(), compare.getRhs()));
+  }
+  return failure();
+}
+
+FailureOr<Expression> CudaPrinter::comparison(arith::CmpFOp compare) {
+  using P = arith::CmpFPredicate;
+  Value a = compare.getLhs(), b = compare.getRhs();
+  auto infix = [&](const char *symbol, int precedence) { return binary(compare, symbol, precedence); };
+  // The operators of C++ are false where a side is NaN; what is true there is the negation of another.
+  switch (compare.getPredicate()) {
+  case P::OEQ:
+    return infix("==", Equality);
+  case P::UNE:
+    return infix("!=", Equality);
+  case P::OLT:
+    return infix("<", Relational);
+  case P::OLE:
+    return infix("<=", Relational);
+  case P::OGT:
+    return infix(">", Relational);
+  case P::OGE:
+    return infix(">=", Relational);
+  case P::ULT:
+    return negated(infix(">=", Relational));
+  case P::ULE:
+    return negated(infix(">", Relational));
+  case P::UGT:
+    return negated(infix("<=", Relational));
+  case P::UGE:
+    return negated(infix("<", Relational));
+  case P::ONE:
+    return call("less_or_greater", a, b);
+  case P::UEQ:
+    return negated(call("less_or_greater", a, b));
+  case P::UNO:
+    return call("either_nan", a, b);
+  case P::ORD:
+    return negated(call("either_nan", a, b));
+  case P::AlwaysTrue:
+    return Expression{"true"};
+  case P::AlwaysFalse:
+    return Expression{"false"};
+  }
+  return failure();
+}
+
 FailureOr<Expression> CudaPrinter::elementwise(Operation *op) {
-  auto refuse = [&](const char *what) -> FailureOr<Expression> {
-    return op->emitOpError("expected an operation of the thread form that CUDA C++ has") << what;
-  };
-  // What is one number for every element so far needs the scalar function.
-  auto function = [&](const char *onTiles, const char *onScalars) -> FailureOr<Expression> {
-    FailureOr<Expression> e = call(op, onTiles);
-    return succeeded(e) && e->form == Form::Scalar ? call(op, onScalars) : e;
-  };
+  const ScalarOp *row = findScalarOp(op);
+  if (!row)
+    return op->emitOpError("expected an operation of the thread form that CUDA C++ has");
+  if (isa<arith::AddIOp>(op)) {
+    APInt number;
+    // x + -3 reads as x - 3.
+    if (matchPattern(op->getOperand(1), m_ConstantInt(&number)) && number.isNegative() &&
+        !number.isMinSignedValue() && !isa<VectorType>(op->getOperand(1).getType())) {
+      FailureOr<std::string> x = text(op->getOperand(0), Additive);
+      if (failed(x))
+        return failure();
+      return Expression{*x + " - " + std::to_string(-number.getSExtValue()), Additive, Form::Scalar};
+    }
+  }
+  switch (row->cuda.kind) {
+  case CudaSpelling::Infix:
+    return binary(op, row->cuda.text, row->cuda.precedence);
+  case CudaSpelling::Call:
+    return call(op, row->cuda.text);
+  case CudaSpelling::Function: {
+    // What is one number for every element so far needs the scalar function.
+    FailureOr<Expression> e = call(op, row->cuda.text);
+    return succeeded(e) && e->form == Form::Scalar ? call(op, row->cuda.scalar) : e;
+  }
+  case CudaSpelling::Special:
+    break;
+  }
   return TypeSwitch<Operation *, FailureOr<Expression>>(op)
-      .Case<arith::AddFOp, arith::AddIOp>([&](auto) -> FailureOr<Expression> {
-        APInt number;
-        // x + -3 reads as x - 3.
-        if (matchPattern(op->getOperand(1), m_ConstantInt(&number)) && number.isNegative() &&
-            !number.isMinSignedValue() && !isa<VectorType>(op->getOperand(1).getType())) {
-          FailureOr<std::string> x = text(op->getOperand(0), Additive);
-          if (failed(x))
-            return failure();
-          return Expression{*x + " - " + std::to_string(-number.getSExtValue()), Additive, Form::Scalar};
-        }
-        return binary(op, "+", Additive);
-      })
-      .Case<arith::SubFOp, arith::SubIOp>([&](auto) { return binary(op, "-", Additive); })
-      .Case<arith::MulFOp, arith::MulIOp>([&](auto) { return binary(op, "*", Multiplicative); })
+      .Case<arith::IndexCastOp, arith::IndexCastUIOp>([&](auto) { return expression(op->getOperand(0)); })
+      .Case<arith::CmpIOp, arith::CmpFOp>([&](auto compare) { return comparison(compare); })
       .Case([&](arith::DivFOp divide) -> FailureOr<Expression> {
         if (!isApproximate(divide))
           return binary(op, "/", Multiplicative);
@@ -214,71 +301,6 @@ FailureOr<Expression> CudaPrinter::elementwise(Operation *op) {
           return failure();
         return Expression{"-(" + x->text + ")", Unary, x->form};
       })
-      .Case<arith::MaximumFOp>([&](auto) { return function("max", "larger"); })
-      .Case<arith::MinimumFOp>([&](auto) { return function("min", "smaller"); })
-      .Case<arith::MaxSIOp>([&](auto) { return call(op, "max"); })
-      .Case<arith::MinSIOp>([&](auto) { return call(op, "min"); })
-      .Case<arith::DivUIOp>([&](auto) { return call(op, "div"); })
-      .Case<arith::RemUIOp>([&](auto) { return call(op, "mod"); })
-      .Case<math::FmaOp>([&](auto) { return function("fma", "__fmaf_rn"); })
-      .Case<math::AbsFOp>([&](auto) { return function("abs", "fabsf"); })
-      .Case<math::Exp2Op>([&](auto) { return function("exp2", "exp2_approx"); })
-      .Case<math::Log2Op>([&](auto) { return function("log2", "log2_approx"); })
-      .Case<arith::SIToFPOp>([&](auto) { return function("to_float", "float"); })
-      .Case<arith::AndIOp>([&](auto) { return binary(op, "&", And); })
-      .Case<arith::OrIOp>([&](auto) { return binary(op, "|", Or); })
-      .Case<arith::XOrIOp>([&](auto) { return binary(op, "^", Xor); })
-      .Case([&](arith::CmpIOp compare) -> FailureOr<Expression> {
-        switch (compare.getPredicate()) {
-        case arith::CmpIPredicate::eq:
-          return binary(op, "==", Equality);
-        case arith::CmpIPredicate::ne:
-          return binary(op, "!=", Equality);
-        case arith::CmpIPredicate::slt:
-          return binary(op, "<", Relational);
-        case arith::CmpIPredicate::sle:
-          return binary(op, "<=", Relational);
-        case arith::CmpIPredicate::sgt:
-          return binary(op, ">", Relational);
-        case arith::CmpIPredicate::sge:
-          return binary(op, ">=", Relational);
-        default:
-          return refuse(", got a comparison of unsigned numbers");
-        }
-      })
-      .Case([&](arith::CmpFOp compare) -> FailureOr<Expression> {
-        auto negated = [&](const char *symbol, int precedence) -> FailureOr<Expression> {
-          FailureOr<Expression> e = binary(op, symbol, precedence);
-          if (failed(e))
-            return failure();
-          return Expression{"!(" + e->text + ")", Unary, e->form};
-        };
-        using P = arith::CmpFPredicate;
-        switch (compare.getPredicate()) {
-        case P::OEQ:
-          return binary(op, "==", Equality);
-        case P::UNE:
-          return binary(op, "!=", Equality);
-        case P::OLT:
-          return binary(op, "<", Relational);
-        case P::OLE:
-          return binary(op, "<=", Relational);
-        case P::OGT:
-          return binary(op, ">", Relational);
-        case P::OGE:
-          return binary(op, ">=", Relational);
-        case P::ULT:
-          return negated(">=", Relational);
-        case P::ULE:
-          return negated(">", Relational);
-        case P::UGT:
-          return negated("<=", Relational);
-        case P::UGE:
-          return negated("<", Relational);
-        default:
-          return refuse(", got a comparison whose only question is whether a side is NaN");
-        }
-      })
       .Case([&](arith::SelectOp select) -> FailureOr<Expression> {
         bool whole = !isa<VectorType>(select.getCondition().getType());
         if (whole && isa<VectorType>(select.getType())) {
@@ -299,7 +321,9 @@ FailureOr<Expression> CudaPrinter::elementwise(Operation *op) {
           return failure();
         return Expression{*condition + " ? " + *a + " : " + *b, Conditional, Form::Scalar};
       })
-      .Default([&](Operation *) { return refuse(""); });
+      .Default([&](Operation *) -> FailureOr<Expression> {
+        return op->emitOpError("expected an operation of the thread form that CUDA C++ has");
+      });
 }
 
 FailureOr<Expression> CudaPrinter::dot(thread::DotOp op) {
@@ -346,23 +370,22 @@ FailureOr<Expression> CudaPrinter::compute(Operation *op) {
           return op->emitOpError("expected a constant of one value");
         return literal(constant.getValue());
       })
-      .Case([&](arith::IndexCastOp cast) { return expression(cast.getIn()); })
       .Case([&](gpu::BlockIdOp id) {
         return Expression{fmt::format("int(blockIdx.{})", dimension(id.getDimension()))};
       })
       .Case([&](gpu::GridDimOp size) {
         return Expression{fmt::format("int(gridDim.{})", dimension(size.getDimension()))};
       })
-      .Case([&](tile::ParamOp param) {
-        switch (param.getWhich()) {
-        case tile::Param::LengthQ:
-          return Expression{"params.length_q"};
-        case tile::Param::LengthKv:
-          return Expression{"params.length_kv"};
-        case tile::Param::HeadsPerKvHead:
-          break;
+      .Case([&](tile::LoadValueOp load) -> FailureOr<Expression> {
+        std::string place = fmt::format("load_value<{}>(params.{}", infoOf(load.getType()).cudaName,
+                                        argumentName(load.getArray()).str());
+        for (Value index : load.getIndices()) {
+          FailureOr<std::string> i = text(index);
+          if (failed(i))
+            return failure();
+          place += ", " + *i;
         }
-        return Expression{"params.heads_per_kv_head"};
+        return Expression{place + ")"};
       })
       .Case([&](vector::BroadcastOp broadcast) { return expression(broadcast.getSource()); })
       .Case([&](thread::RowBroadcastOp broadcast) { return expression(broadcast.getValue()); })

@@ -45,6 +45,10 @@ std::string CudaPrinter::unique(std::string name) {
   return candidate;
 }
 
+StringRef CudaPrinter::argumentName(Value argument) {
+  return arguments[cast<BlockArgument>(argument).getArgNumber()].name;
+}
+
 std::string CudaPrinter::nameOf(Operation *op) {
   if (std::string name = nameFrom(op->getLoc()); !name.empty())
     return name;
@@ -126,7 +130,7 @@ void CudaPrinter::findTiles() {
   auto elementOf = [](tile::ViewType view) { return view.getElementType(); };
   kernel->walk([&](thread::AsyncCopyOp op) {
     auto view = op.getView().getDefiningOp<tile::ViewOp>();
-    StringRef name = view ? tile::stringifyOperand(view.getOperand()) : "copied";
+    StringRef name = view ? argumentName(view.getArray()) : "copied";
     nameTile(op.getOffset(), op.getRows(), op.getCols(), elementOf(op.getView().getType()),
              (name + "_tile").str());
   });

@@ -1,6 +1,9 @@
 // CudaPrinter: statements, and which variables carry what from one to the next.
 #include "compiler/target/cuda/CudaPrinter.h"
 
+#include "compiler/dialect/Elements.h"
+#include "compiler/ir/ScheduleAttr.h"
+
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <fmt/format.h>
@@ -9,7 +12,8 @@ using namespace mlir;
 
 namespace attune {
 
-CudaPrinter::CudaPrinter(thread::KernelOp kernel) : kernel(kernel), warps(kernel.getWarps()) {}
+CudaPrinter::CudaPrinter(thread::KernelOp kernel)
+    : kernel(kernel), warps(int64_t(kernel.getWarps().value_or(0))), arguments(tile::argumentsOf(kernel)) {}
 
 void CudaPrinter::line(const llvm::Twine &text) {
   std::string rest = text.str();
@@ -32,7 +36,11 @@ void CudaPrinter::line(const llvm::Twine &text) {
 }
 
 void CudaPrinter::comment(StringRef note) {
-  std::string text = note.str();
+  // One line, whatever the note of an edited file holds.
+  std::string text = note.trim().str();
+  if (text.empty())
+    return;
+  std::replace_if(text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r' || c == '\\'; }, ' ');
   text[0] = char(toupper(text[0]));
   line("// " + text + (text.back() == '.' ? "" : "."));
 }
@@ -65,14 +73,14 @@ void CudaPrinter::section(Part part) {
 LogicalResult CudaPrinter::define(Operation *op) {
   Value result = op->getResult(0);
   if (op->use_empty())
-    return success();
+    return mlir::success();
   if (auto found = wanted.find(result); found != wanted.end() && mayOverwrite(found->second, op)) {
     FailureOr<std::string> value = initialiser(result);
     if (failed(value))
       return failure();
     line(variables[size_t(found->second)].name + " = " + *value + ";");
     bind(result, found->second);
-    return success();
+    return mlir::success();
   }
   FailureOr<Expression> value = compute(op);
   if (failed(value))
@@ -94,7 +102,7 @@ LogicalResult CudaPrinter::define(Operation *op) {
     line(fmt::format("const {} {} = {};", spelled ? typeText(result.getType()) : "auto", name, value->text));
   }
   known[result] = {name, 20, value->form};
-  return success();
+  return mlir::success();
 }
 
 LogicalResult CudaPrinter::asyncCopy(thread::AsyncCopyOp op) {
@@ -106,7 +114,7 @@ LogicalResult CudaPrinter::asyncCopy(thread::AsyncCopyOp op) {
   std::string copy = fmt::format("{}<kThreads>({}, {}, {});",
                                  op.getBounded() ? "copy_tile_or_zeros" : "copy_tile", *tile, *from, *row);
   if (!op.getCondition())
-    return line(copy), success();
+    return line(copy), mlir::success();
   FailureOr<std::string> condition = text(op.getCondition());
   if (failed(condition))
     return failure();
@@ -114,7 +122,7 @@ LogicalResult CudaPrinter::asyncCopy(thread::AsyncCopyOp op) {
   ++depth;
   line(copy);
   --depth;
-  return success();
+  return mlir::success();
 }
 
 LogicalResult CudaPrinter::yield(Operation *terminator, ArrayRef<int> into) {
@@ -146,7 +154,7 @@ LogicalResult CudaPrinter::yield(Operation *terminator, ArrayRef<int> into) {
     line(variables[size_t(ready->first)].name + " = " + *value + ";");
     pending.erase(ready);
   }
-  return success();
+  return mlir::success();
 }
 
 LogicalResult CudaPrinter::forLoop(scf::ForOp loop) {
@@ -198,7 +206,7 @@ LogicalResult CudaPrinter::forLoop(scf::ForOp loop) {
   scopes.pop_back();
   for (auto [result, variable] : llvm::zip(loop.getResults(), carried))
     bind(result, variable);
-  return success();
+  return mlir::success();
 }
 
 LogicalResult CudaPrinter::ifElse(scf::IfOp branch) {
@@ -232,7 +240,8 @@ LogicalResult CudaPrinter::ifElse(scf::IfOp branch) {
     ++depth;
     Operation *terminator = region.front().getTerminator();
     targets[terminator] = into;
-    LogicalResult result = success(succeeded(block(region.front())) && succeeded(yield(terminator, into)));
+    LogicalResult result =
+        mlir::success(succeeded(block(region.front())) && succeeded(yield(terminator, into)));
     --depth;
     scopes.pop_back();
     // Each side starts from what the variables held before.
@@ -261,37 +270,35 @@ LogicalResult CudaPrinter::ifElse(scf::IfOp branch) {
   for (auto [result, variable] : llvm::zip(branch.getResults(), into))
     if (variable >= 0)
       bind(result, variable);
-  return success();
+  return mlir::success();
 }
 
 void CudaPrinter::view(tile::ViewOp op) {
   section(Part::Views);
-  std::string operand = tile::stringifyOperand(op.getOperand()).str();
+  std::string array = argumentName(op.getArray()).str();
   std::string given = nameFrom(op.getLoc());
-  std::string name = unique(given.empty() ? StringRef(operand).upper() : given);
-  Type element = op.getType().getElementType();
-  std::string arguments = fmt::format("{}, {}",
-                                      element.isF32()    ? "float"
-                                      : element.isBF16() ? "bf16"
-                                                         : "f16",
-                                      op.getType().getCols());
-  auto part = [&](Value value) { return *text(value); };
-  line(fmt::format("const View<{0}> {1} = view<{0}>(params.{2}, {3}, {4}, {5});", arguments, name, operand,
-                   part(op.getBatch()), part(op.getHead()), part(op.getRows())));
+  std::string name = unique(given.empty() ? StringRef(array).upper() : given);
+  std::string what =
+      fmt::format("{}, {}", infoOf(op.getType().getElementType()).cudaName, op.getType().getCols());
+  std::string indices;
+  for (Value index : op.getIndices())
+    indices += *text(index) + ", ";
+  line(fmt::format("const View<{0}> {1} = view<{0}>(params.{2}, {3}{4});", what, name, array, indices,
+                   *text(op.getRows())));
   known[op.getResult()] = {name, 20, Form::Scalar};
 }
 
 LogicalResult CudaPrinter::statement(Operation *op) {
   if (uses.isInlined(op))
-    return success();
+    return mlir::success();
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](scf::ForOp loop) { return forLoop(loop); })
       .Case([&](scf::IfOp branch) { return ifElse(branch); })
-      .Case([&](tile::ViewOp x) { return view(x), success(); })
-      .Case([&](gpu::BarrierOp) { return line("block_barrier();"), success(); })
-      .Case([&](tile::CommitGroupOp) { return line("commit_copies();"), success(); })
+      .Case([&](tile::ViewOp x) { return view(x), mlir::success(); })
+      .Case([&](gpu::BarrierOp) { return line("block_barrier();"), mlir::success(); })
+      .Case([&](tile::CommitGroupOp) { return line("commit_copies();"), mlir::success(); })
       .Case([&](tile::WaitGroupOp wait) {
-        return line(fmt::format("wait_copies<{}>();", wait.getPending())), success();
+        return line(fmt::format("wait_copies<{}>();", wait.getPending())), mlir::success();
       })
       .Case([&](thread::AsyncCopyOp copy) {
         section(Part::Copies);
@@ -304,14 +311,14 @@ LogicalResult CudaPrinter::statement(Operation *op) {
                                                   store.getView().getType().getElementType());
         if (failed(to) || failed(row) || failed(value) || failed(staging))
           return failure();
-        return line(fmt::format("store_tile({}, {}, {}, {});", *to, *row, *value, *staging)), success();
+        return line(fmt::format("store_tile({}, {}, {}, {});", *to, *row, *value, *staging)), mlir::success();
       })
       .Case([&](thread::StoreRowsOp store) -> LogicalResult {
         FailureOr<std::string> to = text(store.getView()), row = text(store.getRow()),
                                value = full(store.getValue());
         if (failed(to) || failed(row) || failed(value))
           return failure();
-        return line(fmt::format("store_rows({}, {}, {});", *to, *row, *value)), success();
+        return line(fmt::format("store_rows({}, {}, {});", *to, *row, *value)), mlir::success();
       })
       .Default([&](Operation *) -> LogicalResult {
         if (op->getNumResults() != 1)
@@ -324,7 +331,7 @@ LogicalResult CudaPrinter::block(Block &block) {
   for (Operation &op : block)
     if (!op.hasTrait<OpTrait::IsTerminator>() && failed(statement(&op)))
       return failure();
-  return success();
+  return mlir::success();
 }
 
 void CudaPrinter::sinkSelects() {
@@ -373,6 +380,60 @@ void CudaPrinter::sinkSelects() {
 // The file
 //===----------------------------------------------------------------------===//
 
+/// "llama3_8b" is launched with a Llama38bParams.
+static std::string parameterType(StringRef kernel) {
+  std::string name;
+  bool upper = true;
+  for (char c : kernel) {
+    if (c == '_') {
+      upper = true;
+      continue;
+    }
+    name += upper ? char(toupper(c)) : c;
+    upper = false;
+  }
+  return name + "Params";
+}
+
+void CudaPrinter::parameters() {
+  struct Member {
+    std::string declaration, comment;
+  };
+  std::vector<Member> members;
+  for (const Argument &argument : arguments) {
+    std::string what = argument.text();
+    what = what.substr(what.find(": ") + 2);
+    switch (argument.kind) {
+    case Argument::Kind::Array:
+      members.push_back({fmt::format("Array<{}> {};", argument.axes.size() - 1, argument.name), what});
+      break;
+    case Argument::Kind::Scalar:
+      members.push_back({fmt::format("{} {};", infoOf(argument.type).cudaName, argument.name),
+                         argument.value ? argument.value->text() : "given at launch"});
+      break;
+    case Argument::Kind::Workspace:
+      members.push_back({fmt::format("{} *{};", infoOf(argument.type).cudaName, argument.name), what});
+      break;
+    case Argument::Kind::TensorMap:
+      members.push_back({fmt::format("TensorMap {};", argument.name), what});
+    }
+  }
+  size_t width = 0;
+  for (const Member &member : members)
+    width = std::max(width, member.declaration.size());
+  std::string type = parameterType(kernel.getSymName());
+  line("// What the kernel is launched with.");
+  line("struct " + type + " {");
+  ++depth;
+  for (const Member &member : members)
+    out += fmt::format("  {:<{}} // {}\n", member.declaration, width, member.comment);
+  --depth;
+  line("};");
+  if (!members.empty())
+    line(fmt::format("static_assert(sizeof({}) == {});", type, ParameterBlock(arguments).bytes));
+  line("");
+}
+
 LogicalResult CudaPrinter::header() {
   kernel->walk([&](Operation *op) {
     if (auto dot = dyn_cast<thread::DotOp>(op))
@@ -384,50 +445,53 @@ LogicalResult CudaPrinter::header() {
     return kernel.emitOpError("expected a thread.dot or a thread.store, which say how many rows a tile has");
 
   // Types and constants that the kernel's text uses; functions of the templates may share its name.
-  static const llvm::StringSet<> taken = {"AOperandOf",   "Acc",  "AccOf",  "ForwardParams", "From",
-                                          "FromDiagonal", "Row",  "RowOf",  "SmemTile",      "UpTo",
-                                          "UpToDiagonal", "View", "bf16",   "f16",           "kThreads",
-                                          "kWarps",       "smem", "uint32", "uint64",        "int64"};
+  static const llvm::StringSet<> taken = {
+      "AOperandOf", "Acc",      "AccOf",    "Array", "TensorMap",    "From",   "FromDiagonal",
+      "Row",        "RowOf",    "SmemTile", "UpTo",  "UpToDiagonal", "View",   "bf16",
+      "f16",        "kThreads", "kWarps",   "smem",  "uint32",       "uint64", "int64"};
   if (taken.contains(kernel.getSymName()))
     return kernel.emitOpError("expected a kernel name that CUDA C++ and templates/ leave free, got '")
            << kernel.getSymName() << "'; '" << kernel.getSymName() << "_kernel' is free";
 
-  std::string what, dtype, schedule;
-  kernel->walk([&](tile::ViewOp view) {
-    if (view.getOperand() == tile::Operand::Q || view.getOperand() == tile::Operand::V)
-      what += fmt::format(", {} {}", view.getOperand() == tile::Operand::Q ? "head dim" : "values of",
-                          view.getType().getCols());
-    if (!view.getType().getElementType().isF32())
-      dtype = view.getType().getElementType().isBF16() ? "bf16" : "f16";
+  if (!kernel.getWarps())
+    return kernel.emitOpError("expected a kernel of one role: target cuda has no others");
+  bool oneHeight = true;
+  kernel->walk([&](Operation *op) {
+    if (auto dot = dyn_cast<thread::DotOp>(op))
+      oneHeight &= int64_t(dot.getM()) == rows;
+    else if (auto store = dyn_cast<thread::StoreOp>(op))
+      oneHeight &= int64_t(store.getM()) == rows;
   });
-  auto number = [&](StringRef name) -> int64_t {
-    auto attributes = kernel.getScheduleAttr();
-    auto value = attributes ? attributes.getAs<IntegerAttr>(name) : IntegerAttr();
-    return value ? value.getInt() : 0;
-  };
-  if (number("block_kv"))
-    schedule = fmt::format(", {} keys a step, {} stage{}", number("block_kv"), number("stages"),
-                           number("stages") == 1 ? "" : "s");
+  if (!oneHeight)
+    return kernel.emitOpError("expected tiles of one number of rows: target cuda has no others");
+
   int64_t threads = 32 * warps, smem = kernel.getSmem();
-  line(fmt::format("// attune forward: {}{}.", dtype, what));
-  line(
-      fmt::format("// {}: {} query rows a block in {} warp{}{}, {} bytes of shared memory, {} block{} an SM.",
-                  kernel.getArch().str(), rows, warps, warps == 1 ? "" : "s", schedule, smem,
-                  kernel.getMinBlocks(), kernel.getMinBlocks() == 1 ? "" : "s"));
-  line("// A block walks the keys from its last visible one to the left. Types carry the shapes of tiles of "
-       "the whole block.");
-  line("#include \"attune.cuh\"");
-  line("");
-  line("using namespace attune;");
+  if (auto notes = kernel->getAttrOfType<ArrayAttr>("notes"))
+    for (Attribute note : notes)
+      if (auto text = dyn_cast<StringAttr>(note))
+        comment(text.getValue());
+  FailureOr<Schedule> schedule = scheduleFrom(kernel.getScheduleAttr(), [&] { return kernel.emitOpError(); });
+  if (failed(schedule))
+    return failure();
+  std::string how = kernel.getArch().str();
+  if (!schedule->family.empty())
+    how += ", the " + schedule->family + " family";
+  if (!schedule->values.empty())
+    how += ": " + schedule->words();
+  line(fmt::format("// {}; {} bytes of shared memory, {} block{} an SM.", how, smem, kernel.getMinBlocks(),
+                   kernel.getMinBlocks() == 1 ? "" : "s"));
+  line("// Types carry the shapes of tiles of the whole block.");
   line(fmt::format("constexpr int kWarps = {}, kThreads = {};", warps, threads));
   line("template <int M, int N> using Acc = AccOf<M, N, kWarps>;");
   line("template <int M> using Row = RowOf<M, kWarps>;");
   line("extern __shared__ __align__(128) unsigned char smem[];");
   line("");
-  line(fmt::format("extern \"C\" __global__ void __launch_bounds__(kThreads, {}) {}(const __grid_constant__ "
-                   "ForwardParams params) {{",
-                   kernel.getMinBlocks(), kernel.getSymName().str()));
-  return success();
+  parameters();
+  // The longest line of a kernel stays whole: broken, it is harder to read.
+  out += fmt::format("extern \"C\" __global__ void __launch_bounds__(kThreads, {}) {}(const "
+                     "__grid_constant__ {} params) {{\n",
+                     kernel.getMinBlocks(), kernel.getSymName().str(), parameterType(kernel.getSymName()));
+  return mlir::success();
 }
 
 FailureOr<std::string> CudaPrinter::print() {
@@ -436,6 +500,8 @@ FailureOr<std::string> CudaPrinter::print() {
   if (failed(header()))
     return failure();
   ++depth;
+  for (BlockArgument argument : kernel.getBody().getArguments())
+    known[argument] = {fmt::format("params.{}", argumentName(argument).str()), 20, Form::Scalar};
   findTiles();
   for (Operation &op : kernel.getBody().front()) {
     if (uses.isInlined(&op))

@@ -3,6 +3,7 @@
 #define ATTUNE_COMPILER_TARGET_CUDA_CUDAPRINTER_H
 
 #include "compiler/dialect/thread/Thread.h"
+#include "compiler/dialect/tile/KernelHeader.h"
 #include "compiler/target/cuda/ValueUses.h"
 
 #include "llvm/ADT/StringSet.h"
@@ -27,11 +28,13 @@ public:
   /// `kernel` is a copy that the printer may change.
   explicit CudaPrinter(thread::KernelOp kernel);
 
+  /// The kernel, and the struct of its parameters before it.
   llvm::FailureOr<std::string> print();
 
 private:
   //===-- Statements (CudaPrinter.cpp) --===//
   llvm::LogicalResult header();
+  void parameters();
   llvm::LogicalResult block(mlir::Block &block);
   llvm::LogicalResult statement(mlir::Operation *op);
   llvm::LogicalResult define(mlir::Operation *op);
@@ -55,6 +58,9 @@ private:
   llvm::FailureOr<Expression> dot(thread::DotOp op);
   llvm::FailureOr<Expression> binary(mlir::Operation *op, llvm::StringRef symbol, int precedence);
   llvm::FailureOr<Expression> call(mlir::Operation *op, llvm::StringRef function);
+  llvm::FailureOr<Expression> call(llvm::StringRef function, mlir::Value a, mlir::Value b);
+  llvm::FailureOr<Expression> comparison(mlir::arith::CmpIOp compare);
+  llvm::FailureOr<Expression> comparison(mlir::arith::CmpFOp compare);
   Expression literal(mlir::TypedAttr value);
   /// The text of `value` in at least the form that its type has.
   llvm::FailureOr<std::string> full(mlir::Value value);
@@ -66,6 +72,8 @@ private:
   Form formOf(mlir::Type type);
   int64_t columnsOf(mlir::VectorType type);
   std::string typeText(mlir::Type type);
+  /// The name of an array that the kernel is launched with.
+  llvm::StringRef argumentName(mlir::Value argument);
   std::string tileType(int64_t rows, int64_t cols, mlir::Type element);
   llvm::FailureOr<std::string> smemTile(mlir::Value offset, int64_t rows, int64_t cols, mlir::Type element);
   void nameTile(mlir::Value offset, int64_t rows, int64_t cols, mlir::Type element, llvm::StringRef name);
@@ -81,6 +89,7 @@ private:
   thread::KernelOp kernel;
   ValueUses uses;
   int64_t warps, rows = 0;
+  std::vector<Argument> arguments;
   std::string out;
   int depth = 0;
   Part current = Part::None;

@@ -12,8 +12,8 @@ namespace attune {
 
 Result<std::string> translateToCuda(ModuleOp module) {
   auto kernels = module.getOps<thread::KernelOp>();
-  if (!llvm::hasSingleElement(kernels))
-    return badInput("error: expected one thread.kernel in the module");
+  if (kernels.empty())
+    return badInput("error: expected a thread.kernel in the module");
   std::string messages;
   ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
     std::string where;
@@ -22,11 +22,19 @@ Result<std::string> translateToCuda(ModuleOp module) {
     messages += fmt::format("{}{}error: {}", messages.empty() ? "" : "\n", where, diagnostic.str());
     return mlir::success();
   });
-  OwningOpRef<thread::KernelOp> copy(cast<thread::KernelOp>((*kernels.begin())->clone()));
-  FailureOr<std::string> text = CudaPrinter(*copy).print();
-  if (failed(text))
-    return badInput(messages);
-  return *text;
+  bool several = !llvm::hasSingleElement(kernels);
+  std::string result = "#include \"attune.cuh\"\n\nusing namespace attune;\n";
+  for (thread::KernelOp kernel : kernels) {
+    OwningOpRef<thread::KernelOp> copy(cast<thread::KernelOp>(kernel->clone()));
+    FailureOr<std::string> text = CudaPrinter(*copy).print();
+    if (failed(text))
+      return badInput(messages);
+    // Each kernel has its own constants.
+    std::string name = kernel.getSymName().str();
+    result += several ? fmt::format("\nnamespace of_{0} {{\n\n{1}\n}} // namespace of_{0}\n", name, *text)
+                      : "\n" + *text;
+  }
+  return result;
 }
 
 } // namespace attune

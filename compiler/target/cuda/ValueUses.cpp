@@ -22,20 +22,19 @@ std::string nameFrom(Location loc) {
   return text.empty() || llvm::isDigit(text[0]) || isDefault ? "" : text;
 }
 
-/// Operations that read nothing but their operands, so that they may stand anywhere. (A dot is pure as the
-/// dialect says, but it reads shared memory and must stay on its side of the barriers.)
+/// Operations that read nothing but their operands, so that they may stand anywhere.
 static bool isExpression(Operation *op) {
   return isa_and_nonnull<arith::ArithDialect, math::MathDialect>(op->getDialect()) ||
-         isa<vector::BroadcastOp, gpu::BlockIdOp, gpu::GridDimOp, tile::ParamOp, thread::RowReduceOp,
-             thread::RowCombineOp, thread::RowBroadcastOp, thread::RowIndexOp, thread::ColumnIndexOp,
-             thread::KeepColumnsOp, thread::ToAOpOp, thread::WarpAnyOp>(op);
+         isa<vector::BroadcastOp, gpu::BlockIdOp, gpu::GridDimOp, thread::RowReduceOp, thread::RowCombineOp,
+             thread::RowBroadcastOp, thread::RowIndexOp, thread::ColumnIndexOp, thread::KeepColumnsOp,
+             thread::ToAOpOp, thread::WarpAnyOp>(op);
 }
 
 bool ValueUses::decide(Operation *op) {
   if (!isExpression(op) || op->getNumResults() != 1)
     return false;
-  if (isa<arith::ConstantOp, vector::BroadcastOp, thread::RowBroadcastOp, gpu::BlockIdOp, gpu::GridDimOp,
-          tile::ParamOp>(op) ||
+  if (isa<arith::ConstantOp, vector::BroadcastOp, thread::RowBroadcastOp, gpu::BlockIdOp, gpu::GridDimOp>(
+          op) ||
       op->use_empty())
     return true;
   Type type = op->getResult(0).getType();
@@ -43,7 +42,7 @@ bool ValueUses::decide(Operation *op) {
   // Integers without a name are written twice rather than named, but not what is long already.
   auto isLeaf = [&](Value operand) {
     Operation *by = operand.getDefiningOp();
-    return !by || isa<arith::ConstantOp, tile::ParamOp>(by) || !isInlined(by);
+    return !by || isa<arith::ConstantOp>(by) || !isInlined(by);
   };
   if (name.empty() && !isa<VectorType>(type) && (op->hasOneUse() || llvm::all_of(op->getOperands(), isLeaf)))
     return true;

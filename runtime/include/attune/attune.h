@@ -147,6 +147,8 @@ struct Spec {
   std::vector<MaskTerm> mask =
       {}; ///< a key is kept if every term keeps it; a row that keeps none gives O = 0
   std::optional<double> softcap = {}; ///< c: scores become c * tanh(score / c), after scaling
+  /// Given at launch, as scalars "scale" and "softcap": one kernel for every value.
+  bool runtimeScale = false, runtimeSoftcap = false;
   bool lse = false; ///< also write each row's log-sum-exp (natural logarithm, f32; -inf if empty)
   Schedule schedule = {};
 

@@ -1,9 +1,9 @@
 """attune's kernels: what to compile, compiling many at once, and launching one.
 
-The binary interface is compiler/spec/KernelParams.h: one by-value parameter of 176 bytes. Five tensors (q, k, v, o,
-lse), each a 64-bit address and the 64-bit strides of batch, head and row in elements; then 32-bit length of queries,
-length of keys, query heads a KV head, and 0. Rows of lse are adjacent: its row stride is unused. The grid is
-(ceil(length_q / block_q), heads_q, batch)."""
+The binary interface is what compiler/program/Program.h says of a forward kernel: one by-value parameter. Tensors (q, k,
+v, o, and lse where the spec has it), each a 64-bit address and the 64-bit strides of all axes but the last in elements:
+batch, head, row; of lse, whose rows are adjacent, batch and head. Then 32-bit length of queries, length of keys and query
+heads a KV head. The grid is (ceil(length_q / block_q), heads_q, batch)."""
 import json
 import os
 import struct
@@ -13,12 +13,11 @@ from pathlib import Path
 
 from .driver import DriverError
 
-PARAMS = struct.Struct("<" + "Qqqq" * 5 + "iiii")
-
-
 def forward_params(tensors, length_q, length_kv, group):
-    """`tensors`: (address, batch stride, head stride, row stride) of q, k, v, o and lse."""
-    return PARAMS.pack(*(number for tensor in tensors for number in tensor), length_q, length_kv, group, 0)
+    """`tensors`: (address, batch stride, head stride, row stride) of q, k, v, o, and of lse where there is one."""
+    block = b"".join(struct.pack("<Qqqq", *tensor) for tensor in tensors[:4])
+    block += b"".join(struct.pack("<Qqq", *tensor[:3]) for tensor in tensors[4:])
+    return block + struct.pack("<iiii", length_q, length_kv, group, 0)
 
 
 def spec_flags(spec):
@@ -53,10 +52,11 @@ class Launchable:
         module = driver.load(made["image"], made["name"])
         self.kernel = driver.kernel(module, made["name"], made["shared_bytes"])
         self.threads, self.block_q = made["threads"], made["schedule"]["block_q"]
-        self.schedule, self.why = made["schedule"], made["why"]
+        self.schedule, self.why, self.lse = made["schedule"], made["why"], made["lse"]
 
     def launch(self, tensors, batch, heads_q, heads_kv, length_q, length_kv, stream=0):
         grid = (-(-length_q // self.block_q), heads_q, batch)
+        tensors = tensors[:5 if self.lse else 4]
         self.kernel.launch(grid, (self.threads, 1, 1), forward_params(tensors, length_q, length_kv, heads_q // heads_kv),
                            stream)
 
@@ -103,6 +103,7 @@ class Compiler:
             return {"error": said or f"exit status {done.returncode}", "missing": done.returncode == 3}
         made = json.loads(done.stdout)
         made["image"] = path.read_bytes()
+        made["lse"] = bool(spec.get("lse"))
         return made
 
 

@@ -2,15 +2,14 @@
 // one. Expressions keep their order by parentheses.
 // RUN: attune compile %s --from thread --target cuda --emit cuda | FileCheck %s
 module {
-  thread.kernel @branches arch("sm_80") warps(4) min_blocks(1) smem(8192) {
+  thread.kernel @branches(%length_q: i32 {value = "len_q"}, %o_array: !tile.array<batch x heads_q x len_q x 64 x bf16> {output}, %lse_array: !tile.array<batch x heads_q x len_q x f32> {output}) arch("sm_80") warps(4) min_blocks(1) smem(8192) {
     %c0 = arith.constant 0 : i32
     %c1 = arith.constant 1 : i32
     %zeros = arith.constant dense<0.0> : vector<2xf32>
     %half = arith.constant dense<0.5> : vector<2xf32>
     %tile = arith.constant dense<0.0> : vector<32xf32>
-    %length_q = tile.param length_q
-    %O = tile.view o[%c0, %c0] rows(%length_q) : <64, bf16>
-    %LSE = tile.view lse[%c0, %c0] rows(%length_q) : <1, f32>
+    %O = tile.view %o_array[%c0, %c0] rows(%length_q) : <batch x heads_q x len_q x 64 x bf16> -> <64, bf16>
+    %LSE = tile.view %lse_array[%c0, %c0] rows(%length_q) : <batch x heads_q x len_q x f32> -> <1, f32>
     %r = scf.for %it = %c0 to %length_q step %c1 iter_args(%sum = %zeros) -> (vector<2xf32>) : i32 {
       %grow = arith.cmpi slt, %it, %c1 : i32
       // CHECK: const bool grow = it < 1;

@@ -1,15 +1,14 @@
 // What loops carry are variables that change in place; where that would lose a value that is still read, a copy is made.
 // RUN: attune compile %s --from thread --target cuda --emit cuda | FileCheck %s
 module {
-  thread.kernel @swap arch("sm_80") warps(4) min_blocks(1) smem(8192) {
+  thread.kernel @swap(%length_q: i32 {value = "len_q"}, %o_array: !tile.array<batch x heads_q x len_q x 64 x bf16> {output}, %lse_array: !tile.array<batch x heads_q x len_q x f32> {output}) arch("sm_80") warps(4) min_blocks(1) smem(8192) {
     %c0 = arith.constant 0 : i32
     %c1 = arith.constant 1 : i32
     %zeros = arith.constant dense<0.0> : vector<2xf32>
     %ones = arith.constant dense<1.0> : vector<2xf32>
     %tile = arith.constant dense<0.0> : vector<32xf32>
-    %length_q = tile.param length_q
-    %O = tile.view o[%c0, %c0] rows(%length_q) : <64, bf16>
-    %LSE = tile.view lse[%c0, %c0] rows(%length_q) : <1, f32>
+    %O = tile.view %o_array[%c0, %c0] rows(%length_q) : <batch x heads_q x len_q x 64 x bf16> -> <64, bf16>
+    %LSE = tile.view %lse_array[%c0, %c0] rows(%length_q) : <batch x heads_q x len_q x f32> -> <1, f32>
     // CHECK: Row<64> first = zero();
     // CHECK-NEXT: Row<64> second = splat(1.0f);
     // CHECK: for (int it = 0; it < params.length_q; ++it) {

@@ -35,7 +35,7 @@ attn.forward @yield : f16, qk = 128, v = 128, scale = 1.0
 
 attn.forward @operation : f16, qk = 128, v = 128, scale = 1.0
   score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
-    // expected-error@+1 {{expected only arith, math and attn.length in the score region}}
+    // expected-error@+1 {{expected an operation that kernels can apply to each score in the score region}}
     %x = tensor.empty() : tensor<4xf32>
     attn.yield %s : f32
   }
@@ -49,3 +49,27 @@ attn.forward @keyword : f16, qk = 128, v = 128, scale = 1.0, sles
   score (%s: f32, %b: index, %h: index, %q: index, %kv: index) { attn.yield %s : f32 }
   mask (%b: index, %h: index, %q: index, %kv: index) { %t = arith.constant true
     attn.yield %t : i1 }
+
+// -----
+
+attn.forward @function : bf16, qk = 64, v = 64, scale = 1.0
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
+    // expected-error@+1 {{expected an operation that kernels can apply to each score in the score region}}
+    %x = math.erf %s : f32
+    attn.yield %x : f32
+  }
+  mask (%b: index, %h: index, %q: index, %kv: index) { %t = arith.constant true
+    attn.yield %t : i1 }
+
+// -----
+
+attn.forward @type : bf16, qk = 64, v = 64, scale = 1.0
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
+    attn.yield %s : f32
+  }
+  mask (%b: index, %h: index, %q: index, %kv: index) {
+    // expected-error@+1 {{expected numbers of f32, i32, index or i1, got 'i64'}}
+    %wide = arith.index_cast %q : index to i64
+    %t = arith.constant true
+    attn.yield %t : i1
+  }

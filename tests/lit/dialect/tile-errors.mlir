@@ -1,6 +1,6 @@
 // RUN: attune-opt %s -split-input-file -verify-diagnostics
 
-// expected-error@+1 {{expected 1, 2, 4, 8 or 16 warps, got 3}}
+// expected-error@+1 {{expected 1, 2, 4, 8, 16 or 32 warps, got 3}}
 tile.kernel @warps arch("sm_80") warps(3) min_blocks(1) {
 }
 
@@ -40,9 +40,9 @@ tile.kernel @slot arch("sm_80") warps(4) min_blocks(1) {
 
 // -----
 
-tile.kernel @copy arch("sm_80") warps(4) min_blocks(1) {
+tile.kernel @copy(%k_array: !tile.array<batch x heads_kv x len_kv x 128 x f16>) arch("sm_80") warps(4) min_blocks(1) {
   %c0 = arith.constant 0 : i32
-  %k = tile.view k[%c0, %c0] rows(%c0) : <128, f16>
+  %k = tile.view %k_array[%c0, %c0] rows(%c0) : <batch x heads_kv x len_kv x 128 x f16> -> <128, f16>
   %tile = tile.smem_tile %c0 : tensor<64x128xbf16, #tile.smem>
   // expected-error@+1 {{expected view and tile of one element type, got 'f16' and 'bf16'}}
   tile.async_copy %k[%c0] to %tile : <128, f16>, tensor<64x128xbf16, #tile.smem>
@@ -50,9 +50,9 @@ tile.kernel @copy arch("sm_80") warps(4) min_blocks(1) {
 
 // -----
 
-tile.kernel @width arch("sm_80") warps(4) min_blocks(1) {
+tile.kernel @width(%k_array: !tile.array<batch x heads_kv x len_kv x 136 x bf16>) arch("sm_80") warps(4) min_blocks(1) {
   %c0 = arith.constant 0 : i32
-  %k = tile.view k[%c0, %c0] rows(%c0) : <136, bf16>
+  %k = tile.view %k_array[%c0, %c0] rows(%c0) : <batch x heads_kv x len_kv x 136 x bf16> -> <136, bf16>
   %tile = tile.smem_tile %c0 : tensor<64x128xbf16, #tile.smem>
   // expected-error@+1 {{expected the view's columns to be a multiple of 8 and at most the tile's 128, got 136}}
   tile.async_copy %k[%c0] to %tile : <136, bf16>, tensor<64x128xbf16, #tile.smem>
@@ -100,17 +100,271 @@ tile.kernel @rows arch("sm_80") warps(4) min_blocks(1) {
 
 tile.kernel @operand arch("sm_80") warps(4) min_blocks(1) {
   %x = arith.constant dense<0.0> : tensor<64x64xf32, #tile.acc>
-  // expected-error@+1 {{expected a 16-bit result, got 'f32'}}
+  // expected-error@+1 {{expected elements that a matrix instruction takes, got 'tensor<64x64xf32, #tile.a_op>'}}
   %y = tile.to_a_op %x : tensor<64x64xf32, #tile.acc> -> tensor<64x64xf32, #tile.a_op>
 }
 
 // -----
 
-tile.kernel @staging arch("sm_80") warps(4) min_blocks(1) {
+tile.kernel @staging(%o_array: !tile.array<batch x heads_q x len_q x 64 x bf16> {output}) arch("sm_80") warps(4) min_blocks(1) {
   %c0 = arith.constant 0 : i32
   %x = arith.constant dense<0.0> : tensor<64x64xf32, #tile.acc>
-  %o = tile.view o[%c0, %c0] rows(%c0) : <64, bf16>
+  %o = tile.view %o_array[%c0, %c0] rows(%c0) : <batch x heads_q x len_q x 64 x bf16> -> <64, bf16>
   %s = tile.smem_tile %c0 : tensor<64x32xbf16, #tile.smem>
   // expected-error@+1 {{expected staging of the value's shape 64x64, got 64x32}}
   tile.store %x to %o[%c0] through %s : tensor<64x64xf32, #tile.acc>, <64, bf16>, tensor<64x32xbf16, #tile.smem>
+}
+
+// -----
+
+// expected-error@+1 {{expected an architecture among}}
+tile.kernel @arch arch("sm_70") warps(4) min_blocks(1) {
+}
+
+
+// -----
+
+// expected-error@+1 {{expected arguments of type array, workspace, i32 or f32, got 'i64'}}
+tile.kernel @argument(%n: i64) arch("sm_80") warps(4) min_blocks(1) {
+}
+
+
+// -----
+
+// expected-error@+1 {{argument 'n': value: expected a number, a size}}
+tile.kernel @value(%n: i32 {value = "len"}) arch("sm_80") warps(4) min_blocks(1) {
+}
+
+
+// -----
+
+// expected-error@+1 {{argument 'n': expected no attribute 'output'}}
+tile.kernel @attribute(%n: i32 {output}) arch("sm_80") warps(4) min_blocks(1) {
+}
+
+
+// -----
+
+// expected-error@+1 {{argument '0': expected a name that is a C identifier}}
+tile.kernel @name(%0: i32) arch("sm_80") warps(4) min_blocks(1) {
+}
+
+
+// -----
+
+// expected-error@+1 {{expected a grid of three extents, got 1}}
+tile.kernel @grid arch("sm_80") warps(4) min_blocks(1) grid("len_q") {
+}
+
+
+// -----
+
+// expected-error@+1 {{expected a number, a size (batch, heads_q, heads_kv, len_q, len_kv, sm_count), ceil_div, min or max at character 1 of 'lenq'}}
+tile.kernel @extent arch("sm_80") warps(4) min_blocks(1) grid("lenq", "1", "1") {
+}
+
+
+// -----
+
+// expected-error@+1 {{expected 'warps', or one 'specialize' whose roles have warps}}
+tile.kernel @roleless arch("sm_80") min_blocks(1) {
+}
+
+
+// -----
+
+tile.kernel @handle arch("sm_80") warps(4) min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  %true = arith.constant true
+  %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
+  // expected-error@+1 {{expected no value of type '!tile.ring<1 x tensor<64x64xbf16, #tile.smem>>' to be handed on}}
+  %other = scf.if %true -> (!tile.ring<1 x tensor<64x64xbf16, #tile.smem>>) {
+    scf.yield %ring : !tile.ring<1 x tensor<64x64xbf16, #tile.smem>>
+  } else {
+    scf.yield %ring : !tile.ring<1 x tensor<64x64xbf16, #tile.smem>>
+  }
+}
+
+
+// -----
+
+tile.kernel @numbers arch("sm_80") warps(4) min_blocks(1) {
+  %x = arith.constant dense<0.0> : tensor<64x64xf32, #tile.acc>
+  // expected-error@+1 {{expected an operation that kernels can apply to each score in a kernel}}
+  %y = math.sin %x : tensor<64x64xf32, #tile.acc>
+}
+
+
+// -----
+
+tile.kernel @constant arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected a constant of one value}}
+  %x = arith.constant dense<[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]> : tensor<64xf32, #tile.row>
+}
+
+
+// -----
+
+tile.kernel @layout arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected a tile with layout #tile.acc, #tile.row, #tile.a_op or #tile.smem, got 'tensor<64x64xf32>'}}
+  %x = arith.constant dense<0.0> : tensor<64x64xf32>
+}
+
+
+// -----
+
+tile.kernel @dynamic arch("sm_80") warps(4) min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  // expected-error@+1 {{expected a matrix of static shape, of 1 to 2^20 elements, got 'tensor<?x64xbf16, #tile.smem>'}}
+  %x = tile.smem_tile %c0 : tensor<?x64xbf16, #tile.smem>
+}
+
+
+// -----
+
+tile.kernel @view(%k: !tile.array<batch x heads_kv x len_kv x 64 x bf16>) arch("sm_80") warps(4) min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  // expected-error@+1 {{expected a view of 64 columns, got 32}}
+  %v = tile.view %k[%c0, %c0] rows(%c0) : <batch x heads_kv x len_kv x 64 x bf16> -> <32, bf16>
+}
+
+
+// -----
+
+tile.kernel @indices(%k: !tile.array<batch x heads_kv x len_kv x 64 x bf16>) arch("sm_80") warps(4) min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  // expected-error@+1 {{expected an index for each axis of the array but one or two, got 1 for 4 axes}}
+  %v = tile.view %k[%c0] rows(%c0) : <batch x heads_kv x len_kv x 64 x bf16> -> <64, bf16>
+}
+
+
+// -----
+
+tile.kernel @value(%k: !tile.array<heads_q x f32>) arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected an index for each of 1 axes, got 0}}
+  %v = tile.load_value %k[] : <heads_q x f32> -> f32
+}
+
+
+// -----
+
+tile.kernel @offset arch("sm_80") warps(4) min_blocks(1) {
+  %c8 = arith.constant 8 : i32
+  // expected-error@+1 {{expected an offset that is a multiple of 128, got 8}}
+  %x = tile.smem_tile %c8 : tensor<64x64xbf16, #tile.smem>
+}
+
+
+// -----
+
+tile.kernel @pending arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected 0 to 1024 pending groups, got}}
+  tile.wait_group 5000
+}
+
+
+// -----
+
+tile.kernel @load arch("sm_80") warps(4) min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  %x = tile.smem_tile %c0 : tensor<64x64xbf16, #tile.smem>
+  // expected-error@+1 {{expected a result of the tile's shape and type 64x64 x 'bf16', got 64x32 x 'bf16'}}
+  %a = tile.load_operand %x : tensor<64x64xbf16, #tile.smem> -> tensor<64x32xbf16, #tile.a_op>
+}
+
+
+// -----
+
+tile.kernel @combine arch("sm_80") warps(4) min_blocks(1) {
+  %x = arith.constant dense<0> : tensor<64xi32, #tile.row>
+  // expected-error@+1 {{expected rows of f32, got 'i32'}}
+  %y = tile.row_combine max %x : tensor<64xi32, #tile.row>
+}
+
+
+// -----
+
+tile.kernel @broadcast arch("sm_80") warps(4) min_blocks(1) {
+  %x = arith.constant dense<0> : tensor<64xi32, #tile.row>
+  // expected-error@+1 {{expected rows of the matrix's element type 'f32', got 'i32'}}
+  %y = tile.row_broadcast %x : tensor<64xi32, #tile.row> -> tensor<64x64xf32, #tile.acc>
+}
+
+
+// -----
+
+tile.kernel @row_index arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected rows of i32, got 'f32'}}
+  %y = tile.row_index : tensor<64xf32, #tile.row>
+}
+
+
+// -----
+
+tile.kernel @column_index arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected a tile of i32, got 'f32'}}
+  %y = tile.column_index : tensor<64x64xf32, #tile.acc>
+}
+
+
+// -----
+
+tile.kernel @any arch("sm_80") warps(4) min_blocks(1) {
+  %x = arith.constant dense<0> : tensor<64xi32, #tile.row>
+  // expected-error@+1 {{expected rows of i1, got 'i32'}}
+  %y = tile.warp_any %x : tensor<64xi32, #tile.row>
+}
+
+
+// -----
+
+tile.kernel @store_rows(%o: !tile.array<batch x heads_q x len_q x 64 x bf16> {output}) arch("sm_80") warps(4) min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  %x = arith.constant dense<0.0> : tensor<64xf32, #tile.row>
+  %v = tile.view %o[%c0, %c0] rows(%c0) : <batch x heads_q x len_q x 64 x bf16> -> <64, bf16>
+  // expected-error@+1 {{expected rows of f32 and a view of one column of them}}
+  tile.store_rows %x to %v[%c0] : tensor<64xf32, #tile.row>, <64, bf16>
+}
+
+
+// -----
+
+tile.kernel @outside arch("sm_90a") min_blocks(1) {
+  // expected-error@+1 {{expected fragments only inside a role, whose warps share them}}
+  %x = arith.constant dense<0.0> : tensor<64x64xf32, #tile.acc>
+  tile.specialize {
+    tile.role @one warps(4) {
+    }
+  }
+}
+
+
+// -----
+
+tile.kernel @registers arch("sm_90a") min_blocks(1) {
+  tile.specialize {
+    // expected-error@+1 {{expected registers to be a multiple of 8 in 24..256, got 20}}
+    tile.role @one warps(4) registers(20) {
+    }
+  }
+}
+
+
+// -----
+
+tile.kernel @after arch("sm_90a") min_blocks(1) {
+  tile.specialize {
+    tile.role @one warps(4) {
+    }
+  }
+  // expected-error@+1 {{expected nothing after the roles of a kernel}}
+  gpu.barrier
+}
+
+
+// -----
+
+tile.kernel @replica arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected to be inside a role}}
+  %x = tile.replica
 }

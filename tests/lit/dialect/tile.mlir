@@ -1,16 +1,18 @@
 // Every op of the tile dialect prints as it was written; these are the examples of the op descriptions.
 // RUN: attune-opt %s | attune-opt | FileCheck %s
 
-// CHECK-LABEL: tile.kernel @ops arch("sm_80") warps(4) min_blocks(2) smem(65536)
-tile.kernel @ops arch("sm_80") warps(4) min_blocks(2) smem(65536) {
+// CHECK-LABEL: tile.kernel @ops(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads_kv x len_kv x 128 x bf16> {align = 16 : i64}
+// CHECK-SAME: %sinks: !tile.array<heads_q x f32> {optional}, %turns: !tile.workspace<i32> {bytes = "4 * batch", zero}, %scale: f32)
+// CHECK-SAME: arch("sm_80") warps(4) min_blocks(2) grid("ceil_div(len_q, 128)", "heads_q", "batch") smem(65536)
+tile.kernel @ops(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads_kv x len_kv x 128 x bf16> {align = 16 : i64}, %o_array: !tile.array<batch x heads_q x len_q x 64 x bf16> {output}, %lse_array: !tile.array<batch x heads_q x len_q x f32> {output}, %sinks: !tile.array<heads_q x f32> {optional}, %turns: !tile.workspace<i32> {bytes = "4 * batch", zero}, %scale: f32) arch("sm_80") warps(4) min_blocks(2) grid("ceil_div(len_q, 128)", "heads_q", "batch") smem(65536) {
   %c0 = arith.constant 0 : i32
   %true = arith.constant true
   %zeros = arith.constant dense<0.0> : tensor<128x64xf32, #tile.acc>
   %rows = arith.constant dense<0.0> : tensor<128xf32, #tile.row>
-  // CHECK: %[[N:.*]] = tile.param length_kv
-  %n = tile.param length_kv
-  // CHECK: %[[K:.*]] = tile.view k[%{{.*}}, %{{.*}}] rows(%[[N]]) : <128, bf16>
-  %k = tile.view k[%c0, %c0] rows(%n) : <128, bf16>
+  // CHECK: %[[K:.*]] = tile.view %k_array[%{{.*}}, %{{.*}}] rows(%n) : <batch x heads_kv x len_kv x 128 x bf16> -> <128, bf16>
+  %k = tile.view %k_array[%c0, %c0] rows(%n) : <batch x heads_kv x len_kv x 128 x bf16> -> <128, bf16>
+  // CHECK: tile.load_value %sinks[%{{.*}}] : <heads_q x f32> -> f32
+  %sink = tile.load_value %sinks[%c0] : <heads_q x f32> -> f32
   // CHECK: %[[RING:.*]] = tile.ring offset(1024) : <2 x tensor<64x128xbf16, #smem>>
   %ring = tile.ring offset(1024) : <2 x tensor<64x128xbf16, #tile.smem>>
   // CHECK: %[[SLOT:.*]] = tile.acquire %[[RING]][%{{.*}}] : <2 x tensor<64x128xbf16, #smem>>
@@ -29,7 +31,7 @@ tile.kernel @ops arch("sm_80") warps(4) min_blocks(2) smem(65536) {
   %s = tile.dot %a, %tile transposed : tensor<128x128xbf16, #tile.a_op>, tensor<64x128xbf16, #tile.smem> -> tensor<128x64xf32, #tile.acc>
   // CHECK: tile.dot %[[Q]], %[[TILE]] transposed plus %{{.*}} : tensor<128x128xbf16, #smem>
   %s2 = tile.dot %q, %tile transposed plus %zeros : tensor<128x128xbf16, #tile.smem>, tensor<64x128xbf16, #tile.smem> -> tensor<128x64xf32, #tile.acc>
-  // CHECK: tile.keep_columns %{{.*}} at [%{{.*}}, %{{.*}}] last(%[[N]]) last_shift(%{{.*}}) : tensor<128x64xf32, #acc>
+  // CHECK: tile.keep_columns %{{.*}} at [%{{.*}}, %{{.*}}] last(%n) last_shift(%{{.*}}) : tensor<128x64xf32, #acc>
   %kept = tile.keep_columns %s at [%c0, %c0] last(%n) last_shift(%c0) : tensor<128x64xf32, #tile.acc>
   // CHECK: tile.row_reduce max %{{.*}}, %{{.*}} : tensor<128x64xf32, #acc> -> tensor<128xf32, #row>
   %max = tile.row_reduce max %kept, %rows : tensor<128x64xf32, #tile.acc> -> tensor<128xf32, #tile.row>
@@ -56,10 +58,28 @@ tile.kernel @ops arch("sm_80") warps(4) min_blocks(2) smem(65536) {
   tile.wait_group 1
   // CHECK: tile.reuse_smem : tensor<128x64xbf16, #smem>
   %staging = tile.reuse_smem : tensor<128x64xbf16, #tile.smem>
-  %o = tile.view o[%c0, %c0] rows(%n) : <64, bf16>
+  %o = tile.view %o_array[%c0, %c0] rows(%n) : <batch x heads_q x len_q x 64 x bf16> -> <64, bf16>
   // CHECK: tile.store %{{.*}} to %{{.*}}[%{{.*}}] through %{{.*}} : tensor<128x64xf32, #acc>, <64, bf16>, tensor<128x64xbf16, #smem>
   tile.store %wide to %o[%c0] through %staging : tensor<128x64xf32, #tile.acc>, <64, bf16>, tensor<128x64xbf16, #tile.smem>
-  %lse = tile.view lse[%c0, %c0] rows(%n) : <1, f32>
+  %lse = tile.view %lse_array[%c0, %c0] rows(%n) : <batch x heads_q x len_q x f32> -> <1, f32>
   // CHECK: tile.store_rows %{{.*}} to %{{.*}}[%{{.*}}] : tensor<128xf32, #row>, <1, f32>
   tile.store_rows %sum to %lse[%c0] : tensor<128xf32, #tile.row>, <1, f32>
+}
+
+// Roles: fragments are spread over the warps of theirs.
+// CHECK-LABEL: tile.kernel @roles arch("sm_90a") min_blocks(1)
+tile.kernel @roles arch("sm_90a") min_blocks(1) {
+  // CHECK: tile.specialize {
+  tile.specialize {
+    // CHECK-NEXT: tile.role @producer warps(1) registers(24) {
+    tile.role @producer warps(1) registers(24) {
+      gpu.barrier
+    }
+    // CHECK: tile.role @consumer warps(4) replicas(2) registers(240) {
+    tile.role @consumer warps(4) replicas(2) registers(240) {
+      // CHECK-NEXT: tile.replica
+      %which = tile.replica
+      %x = arith.constant dense<0.0> : tensor<64x64xf32, #tile.acc>
+    }
+  }
 }

@@ -24,7 +24,7 @@ attn.forward @registers : bf16, qk = 64, v = 256, scale = 1.0, schedule {block_q
 
 // -----
 
-// expected-error@+1 {{expected block_q, block_kv, stages or warps in schedule, got 'blok_q'}}
+// expected-error@+1 {{expected a parameter of the portable family (block_q, block_kv, stages, warps), got 'blok_q'}}
 attn.forward @key : bf16, qk = 64, v = 64, scale = 1.0, schedule {blok_q = 64}
   score (%s: f32, %b: index, %h: index, %q: index, %kv: index) { attn.yield %s : f32 }
   mask (%b: index, %h: index, %q: index, %kv: index) { %t = arith.constant true
@@ -32,11 +32,16 @@ attn.forward @key : bf16, qk = 64, v = 64, scale = 1.0, schedule {blok_q = 64}
 
 // -----
 
-attn.forward @function : bf16, qk = 64, v = 64, scale = 1.0
-  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
-    // expected-error@+1 {{expected an operation that kernels can apply to each score}}
-    %x = math.erf %s : f32
-    attn.yield %x : f32
-  }
+// expected-error@+1 {{expected a schedule family among portable, got 'hoper'}}
+attn.forward @family : bf16, qk = 64, v = 64, scale = 1.0, schedule {family = "hoper"}
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) { attn.yield %s : f32 }
+  mask (%b: index, %h: index, %q: index, %kv: index) { %t = arith.constant true
+    attn.yield %t : i1 }
+
+// -----
+
+// expected-error@+1 {{expected warps of 1..8, got 3 (nearest: 4)}}
+attn.forward @value : bf16, qk = 64, v = 64, scale = 1.0, schedule {warps = 3}
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) { attn.yield %s : f32 }
   mask (%b: index, %h: index, %q: index, %kv: index) { %t = arith.constant true
     attn.yield %t : i1 }

@@ -2,8 +2,10 @@
 // RUN: attune-opt %s -attn-to-tile=arch=sm_80 -canonicalize -cse -mlir-use-nameloc-as-prefix | FileCheck %s
 // RUN: attune-opt %s -attn-to-tile=arch=sm_89 | FileCheck %s --check-prefix=SM89
 
-// CHECK-LABEL: tile.kernel @causal arch("sm_80") warps(8) min_blocks(1) schedule {block_kv = 128 : i64, block_q = 128 : i64, stages = 1 : i64}
-// SM89-LABEL: tile.kernel @causal arch("sm_89") warps(8) min_blocks(1) schedule {block_kv = 128 : i64, block_q = 128 : i64, stages = 1 : i64}
+// CHECK-LABEL: tile.kernel @causal(%q: !tile.array<batch x heads_q x len_q x 128 x bf16> {align = 16 : i64},
+// CHECK-SAME: %lse: !tile.array<batch x heads_q x len_q x f32> {output}, %length_q: i32 {value = "len_q"},
+// CHECK-SAME: arch("sm_80") warps(8) min_blocks(1) grid("ceil_div(len_q, 128)", "heads_q", "batch") schedule {block_kv = 128 : i64, block_q = 128 : i64, family = "portable", stages = 1 : i64, warps = 8 : i64}
+// SM89-LABEL: tile.kernel @causal({{.*}}) arch("sm_89") warps(8) min_blocks(1) grid({{.*}}) schedule {block_kv = 128 : i64, block_q = 128 : i64, family = "portable", stages = 1 : i64, warps = 8 : i64}
 // Longest work first, since later queries see more keys.
 // CHECK: gpu.grid_dim x
 // CHECK: %end = arith.divui
@@ -30,7 +32,7 @@ attn.forward @causal : bf16, qk = 128, v = 128, scale = 0.0883883461, lse
   }
 
 // A window needs a third loop; the schedule that is asked for is taken.
-// CHECK-LABEL: tile.kernel @window arch("sm_80") warps(2) min_blocks({{[0-9]+}}) schedule {block_kv = 32 : i64, block_q = 32 : i64, stages = 2 : i64}
+// CHECK-LABEL: tile.kernel @window({{.*}}) arch("sm_80") warps(2) min_blocks({{[0-9]+}}) grid({{.*}}) schedule {block_kv = 32 : i64, block_q = 32 : i64, family = "portable", stages = 2 : i64, warps = 2 : i64}
 // CHECK: %k_ring = tile.ring : <2 x tensor<32x64xf16, #smem>>
 // CHECK: note = "blocks that cross a row's last key, or its first"
 // CHECK: note = "blocks that every row sees whole"

@@ -2,18 +2,20 @@
 // RUN: attune-opt %s -thread-to-nvvm | FileCheck %s
 
 // CHECK: llvm.mlir.global external @attune_shared() {addr_space = 3 : i32, alignment = 1024 : i64} : !llvm.array<0 x i8>
-// CHECK-LABEL: llvm.func @one(%arg0: !llvm.ptr {llvm.align = 8 : i64, llvm.byval = !llvm.array<22 x i64>, llvm.noundef, nvvm.grid_constant})
+// CHECK-LABEL: llvm.func @one(%arg0: !llvm.ptr {llvm.align = 8 : i64, llvm.byval = !llvm.array<8 x i64>, llvm.noundef, nvvm.grid_constant})
 // CHECK-SAME: nvvm.kernel, nvvm.maxntid = array<i32: 32, 1, 1>, nvvm.minctasm = 1 : i32
-// CHECK-SAME: thread.kernel = {min_blocks = 1 : i64, smem = 4096 : i64, warps = 1 : i64}
-thread.kernel @one arch("sm_80") warps(1) min_blocks(1) smem(4096) {
+// CHECK-SAME: thread.kernel = {arch = "sm_80", arguments = ["n: i32 = len_kv", "k_array: array<batch x heads_kv x len_kv x 16 x f16>", "lse_array: array<batch x heads_q x len_q x f32> output"], min_blocks = 1 : i64, smem = 4096 : i64, threads = 32 : i64}
+thread.kernel @one(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads_kv x len_kv x 16 x f16>, %lse_array: !tile.array<batch x heads_q x len_q x f32> {output}) arch("sm_80") warps(1) min_blocks(1) smem(4096) {
   %c0 = arith.constant 0 : i32
   %c1 = arith.constant 1 : i32
   %c512 = arith.constant 512 : i32
-  // length_kv lies at byte 164 of the parameter.
-  // CHECK: llvm.getelementptr %arg0[164]
+  // The length lies at byte 0 of the parameter, the array at 8.
+  // CHECK: llvm.getelementptr %arg0[0]
   // CHECK: llvm.load %{{.*}} {alignment = 4 : i64} : !llvm.ptr -> i32
-  %n = tile.param length_kv
-  %k = tile.view k[%c0, %c0] rows(%n) : <16, f16>
+  // CHECK: llvm.getelementptr %arg0[16]
+  // CHECK: llvm.getelementptr %arg0[24]
+  // CHECK: llvm.getelementptr %arg0[8]
+  %k = tile.view %k_array[%c0, %c0] rows(%n) : <batch x heads_kv x len_kv x 16 x f16> -> <16, f16>
   // Rows that may not exist are filled with zeros by a source size of 0.
   // CHECK: mad.wide.s32
   // CHECK: llvm.select %{{.*}}, %{{.*}}, %{{.*}} : i1, i32
@@ -54,7 +56,42 @@ thread.kernel @one arch("sm_80") warps(1) min_blocks(1) smem(4096) {
   // CHECK: nvvm.vote.sync any
   %grew = arith.cmpf ogt, %r, %zero : vector<2xf32>
   %any = thread.warp_any %grew : vector<2xi1>
-  %lse = tile.view lse[%c0, %c0] rows(%n) : <1, f32>
+  %lse = tile.view %lse_array[%c0, %c0] rows(%n) : <batch x heads_q x len_q x f32> -> <1, f32>
   // CHECK: llvm.store %{{.*}}, %{{.*}} : f32, !llvm.ptr<1>
   thread.store_rows %r to %lse[%c0] : vector<2xf32>, <1, f32>
+}
+
+// Roles: a branch on the warp's number, which is the same for all its threads; a barrier of a role is a named one.
+// CHECK-LABEL: llvm.func @roles
+// CHECK-SAME: nvvm.maxntid = array<i32: 384, 1, 1>
+thread.kernel @roles arch("sm_90a") min_blocks(1) smem(0) {
+  thread.specialize {
+    // CHECK: %[[WARP:.*]] = nvvm.shfl.sync idx
+    // CHECK: llvm.icmp "ult" %[[WARP]]
+    // CHECK: nvvm.setmaxregister decrease 24
+    // CHECK: nvvm.barrier id = %{{.*}} number_of_threads = %{{.*}}
+    thread.role @producer first_warp(0) warps(4) replicas(1) registers(24) {
+      gpu.barrier
+    }
+    // CHECK: nvvm.setmaxregister increase 240
+    // CHECK: %[[REPLICA:.*]] = llvm.udiv
+    // CHECK: %[[ID:.*]] = llvm.add %[[REPLICA]]
+    // CHECK: nvvm.barrier id = %[[ID]] number_of_threads = %{{.*}}
+    thread.role @consumer first_warp(4) warps(4) replicas(2) registers(240) {
+      gpu.barrier
+    }
+  }
+}
+
+// One element of an array, the same for every thread.
+// CHECK-LABEL: llvm.func @value
+thread.kernel @value(%sinks: !tile.array<heads_q x f32>, %out: !tile.array<batch x heads_q x len_q x f32> {output}) arch("sm_80") warps(1) min_blocks(1) smem(0) {
+  %c3 = arith.constant 3 : i32
+  // CHECK: llvm.getelementptr %arg0[0]
+  // CHECK: %[[PLACE:.*]] = llvm.inttoptr
+  // CHECK: llvm.load %[[PLACE]] {alignment = 4 : i64} : !llvm.ptr<1> -> f32
+  %sink = tile.load_value %sinks[%c3] : <heads_q x f32> -> f32
+  %rows = vector.broadcast %sink : f32 to vector<2xf32>
+  %view = tile.view %out[%c3, %c3] rows(%c3) : <batch x heads_q x len_q x f32> -> <1, f32>
+  thread.store_rows %rows to %view[%c3] : vector<2xf32>, <1, f32>
 }

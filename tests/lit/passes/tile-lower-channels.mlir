@@ -18,14 +18,13 @@
 // CHECK: tile.async_copy
 // CHECK-NEXT: tile.commit_group
 // CHECK-NOT: tile.release
-tile.kernel @two_slots arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+tile.kernel @two_slots(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads_kv x len_kv x 64 x bf16>) arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
   %c0 = arith.constant 0 : i32
   %c1 = arith.constant 1 : i32
   %c64 = arith.constant 64 : i32
-  %n = tile.param length_kv
   %blocks = arith.divui %n, %c64 : i32
   %some = arith.cmpi slt, %c0, %blocks : i32
-  %k = tile.view k[%c0, %c0] rows(%n) : <64, bf16>
+  %k = tile.view %k_array[%c0, %c0] rows(%n) : <batch x heads_kv x len_kv x 64 x bf16> -> <64, bf16>
   %ring = tile.ring : <2 x tensor<64x64xbf16, #tile.smem>>
   %s0 = tile.acquire %ring[%c0] : <2 x tensor<64x64xbf16, #tile.smem>>
   tile.async_copy %k[%c0] to %s0 if %some : <64, bf16>, tensor<64x64xbf16, #tile.smem>
@@ -47,16 +46,15 @@ tile.kernel @two_slots arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 
 // CHECK: scf.for
 // CHECK: tile.wait_group 1
 // CHECK: arith.remui
-tile.kernel @three_slots arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+tile.kernel @three_slots(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads_kv x len_kv x 64 x bf16>) arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
   %c0 = arith.constant 0 : i32
   %c1 = arith.constant 1 : i32
   %c2 = arith.constant 2 : i32
   %c64 = arith.constant 64 : i32
-  %n = tile.param length_kv
   %blocks = arith.divui %n, %c64 : i32
   %some = arith.cmpi slt, %c0, %blocks : i32
   %two = arith.cmpi slt, %c1, %blocks : i32
-  %k = tile.view k[%c0, %c0] rows(%n) : <64, bf16>
+  %k = tile.view %k_array[%c0, %c0] rows(%n) : <batch x heads_kv x len_kv x 64 x bf16> -> <64, bf16>
   %ring = tile.ring : <3 x tensor<64x64xbf16, #tile.smem>>
   %s0 = tile.acquire %ring[%c0] : <3 x tensor<64x64xbf16, #tile.smem>>
   tile.async_copy %k[%c0] to %s0 if %some : <64, bf16>, tensor<64x64xbf16, #tile.smem>
@@ -83,14 +81,13 @@ tile.kernel @three_slots arch("sm_80") warps(4) min_blocks(1) schedule {block_q 
 // CHECK-NEXT: gpu.barrier
 // CHECK: gpu.barrier
 // CHECK: tile.async_copy
-tile.kernel @one_slot arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+tile.kernel @one_slot(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads_kv x len_kv x 64 x bf16>) arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
   %c0 = arith.constant 0 : i32
   %c1 = arith.constant 1 : i32
   %c64 = arith.constant 64 : i32
-  %n = tile.param length_kv
   %blocks = arith.divui %n, %c64 : i32
   %some = arith.cmpi slt, %c0, %blocks : i32
-  %k = tile.view k[%c0, %c0] rows(%n) : <64, bf16>
+  %k = tile.view %k_array[%c0, %c0] rows(%n) : <batch x heads_kv x len_kv x 64 x bf16> -> <64, bf16>
   %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
   %s0 = tile.acquire %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
   tile.async_copy %k[%c0] to %s0 if %some : <64, bf16>, tensor<64x64xbf16, #tile.smem>

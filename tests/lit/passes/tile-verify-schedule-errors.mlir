@@ -6,15 +6,9 @@ tile.kernel @shared arch("sm_86") warps(4) min_blocks(1) smem(131072) schedule {
 
 // -----
 
-// expected-error@+1 {{expected an architecture among sm_80, sm_86, sm_89, sm_90, sm_90a, sm_120, got 'sm_70'}}
-tile.kernel @arch arch("sm_70") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
-}
-
-// -----
-
-tile.kernel @uncommitted arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+tile.kernel @uncommitted(%k_array: !tile.array<batch x heads_kv x len_kv x 64 x bf16>) arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
   %c0 = arith.constant 0 : i32
-  %k = tile.view k[%c0, %c0] rows(%c0) : <64, bf16>
+  %k = tile.view %k_array[%c0, %c0] rows(%c0) : <batch x heads_kv x len_kv x 64 x bf16> -> <64, bf16>
   %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
   %s = tile.acquire %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
   tile.async_copy %k[%c0] to %s : <64, bf16>, tensor<64x64xbf16, #tile.smem>
@@ -35,10 +29,10 @@ tile.kernel @uncopied arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 6
 
 // -----
 
-tile.kernel @unreleased arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+tile.kernel @unreleased(%k_array: !tile.array<batch x heads_kv x len_kv x 64 x bf16>) arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
   %c0 = arith.constant 0 : i32
   %c1 = arith.constant 1 : i32
-  %k = tile.view k[%c0, %c0] rows(%c0) : <64, bf16>
+  %k = tile.view %k_array[%c0, %c0] rows(%c0) : <batch x heads_kv x len_kv x 64 x bf16> -> <64, bf16>
   %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
   %s = tile.acquire %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
   tile.async_copy %k[%c0] to %s : <64, bf16>, tensor<64x64xbf16, #tile.smem>
@@ -50,9 +44,9 @@ tile.kernel @unreleased arch("sm_80") warps(4) min_blocks(1) schedule {block_q =
 
 // -----
 
-tile.kernel @kept arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
+tile.kernel @kept(%k_array: !tile.array<batch x heads_kv x len_kv x 64 x bf16>) arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : i64, block_kv = 64 : i64} {
   %c0 = arith.constant 0 : i32
-  %k = tile.view k[%c0, %c0] rows(%c0) : <64, bf16>
+  %k = tile.view %k_array[%c0, %c0] rows(%c0) : <batch x heads_kv x len_kv x 64 x bf16> -> <64, bf16>
   // expected-error@+1 {{expected every tile that is waited for to be released, tile 0 is not}}
   %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
   %s = tile.acquire %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
@@ -80,5 +74,35 @@ tile.kernel @data arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : 
   // expected-error@+1 {{expected no ring operation inside a branch; use the condition of async_copy}}
   scf.if %any {
     %s = tile.acquire %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
+  }
+}
+
+// -----
+
+tile.kernel @registers arch("sm_90") min_blocks(1) {
+  tile.specialize {
+    // expected-error@+1 {{expected no 'registers' on sm_90, which has no setmaxnreg (sm_90a has)}}
+    tile.role @one warps(4) registers(240) {
+    }
+  }
+}
+
+// -----
+
+// expected-error@+1 {{expected roles that ask for at most 65536 registers of a block, got 98304}}
+tile.kernel @too_many arch("sm_90a") min_blocks(1) {
+  tile.specialize {
+    tile.role @one warps(4) replicas(3) registers(256) {
+    }
+  }
+}
+
+// -----
+
+// expected-error@+1 {{expected at most 15 replicas of roles, for each has a named barrier, got 16}}
+tile.kernel @barriers arch("sm_90a") min_blocks(1) {
+  tile.specialize {
+    tile.role @one warps(1) replicas(16) {
+    }
   }
 }

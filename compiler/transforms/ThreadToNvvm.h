@@ -1,13 +1,14 @@
-//===- ThreadLowering.h - one thread kernel to the LLVM dialect -*- C++ -*-===//
+//===- ThreadToNvvm.h - one thread kernel to the LLVM dialect -*- C++ -*-===//
 //
 // What thread-to-nvvm is made of: ThreadToNvvm.cpp has control flow and elementwise operations,
-// ThreadLoweringTiles.cpp what moves and multiplies tiles. Every vector of the thread form becomes one SSA
+// ThreadToNvvmTiles.cpp what moves and multiplies tiles. Every vector of the thread form becomes one SSA
 // value a register, so that neither LLVM's legaliser nor ptxas ever sees a large vector.
 //
 //===----------------------------------------------------------------------===//
-#ifndef ATTUNE_COMPILER_TRANSFORMS_THREADLOWERING_H
-#define ATTUNE_COMPILER_TRANSFORMS_THREADLOWERING_H
+#ifndef ATTUNE_COMPILER_TRANSFORMS_THREADTONVVM_H
+#define ATTUNE_COMPILER_TRANSFORMS_THREADTONVVM_H
 
+#include "compiler/dialect/tile/KernelHeader.h"
 #include "compiler/transforms/FragmentMap.h"
 #include "compiler/transforms/Passes.h"
 
@@ -25,9 +26,9 @@ struct GlobalView {
   int64_t cols, elementBytes;
 };
 
-class ThreadLowering {
+class ThreadToNvvm {
 public:
-  ThreadLowering(thread::KernelOp kernel, mlir::OpBuilder &builder);
+  ThreadToNvvm(thread::KernelOp kernel, mlir::OpBuilder &builder);
 
   /// Builds the llvm.func beside the kernel.
   mlir::LogicalResult run();
@@ -39,9 +40,13 @@ private:
   mlir::LogicalResult lowerFor(mlir::scf::ForOp loop);
   mlir::LogicalResult lowerIf(mlir::scf::IfOp branch);
   mlir::LogicalResult lowerElementwise(mlir::Operation *op);
-  mlir::FailureOr<mlir::Value> lowerScalar(mlir::Operation *op, llvm::ArrayRef<mlir::Value> x);
-  void lowerParam(tile::ParamOp op);
+  mlir::LogicalResult lowerRoles(thread::SpecializeOp specialize);
+  /// Loads a field of the parameter block.
+  mlir::Value field(mlir::Value argument, ParameterField::What what, size_t axis = 0);
+  /// The address of an array's element at `indices` of its outer axes.
+  mlir::Value elementAddress(mlir::Value array, mlir::ValueRange indices);
   void lowerView(tile::ViewOp op);
+  void lowerLoadValue(tile::LoadValueOp op);
 
   // Tiles.
   void lowerAsyncCopy(thread::AsyncCopyOp op);
@@ -110,7 +115,6 @@ private:
   mlir::Value opaque(mlir::Value value);
   mlir::Value sharedPointer(mlir::Value address);
   mlir::Value globalPointer(mlir::Value address, int64_t bytes = 0);
-  mlir::Value loadParam(int64_t offset, mlir::Type type);
   mlir::Value shuffle(mlir::Value value, int64_t mask);
   mlir::Value pack(mlir::Value low, mlir::Value high, mlir::Type element);
   /// Runs `body` only where `condition` holds.
@@ -124,14 +128,18 @@ private:
   mlir::OpBuilder &b;
   mlir::Location loc;
   mlir::LLVM::LLVMFuncOp func;
-  int64_t warps;
+  int64_t warps; ///< of the role that is being lowered
+  std::vector<Argument> arguments;
+  ParameterBlock block;
   llvm::DenseMap<mlir::Value, Registers> values;
   llvm::DenseMap<mlir::Value, GlobalView> views;
   mlir::Value params;
-  /// Where this thread is; computed once at the start of the kernel.
+  /// Where this thread is in its role; computed once at the start of it.
   mlir::Value thread, lane, warp, laneRow /* lane / 4 */, laneColumn /* 2 (lane mod 4) */, sharedBase;
+  mlir::Value replica;   ///< of a role that has several
+  mlir::Value barrierId; ///< of the role: null for the whole block
 };
 
 } // namespace attune
 
-#endif // ATTUNE_COMPILER_TRANSFORMS_THREADLOWERING_H
+#endif // ATTUNE_COMPILER_TRANSFORMS_THREADTONVVM_H

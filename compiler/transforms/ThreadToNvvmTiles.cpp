@@ -1,5 +1,7 @@
 // thread-to-nvvm: operations on tiles, fragments and rows.
-#include "compiler/transforms/ThreadLowering.h"
+#include "compiler/transforms/ThreadToNvvm.h"
+
+#include "compiler/dialect/Elements.h"
 
 #include "mlir/IR/Matchers.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -24,15 +26,14 @@ static std::pair<Value, int64_t> splitConstant(Value offset) {
   return {offset, 0};
 }
 
-ThreadLowering::SharedAddress ThreadLowering::sharedAddress(Value laneOffset, Value tileOffset) {
+ThreadToNvvm::SharedAddress ThreadToNvvm::sharedAddress(Value laneOffset, Value tileOffset) {
   auto [variable, constant] = splitConstant(tileOffset);
   Value lane = add(laneOffset, sharedBase);
   return {variable ? add(lane, variable) : lane, constant};
 }
 
-void ThreadLowering::forEachPiece(const SwizzledTile &tile, Value tileOffset, const GlobalView &view,
-                                  Value firstRow, bool bounded,
-                                  llvm::function_ref<void(const Piece &)> piece) {
+void ThreadToNvvm::forEachPiece(const SwizzledTile &tile, Value tileOffset, const GlobalView &view,
+                                Value firstRow, bool bounded, llvm::function_ref<void(const Piece &)> piece) {
   // Thread i takes chunk i mod chunks of row i / chunks of each panel, then rows a whole pass further down.
   // The swizzle is the same in every pass where a pass is a multiple of 8 rows; otherwise the row bits that a
   // pass adds are constants, which an exclusive-or brings in.
@@ -75,7 +76,7 @@ void ThreadLowering::forEachPiece(const SwizzledTile &tile, Value tileOffset, co
   }
 }
 
-void ThreadLowering::lowerAsyncCopy(thread::AsyncCopyOp op) {
+void ThreadToNvvm::lowerAsyncCopy(thread::AsyncCopyOp op) {
   SwizzledTile tile{int64_t(op.getRows()), int64_t(op.getCols())};
   auto copy = [&] {
     forEachPiece(tile, scalar(op.getOffset()), views[op.getView()], scalar(op.getRow()), op.getBounded(),
@@ -99,7 +100,7 @@ void ThreadLowering::lowerAsyncCopy(thread::AsyncCopyOp op) {
     copy();
 }
 
-void ThreadLowering::lowerStore(thread::StoreOp op) {
+void ThreadToNvvm::lowerStore(thread::StoreOp op) {
   SwizzledTile tile{int64_t(op.getM()), int64_t(op.getN())};
   GlobalView view = views[op.getView()];
   Type element = op.getView().getType().getElementType();
@@ -138,7 +139,7 @@ void ThreadLowering::lowerStore(thread::StoreOp op) {
                });
 }
 
-void ThreadLowering::lowerStoreRows(thread::StoreRowsOp op) {
+void ThreadToNvvm::lowerStoreRows(thread::StoreRowsOp op) {
   GlobalView view = views[op.getView()];
   Registers values = registers(op.getValue());
   Value firstRow = add(add(scalar(op.getRow()), mul(warp, 16)), laneRow);
@@ -158,14 +159,14 @@ void ThreadLowering::lowerStoreRows(thread::StoreRowsOp op) {
 // Tensor cores
 //===----------------------------------------------------------------------===//
 
-ThreadLowering::SharedAddress ThreadLowering::laneAddress(const SwizzledTile &tile, Value tileOffset,
-                                                          Value row, Value chunk) {
+ThreadToNvvm::SharedAddress ThreadToNvvm::laneAddress(const SwizzledTile &tile, Value tileOffset, Value row,
+                                                      Value chunk) {
   Value swizzled = bxor(chunk, band(shr(row, tile.swizzleShift()), tile.swizzleMask()));
   return sharedAddress(add(mul(row, tile.pitch()), mul(swizzled, 16)), tileOffset);
 }
 
-SmallVector<Value, 4> ThreadLowering::loadBlock(const SwizzledTile &tile, SharedAddress lane, int64_t row,
-                                                int64_t col, bool transposed) {
+SmallVector<Value, 4> ThreadToNvvm::loadBlock(const SwizzledTile &tile, SharedAddress lane, int64_t row,
+                                              int64_t col, bool transposed) {
   // Sixteen columns are two chunks: inside a panel they only change swizzled bits, which the lane's address
   // holds exclusive-ored with its row.
   int64_t panel = col / tile.panelCols(), chunk = col % tile.panelCols() / 8;
@@ -182,12 +183,12 @@ SmallVector<Value, 4> ThreadLowering::loadBlock(const SwizzledTile &tile, Shared
   return registers;
 }
 
-SmallVector<Value, 4> ThreadLowering::loadSlab(const SwizzledTile &tile, SharedAddress lane, int64_t slab,
-                                               int64_t kStep) {
+SmallVector<Value, 4> ThreadToNvvm::loadSlab(const SwizzledTile &tile, SharedAddress lane, int64_t slab,
+                                             int64_t kStep) {
   return loadBlock(tile, lane, slab * 16 * warps, kStep * 16, /*transposed=*/false);
 }
 
-void ThreadLowering::lowerLoadOperand(thread::LoadOperandOp op) {
+void ThreadToNvvm::lowerLoadOperand(thread::LoadOperandOp op) {
   SwizzledTile tile{int64_t(op.getRows()), int64_t(op.getCols())};
   SharedAddress lanes =
       laneAddress(tile, scalar(op.getOffset()), add(mul(warp, 16), band(lane, 15)), shr(lane, 4));
@@ -198,9 +199,9 @@ void ThreadLowering::lowerLoadOperand(thread::LoadOperandOp op) {
   values[op.getResult()] = std::move(result);
 }
 
-void ThreadLowering::lowerDot(thread::DotOp op) {
+void ThreadToNvvm::lowerDot(thread::DotOp op) {
   int64_t m = int64_t(op.getM()), n = int64_t(op.getN()), k = int64_t(op.getK()),
-          slabs = slabsPerWarp(m, warps), kSteps = k / 16;
+          slabs = slabsPerWarp(m, warps), kSteps = k / infoOf(op.getType()).mmaK;
   Type element = op.getType();
   bool aInShared = op.getA().getType().isInteger(32);
   SwizzledTile aTile{m, k}, bTile = op.getTransposed() ? SwizzledTile{n, k} : SwizzledTile{k, n};
@@ -220,12 +221,10 @@ void ThreadLowering::lowerDot(thread::DotOp op) {
   Registers c = op.getC() ? registers(op.getC()) : Registers(size_t(accValues(m, n, warps)), f32(0.0f));
   Type f = b.getF32Type(), four = LLVM::LLVMStructType::getLiteral(b.getContext(), {f, f, f, f});
   Type pair = VectorType::get({2}, element);
-  // bf16 operands are 32-bit words to the intrinsic, f16 operands are pairs.
   auto operand = [&](Value word) {
-    return element.isF16() ? Value(LLVM::BitcastOp::create(b, loc, pair, word)) : word;
+    return infoOf(element).mmaTakesVectors ? Value(LLVM::BitcastOp::create(b, loc, pair, word)) : word;
   };
-  StringRef name =
-      element.isF16() ? "llvm.nvvm.mma.m16n8k16.row.col.f32.f32" : "llvm.nvvm.mma.m16n8k16.row.col.bf16";
+  StringRef name = infoOf(element).mma;
   for (int64_t kStep = 0; kStep != kSteps; ++kStep) {
     SmallVector<SmallVector<Value, 4>> aRegisters;
     for (int64_t slab = 0; slab != slabs; ++slab) {
@@ -257,7 +256,7 @@ void ThreadLowering::lowerDot(thread::DotOp op) {
   values[op.getResult()] = std::move(c);
 }
 
-void ThreadLowering::lowerToAOp(thread::ToAOpOp op) {
+void ThreadToNvvm::lowerToAOp(thread::ToAOpOp op) {
   // Two accumulators of 8 columns are one A operand of 16: the pairs already lie in the right thread.
   Type element = cast<VectorType>(op.getResult().getType()).getElementType();
   Registers &source = registers(op.getValue());
@@ -271,7 +270,7 @@ void ThreadLowering::lowerToAOp(thread::ToAOpOp op) {
 // Rows
 //===----------------------------------------------------------------------===//
 
-void ThreadLowering::lowerRowReduce(thread::RowReduceOp op) {
+void ThreadToNvvm::lowerRowReduce(thread::RowReduceOp op) {
   Registers rows = registers(op.getInit()), &source = registers(op.getValue());
   int64_t n = int64_t(source.size()) / (int64_t(rows.size()) / 2) * 2;
   for (size_t i = 0; i != source.size(); ++i) {
@@ -282,7 +281,7 @@ void ThreadLowering::lowerRowReduce(thread::RowReduceOp op) {
   values[op.getResult()] = std::move(rows);
 }
 
-void ThreadLowering::lowerRowCombine(thread::RowCombineOp op) {
+void ThreadToNvvm::lowerRowCombine(thread::RowCombineOp op) {
   Registers rows = registers(op.getValue());
   for (int64_t distance : {1, 2})
     for (Value &row : rows) {
@@ -293,7 +292,7 @@ void ThreadLowering::lowerRowCombine(thread::RowCombineOp op) {
   values[op.getResult()] = std::move(rows);
 }
 
-void ThreadLowering::lowerRowIndex(thread::RowIndexOp op) {
+void ThreadToNvvm::lowerRowIndex(thread::RowIndexOp op) {
   int64_t count = cast<VectorType>(op.getType()).getNumElements();
   Value first = add(mul(warp, 16), laneRow);
   Registers rows;
@@ -302,14 +301,14 @@ void ThreadLowering::lowerRowIndex(thread::RowIndexOp op) {
   values[op.getResult()] = std::move(rows);
 }
 
-void ThreadLowering::lowerColumnIndex(thread::ColumnIndexOp op) {
+void ThreadToNvvm::lowerColumnIndex(thread::ColumnIndexOp op) {
   Registers columns;
   for (int64_t i = 0; i != accValues(op.getM(), op.getN(), warps); ++i)
     columns.push_back(add(laneColumn, columnOfAccValue(i, op.getN())));
   values[op.getResult()] = std::move(columns);
 }
 
-void ThreadLowering::lowerKeepColumns(thread::KeepColumnsOp op) {
+void ThreadToNvvm::lowerKeepColumns(thread::KeepColumnsOp op) {
   // A thread owns two of every eight columns, so a limit becomes a number of owned columns, and a row's
   // dropped columns become a bit mask. ptxas turns tests of single bits into predicates seven at a time
   // (R2P). A thread's rows are multiples of 8 apart, so one count serves them all: eight rows further down it

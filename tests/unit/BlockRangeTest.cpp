@@ -1,0 +1,158 @@
+// Block ranges against a walk over every row and key: the IR that they build is evaluated by the table of
+// scalar operations.
+#include "compiler/schedule/BlockRange.h"
+
+#include "compiler/dialect/ScalarOps.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/MLIRContext.h"
+
+#include <doctest/doctest.h>
+
+#include <random>
+
+using namespace attune;
+using namespace mlir;
+
+namespace {
+/// Builds into a module of its own and evaluates.
+class Bench {
+public:
+  Bench()
+      : module(makeModule(context)), b(OpBuilder::atBlockEnd(module->getBody()), UnknownLoc::get(&context)) {}
+
+  Value number(int64_t value) { return Scalars(b).constant(value); }
+  int64_t evaluate(Value value) {
+    if (auto constant = value.getDefiningOp<arith::ConstantOp>())
+      return cast<IntegerAttr>(constant.getValue()).getInt();
+    SmallVector<int64_t> operands;
+    for (Value operand : value.getDefiningOp()->getOperands())
+      operands.push_back(evaluate(operand));
+    return findScalarOp(value.getDefiningOp())->evaluate(value.getDefiningOp(), operands).value();
+  }
+
+private:
+  static OwningOpRef<ModuleOp> makeModule(MLIRContext &context) {
+    context.loadDialect<arith::ArithDialect>();
+    return ModuleOp::create(UnknownLoc::get(&context));
+  }
+
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+
+public:
+  NamingBuilder b;
+};
+
+struct Sample {
+  int64_t lengthQ, lengthKv;
+  std::optional<int64_t> first, last, firstShift, lastShift;
+
+  bool sees(int64_t row, int64_t key) const {
+    return row >= 0 && row < lengthQ && key >= 0 && key < lengthKv && (!first || key >= *first) &&
+           (!last || key <= *last) && (!firstShift || key >= row + *firstShift) &&
+           (!lastShift || key <= row + *lastShift);
+  }
+  MaskLimits limits(Bench &bench) const {
+    auto of = [&](const std::optional<int64_t> &limit) { return limit ? bench.number(*limit) : Value(); };
+    return {of(first), bench.number(std::min(last.value_or(lengthKv - 1), lengthKv - 1)), of(firstShift),
+            of(lastShift)};
+  }
+};
+
+/// The range covers every block that is needed, and what it calls whole is whole; on either side of the range
+/// nothing is needed.
+template <typename Needed, typename Whole>
+void check(Bench &bench, const attune::BlockRange &range, int64_t blocks, Needed needed, Whole whole) {
+  int64_t begin = bench.evaluate(range.begin), end = bench.evaluate(range.end);
+  int64_t wholeBegin = bench.evaluate(range.wholeBegin), wholeEnd = bench.evaluate(range.wholeEnd);
+  CHECK(begin >= 0);
+  CHECK(begin <= end);
+  CHECK(begin <= wholeBegin);
+  CHECK(wholeBegin <= wholeEnd);
+  CHECK(wholeEnd <= end);
+  CHECK(end <= blocks);
+  for (int64_t block = 0; block < blocks; ++block) {
+    CAPTURE(block);
+    if (needed(block))
+      CHECK((block >= begin && block < end));
+    if (block >= wholeBegin && block < wholeEnd)
+      CHECK(whole(block));
+  }
+}
+} // namespace
+
+TEST_CASE("block ranges hold what some row and key need, and whole blocks need no mask") {
+  std::mt19937 random(7);
+  auto upTo = [&](int64_t n) { return int64_t(random() % uint64_t(n)); };
+  int64_t wholes = 0;
+  for (int round = 0; round < 600; ++round) {
+    Sample sample{1 + upTo(90), 1 + upTo(90), {}, {}, {}, {}};
+    if (upTo(2))
+      sample.lastShift = upTo(80) - 40;
+    if (upTo(3) == 0)
+      sample.firstShift = upTo(80) - 60;
+    if (upTo(4) == 0)
+      sample.first = upTo(60) - 10;
+    if (upTo(4) == 0)
+      sample.last = upTo(90) - 5;
+    CAPTURE(round);
+    Bench bench;
+    MaskLimits limits = sample.limits(bench);
+    int64_t size = 1 + upTo(4) * 5, keyBlocks = (sample.lengthKv + size - 1) / size,
+            rowBlocks = (sample.lengthQ + size - 1) / size;
+    int64_t rows = 1 + upTo(20), firstRow = upTo(sample.lengthQ),
+            lastRow = std::min(firstRow + rows, sample.lengthQ) - 1;
+    auto any = [](int64_t from, int64_t to, auto holds) {
+      for (int64_t i = from; i < to; ++i)
+        if (holds(i))
+          return true;
+      return false;
+    };
+    attune::BlockRange keys =
+        attune::BlockRange::ofKeys(bench.b, limits, bench.number(firstRow), bench.number(lastRow), size);
+    auto keyNeeded = [&](int64_t block) {
+      return any(firstRow, lastRow + 1, [&](int64_t row) {
+        return any(block * size, (block + 1) * size, [&](int64_t key) { return sample.sees(row, key); });
+      });
+    };
+    auto keyWhole = [&](int64_t block) {
+      return !any(firstRow, lastRow + 1, [&](int64_t row) {
+        return any(block * size, (block + 1) * size, [&](int64_t key) { return !sample.sees(row, key); });
+      });
+    };
+    check(bench, keys, keyBlocks, keyNeeded, keyWhole);
+    wholes += bench.evaluate(keys.wholeEnd) - bench.evaluate(keys.wholeBegin);
+
+    int64_t firstKey = upTo(sample.lengthKv), lastKey = std::min(firstKey + rows, sample.lengthKv) - 1;
+    attune::BlockRange queries = attune::BlockRange::ofQueries(bench.b, limits, bench.number(firstKey), bench.number(lastKey),
+                                               bench.number(sample.lengthQ), size);
+    check(
+        bench, queries, rowBlocks,
+        [&](int64_t block) {
+          return any(firstKey, lastKey + 1, [&](int64_t key) {
+            return any(block * size, (block + 1) * size, [&](int64_t row) { return sample.sees(row, key); });
+          });
+        },
+        [&](int64_t block) {
+          return !any(firstKey, lastKey + 1, [&](int64_t key) {
+            return any(block * size, std::min((block + 1) * size, sample.lengthQ),
+                       [&](int64_t row) { return !sample.sees(row, key); });
+          });
+        });
+
+    // Pieces follow each other and make up the range.
+    int64_t parts = 1 + upTo(5), at = bench.evaluate(keys.begin);
+    for (int64_t part = 0; part < parts; ++part) {
+      attune::BlockRange piece = keys.piece(bench.b, bench.number(part), bench.number(parts));
+      CHECK(bench.evaluate(piece.begin) == at);
+      at = bench.evaluate(piece.end);
+      CHECK(bench.evaluate(piece.wholeBegin) >= bench.evaluate(piece.begin));
+      CHECK(bench.evaluate(piece.wholeEnd) <= at);
+      for (int64_t block = bench.evaluate(piece.wholeBegin); block < bench.evaluate(piece.wholeEnd); ++block)
+        CHECK(keyWhole(block));
+    }
+    CHECK(at == bench.evaluate(keys.end));
+  }
+  CHECK(wholes > 200);
+}
