@@ -75,6 +75,8 @@ private:
   TimerProblem about;
   std::shared_ptr<Device> gpu;
   std::map<int, Candidate> candidates;
+  /// The programs in whose words the arrays of `truth` and `large` are named: they outlive their candidates.
+  std::shared_ptr<const LoadedProgram> truthNames, largeNames;
   std::optional<Truth> truth;
   std::optional<DeviceArrays> large; ///< of the problem that is timed: all candidates take the same arrays
   std::optional<DeviceBuffer> workspace, flush;
@@ -131,6 +133,8 @@ Opened DeviceTimer::verify(const Candidate &candidate) {
   Result<BoundProgram> program = bind(candidate, about.verified);
   if (!program)
     return failedWith<Opened>(program.error(), gpu->info().kind);
+  if (!truth)
+    truthNames = candidate.program;
   prepareTruth(*program);
   std::vector<HostArray> arrays = truth->arrays;
   v1::Result<HostRun> run = runOnHost(*program, arrays);
@@ -223,6 +227,8 @@ Result<double> DeviceTimer::timeOnce(Candidate &candidate) {
   Result<BoundProgram> program = bind(candidate, about.shape);
   if (!program)
     return program.error();
+  if (!large)
+    largeNames = candidate.program;
   Status done = prepareTiming(*program);
   if (!done)
     return done.error();
