@@ -48,7 +48,7 @@ Result<std::vector<Candidate>> readSchedule(const Family &family, const Attentio
         fmt::format("expected a schedule such as 128x64,2,4 (block_q x block_kv, stages, warps), with "
                     ",cuda for that target, or block_q=128,warps=4; {}",
                     parsed.error().message));
-  // What the spec and the text leave open, the compiler chooses; what cannot be is told by its own words.
+  // The compiler chooses what the spec and the text leave open; its own messages say what cannot be.
   AttentionSpec open = withSchedule(spec, *parsed);
   std::vector<Candidate> result;
   for (Target which : {Target::PTX, Target::CUDA})

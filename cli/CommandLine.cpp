@@ -23,7 +23,7 @@ void CommandLine::option(const std::string &name, const std::string &valueName, 
   auto store = std::make_shared<std::vector<std::string>>();
   values[name] = store;
   CLI::Option *option = app.add_option(name, *store, help);
-  // One value an occurrence, any number of occurrences: repetition is told in our own words.
+  // One value an occurrence, any number of occurrences: we report repetition in our own words.
   option->type_size(1)
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)

@@ -270,7 +270,7 @@ int runTune(const Job &job) {
   if (job.list)
     return listSpace(job);
   bool sweeps = !job.sweep.shapes.empty();
-  // A store that cannot be used is told before anything is spent.
+  // Report a store that cannot be used before any time is spent.
   if (Result<std::optional<Store>> store = openStore(job, sweeps); !store)
     return report(store.error());
   int status = 0;

@@ -400,7 +400,7 @@ Result<Store> Store::open(const std::string &path, const StoreOptions &options) 
       return whole.error();
     // Readers and a writer then do not wait for each other. Where the file system cannot do it (some network
     // ones), SQLite stays with its rollback journal, which is as safe. It needs the lock: a store that
-    // another process holds is told here, not in the middle of a sweep.
+    // another process holds is reported here, not in the middle of a sweep.
     if (code = impl.execute("PRAGMA synchronous=FULL; PRAGMA journal_mode=WAL; BEGIN IMMEDIATE; COMMIT;");
         code != SQLITE_OK)
       return impl.error(path, code);

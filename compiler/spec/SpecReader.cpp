@@ -269,7 +269,7 @@ void Reader::error(const Value &at, std::string message) {
 }
 
 void Reader::mismatch(const Value &at, const std::string &expected, const std::string &nearest) {
-  if (at.kind != Kind::Invalid) // else the syntax error has been told
+  if (at.kind != Kind::Invalid) // else the syntax error has been reported
     error(at, fmt::format("expected {}, got {}{}", expected, json::describe(at),
                           nearest.empty() ? "" : fmt::format(" (nearest: {})", nearest)));
 }

@@ -130,7 +130,7 @@ private:
 std::string serializeEntry(const CacheEntry &entry);
 Result<CacheEntry> parseEntry(std::string_view bytes);
 
-/// The beginning of an entry: what `attune cache list` reads of it. The checksum is not looked at.
+/// The beginning of an entry: what `attune cache list` reads of it. The checksum is not verified.
 struct CacheHead {
   std::string key;
   std::vector<std::pair<std::string, size_t>> parts; ///< name and bytes of each artefact

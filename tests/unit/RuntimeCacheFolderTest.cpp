@@ -246,7 +246,7 @@ TEST_CASE("folder: every kind of file is told apart, and nothing else is touched
   CHECK(has(problemOf(f.cache.fileOf(keyOf("link"))), "No such file"));
   CHECK(has(problemOf(left), "is gone"));
   CHECK(problemOf(lockOf(f.cache.fileOf(keyOf("held")))) == "fine");
-  // Each is a miss for who looks it up, and no failure.
+  // Looking one of them up is a miss, not a failure.
   for (const char *name :
        {"flipped", "short", "empty", "foreign", "stray", "open", "directory", "pipe", "link"}) {
     CAPTURE(name);

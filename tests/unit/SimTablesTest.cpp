@@ -228,7 +228,7 @@ TEST_CASE("device tables: sums of numbers with 23 fractional bits, rounded towar
   CHECK(at(64) == bits(float(8388608 + 2796202) / 8388608)); // j div N counts
 }
 
-TEST_CASE("device tables: any flipped bit and any cut is told") {
+TEST_CASE("device tables: any flipped bit and any cut is reported") {
   std::string good = sampleFile().finished();
   for (size_t bit = 0; bit < good.size() * 8; ++bit) {
     std::string bad = good;

@@ -1,4 +1,4 @@
-// Broken specs: every mistake is told, with its place and the nearest valid value, and nothing crashes.
+// Broken specs: every mistake is reported with its place and the nearest valid value, and nothing crashes.
 #include "compiler/spec/SpecReader.h"
 
 #include <random>

@@ -1,4 +1,4 @@
-// What planning is told: the nearest shape's winner, else the model's choice, and how fast.
+// What an advisor says to planning: the nearest shape's winner, else the model's choice, and how fast.
 #include "tuner/Advisor.h"
 
 #include "runtime/api/Api.h"
@@ -217,7 +217,7 @@ TEST_CASE("a program plans with what was tuned, through the public interface") {
   CHECK(none.error().code == v1::ErrorCode::InvalidOptions);
 }
 
-TEST_CASE("a store that fails is told once, and the model answers") {
+TEST_CASE("a store that fails is reported once, and the model answers") {
   Fixture f;
   AttentionSpec spec;
   REQUIRE(f.store->put(subjectOf(spec), rowOf({1, 1, 1, 64, 64}, 32, 20)));

@@ -109,7 +109,7 @@ TEST_CASE("refusals carry the numbers") {
   CHECK(family.cost(spec, archOf("sm_86"), candidateOf(128, 128, 1, 2)).limit == "registers");
 }
 
-TEST_CASE("schedules as text read back; what is no schedule is told") {
+TEST_CASE("schedules as text read back; what is no schedule is refused") {
   const Family &family = *allFamilies().front();
   Candidate candidate = candidateOf(128, 80, 2, 4);
   std::string text = scheduleText(candidate);

@@ -1,4 +1,4 @@
-// The store of results: what it keeps, and broken ones, which are told and left as they are.
+// The store of results: what it keeps, and broken ones, which are reported and left as they are.
 #include "tuner/Store.h"
 
 #include "runtime/io/File.h"

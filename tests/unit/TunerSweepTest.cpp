@@ -182,7 +182,7 @@ TEST_CASE("a first candidate that crashes leaves the others; with nobody left th
   CHECK(result.entries.size() == 2);
 }
 
-TEST_CASE("a timer that cannot be made is the factory's error; one that dies at once is told") {
+TEST_CASE("a timer that cannot be made is the factory's error; one that dies at once is reported") {
   Result<std::unique_ptr<Timer>> none =
       startWorkerTimer([]() -> Result<std::unique_ptr<Timer>> { return missing("no such device"); });
   REQUIRE(!none);
@@ -346,7 +346,7 @@ TEST_CASE("on the simulated device: an estimate, the same every time, and no wor
     CHECK(stored.subject.kind == Kind::Estimate);
 }
 
-TEST_CASE("a store that fails in the middle ends the sweep and is told") {
+TEST_CASE("a store that fails in the middle ends the sweep and is reported") {
   Behaviours behaviours;
   std::unique_ptr<Timer> timer = faultyTimer(behaviours);
   SweepTask task = taskOf(timer->device(), {candidateOf(16, 16), candidateOf(16, 32)});
