@@ -51,7 +51,7 @@ Result<Candidate> parseSchedule(const Family &family, std::string_view text) {
   if (read)
     for (const auto &[name, value] : read->values)
       if (!family.schedules.find(name))
-        wrong = fmt::format("expected a parameter of the {} family, got '{}'", family.name(), name);
+        wrong = fmt::format("expected a parameter of the {} family, got '{}={}'", family.name(), name, value);
   if (!wrong.empty())
     return badInput(std::move(wrong));
   read->family = family.name();
