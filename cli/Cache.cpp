@@ -93,7 +93,8 @@ std::string whatIs(const CacheFile &file) {
                                    metadataField(file, "arch"));
     if (std::optional<AttentionSpec> spec = specOf(file))
       text += ", " + specText(*spec);
-    return text + ", " + scheduleOf(file);
+    std::string schedule = scheduleOf(file);
+    return schedule.empty() ? text : text + ", " + schedule;
   }
   case CacheFile::Kind::Fact: {
     KeyFields fields = fieldsOf(file.head.key);

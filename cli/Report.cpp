@@ -133,12 +133,37 @@ std::string reportText(const KernelReport &report, const BuiltProgram &built) {
 
 void addText(JsonObject &json, const KernelText &text) {
   json.text("name", text.name).text("arch", text.arch.name).text("target", nameOf(text.target));
-  json.text("why", text.why);
-  if (text.program.kernels.empty())
+  if (text.program.kernels.empty()) {
+    json.text("why", text.why);
     return;
+  }
   const KernelInfo &kernel = text.program.kernels.front();
-  json.raw("schedule", scheduleJson(kernel.schedule)).whole("threads", kernel.threads);
+  json.raw("schedule", scheduleJson(kernel.schedule)).text("why", text.why).whole("threads", kernel.threads);
   json.whole("shared_bytes", kernel.sharedBytes).whole("planned_blocks_per_sm", kernel.minBlocksPerSm);
+  ParameterBlock block(kernel.arguments);
+  std::vector<std::string> fields;
+  for (const ParameterField &field : block.fields) {
+    const Argument &argument = kernel.arguments[field.argument];
+    JsonObject one;
+    one.text("argument", argument.name).whole("offset", field.offset).whole("bytes", field.bytes);
+    switch (field.what) {
+    case ParameterField::What::Base:
+      one.text("what", "address");
+      break;
+    case ParameterField::What::Stride:
+      one.text("what", "stride").whole("axis", int64_t(field.axis));
+      break;
+    case ParameterField::What::Value:
+      one.text("what", "value");
+      if (argument.value)
+        one.text("value", argument.value->text());
+      break;
+    case ParameterField::What::Map:
+      one.text("what", "tensor_map");
+    }
+    fields.push_back(one.str());
+  }
+  json.raw("parameters", jsonList(fields)).whole("parameter_bytes", block.bytes);
 }
 
 void addReport(JsonObject &json, const KernelReport &report) {

@@ -266,33 +266,21 @@ void makeArrays(const Job &job, RunResult &result) {
   }
 }
 
-/// A value for each scalar that the kernels leave to run time: as given, and the spec's scale.
+/// A value for each scalar that the kernels leave to run time: as given, else the spec's.
 Result<std::vector<ScalarArgument>> scalarsFor(const Job &job, const BoundProgram &program) {
-  std::vector<ScalarArgument> scalars;
+  std::vector<ScalarArgument> scalars = scalarsOf(program, job.spec);
   for (const auto &[name, value] : job.values) {
-    auto has = [&](const BoundArgument &one) { return one.argument->name == name; };
-    if (std::none_of(program.scalars().begin(), program.scalars().end(), has))
-      return badInput(
-          fmt::format("command line: --value: error: expected a scalar that the kernel leaves to run "
-                      "time, got '{}'",
-                      name));
-    scalars.push_back({name, value});
-  }
-  for (const BoundArgument &scalar : program.scalars()) {
-    const std::string &name = scalar.argument->name;
-    if (std::any_of(scalars.begin(), scalars.end(),
-                    [&](const ScalarArgument &one) { return one.name == name; }))
-      continue;
-    if (name == "softcap" && job.spec.softcap) {
-      scalars.push_back({name, *job.spec.softcap});
+    auto has = [&](const auto &one) { return one.name == name; };
+    if (auto known = std::find_if(scalars.begin(), scalars.end(), has); known != scalars.end()) {
+      known->value = value;
       continue;
     }
-    if (name != "scale")
-      return badInput(
-          fmt::format("command line: --value: error: expected {}=NUMBER, for the kernel leaves it to "
-                      "run time, got none",
-                      name));
-    scalars.push_back({name, job.spec.effectiveScale()});
+    if (std::none_of(program.scalars().begin(), program.scalars().end(),
+                     [&](const BoundArgument &one) { return one.argument->name == name; }))
+      return badInput(fmt::format("command line: --value: error: expected a scalar that the kernel leaves to "
+                                  "run time, got '{}'",
+                                  name));
+    scalars.push_back({name, value});
   }
   return scalars;
 }

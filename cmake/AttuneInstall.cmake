@@ -10,7 +10,7 @@ include_guard()
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-set(attune_core_parts attune_support attune_spec attune_sim attune_runtime)
+set(attune_core_parts attune_support attune_program attune_spec attune_sim attune_runtime)
 set(attune_core_objects "")
 foreach(part ${attune_core_parts})
   list(APPEND attune_core_objects $<TARGET_OBJECTS:${part}>)

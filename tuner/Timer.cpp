@@ -137,7 +137,7 @@ Opened DeviceTimer::verify(const Candidate &candidate) {
     truthNames = candidate.program;
   prepareTruth(*program);
   std::vector<HostArray> arrays = truth->arrays;
-  v1::Result<HostRun> run = runOnHost(*program, arrays);
+  v1::Result<HostRun> run = runOnHost(*program, arrays, scalarsOf(*program, about.spec));
   if (!run) {
     Opened answer = failedWith<Opened>(withKind(run.error()), gpu->info().kind);
     answer.counters = gpu->takeCounters();
@@ -232,7 +232,8 @@ Result<double> DeviceTimer::timeOnce(Candidate &candidate) {
   Status done = prepareTiming(*program);
   if (!done)
     return done.error();
-  LaunchArguments arguments = large->launchArguments();
+  std::vector<ScalarArgument> scalars = scalarsOf(*program, about.spec);
+  LaunchArguments arguments = large->launchArguments(scalars);
   arguments.workspace = workspace ? workspace->address() : 0;
   auto launch = [&]() -> Status {
     v1::Status launched = program->launch({}, arguments);

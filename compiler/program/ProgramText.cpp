@@ -21,9 +21,16 @@ static std::string dimensions(const std::array<int, 3> &counts) {
   return fmt::format("{} x {} x {}", counts[0], counts[1], counts[2]);
 }
 
-/// An extent of a grid: what is no name or number stands in parentheses.
+/// An extent of a grid: a sum or a product stands in parentheses.
 static std::string extentText(const SizeExpr &extent) {
-  return extent.size() || extent.constant() ? extent.text() : "(" + extent.text() + ")";
+  std::string text = extent.text();
+  int depth = 0;
+  for (char c : text) {
+    depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+    if (c == ' ' && depth == 0)
+      return "(" + text + ")";
+  }
+  return text;
 }
 
 std::string Program::text() const {
@@ -257,6 +264,8 @@ Result<Program> Program::parse(std::string_view text) {
 static constexpr std::string_view mark = "//@ ";
 
 std::string Program::trailer() const {
+  if (launches.empty())
+    return "";
   std::string lines = text(), result = "// What a launch takes; attune reads these lines back (--from).\n";
   for (size_t begin = 0; begin < lines.size();) {
     size_t end = lines.find('\n', begin);

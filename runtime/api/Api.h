@@ -27,12 +27,6 @@ Advisor toInside(const v1::Advisor &advisor);
 
 namespace v1 {
 
-/// What stands behind the pointer that `compiler()` gives. The core knows only this.
-class Compiler {
-public:
-  const ProgramMaker &maker;
-};
-
 /// What stands behind the pointer that `simulator()` gives.
 class Simulator {
 public:

@@ -63,7 +63,9 @@ Result<Context> Context::open(const ContextOptions &options) {
   planning.policy = options.policy;
   if (options.target)
     planning.target = *options.target == Target::PTX ? attune::Target::PTX : attune::Target::CUDA;
-  planning.advisor = toInside(options.advisor);
+  planning.advisor = options.advisor    ? toInside(options.advisor)
+                     : options.compiler ? options.compiler->advisor
+                                        : attune::Advisor();
   planning.mostPrograms = options.mostPrograms;
   state->planner = std::make_unique<Planner>(state->device, std::move(planning));
   return Context(std::move(state));

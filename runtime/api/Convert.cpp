@@ -104,6 +104,33 @@ Advisor toInside(const v1::Advisor &advisor) {
   };
 }
 
+/// What an advisor may ask of a device. An architecture that attune does not know stays empty.
+static DeviceInfo toInside(const v1::DeviceInfo &device) {
+  DeviceInfo inside;
+  inside.kind = device.simulated ? DeviceKind::Sim : DeviceKind::Cuda;
+  inside.ordinal = device.ordinal;
+  inside.name = device.name;
+  if (Result<Arch> arch = findArch(device.arch))
+    inside.arch = *arch;
+  inside.computeCapability = device.computeCapability;
+  inside.driverVersion = device.cudaVersion;
+  inside.multiprocessors = device.multiprocessors;
+  inside.memoryBytes = device.memoryBytes;
+  return inside;
+}
+
+v1::Advisor toPublic(Advisor advisor) {
+  return [advisor = std::move(advisor)](const v1::Spec &spec, const v1::Shape &shape,
+                                        const v1::DeviceInfo &device) -> std::optional<v1::Advice> {
+    std::optional<Advice> advice = advisor(toInside(spec), toInside(shape), toInside(device));
+    if (!advice)
+      return std::nullopt;
+    return v1::Advice{{advice->schedule.family, advice->schedule.values},
+                      advice->target == Target::PTX ? v1::Target::PTX : v1::Target::CUDA,
+                      advice->why};
+  };
+}
+
 const char *v1::nameOf(ErrorCode code) {
   constexpr std::array names = {
       "InvalidOptions", "InvalidSpec",  "InvalidShape", "InvalidStrides", "InvalidArgument", "NullPointer",

@@ -71,6 +71,9 @@ Result<CleanUp> collectGarbage(const Cache &cache, const KeepPolicy &keep);
 /// Removes every file that the cache made.
 Result<CleanUp> clearFolder(const Cache &cache);
 
+/// The files of entries whose request is `request` but for the field `free`, the last used first.
+std::vector<CacheFile> filesLike(const Cache &cache, const CacheKey &request, std::string_view free);
+
 /// How an entry differs from what was looked for.
 struct KeyDifference {
   std::string field, wanted, found; ///< empty: the field is not there

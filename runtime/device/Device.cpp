@@ -12,6 +12,22 @@ namespace attune {
 
 Device::~Device() = default;
 
+int tensorMapType(DType type) {
+  switch (type) {
+  case DType::F16:
+    return 6;
+  case DType::BF16:
+    return 9;
+  case DType::F32:
+    return 7;
+  case DType::I32:
+    return 3;
+  case DType::I64:
+    return 5;
+  }
+  return 0; // bytes
+}
+
 Status Device::encodeTensorMap(const TensorMapRequest &, TensorMap &) {
   return missing(fmt::format("{} has no tensor maps", info().name));
 }

@@ -92,6 +92,8 @@ struct TensorMapRequest {
   std::array<uint32_t, 5> box{};     ///< elements of a box
   int swizzle = 0;                   ///< bytes: 0, 32, 64 or 128
 };
+/// The type's number in CUtensorMapDataType.
+int tensorMapType(DType type);
 /// As a kernel gets it, at a multiple of 64 bytes.
 using TensorMap = std::array<std::byte, 128>;
 

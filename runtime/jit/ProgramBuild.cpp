@@ -68,8 +68,12 @@ Result<KernelText> makeText(const ProgramRequest &request, const BuildOptions &b
   if (!request.stage)
     return compile(request.spec, options);
   const StageText &stage = *request.stage;
-  if (stage.stage != Stage::Text)
-    return compileFrom(stage.stage, stage.text, stage.file, options);
+  if (stage.stage != Stage::Text) {
+    Result<KernelText> lowered = compileFrom(stage.stage, stage.text, stage.file, options);
+    if (lowered && lowered->program.kernels.empty())
+      lowered->program.kernels.emplace_back().name = lowered->name;
+    return lowered;
+  }
   Result<Program> program = Program::hasTrailer(stage.text) ? Program::fromTrailer(stage.text, stage.file)
                                                             : nameOnly(stage, request.target);
   if (!program)
@@ -108,7 +112,7 @@ Result<CompiledProgram> assemble(KernelText text, const std::string &file, std::
     return made.error();
   times.emplace_back(toolName(*tool), clock.lap());
   if (of.target == Target::CUDA) // NVRTC drops comments, and with them what a launch takes
-    program.ptx = std::move(made->ptx) + (of.program.launches.empty() ? "" : of.program.trailer());
+    program.ptx = std::move(made->ptx) + of.program.trailer();
   program.cubin = std::move(made->cubin);
   program.assembler = std::move(*name);
   program.reports = std::move(made->reports);

@@ -130,7 +130,11 @@ CacheKey requestKey(const ProgramRequest &request, const Arch &arch) {
     key.add("stage", fmt::format("{}", int(request.stage->stage)));
     key.add("text", CacheKey::of(request.stage->text).hash());
   } else {
-    key.add("spec", codeKey(request.spec));
+    // Apart, so that whoever takes any schedule finds what others have compiled.
+    AttentionSpec spec = request.spec;
+    key.add("schedule", spec.schedule.text());
+    spec.schedule = {};
+    key.add("spec", codeKey(spec));
   }
   key.add("arch", arch.name);
   key.add("target", nameOf(request.target));

@@ -60,6 +60,16 @@ HostArray HostArray::of(const ArrayArgument &layout) {
   return {layout, std::vector<std::byte>(bytesOf(layout))};
 }
 
+std::vector<ScalarArgument> scalarsOf(const BoundProgram &program, const AttentionSpec &spec) {
+  std::vector<ScalarArgument> scalars;
+  for (const BoundArgument &scalar : program.scalars())
+    if (const std::string &name = scalar.argument->name; name == "scale")
+      scalars.push_back({name, spec.effectiveScale()});
+    else if (name == "softcap" && spec.softcap)
+      scalars.push_back({name, *spec.softcap});
+  return scalars;
+}
+
 v1::Result<HostRun> runOnHost(const BoundProgram &program, std::vector<HostArray> &arrays,
                               std::span<const ScalarArgument> scalars) {
   Device &device = program.program().device();

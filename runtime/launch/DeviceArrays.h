@@ -48,6 +48,9 @@ struct HostArray {
   template <typename T> size_t count() const { return bytes.size() / sizeof(T); }
 };
 
+/// The values that the spec has for scalars that the program leaves to run time, as far as it has them.
+std::vector<ScalarArgument> scalarsOf(const BoundProgram &program, const AttentionSpec &spec);
+
 /// What a launch of arrays on the host came to.
 struct HostRun {
   StageTimes times;                       ///< copy in, launch, copy out

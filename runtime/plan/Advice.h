@@ -10,6 +10,7 @@
 #include "compiler/Compiler.h"
 #include "compiler/spec/Spec.h"
 #include "runtime/device/Device.h"
+#include "runtime/launch/Failure.h"
 #include "runtime/plan/ProblemShape.h"
 
 #include <functional>
@@ -28,6 +29,9 @@ struct Advice {
 /// Nothing where the advisor knows nothing. Called from many threads at once; never measures.
 using Advisor = std::function<std::optional<Advice>(const AttentionSpec &spec, const ProblemShape &shape,
                                                     const DeviceInfo &device)>;
+
+/// The same as the public interface has it.
+v1::Advisor toPublic(Advisor advisor);
 
 } // namespace attune
 

@@ -1,6 +1,7 @@
 //===- Planner.cpp - from a spec to a program that can be launched --------===//
 #include "runtime/plan/Planner.h"
 
+#include "runtime/cache/CacheFolder.h"
 #include "runtime/plan/Planning.h"
 
 #include <algorithm>
@@ -31,13 +32,11 @@ v1::Result<BuiltProgram> Planner::fromCache(const ProgramRequest &request) const
   const Cache &cache = about.cache;
   CacheKey key = requestKey(request, arch);
   BuiltProgram built;
-  for (const std::string &file : cache.filesFor(key.requestHash())) {
+  auto take = [&](const std::string &file) {
     Result<CacheEntry> entry = cache.load(file);
     std::string why;
     if (!entry) {
       why = entry.error().message;
-    } else if (!entry->key.starts_with(key.text())) {
-      why = fmt::format("{}: it was written for another key", file);
     } else if (Result<CompiledProgram> program = programFrom(std::move(*entry)); !program) {
       why = fmt::format("{}: {}", file, program.error().message);
     } else if (Result<ImageChoice> image = chooseImage(*gpu, *program); !image) {
@@ -47,11 +46,27 @@ v1::Result<BuiltProgram> Planner::fromCache(const ProgramRequest &request) const
       built.fromCache = true;
       built.cacheFile = file;
       built.times.emplace_back("cache", clock.lap());
-      return built;
+      return true;
     }
     built.notes.push_back("cache entry not used: " + why);
-  }
-  std::string message = fmt::format("{} is not in {}, and nothing may compile it here; `attune compile SPEC "
+    return false;
+  };
+  for (const std::string &file : cache.filesFor(key.requestHash()))
+    if (take(file))
+      return built;
+  // What was compiled for a shape has a schedule that the spec leaves open: it computes the same.
+  if (!request.stage && cache.enabled())
+    for (const CacheFile &file : filesLike(cache, key, "schedule"))
+      if (take(file.path)) {
+        const Schedule &schedule = built.program.mainKernel().schedule;
+        if (request.spec.schedule.agreesWith(schedule)) {
+          built.notes.push_back(fmt::format(
+              "the default schedule is not in the cache: {} was compiled for some shape", schedule.words()));
+          return built;
+        }
+        built.times.clear();
+      }
+  std::string message = fmt::format("{}, is not in {}, and nothing may compile it here; `attune compile SPEC "
                                     "--arch {} --emit cubin` puts it "
                                     "there, or give the context a compiler and Policy::CompileIfMissing",
                                     nameOf(request, arch),

@@ -44,6 +44,15 @@ public:
                                      const Cache &cache) const = 0;
 };
 
+namespace v1 {
+/// What stands behind the pointer that the public interface's `compiler()` gives.
+class Compiler {
+public:
+  const ProgramMaker &maker;
+  attune::Advisor advisor; ///< where the program has none of its own; may be empty
+};
+} // namespace v1
+
 /// A program on its device, for one shape, and how it was decided.
 struct Plan {
   BoundProgram program;

@@ -214,7 +214,7 @@ Result<RunResult> launch(const Loaded &loaded, const AttentionSpec &spec, const 
     if (Status status = arrays[i].copyIn(device, of[i]->values); !status)
       return status.error();
   }
-  if (v1::Status status = program->launch({}, onDevice->launchArguments()); !status)
+  if (v1::Status status = program->launch({}, onDevice->launchArguments(scalarsOf(*program, spec))); !status)
     return withKind(status.error());
   if (Status status = device.synchronize(); !status)
     return status.error();

@@ -503,11 +503,14 @@ class Arrays(unittest.TestCase):
         self.assertEqual(len({cases.cell_name(cell) for cell in cases.benchmark(False)}), 144)
 
     def test_parameters(self):
-        """The block that the C++ side declares, byte for byte."""
-        block = kernels.forward_params([(n << 40 | 1, 2, 3, 4) for n in range(5)], 5, 6, 7)
-        self.assertEqual(len(block), 168)
-        self.assertEqual(int.from_bytes(block[32:40], "little"), 1 << 40 | 1)
-        self.assertEqual([int.from_bytes(block[152 + 4 * n:156 + 4 * n], "little") for n in range(4)], [5, 6, 7, 0])
+        """Every field where the kernel says that it is."""
+        fields = [{"argument": "k", "what": "address", "offset": 0, "bytes": 8},
+                  {"argument": "k", "what": "stride", "axis": 1, "offset": 8, "bytes": 8},
+                  {"argument": "n", "what": "value", "value": "heads_q / heads_kv + len_q", "offset": 16, "bytes": 4}]
+        block = kernels.pack({"parameters": fields, "parameter_bytes": 24},
+                             [(n << 40 | 1, 2, 3, 4) for n in range(5)], {"heads_q": 8, "heads_kv": 2, "len_q": 5})
+        self.assertEqual(len(block), 24)
+        self.assertEqual([int.from_bytes(block[at:at + 8], "little") for at in (0, 8, 16)], [1 << 40 | 1, 3, 9])
 
 
 def main():

@@ -54,7 +54,7 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "name");
   spec = s.spec;
   spec.scale = std::numeric_limits<double>::quiet_NaN();
-  expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "finite scale");
+  expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "scale: error: expected a finite number");
   spec.scale = {};
   spec.mask = {{.left = -3, .right = 0}};
   expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "-3");

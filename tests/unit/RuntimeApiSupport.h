@@ -22,7 +22,7 @@ inline bool has(const std::string &text, const std::string &part) {
 struct Setup {
   TempDir temporary = std::move(*TempDir::make());
   JitMaker maker{Toolchain()}; ///< with no tools
-  v1::Compiler compiler{maker};
+  v1::Compiler compiler{maker, {}};
   v1::ContextOptions options;
   v1::Spec spec;
   v1::Shape shape{.batch = 2, .headsQ = 4, .headsKv = 2, .lengthQ = 65, .lengthKv = 33};

@@ -312,6 +312,42 @@ TEST_CASE("api: a program without a compiler takes what answers its request, who
   CHECK(has(plan.error().message, "checksum"));
 }
 
+TEST_CASE("api: a program without a compiler takes what was compiled for a shape, where its spec leaves that "
+          "open") {
+  Setup s;
+  s.spec.schedule.set("warps", 2);
+  v1::Plan made = s.plan(s.open());
+  v1::ContextOptions noCompiler = s.options;
+  noCompiler.compiler = nullptr;
+  v1::Context core = *v1::Context::open(noCompiler);
+  s.spec.schedule = {};
+  v1::Result<v1::Plan> plan = core.plan(s.spec, s.shape);
+  REQUIRE_MESSAGE(plan, (plan ? "" : plan.error().message));
+  CHECK(plan->info().cacheFile == made.info().cacheFile);
+  REQUIRE(plan->info().notes.size() == 1);
+  CHECK(has(plan->info().notes[0], "the default schedule is not in the cache"));
+  // Neither another spec nor a schedule that does not agree.
+  s.spec.schedule.set("block_q", 128);
+  CHECK(core.plan(s.spec, s.shape).error().code == ErrorCode::NotCached);
+  s.spec.schedule = {};
+  s.spec.headDimV = 32;
+  CHECK(core.plan(s.spec, s.shape).error().code == ErrorCode::NotCached);
+}
+
+TEST_CASE("api: a context without an advisor asks the compiler's, as the command line does") {
+  Setup s;
+  v1::Compiler advised{s.maker, [](const AttentionSpec &, const ProblemShape &, const DeviceInfo &) {
+                         return std::optional(
+                             Advice{{"", {{"stages", 3}}}, Target::PTX, "the compiler's advice"});
+                       }};
+  s.options.compiler = &advised;
+  CHECK(s.plan(s.open()).info().why == "the compiler's advice");
+  s.options.advisor = [](const v1::Spec &, const v1::Shape &, const v1::DeviceInfo &) {
+    return std::optional<v1::Advice>();
+  };
+  CHECK(s.plan(s.open()).info().why == "made up");
+}
+
 TEST_CASE("api: policy recompile compiles once a context and heals the cache") {
   Setup s;
   std::string file = s.plan(s.open()).info().cacheFile;

@@ -261,7 +261,7 @@ TEST_CASE("load: a cubin that the driver refuses is replaced by the PTX, and the
     return;
   }
   JitMaker withTools(Toolchain::find());
-  v1::Compiler compiler{withTools};
+  v1::Compiler compiler{withTools, {}};
   s.options.compiler = &compiler;
   s.options.device = "cuda";
   state.refusesCubins = true;

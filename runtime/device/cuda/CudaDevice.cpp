@@ -175,18 +175,15 @@ public:
   Status encodeTensorMap(const TensorMapRequest &request, TensorMap &map) override {
     if (!api.TensorMapEncodeTiled)
       return missing("expected a driver that encodes tensor maps (cuTensorMapEncodeTiled), got one without");
-    // CUtensorMapDataType and CUtensorMapSwizzle.
-    int type = request.type == DType::F16    ? 6
-               : request.type == DType::F32  ? 7
-               : request.type == DType::BF16 ? 9
-                                             : 4;
+    // CUtensorMapSwizzle.
     int swizzle = request.swizzle == 32 ? 1 : request.swizzle == 64 ? 2 : request.swizzle == 128 ? 3 : 0;
     constexpr unsigned adjacent[5] = {1, 1, 1, 1, 1};
     constexpr int noInterleave = 0, promoteTo128Bytes = 2, fillWithZero = 0;
     static_assert(sizeof(uint64_t) == sizeof(unsigned long long));
     alignas(64) TensorMap encoded;
     CUresult failed = api.TensorMapEncodeTiled(
-        encoded.data(), type, unsigned(request.rank), reinterpret_cast<void *>(request.address),
+        encoded.data(), tensorMapType(request.type), unsigned(request.rank),
+        reinterpret_cast<void *>(request.address),
         reinterpret_cast<const unsigned long long *>(request.extents.data()),
         reinterpret_cast<const unsigned long long *>(request.strides.data()), request.box.data(), adjacent,
         noInterleave, swizzle, promoteTo128Bytes, fillWithZero);

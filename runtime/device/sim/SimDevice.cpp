@@ -150,13 +150,14 @@ public:
       return badInput(
           fmt::format("expected at most {} bytes of dynamic shared memory for kernel '{}', got {}",
                       launch.kernel.dynamicShared, found->second.entry, launch.dynamicShared));
-    if (launch.cluster.x * launch.cluster.y * launch.cluster.z != 1 || launch.cooperative)
-      return badInput("the simulated GPU launches neither clusters nor cooperative grids yet");
     sim::LaunchConfig config;
     config.entry = found->second.entry;
     config.grid = {launch.grid.x, launch.grid.y, launch.grid.z};
     config.block = {launch.block.x, launch.block.y, launch.block.z};
     config.dynamicShared = launch.dynamicShared;
+    if (launch.cluster.x * launch.cluster.y * launch.cluster.z > 1)
+      config.cluster = {launch.cluster.x, launch.cluster.y, launch.cluster.z};
+    config.cooperative = launch.cooperative;
     config.params.assign(launch.params.begin(), launch.params.end());
     config.mode = options.mode == SimOptions::Mode::Eager  ? sim::Mode::Eager
                   : options.mode == SimOptions::Mode::Lazy ? sim::Mode::Lazy
@@ -176,6 +177,28 @@ public:
     return success();
   }
   Status synchronize(Stream) override { return success(); }
+  Status encodeTensorMap(const TensorMapRequest &request, TensorMap &map) override {
+    sim::TensorMapDescription description;
+    description.type = sim::TensorMapType(tensorMapType(request.type));
+    description.rank = unsigned(request.rank);
+    description.address = request.address;
+    for (size_t axis = 0; axis < size_t(request.rank); ++axis) {
+      description.dims[axis] = request.extents[axis];
+      description.box[axis] = request.box[axis];
+      description.elementStrides[axis] = 1;
+      if (axis > 0)
+        description.strides[axis - 1] = request.strides[axis - 1];
+    }
+    description.swizzle = request.swizzle == 32    ? sim::TensorMapSwizzle::B32
+                          : request.swizzle == 64  ? sim::TensorMapSwizzle::B64
+                          : request.swizzle == 128 ? sim::TensorMapSwizzle::B128
+                                                   : sim::TensorMapSwizzle::None;
+    Result<std::array<std::byte, 128>> encoded = sim::encodeTensorMap(description);
+    if (!encoded)
+      return encoded.error();
+    map = *encoded;
+    return success();
+  }
 
   Result<Stream> createStream() override {
     std::lock_guard guard(lock);

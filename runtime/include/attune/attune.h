@@ -234,6 +234,7 @@ struct ContextOptions {
   const Simulator *simulator = nullptr; ///< null: only GPUs
   Policy policy = Policy::CompileIfMissing;
   std::optional<Target> target = {}; ///< nothing: the advisor's, else PTX
+  /// Nothing: tunedAdvisor() with the compiler, as `attune run` has it; without one, none.
   Advisor advisor = {};
   /// Kernels that the context keeps loaded for later plans: the last used ones. Plans keep theirs beside.
   std::size_t mostPrograms = 64;

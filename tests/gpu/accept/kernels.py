@@ -1,23 +1,34 @@
 """attune's kernels: what to compile, compiling many at once, and launching one.
 
-The binary interface is what compiler/program/Program.h says of a forward kernel: one by-value parameter. Tensors (q, k,
-v, o, and lse where the spec has it), each a 64-bit address and the 64-bit strides of all axes but the last in elements:
-batch, head, row; of lse, whose rows are adjacent, batch and head. Then 32-bit length of queries, length of keys and query
-heads a KV head. The grid is (ceil(length_q / block_q), heads_q, batch)."""
+The binary interface is what `attune compile --json` says of the kernel: `parameters` lists the fields of its one
+by-value parameter (argument, what: address, stride of an axis in elements, or value; offset and bytes), and
+`parameter_bytes` its size. The grid is (ceil(length_q / block_q), heads_q, batch)."""
 import json
 import os
-import struct
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .driver import DriverError
 
-def forward_params(tensors, length_q, length_kv, group):
-    """`tensors`: (address, batch stride, head stride, row stride) of q, k, v, o, and of lse where there is one."""
-    block = b"".join(struct.pack("<Qqqq", *tensor) for tensor in tensors[:4])
-    block += b"".join(struct.pack("<Qqq", *tensor[:3]) for tensor in tensors[4:])
-    return block + struct.pack("<iiii", length_q, length_kv, group, 0)
+ARRAYS = ("q", "k", "v", "o", "lse")
+
+
+def pack(made, tensors, sizes):
+    """The parameter block. `tensors`: (address, batch stride, head stride, row stride) of q, k, v, o and lse; `sizes`:
+    by name what the kernel's scalars follow from (batch, heads_q, heads_kv, len_q, len_kv)."""
+    block = bytearray(made["parameter_bytes"])
+    of = dict(zip(ARRAYS, tensors))
+    for field in made["parameters"]:
+        if field["what"] == "address":
+            value = of[field["argument"]][0]
+        elif field["what"] == "stride":
+            value = of[field["argument"]][1 + field["axis"]]
+        else:
+            value = eval(field["value"].replace("/", "//"), {}, sizes)
+        block[field["offset"]:field["offset"] + field["bytes"]] = (value % (1 << 8 * field["bytes"])).to_bytes(
+            field["bytes"], "little")
+    return bytes(block)
 
 
 def spec_flags(spec):
@@ -42,7 +53,8 @@ def shape_of(row):
 
 def schedule_flags(made):
     """So that another command makes the very same kernel."""
-    return [text for key, value in made["schedule"].items() for text in ("--" + key.replace("_", "-"), str(value))]
+    return [text for key, value in made["schedule"].items() if key != "family"
+            for text in ("--" + key.replace("_", "-"), str(value))]
 
 
 class Launchable:
@@ -52,13 +64,12 @@ class Launchable:
         module = driver.load(made["image"], made["name"])
         self.kernel = driver.kernel(module, made["name"], made["shared_bytes"])
         self.threads, self.block_q = made["threads"], made["schedule"]["block_q"]
-        self.schedule, self.why, self.lse = made["schedule"], made["why"], made["lse"]
+        self.schedule, self.why, self.made = made["schedule"], made["why"], made
 
     def launch(self, tensors, batch, heads_q, heads_kv, length_q, length_kv, stream=0):
         grid = (-(-length_q // self.block_q), heads_q, batch)
-        tensors = tensors[:5 if self.lse else 4]
-        self.kernel.launch(grid, (self.threads, 1, 1), forward_params(tensors, length_q, length_kv, heads_q // heads_kv),
-                           stream)
+        sizes = {"batch": batch, "heads_q": heads_q, "heads_kv": heads_kv, "len_q": length_q, "len_kv": length_kv}
+        self.kernel.launch(grid, (self.threads, 1, 1), pack(self.made, tensors, sizes), stream)
 
 
 class Compiler:
@@ -103,7 +114,6 @@ class Compiler:
             return {"error": said or f"exit status {done.returncode}", "missing": done.returncode == 3}
         made = json.loads(done.stdout)
         made["image"] = path.read_bytes()
-        made["lse"] = bool(spec.get("lse"))
         return made
 
 
