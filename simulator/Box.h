@@ -28,6 +28,13 @@ struct Box {
     return (map.box[k] + map.elementStrides[k] - 1) / map.elementStrides[k];
   }
   uint32_t bytes() const { return rowBytes * rows; }
+  /// Bytes of a box of this map, which may be more than 32 bits can count.
+  static uint64_t bytesOf(const TensorMapDescription &m) {
+    uint64_t bytes = uint64_t(m.box[0]) * elementBytes(m.type);
+    for (uint32_t k = 1; k < m.rank; ++k)
+      bytes *= (m.box[k] + m.elementStrides[k] - 1) / m.elementStrides[k];
+    return bytes;
+  }
   /// Of the shared memory that it touches: a swizzle moves bytes within 128.
   uint32_t sharedBytes() const {
     return map.swizzle == TensorMapSwizzle::None ? bytes() : (bytes() + 127) / 128 * 128;

@@ -148,6 +148,14 @@ private:
       bad(fmt::format("expected a tensor map of rank {}, got one of rank {}", b.rank, map->rank));
       return false;
     }
+    if (uint64_t bytes = Box::bytesOf(*map); bytes > w.cta->sharedBytes && b.kind != BulkKind::Prefetch) {
+      bad(fmt::format(
+          "expected a box that fits into the block's {} bytes of shared memory, got one of {} bytes",
+          w.cta->sharedBytes, bytes));
+      return false;
+    }
+    if (b.kind == BulkKind::Prefetch)
+      return true;
     std::array<int32_t, 5> at{};
     for (uint32_t k = 0; k < b.rank; ++k)
       at[k] = int32_t(uint32_t(value(b.coords[k])));
@@ -399,7 +407,7 @@ private:
     BulkStore group;
     group.op = op;
     group.lane = uint8_t(lane);
-    if (launch.checks && launch.exact && ok)
+    if (launch.checks && ok)
       group.written = [warp = &w, inst = &i, lane = lane, box = box, to = box ? 0 : value(b.global), bytes] {
         GlobalMemoryImpl &m = *warp->worker->launch->memory;
         auto range = [&](uint64_t address, uint64_t n) {

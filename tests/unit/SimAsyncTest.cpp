@@ -188,6 +188,11 @@ TEST_CASE("a bulk store: fence, barrier, groups") {
   // Reading beside it is fine.
   expectClean(kFill + fence + barrier + kStore +
               "ld.shared.u32 %r10, [%r3]; st.global.u32 [%q3+4096], %r10;\n" + wait);
+  // What it writes is there for others when its thread has waited for all of it.
+  std::string seen = barrier + "@%p2 ld.global.u32 %r10, [%q1]; @%p2 st.global.u32 [%q3+4096], %r10;\n";
+  expectClean(kFill + fence + barrier + kStore + wait + seen);
+  expectFault(kFill + fence + barrier + kStore + read + seen, Kind::Race,
+              {"cp.async.bulk.global", "ld.global.u32"});
   // Never written bytes.
   expectFault(kStore + wait, Kind::Uninitialised, {"cp.async.bulk.global"});
 }

@@ -439,6 +439,8 @@ TEST_CASE("tensor copies that cannot be: maps, ranks, alignment, bounds") {
   contains(message(m, "mov.b64 %q1, %q2;\n" + body), "expected a tensor map");
   Map large = dense(Type::F32, {16, 200}, {16, 16}); // the allocation ends before the tensor
   contains(message(large, body, {0, 100}), "out of bounds");
+  contains(message(dense(Type::U8, {256, 256, 256, 256, 256}, {256, 256, 256, 256, 256}), loadBody(5)),
+           "box that fits");
   auto refused = [&](const std::string &line, const char *words) {
     auto r = sim::parseModule(ptx(kParams, std::string(kHead) + line + "\nret;", "sm_90a"), "t.ptx");
     REQUIRE(!r);
