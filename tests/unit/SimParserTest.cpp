@@ -106,14 +106,14 @@ TEST_CASE("what is wrong is said with its place, all at once") {
 
 TEST_CASE("a kernel that lacks something does not keep the others from running") {
   std::string good = ".visible .entry good() { ret; }\n",
-              bad = ".visible .entry bad() {\nwgmma.fence.sync.aligned;\nret;\n}\n";
+              bad = ".visible .entry bad() {\ntex.none;\nret;\n}\n";
   auto m = parse(".version 8.0\n.target sm_90a\n.address_size 64\n" + good + bad, "f.ptx");
   REQUIRE(m->entries().size() == 2);
   sim::GlobalMemory memory;
   CHECK(sim::launch(*m, memory, {.entry = "good"}));
   auto refused = sim::launch(*m, memory, {.entry = "bad"});
   REQUIRE(!refused);
-  CHECK(has(refused.error().message, "f.ptx:6:1: error: unsupported instruction 'wgmma.fence.sync.aligned'"));
+  CHECK(has(refused.error().message, "f.ptx:6:1: error: unsupported instruction 'tex.none'"));
 }
 
 TEST_CASE("findings name the source line of .loc") {
