@@ -72,7 +72,7 @@ struct AsyncOp {
   uint16_t warp = 0;
   uint32_t barrier = 0, phase = 0; ///< of a landed load: who knows that clock may rely on it
   uint64_t block = 0;              ///< of the issuer
-  std::array<uint32_t, 4> done{};  ///< clocks of the issuers behind their waits; 0: not yet
+  std::array<uint32_t, 4> done{};  ///< issuers' clocks at their waits (0: not yet); of a load at its issue
   uint32_t offset = 0, bytes = 0;  ///< of the first range, for messages and for those below 16 bytes
 };
 
