@@ -38,9 +38,14 @@ struct TileState {
   bool waited = false;
 };
 
+/// Rows of the table of scalar operations, found once for each kind of operation: runs meet them a million
+/// times.
+using RowCache = llvm::DenseMap<TypeID, const ScalarOp *>;
+
 class Run {
 public:
-  Run(tile::KernelOp kernel, const Problem &problem, ChannelPlan &plan) : problem(problem), plan(plan) {
+  Run(tile::KernelOp kernel, const Problem &problem, ChannelPlan &plan, RowCache &rows)
+      : problem(problem), plan(plan), rows(rows) {
     for (auto [argument, value] : llvm::zip(tile::argumentsOf(kernel), kernel.getBody().getArguments()))
       if (std::optional<int64_t> known =
               argument.value ? argument.value->evaluate(problem.sizes) : std::nullopt)
@@ -83,7 +88,7 @@ private:
   }
 
   /// The value of an integer op of scalars, if all that it depends on is known.
-  std::optional<int64_t> evaluate(Operation *op) const {
+  std::optional<int64_t> evaluate(Operation *op) {
     if (auto id = dyn_cast<gpu::BlockIdOp>(op))
       return id.getDimension() == gpu::Dimension::x ? problem.queryBlock : 0;
     if (auto dim = dyn_cast<gpu::GridDimOp>(op))
@@ -95,7 +100,10 @@ private:
         return std::nullopt;
       x.push_back(*known);
     }
-    const ScalarOp *row = findScalarOp(op);
+    auto [entry, isNew] = rows.try_emplace(op->getName().getTypeID(), nullptr);
+    if (isNew)
+      entry->second = findScalarOp(op);
+    const ScalarOp *row = entry->second;
     if (row && row->evaluate)
       return row->evaluate(op, x);
     return std::nullopt;
@@ -118,6 +126,7 @@ private:
 
   const Problem &problem;
   ChannelPlan &plan;
+  RowCache &rows;
   llvm::DenseMap<Value, int64_t> values;
   llvm::MapVector<Value, std::map<int64_t, TileState>> rings;
   llvm::DenseMap<Value, TileState *> slots; ///< what an acquire's result will hold
@@ -313,11 +322,12 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
     }
 
   ChannelPlan plan;
+  RowCache rows;
   // A barrier that one run adds can change what another finds, so repeat until nothing is added.
   for (size_t barriers = ~size_t(0); barriers != plan.barrierBefore.size();) {
     barriers = plan.barrierBefore.size();
     for (const Problem &problem : problems) {
-      Run run(kernel, problem, plan);
+      Run run(kernel, problem, plan, rows);
       if (failed(run.run(kernel.getBody().front())) || failed(run.finish()))
         return failure();
     }
