@@ -112,6 +112,8 @@ void printEntries(const sim::Module &module, bool json) {
         entry.raw("reqntid", tripleJson(e.reqntid));
       if (e.reqcluster[0])
         entry.raw("reqcluster", tripleJson(e.reqcluster));
+      if (!e.refusal.empty())
+        entry.text("refusal", e.refusal);
       entries.push_back(entry.str());
     }
     fmt::print("{}\n", JsonObject()
@@ -125,6 +127,8 @@ void printEntries(const sim::Module &module, bool json) {
              module.entries().size() == 1 ? "entry" : "entries");
   for (const sim::EntryInfo &e : module.entries()) {
     fmt::print("\n{}\n", e.name);
+    if (!e.refusal.empty())
+      fmt::print("  cannot run here:\n{}\n", e.refusal);
     for (size_t n = 0; n < e.params.size(); ++n)
       fmt::print("  {:>3}  {:<18} {}{}\n", n, paramType(e.params[n]), e.params[n].name,
                  mayBeTensorMap(e.params[n]) ? "  (perhaps a tensor map: tensormap:in:x.npy:box=...)" : "");
@@ -275,18 +279,15 @@ int runJob(Job &job) {
 
 /// The entry that is meant, or null after a problem was told.
 const sim::EntryInfo *chooseEntry(CommandLine &line, const sim::Module &module) {
-  const std::vector<sim::EntryInfo> &all = module.entries();
-  if (!line.has("--entry") && all.size() == 1)
-    return &all[0];
-  if (!line.has("--entry") || all.empty()) {
-    std::string names;
-    for (const sim::EntryInfo &e : all)
-      names += (names.empty() ? "" : ", ") + e.name;
-    line.problem("--entry", fmt::format("expected one of the file's entries ({}), got none",
-                                        names.empty() ? "it has none" : names));
+  const std::vector<std::string_view> &all = module.names();
+  bool only = !line.has("--entry") && all.size() == 1;
+  if (!only && (!line.has("--entry") || all.empty())) {
+    line.problem("--entry",
+                 fmt::format("expected one of the file's entries ({}), got none",
+                             all.empty() ? "it has none" : fmt::format("{}", fmt::join(all, ", "))));
     return nullptr;
   }
-  Result<const sim::EntryInfo *> entry = module.entry(line.text("--entry"));
+  Result<const sim::EntryInfo *> entry = module.entry(only ? std::string(all[0]) : line.text("--entry"));
   if (entry)
     return *entry;
   line.problem(entry.error());
@@ -404,6 +405,8 @@ int runCommand(CommandLine &line) {
     return 0;
   }
   const sim::EntryInfo *entry = chooseEntry(line, *job.module);
+  if (entry && !entry->refusal.empty())
+    return report(badInput(entry->refusal));
   job.config.block = triple(line, "--block", entry && entry->reqntid[0] ? entry->reqntid : Triple{1, 1, 1});
   if (entry && !line.has("--block") && !entry->reqntid[0])
     line.problem(

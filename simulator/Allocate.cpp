@@ -2,13 +2,13 @@
 //
 // Compilers' PTX has thousands of registers, each written once. Slots are shared by registers whose live
 // ranges do not meet, so that a warp's file stays in the first-level caches. A register that may be read
-// before it is written keeps a slot of its own and is tracked lane by lane; so is everything computed from
-// it.
+// before it is written keeps a slot of its own, so that it is undefined where it was not written.
 //
 //===----------------------------------------------------------------------===//
 #include "simulator/Decode.h"
 
 #include <algorithm>
+#include <bit>
 #include <queue>
 
 namespace attune::sim {
@@ -90,45 +90,6 @@ void Allocator::liveness() {
   }
 }
 
-/// Which registers may hold undefined values: those live at the entry, what local memory gives, and what is
-/// computed from either.
-void Allocator::taint() {
-  undefined.assign(registers, false);
-  for (uint32_t r = 0; r < registers; ++r)
-    undefined[r] = test(graph[0].in, r);
-  tainted = undefined;
-  bool any = std::find(tainted.begin(), tainted.end(), true) != tainted.end();
-  if (!any && !p.usesLocal)
-    return;
-  for (bool changed = true; changed;) {
-    changed = false;
-    for (uint32_t i = 0; i < p.code.size(); ++i) {
-      const Inst &inst = p.code[i];
-      bool memory =
-          inst.cls == Class::Memory || inst.cls == Class::MatrixLoad || inst.cls == Class::AsyncCopy;
-      bool source = false;
-      if (inst.fn == execWgmma || inst.fn == execWgmmaWait)
-        continue; // it looks at its accumulators itself
-      if (memory) {
-        // Loads give defined values or a finding of their own, but for local memory.
-        source = p.usesLocal && d.maybeLocal[i];
-      } else {
-        for (uint32_t f = firstFixup[i]; f < firstFixup[i + 1]; ++f)
-          source |= d.fixups[f].kind == Fixup::Register && !d.fixups[f].def && tainted[d.fixups[f].index];
-      }
-      if (!source)
-        continue;
-      for (uint32_t f = firstFixup[i]; f < firstFixup[i + 1]; ++f) {
-        const Fixup &x = d.fixups[f];
-        if (x.kind == Fixup::Register && x.def && !tainted[x.index]) {
-          tainted[x.index] = true;
-          changed = true;
-        }
-      }
-    }
-  }
-}
-
 /// An atomic on global memory whose result is used depends on the order of the blocks.
 void Allocator::communication() {
   std::vector<bool> used(registers);
@@ -202,23 +163,26 @@ void Allocator::slots() {
   for (const Fixup &f : d.fixups)
     if (f.kind == Fixup::Register)
       touch(f.index, f.inst);
+  auto touchAll = [&](const std::vector<uint64_t> &set, uint32_t i) {
+    for (uint32_t k = 0; k < set.size(); ++k)
+      for (uint64_t m = set[k]; m; m &= m - 1)
+        touch(k * 64 + uint32_t(std::countr_zero(m)), i);
+  };
   for (const Block &b : graph) {
-    for (uint32_t r = 0; r < registers; ++r) {
-      if (test(b.in, r))
-        touch(r, b.begin);
-      if (test(b.out, r))
-        touch(r, b.end - 1);
-    }
+    touchAll(b.in, b.begin);
+    touchAll(b.out, b.end - 1);
   }
   offset.assign(registers, 0);
   std::vector<Interval> intervals;
   uint32_t predicate = 1;
+  p.predicateLives.assign(1, {0, kFull, 0});
   for (uint32_t r = 0; r < registers; ++r) {
     if (first[r] == kFull)
       continue;
     if (isPredicate(r)) {
+      p.predicateLives.push_back({predicate, first[r], last[r]});
       offset[r] = predicate++;
-    } else if (tainted[r]) {
+    } else if (undefined[r]) {
       offset[r] = at;
       at += typeBytes(d.registerType(r)) == 8 ? 2 * kSlotBytes : kSlotBytes;
     } else {
@@ -249,6 +213,17 @@ void Allocator::slots() {
     }
     active.push({v.last, v.reg});
   }
+  for (uint32_t r = 0; r < registers; ++r)
+    if (first[r] != kFull && !isPredicate(r))
+      for (uint32_t part = 0; part < (typeBytes(d.registerType(r)) == 8 ? 2u : 1u); ++part)
+        p.lives.push_back({offset[r] / kSlotBytes + part, first[r], last[r]});
+  std::sort(p.lives.begin(), p.lives.end(),
+            [](const SlotLife &a, const SlotLife &b) { return a.slot < b.slot; });
+  p.firstLife.assign(at / kSlotBytes + 2, 0);
+  for (const SlotLife &l : p.lives)
+    ++p.firstLife[l.slot + 1];
+  for (size_t k = 1; k < p.firstLife.size(); ++k)
+    p.firstLife[k] += p.firstLife[k - 1];
   p.fileBytes = at;
   p.info.registerSlots = at / kSlotBytes;
   for (uint32_t r = 0; r < registers; ++r) {
@@ -298,45 +273,20 @@ void Allocator::patch() {
   }
 }
 
-/// Replaces the handlers of instructions that touch tainted registers by execTracked.
-void Allocator::track() {
+/// What undefined operands do.
+void Allocator::flow() {
+  p.flows.reserve(p.code.size() + 1);
   for (uint32_t i = 0; i < p.code.size(); ++i) {
-    Inst &inst = p.code[i];
-    // Accumulators are wgmma's own affair.
-    auto followed = [&](const Fixup &x) {
-      bool accumulator = inst.fn == execWgmma && x.field == Field::List &&
-                         x.list < inst.list + p.wgmmas[size_t(inst.imm)].registers;
-      return x.kind == Fixup::Register && x.field != Field::Flight && !accumulator;
-    };
-    bool any = false;
-    for (uint32_t f = firstFixup[i]; f < firstFixup[i + 1]; ++f)
-      any |= followed(d.fixups[f]) && tainted[d.fixups[f].index];
-    if (!any)
-      continue;
-    Tracked t;
-    t.fn = inst.fn;
-    bool memory = inst.cls == Class::Memory || inst.cls == Class::MatrixLoad || inst.cls == Class::AsyncCopy;
-    t.matters =
-        memory || inst.cls == Class::Control || inst.cls == Class::Barrier || inst.cls == Class::Matrix;
-    bool storesToShared = inst.cls == Class::Memory && !inst.atomic && Space(inst.aux) == Space::Shared;
+    p.flows.push_back({uint32_t(p.flowRefs.size()), flowRule(p.code[i])});
     for (uint32_t f = firstFixup[i]; f < firstFixup[i + 1]; ++f) {
       const Fixup &x = d.fixups[f];
-      if (!followed(x))
-        continue;
-      bool pred = isPredicate(x.index), data = memory && x.field == Field::List;
-      if (x.def) {
-        t.defs.push_back({offset[x.index], pred});
-      } else if (data && (d.maybeLocal[i] || storesToShared)) {
-        t.store = true;
-        t.data.push_back({offset[x.index], pred});
-      } else {
-        t.uses.push_back({offset[x.index], pred});
-      }
+      if (x.kind == Fixup::Register && x.field != Field::Flight)
+        p.flowRefs.push_back(
+            {offset[x.index], x.field, x.def, isPredicate(x.index), typeBytes(d.registerType(x.index)) == 8});
     }
-    inst.tracked = uint32_t(p.tracked.size());
-    p.tracked.push_back(std::move(t));
-    inst.fn = execTracked;
   }
+  p.flows.push_back({uint32_t(p.flowRefs.size()), {}});
+  p.flowRefs.push_back({}); // so that the end has an address
 }
 
 /// Fixups were recorded instruction by instruction, but for some.
@@ -351,18 +301,19 @@ void Allocator::index() {
 
 void Allocator::run() {
   registers = uint32_t(d.function.registers.size() + d.temporaries.size());
-  d.maybeLocal.resize(p.code.size());
   index();
   blocks();
   keepInFlight();
   liveness();
-  taint();
+  undefined.assign(registers, false);
+  for (uint32_t r = 0; r < registers; ++r)
+    undefined[r] = test(graph[0].in, r);
   communication();
   slots();
   patch();
   endless();
   names();
-  track();
+  flow();
   watch();
 }
 

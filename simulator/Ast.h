@@ -12,6 +12,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace attune::sim {
@@ -138,20 +139,31 @@ struct Ast {
   std::map<uint32_t, std::string> files; ///< of .file
   std::vector<Variable> variables;
   std::vector<Function> functions;
+  std::unordered_map<std::string_view, uint32_t> bodies; ///< functions that can be called by name
 };
 
-/// Collects messages `file:line:col: error: ...`, at most some dozens.
+/// Collects messages, at most some dozens of different ones. One that comes again at other places is one line
+/// with its count and the places that follow the first.
 class Diagnostics {
 public:
   explicit Diagnostics(std::string fileName) : file(std::move(fileName)) {}
   void error(TextLoc loc, const std::string &message);
   bool empty() const { return count == 0; }
-  bool full() const { return count >= 50; }
+  bool full() const { return messages.size() >= 50 || count >= 100'000; }
   unsigned errors() const { return count; }
-  const std::string &text() const { return messages; }
+  /// `file:line:col: error: ...`, a line a message.
+  std::string text() const;
 
 private:
-  std::string file, messages;
+  struct Message {
+    std::string text;
+    TextLoc first;
+    unsigned count = 0;
+    std::vector<uint32_t> further; ///< the next lines, some of them
+  };
+  std::string file;
+  std::vector<Message> messages;
+  std::unordered_map<std::string, size_t> known; ///< by text
   unsigned count = 0;
 };
 

@@ -133,7 +133,6 @@ void execCpAsync(Warp &w, const Inst &i) {
   c.epoch = cta.epoch;
   int32_t &hint = w.worker->allocationHint[i.target];
   uint64_t limit = uint64_t(kSharedBase) + cta.sharedBytes;
-  uint32_t bad = 0;
   bool late = launch.mode == Mode::Lazy || (launch.mode == Mode::Random && (cta.nextRandom() & 1));
   for (uint32_t m = w.mask; m; m &= m - 1) {
     uint32_t l = uint32_t(__builtin_ctz(m));
@@ -168,32 +167,12 @@ void execCpAsync(Warp &w, const Inst &i) {
           hint = a;
         }
       }
-      if (n) {
-        const Allocation &in = memory.allocations[size_t(hint)];
-        uint64_t o = from - in.base;
-        bool ok;
-        if (n == 16) {
-          uint16_t v;
-          std::memcpy(&v, in.init + (o >> 3), 2);
-          ok = v == 0xFFFF;
-        } else {
-          ok = true;
-          for (uint32_t b = 0; b < n; ++b)
-            ok &= in.init[(o + b) >> 3] >> ((o + b) & 7) & 1;
-        }
-        if (!ok)
-          bad |= 1u << l;
-      }
     }
     c.mask |= 1u << l;
     c.shared[l] = uint32_t(to - kSharedBase);
     c.global[l] = from;
     c.sourceBytes[l] = n;
     c.group[l] = kUncommitted;
-  }
-  if (bad && launch.checks) {
-    uint32_t l = uint32_t(__builtin_ctz(bad));
-    reportGlobalUninitialised(w, i, l, c.global[l], c.sourceBytes[l]);
   }
   if (launch.checks)
     for (uint32_t m = c.mask; m;) { // the lanes that read as much from one allocation together

@@ -246,6 +246,8 @@ void AsyncProxy::checkHistory(Warp &w, const AsyncOp &op, uint32_t cell, bool wr
     }
     return;
   }
+  if (s.inWords)
+    spellOut(cta, cell);
   auto it = cta.details.find(cell);
   if (it == cta.details.end())
     return;

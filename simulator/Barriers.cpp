@@ -36,6 +36,7 @@ static void finishReduction(Warp &w, const Inst &i, const Barrier &b) {
 void orderBlock(Cta &cta) {
   ++cta.epoch;
   cta.details.clear();
+  cta.cellWords.clear();
   uint32_t latest = 0;
   Clocks all;
   for (const Warp &w : cta.warps) {

@@ -51,7 +51,9 @@ std::string Finding::text() const {
                               site.ptxFile, site.ptxLine, name(kind), message, siteText(site), block[0],
                               block[1], block[2], thread[0], thread[1], thread[2], warp);
   if (hasOther) {
-    t += fmt::format("\n  the other access: {}, ", siteText(other));
+    t +=
+        fmt::format("\n  {}: {}, ", kind == FindingKind::Uninitialised ? "it matters at" : "the other access",
+                    siteText(other));
     t += otherThread
              ? fmt::format("block ({}, {}, {}), thread ({}, {}, {}), warp {}", otherBlock[0], otherBlock[1],
                            otherBlock[2], (*otherThread)[0], (*otherThread)[1], (*otherThread)[2], otherWarp)
@@ -202,97 +204,84 @@ const AsyncCopy *asyncCovering(const Cta &cta, uint32_t address, uint32_t bytes,
   return nullptr;
 }
 
+/// Whether an operation in flight will write there, which is told.
+static bool reportInFlight(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes) {
+  uint32_t other = 0;
+  if (place.cta->async && place.cta->async->writing(place.offset, bytes))
+    return true; // which AsyncProxy has told
+  const AsyncCopy *copy = asyncCovering(*place.cta, place.offset, bytes, other);
+  if (!copy || reportedBefore(w, i, FindingKind::MissingWait))
+    return copy;
+  report(
+      w, i, FindingKind::MissingWait, lane,
+      place.cta == w.cta ? kSharedBase + place.offset : clusterAddress(place),
+      fmt::format("read of {} bytes at {} while a cp.async of warp {} to it is in flight; expected its group "
+                  "committed, cp.async.wait_group by that warp, and a barrier before the read",
+                  bytes, describePlace(w, place), other),
+      {copy->inst->statement, other, -1, int64_t(place.cta->linear)});
+  return true;
+}
+
 void reportSharedUninitialised(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes) {
   reportUninitialised(w, i, lane, {w.cta, address}, bytes);
 }
 
 void reportUninitialised(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes) {
-  uint32_t address = place.offset;
-  uint64_t told = place.cta == w.cta ? kSharedBase + address : clusterAddress(place);
-  uint32_t other = 0;
-  if (const AsyncCopy *copy = asyncCovering(*place.cta, address, bytes, other)) {
-    if (reportedBefore(w, i, FindingKind::MissingWait))
-      return;
-    report(w, i, FindingKind::MissingWait, lane, told,
-           fmt::format(
-               "read of {} bytes at {} while a cp.async of warp {} to it is in flight; expected its group "
-               "committed, cp.async.wait_group by that warp, and a barrier before the read",
-               bytes, describePlace(w, place), other),
-           {copy->inst->statement, other, -1, int64_t(place.cta->linear)});
-    return;
-  }
-  if (place.cta->async && place.cta->async->writing(address, bytes))
-    return; // which AsyncProxy has told
-  if (reportedBefore(w, i, FindingKind::Uninitialised))
+  uint64_t told = place.cta == w.cta ? kSharedBase + place.offset : clusterAddress(place);
+  if (reportInFlight(w, i, lane, place, bytes) || reportedBefore(w, i, FindingKind::Uninitialised))
     return;
   report(w, i, FindingKind::Uninitialised, lane, told,
          fmt::format("read of {} bytes at {}, of which some were never written", bytes,
                      describePlace(w, place)));
 }
 
-void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t index, uint16_t bytes, bool write,
-              const void *stored) {
-  Cta &cta = *w.cta;
-  ShadowCell &cell = cta.cells[index];
-  if (cell.epoch != cta.epoch) {
-    cell.epoch = cta.epoch;
-    cell.detailed = false;
-    cell.warps = 0;
-    cell.readBytes = cell.writeBytes = 0;
-  }
-  std::vector<Access> &list = cta.details[index];
-  if (!cell.detailed) {
-    cell.detailed = true;
-    list.clear();
-    for (uint32_t m = cell.warps; m; m &= m - 1) {
-      uint32_t warp = uint32_t(__builtin_ctz(m));
-      if (cell.readBytes)
-        list.push_back({warp, cell.clock, cell.readSite, cell.readBytes, false, false});
-      if (cell.writeBytes)
-        list.push_back({warp, cell.clock, cell.writeSite, cell.writeBytes, true, false});
+uint32_t neverWritten(Warp &w, const Inst &i, uint32_t bad, const uint64_t *offset, uint32_t bytes) {
+  auto copies = [](const Warp &x) { return !x.copies.empty(); };
+  if (w.cta->async || std::any_of(w.cta->warps.begin(), w.cta->warps.end(), copies))
+    for (uint32_t m = bad; m; m &= m - 1) {
+      uint32_t l = uint32_t(__builtin_ctz(m));
+      if (reportInFlight(w, i, l, {w.cta, uint32_t(offset[l])}, bytes))
+        bad &= ~(1u << l);
     }
+  return bad;
+}
+
+void reportUndefined(Warp &w, const Inst &i, uint32_t lane, const Origin &o, std::string_view how) {
+  const Program &p = *w.program;
+  bool loaded = o.statement < Origin::kPredicate;
+  // One cause, one finding: by its load, or by its register, whose numbers are behind those of the
+  // statements.
+  uint32_t key = loaded ? o.statement
+                        : uint32_t(p.statements.size()) +
+                              2 * (o.place / (o.statement == Origin::kRegister ? kSlotBytes : 1)) +
+                              (o.statement == Origin::kRegister);
+  auto [it, fresh] = w.worker->findings.try_emplace({key, FindingKind::Uninitialised});
+  if (!fresh) {
+    ++it->second.finding.count;
+    return;
   }
-  Access *same = nullptr;
-  for (Access &a : list) {
-    if (a.warp == w.index) {
-      if (a.clock == w.clocks[w.index] && a.write == write && a.atomic == bool(i.order))
-        same = &a;
-      continue;
-    }
-    if (!(a.bytes & bytes) || !(a.write || write) || (a.atomic && i.order) || w.clocks[a.warp] >= a.clock)
-      continue;
-    if (a.write && write && stored && !a.atomic) { // the same value: which comes last is no matter
-      uint32_t first = uint32_t(__builtin_ctz(bytes)), size = uint32_t(__builtin_popcount(bytes));
-      if (std::memcmp(cta.shared + index * 16 + first, stored, size) == 0)
-        continue;
-    }
-    bool doubtful = a.atomic ? !write : i.order && !a.write; // a plain read and an atomic
-    if (!doubtful && reportedBefore(w, i, FindingKind::Race))
-      break;
-    uint32_t offset = index * 16 + uint32_t(__builtin_ctz(a.bytes & bytes));
-    std::string message = fmt::format(
-        "{} of {} by warp {} and an earlier {} by warp {} with no barrier (bar.sync) between them",
-        write ? "write" : "read", describeShared(w, kSharedBase + offset), w.index,
-        a.write ? "write" : "read", a.warp);
-    OtherAccess other{a.site, a.warp, laneThatTouched(w, offset, a.warp, a.site, a.write)};
-    if (doubtful)
-      suspect(w, i, write ? a.site : i.statement, lane, kSharedBase + offset, std::move(message), other);
-    else
-      report(w, i, FindingKind::Race, lane, kSharedBase + offset, std::move(message), other);
-    break;
-  }
-  if (!same && list.size() >= 16) // what every warp has seen cannot race any more
-    std::erase_if(list, [&](const Access &a) {
-      return std::all_of(cta.warps.begin(), cta.warps.end(), [&](const Warp &other) {
-        return other.index == a.warp || other.state == WarpState::Done || other.clocks[a.warp] >= a.clock;
-      });
-    });
-  if (same) {
-    same->bytes |= bytes;
-    same->site = i.statement;
+  Inst at = i;
+  std::string message;
+  OtherAccess use;
+  if (loaded) {
+    at.statement = o.statement;
+    use = {int64_t(i.statement), w.index, int(lane)};
+    std::string where =
+        o.space == Space::Shared ? describeShared(w, uint32_t(o.address))
+        : o.space == Space::Local
+            ? fmt::format("local address 0x{:x}", o.address)
+            : fmt::format("0x{:x}, {}", o.address, w.worker->launch->memory->describe(o.address));
+    message = fmt::format("read of {} bytes at {}, of which some were never written; the value {}", o.bytes,
+                          where, how);
   } else {
-    list.push_back({w.index, w.clocks[w.index], i.statement, bytes, write, bool(i.order)});
+    std::string_view name = "a register";
+    for (const Program::Operand &x : p.operands)
+      if (x.offset == o.place && (x.type == Type::Pred) == (o.statement == Origin::kPredicate))
+        name = x.name;
+    message = fmt::format("the register {}, which was never written on the way here, {}", name, how);
   }
+  it->second = {finding(w, at, FindingKind::Uninitialised, lane, o.address, std::move(message), use),
+                w.cta->linear};
 }
 
 } // namespace attune::sim

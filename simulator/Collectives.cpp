@@ -80,7 +80,7 @@ template <ShuffleMode M> static void shuffle(Warp &w, const Inst &i) {
   if (!gather(w, i, members))
     return;
   const uint32_t *a = words(w, i.a), *b = words(w, i.b), *c = words(w, i.c);
-  uint32_t r[32], inside = 0, outside = 0;
+  uint32_t r[32], source[32], inside = 0, outside = 0;
   for (uint32_t l = 0; l < 32; ++l) {
     uint32_t clamp = c[l] & 31, segment = c[l] >> 8 & 31, n = b[l] & 31;
     uint32_t most = (l & segment) | (clamp & ~segment), least = l & segment, j;
@@ -101,6 +101,7 @@ template <ShuffleMode M> static void shuffle(Warp &w, const Inst &i) {
     if (!in)
       j = l;
     j &= 31;
+    source[l] = j;
     r[l] = a[j];
     inside |= uint32_t(in) << l;
     outside |= uint32_t(!(w.mask >> j & 1) || members[j] != members[l]) << l;
@@ -110,6 +111,8 @@ template <ShuffleMode M> static void shuffle(Warp &w, const Inst &i) {
     report(w, i, FindingKind::BadOperand, uint32_t(__builtin_ctz(outside)), 0,
            fmt::format("lane {} reads a lane that does not execute it (executing: 0x{:08x})",
                        __builtin_ctz(outside), w.mask));
+  if (w.tracked)
+    shuffleUndefined(w, i, source);
   uint32_t *d = words(w, i.d);
   for (uint32_t l = 0; l < 32; ++l)
     d[l] = (w.mask >> l & 1) ? r[l] : d[l];

@@ -207,86 +207,14 @@ void execClock(Warp &w, const Inst &i) {
 }
 
 //===----------------------------------------------------------------------===//
-// Undefined registers
-//===----------------------------------------------------------------------===//
-
-void execTracked(Warp &w, const Inst &i) {
-  const Tracked &t = w.program->tracked[i.tracked];
-  auto mask = [&](Tracked::Ref r) -> uint32_t & {
-    return r.predicate ? w.undefinedPreds[r.offset] : w.undefined[r.offset / kSlotBytes];
-  };
-  uint32_t u = 0;
-  for (Tracked::Ref r : t.uses)
-    u |= mask(r);
-  uint32_t relevant = i.runsEmpty ? w.active : w.mask;
-  if (t.matters && (u & relevant) && w.worker->launch->checks &&
-      !reportedBefore(w, i, FindingKind::Uninitialised))
-    report(w, i, FindingKind::Uninitialised, uint32_t(__builtin_ctz(u & relevant)), 0,
-           "depends on a register that was never written on the way here");
-  uint32_t lanes = w.mask;
-  // A store hides what it stores: it may overwrite its own address register's lanes in no way, so look first.
-  uint32_t stored = 0, parts[4] = {};
-  for (uint32_t n = 0; t.store && n < i.count && n < 4; ++n) {
-    uint32_t offset = w.program->lists[i.list + n];
-    parts[n] = offset == kFull ? 0 : w.undefined[offset / kSlotBytes];
-    stored |= parts[n];
-  }
-  uint64_t address[32];
-  if (stored & lanes) {
-    for (int l = 0; l < 32; ++l)
-      address[l] = (i.addr64 ? reinterpret_cast<uint64_t *>(w.regs + i.a)[l]
-                             : uint64_t(reinterpret_cast<uint32_t *>(w.regs + i.a)[l])) +
-                   uint64_t(i.imm);
-  }
-  // What a load gives is defined, or its handler says otherwise (local memory).
-  bool load = i.cls == Class::Memory || i.cls == Class::MatrixLoad;
-  for (Tracked::Ref r : t.defs)
-    mask(r) = (mask(r) & ~lanes) | (load ? 0 : u & lanes);
-  t.fn(w, i);
-  if (!(stored & lanes))
-    return;
-  uint64_t localBytes = w.program->info.localBytes, bytes = i.width;
-  for (uint32_t at = 0; at < 32 * std::min<uint32_t>(i.count, 4); ++at) {
-    uint32_t l = at % 32, n = at / 32;
-    if (!((parts[n] & lanes) >> l & 1))
-      continue;
-    // Shared and local memory hold it as undefined: reading it is what would do harm.
-    Space space = Space(i.aux);
-    auto within = [&](Space own, uint64_t window) {
-      return space == own || (space == Space::Generic && address[l] - window < kWindowBytes);
-    };
-    uint64_t base =
-        space == Space::Generic ? within(Space::Shared, kSharedWindow) ? kSharedWindow : kLocalWindow : 0;
-    uint64_t a = address[l] - base + n * bytes;
-    auto forget = [](uint8_t *init, uint64_t from, uint64_t n) {
-      for (uint64_t bit = from; bit < from + n; ++bit)
-        init[bit >> 3] &= uint8_t(~(1u << (bit & 7)));
-    };
-    if (within(Space::Shared, kSharedWindow)) {
-      if (a >= kSharedBase && a + bytes <= uint64_t(kSharedBase) + w.cta->sharedBytes)
-        forget(w.cta->sharedInit, a - kSharedBase, bytes);
-    } else if (within(Space::Local, kLocalWindow)) {
-      if (a < localBytes && a + bytes <= localBytes)
-        forget(w.localInit, uint64_t(l) * localBytes + a, bytes);
-    } else if (w.worker->launch->checks && !reportedBefore(w, i, FindingKind::Uninitialised)) {
-      report(w, i, FindingKind::Uninitialised, uint32_t(l), address[l],
-             "stores a register that was never written on the way here");
-    }
-  }
-}
-
-//===----------------------------------------------------------------------===//
 // Blocks
 //===----------------------------------------------------------------------===//
 
-static void runWarp(Warp &w, uint64_t budget) {
-  const Trace &trace = w.worker->launch->config->trace;
-  if (trace.see && trace.block == w.cta->linear && trace.warp == w.index)
-    return runTraced(w, budget);
+/// Executes up to `left` instructions; what is left of them. Stops at Warp::stop.
+template <bool Tracked> static uint64_t runSteps(Warp &w, uint64_t left) {
   const Inst *code = w.program->code.data();
   uint64_t *counts = w.worker->classCounts;
   w.stop = false;
-  uint64_t left = budget;
   while (left) {
     if (w.pc >= w.joinPc)
       reconverge(w);
@@ -294,10 +222,29 @@ static void runWarp(Warp &w, uint64_t budget) {
     --left;
     ++counts[size_t(i.cls)];
     w.mask = w.active & (w.preds[i.guard] ^ i.guardNeg);
-    if (!w.mask && !i.runsEmpty)
-      continue;
-    i.fn(w, i);
+    if constexpr (Tracked) {
+      if (w.mask || i.runsEmpty || (w.undefined->predicates[i.guard] & w.active))
+        executeUndefined(w, i);
+    } else {
+      if (!w.mask && !i.runsEmpty)
+        continue;
+      i.fn(w, i);
+    }
     if (w.stop)
+      break;
+  }
+  return left;
+}
+
+static void runWarp(Warp &w, uint64_t budget) {
+  const Trace &trace = w.worker->launch->config->trace;
+  if (trace.see && trace.block == w.cta->linear && trace.warp == w.index)
+    return runTraced(w, budget);
+  uint64_t left = budget;
+  for (bool tracked;;) { // to and fro as undefined values come and go
+    tracked = w.tracked;
+    left = tracked ? runSteps<true>(w, left) : runSteps<false>(w, left);
+    if (!left || w.tracked == tracked || w.state != WarpState::Ready || w.cta->aborted || w.cta->yield)
       break;
   }
   w.executed += budget - left;
@@ -311,6 +258,7 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
   cta.id = blockAt(config, number);
   ++cta.epoch;
   cta.details.clear();
+  cta.cellWords.clear();
   cta.aborted = cta.endless = cta.over = false;
   cta.visitors.clear();
   cta.knownAtEnd.clear();
@@ -356,6 +304,7 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
           cta.cells[c.shared[l] >> 4].flightBytes = 0;
     w.copies.clear();
     w.landed.clear();
+    w.laneLog.clear();
     std::memset(w.committed, 0, sizeof(w.committed));
     w.bulkStores.clear();
     std::memset(w.bulkGroups, 0, sizeof(w.bulkGroups));
@@ -370,17 +319,7 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
       else if (s.name.compare(0, 11, "%clusterid.") == 0)
         std::fill(at, at + 32, cta.id[axis] / launch.clusterDims[axis]);
     }
-    if (!w.undefined.empty())
-      std::fill(w.undefined.begin(), w.undefined.end(), 0);
-    for (uint32_t offset : program.undefinedSlots) {
-      std::memset(w.regs + offset, 0xA5, kSlotBytes);
-      w.undefined[offset / kSlotBytes] = kFull;
-    }
-    std::fill(w.undefinedPreds.begin(), w.undefinedPreds.end(), 0);
-    for (uint32_t p : program.undefinedPredicates) {
-      w.preds[p] = 0;
-      w.undefinedPreds[p] = kFull;
-    }
+    beginUndefined(w);
   }
 }
 

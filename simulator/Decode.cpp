@@ -397,21 +397,21 @@ void Decoder::layout() {
   }
   info.paramBytes = uint32_t(at);
   // Variables that this function names.
-  std::vector<bool> used(ast.variables.size());
+  std::vector<uint32_t> used;
   auto visit = [&](auto &self, const Operand &o) -> void {
     if (o.kind == OperandKind::Variable)
-      used[o.index] = true;
+      used.push_back(o.index);
     for (const Operand &e : o.elements)
       self(self, e);
   };
   for (const Statement &s : function.body)
     for (const Operand &o : s.operands)
       visit(visit, o);
+  std::sort(used.begin(), used.end());
+  used.erase(std::unique(used.begin(), used.end()), used.end());
   uint64_t shared = 0, local = 0, dynamicAlign = 16;
-  for (size_t v = 0; v < used.size(); ++v) {
+  for (uint32_t v : used) {
     Variable &var = ast.variables[v];
-    if (!used[v])
-      continue;
     if (var.space == Space::Shared && !(var.isExtern && var.size == 0)) {
       shared = align(shared, var.align);
       var.offset = kSharedBase + shared;
@@ -435,9 +435,9 @@ void Decoder::layout() {
   info.dynamicSharedOffset = uint32_t(align(shared, dynamicAlign));
   info.localBytes = uint32_t(align(local, 16));
   program.usesLocal = local != 0;
-  for (size_t v = 0; v < used.size(); ++v) {
+  for (uint32_t v : used) {
     Variable &var = ast.variables[v];
-    if (used[v] && var.space == Space::Shared && var.isExtern && var.size == 0) {
+    if (var.space == Space::Shared && var.isExtern && var.size == 0) {
       var.offset = kSharedBase + info.dynamicSharedOffset;
       program.sharedVariables.push_back(var);
     }

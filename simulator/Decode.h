@@ -16,9 +16,6 @@
 
 namespace attune::sim {
 
-/// Flight: none; the register is kept alive up to here, see WgmmaRegisters.cpp.
-enum class Field : uint8_t { D, A, B, C, D2, Guard, List, Flight };
-
 /// What a letter of HandlerInfo::signature asks for, in messages.
 const char *widthText(char width);
 
@@ -154,7 +151,6 @@ private:
   std::vector<Program::Constant> constants;
   std::unordered_map<uint64_t, uint32_t> constantIndex[2];
   std::vector<std::pair<uint32_t, uint32_t>> branches; ///< instruction, statement
-  std::vector<bool> maybeLocal;                        ///< by instruction: accesses memory that may be local
   int32_t carryFlag = -1;                              ///< the predicate that stands for the condition code
   int32_t guard = -1;
   bool guardNegated = false;
@@ -171,13 +167,12 @@ public:
 private:
   void blocks();
   void liveness();
-  void taint();
   void communication();
   void endless();
   void names();
   void slots();
   void patch();
-  void track();
+  void flow();
   void index(); ///< sorts the fixups by instruction
   bool isMove(uint32_t i) const;
   void keepInFlight();
@@ -195,7 +190,7 @@ private:
   std::vector<Block> graph;
   std::vector<uint32_t> blockOf;
   std::vector<uint32_t> firstFixup; ///< of each instruction, plus the end
-  std::vector<bool> undefined, tainted;
+  std::vector<bool> undefined;      ///< may be read before they are written
   std::vector<uint32_t> offset;
   /// Instructions that may touch these registers of products in flight, or need a fence behind them.
   std::map<uint32_t, std::set<uint32_t>> watchedRegisters;

@@ -182,12 +182,10 @@ void Decoder::loadStore(bool store) {
   program.code[at].width = uint8_t(width);
   program.code[at].order = order;
   program.code[at].nonCoherent = nonCoherent;
-  program.code[at].aux = uint16_t(space); // for execTracked
+  program.code[at].aux = uint16_t(space);
   program.ordering |= order != 0 || space == Space::Cluster;
   program.communicates |= !store && order && (space == Space::Global || space == Space::Generic);
   program.code[at].target = at; // its place among the allocation hints
-  maybeLocal.resize(at + 1);
-  maybeLocal[at] = space == Space::Local || space == Space::Generic;
   if (!address(where, space))
     return;
   uint32_t list = reserveList(count);

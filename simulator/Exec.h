@@ -16,11 +16,13 @@
 #include "simulator/Order.h"
 #include "simulator/Races.h"
 #include "simulator/Simulator.h"
+#include "simulator/Undefined.h"
 #include "simulator/Wgmma.h"
 
 #include <atomic>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <tuple>
 #include <unordered_map>
@@ -31,7 +33,6 @@ constexpr uint32_t kFull = 0xFFFFFFFFu;
 constexpr uint32_t kSlotBytes = 128;
 
 struct Warp;
-struct Inst;
 
 /// How a loaded element becomes a register.
 enum class Extend : uint8_t { Zero32, Sign32, Sign16, Zero64, Sign64 };
@@ -58,7 +59,6 @@ struct Inst {
   uint32_t list = 0;     ///< first of this instruction's offsets in Program::lists
   uint32_t target = 0;   ///< branches
   uint32_t statement = 0;
-  uint32_t tracked = 0; ///< of execTracked: Program::tracked
   uint32_t watched = 0; ///< of execWatched: Program::watched
   uint16_t aux = 0;
   Class cls = Class::None;
@@ -73,19 +73,6 @@ struct Inst {
   bool nonCoherent = false; ///< ld.global.nc
 };
 
-/// What the checker for undefined registers needs to know of an instruction that may touch one.
-struct Tracked {
-  Handler fn = nullptr;
-  struct Ref {
-    uint32_t offset;
-    bool predicate;
-  };
-  std::vector<Ref> uses, defs;
-  std::vector<Ref> data; ///< stored to memory that may be local, where it does no harm yet
-  bool matters = false;  ///< an undefined operand in `uses` decides something: an address, a branch, a result
-  bool store = false;    ///< has `data`
-};
-
 /// Windows of the generic address space.
 constexpr uint64_t kSharedWindow = 0x0000'0100'0000'0000;
 constexpr uint64_t kLocalWindow = 0x0000'0200'0000'0000;
@@ -97,17 +84,20 @@ constexpr uint32_t kSharedBase = 1024;
 /// A kernel, ready to run.
 struct Program {
   EntryInfo info;
-  std::string error; ///< what keeps this kernel from running; empty: nothing
   std::vector<Inst> code;
   std::vector<uint32_t> lists;
-  std::vector<Tracked> tracked;
   std::vector<Bulk> bulks;
   std::vector<MapReplacement> replacements;
   std::vector<Wgmma> wgmmas;
   std::vector<Watched> watched;
   bool usesWarpgroups = false;   ///< has wgmma or setmaxnreg
   bool changesRegisters = false; ///< has setmaxnreg
-  uint32_t fileBytes = 0;        ///< register file of a warp
+  std::vector<InstFlow> flows;   ///< of each instruction, plus the end
+  std::vector<FlowRef> flowRefs;
+  std::vector<SlotLife> lives;     ///< by slot
+  std::vector<uint32_t> firstLife; ///< of each slot, plus the end
+  std::vector<SlotLife> predicateLives;
+  uint32_t fileBytes = 0; ///< register file of a warp
   uint32_t predicates = 1;
   struct Constant {
     uint32_t offset;
@@ -152,9 +142,23 @@ public:
     static std::atomic<uint64_t> next{1};
     return next.fetch_add(1);
   }();
-  Ast ast;
-  std::vector<EntryInfo> infos;
-  std::vector<std::unique_ptr<Program>> programs;
+  mutable Ast ast;                     ///< decoding a kernel gives its variables their places
+  std::vector<std::string_view> names; ///< of the entries
+
+  ModuleImpl(std::string_view ptx, std::string_view fileName);
+  Status parse();
+  /// The entry of this number or name (null: there is none), decoded at the first call.
+  const Program &program(size_t k) const;
+  const Program *program(std::string_view name) const;
+  const std::vector<EntryInfo> &entries() const;
+
+private:
+  std::vector<uint32_t> functions; ///< of the entries
+  std::unordered_map<std::string_view, size_t> index;
+  mutable std::mutex lock; ///< of what decoding changes
+  mutable std::vector<std::unique_ptr<const Program>> programs;
+  mutable std::once_flag all;
+  mutable std::vector<EntryInfo> infos;
 };
 
 //===----------------------------------------------------------------------===//
@@ -193,8 +197,9 @@ public:
 // Execution state
 //===----------------------------------------------------------------------===//
 
-/// Who touched 16 bytes of shared memory since the last barrier of the whole block. Two forms: one warp (or
-/// several warps that only read the same bytes), kept here; or `detailed`, kept in Cta::details. 32 bytes.
+/// Who touched 16 bytes of shared memory since the last barrier of the whole block. One warp (or several
+/// warps that only read the same bytes) is kept here; else it is `detailed`: where whole words were touched
+/// by warps at one clock, and none races, in Cta::cellWords, else in Cta::details. 32 bytes.
 struct alignas(32) ShadowCell {
   uint32_t epoch = 0;
   uint32_t warps = 0; ///< bit a warp
@@ -202,7 +207,12 @@ struct alignas(32) ShadowCell {
   uint32_t readSite = 0, writeSite = 0;
   uint16_t readBytes = 0, writeBytes = 0; ///< bit a byte
   uint16_t flightBytes = 0;               ///< that a cp.async in flight will write, whatever the epoch
-  bool detailed = false;
+  bool detailed = false, inWords = false;
+  uint32_t number = 0; ///< in Cta::cellWords
+};
+/// The warps that touched each word, a bit each, and who was the last.
+struct CellWords {
+  std::array<uint32_t, 4> readers{}, writers{}, readSite{}, writeSite{};
 };
 
 struct Access {
@@ -272,7 +282,7 @@ struct Warp {
   WarpState state = WarpState::Done;
   uint32_t barrier = 0;
   const Inst *barrierInst = nullptr;
-  bool expired = false; ///< the try_wait that it slept at times out
+  bool expired = false;                            ///< the try_wait that it slept at times out
   std::string (*waitsFor)(const Warp &) = nullptr; ///< of a suspended warp, for messages
   uint64_t executed = 0;
   uint64_t nextProbe = 0;     ///< `executed` at which to look whether it goes in circles
@@ -290,6 +300,7 @@ struct Warp {
   uint32_t begunRanks = 0;         ///< blocks of the cluster that it knows to have begun
   std::vector<AsyncCopy> landed;   ///< by the last wait, in the segment
   uint32_t landedSegment = 0;
+  LaneLog laneLog;
   uint32_t sharedWriteSegment = 0;   ///< in which it last wrote to shared memory
   std::vector<AsyncCopy> copies;     ///< in flight, oldest first
   uint32_t committed[32];            ///< groups of each lane
@@ -297,8 +308,8 @@ struct Warp {
   uint32_t bulkGroups[32];           ///< committed by each lane
   std::byte *local = nullptr;        ///< 32 * localBytes, a lane's bytes adjacent
   uint8_t *localInit = nullptr;      ///< a bit a byte
-  std::vector<uint32_t> undefined;   ///< a word a slot: lanes without a defined value
-  std::vector<uint32_t> undefinedPreds;
+  bool tracked = false;              ///< has undefined values
+  std::unique_ptr<UndefinedValues> undefined;
   std::unique_ptr<WarpWgmma> wgmma; ///< where Program::usesWarpgroups is set
 };
 
@@ -311,6 +322,7 @@ struct Cta {
   uint32_t sharedBytes = 0;
   uint32_t epoch = 1;
   std::unordered_map<uint32_t, std::vector<Access>> details; ///< by cell
+  std::vector<CellWords> cellWords;
   std::array<Barrier, 16> barriers;
   std::vector<Mbarrier> mbarriers;   ///< in the order of their clocks
   uint64_t expiredAt = ~0ull;        ///< Worker::changes when its sleepers last timed out
@@ -365,7 +377,7 @@ struct Launch {
   const Program *program = nullptr;
   GlobalMemoryImpl *memory = nullptr;
   const LaunchConfig *config = nullptr;
-  std::vector<uint64_t> variableAddresses;
+  const uint64_t *variableAddresses = nullptr; ///< of the module's variables, by their numbers
   std::atomic<uint64_t> nextCluster{0};
   std::atomic<bool> stopAll{false};
   bool exact = false;       ///< one host thread runs all blocks, and knows of each other's accesses
@@ -437,6 +449,11 @@ void reportMisaligned(Warp &w, const Inst &i, uint32_t lane, uint64_t address, u
 /// was given.
 void reportSharedUninitialised(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes);
 void reportUninitialised(Warp &w, const Inst &i, uint32_t lane, struct SharedPlace place, uint32_t bytes);
+/// The lanes of `bad` whose bytes were never written; reports the others, which a copy in flight will write.
+uint32_t neverWritten(Warp &w, const Inst &i, uint32_t bad, const uint64_t *offset, uint32_t bytes);
+/// An undefined value of `lane` that matters at `i`. `how` goes on: "... of which some were never written;
+/// it".
+void reportUndefined(Warp &w, const Inst &i, uint32_t lane, const Origin &origin, std::string_view how);
 void reportGlobalUninitialised(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes);
 /// The full race check of one access inside one 16-byte cell.
 void raceSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t cell, uint16_t bytes, bool write,
@@ -446,41 +463,48 @@ bool reportedBefore(Warp &w, const Inst &i, FindingKind kind);
 /// The nearest name for a shared address: "s + 12".
 std::string describeShared(const Warp &w, uint32_t address);
 
+/// The same for a cell whose words are touched as a whole by warps at one clock. False: that is not so, or
+/// there may be a race.
+bool touchWords(Warp &w, const Inst &i, uint32_t cell, uint16_t bytes, bool write);
+/// Puts what Cta::cellWords holds of a cell into Cta::details.
+void spellOut(Cta &cta, uint32_t cell);
+
+/// Marks bytes of a cell that no other warp minds. False: raceSlow is to say.
+inline bool touchCell(const Warp &w, const Inst &i, ShadowCell &cell, uint16_t bytes, bool write) {
+  uint32_t me = 1u << w.index, clock = w.clocks[w.index];
+  if (cell.epoch != w.cta->epoch) {
+    cell.epoch = w.cta->epoch;
+    cell.warps = me;
+    cell.clock = clock;
+    cell.detailed = cell.inWords = false;
+    cell.readBytes = write ? 0 : bytes;
+    cell.writeBytes = write ? bytes : 0;
+    (write ? cell.writeSite : cell.readSite) = i.statement;
+    return true;
+  }
+  if (cell.detailed || cell.clock != clock)
+    return false;
+  if (cell.warps == me) {
+    (write ? cell.writeBytes : cell.readBytes) |= bytes;
+    (write ? cell.writeSite : cell.readSite) = i.statement;
+    return true;
+  }
+  if (write || cell.writeBytes || cell.readBytes != bytes)
+    return false;
+  cell.warps |= me;
+  return true;
+}
+
 /// Marks a shared access in the shadow; reports races. `address` counts from the start of the buffer, the
 /// range lies in one cell. `stored`: what is about to be written, if it is known.
 inline void raceAccess(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes, bool write,
                        const void *stored = nullptr) {
   Cta &cta = *w.cta;
-  ShadowCell &cell = cta.cells[address >> 4];
-  uint32_t me = 1u << w.index;
-  uint16_t mask = uint16_t(((1u << bytes) - 1) << (address & 15));
-  uint32_t clock = w.clocks[w.index];
   if (cta.async) [[unlikely]]
     cta.async->touch(w, i, lane, address, bytes, write);
-  if (i.order)
-    return raceSlow(w, i, lane, address >> 4, mask, write, stored);
-  if (cell.epoch != cta.epoch) {
-    cell.epoch = cta.epoch;
-    cell.warps = me;
-    cell.clock = clock;
-    cell.detailed = false;
-    cell.readBytes = write ? 0 : mask;
-    cell.writeBytes = write ? mask : 0;
-    (write ? cell.writeSite : cell.readSite) = i.statement;
-    return;
-  }
-  if (!cell.detailed && cell.clock == clock) {
-    if (cell.warps == me) {
-      (write ? cell.writeBytes : cell.readBytes) |= mask;
-      (write ? cell.writeSite : cell.readSite) = i.statement;
-      return;
-    }
-    if (!write && !cell.writeBytes && cell.readBytes == mask) {
-      cell.warps |= me;
-      return;
-    }
-  }
-  raceSlow(w, i, lane, address >> 4, mask, write, stored);
+  uint16_t mask = uint16_t(((1u << bytes) - 1) << (address & 15));
+  if (i.order || !touchCell(w, i, cta.cells[address >> 4], mask, write))
+    raceSlow(w, i, lane, address >> 4, mask, write, stored);
 }
 
 //===----------------------------------------------------------------------===//
@@ -556,7 +580,11 @@ void addAtomics(HandlerTable &table);
 void addOtherMatrix(HandlerTable &table);
 void addCarry(HandlerTable &table);
 void addCluster(HandlerTable &table);
-void execTracked(Warp &w, const Inst &i);
+/// MatrixAny.cpp: whether this is one of its multiplications, and which lanes of its results are undefined.
+bool isProduct(const Inst &i);
+void undefinedProduct(Warp &w, const Inst &i,
+                      const std::function<uint32_t(uint32_t offset, bool wide)> &lanes,
+                      const std::function<void(uint32_t offset, uint32_t lanes)> &result);
 
 } // namespace attune::sim
 

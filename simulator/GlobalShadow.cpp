@@ -1,7 +1,9 @@
-//===- GlobalShadow.cpp - pages of the shadow of global memory, and their owners ------===//
+//===- GlobalShadow.cpp - the shadow's pages, and who owns each word --------------===//
 #include "simulator/Exec.h"
 
+#include <cstdlib>
 #include <cstring>
+#include <new>
 
 namespace attune::sim {
 
@@ -12,7 +14,11 @@ ShadowPage &GlobalShadow::page(uint64_t number) {
   ShadowPage *&page = table[number];
   if (!page) {
     if (free.empty()) {
-      storage.push_back(std::make_unique<ShadowPage>());
+      // Zero pages of the system's: words of sectors that are touched as a whole cost nothing.
+      void *zeros = std::calloc(1, sizeof(ShadowPage));
+      if (!zeros)
+        throw std::bad_alloc();
+      storage.emplace_back(static_cast<ShadowPage *>(zeros));
       page = storage.back().get();
     } else {
       page = free.back();

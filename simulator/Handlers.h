@@ -49,7 +49,7 @@ public:
     table[std::move(name)] = {fn, signature, cls};
   }
   const HandlerInfo *find(std::string_view name) const {
-    auto it = table.find(std::string(name));
+    auto it = table.find(name);
     return it == table.end() ? nullptr : &it->second;
   }
   std::vector<std::string> names() const {
@@ -60,7 +60,11 @@ public:
   }
 
 private:
-  std::unordered_map<std::string, HandlerInfo> table;
+  struct Hash { // so that a part of the file's text is looked up without a copy
+    using is_transparent = void;
+    size_t operator()(std::string_view s) const { return std::hash<std::string_view>()(s); }
+  };
+  std::unordered_map<std::string, HandlerInfo, Hash, std::equal_to<>> table;
 };
 
 /// Handlers that gain nothing from vectors: collectives, atomics, asynchronous copies, control.

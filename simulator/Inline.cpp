@@ -123,10 +123,8 @@ private:
       kernel.body.push_back(std::move(trap));
       return true;
     }
-    const Function *f = nullptr;
-    for (const Function &candidate : ast.functions)
-      if (!candidate.isEntry && candidate.hasBody && candidate.name == target.text)
-        f = &candidate;
+    auto body = ast.bodies.find(target.text);
+    const Function *f = body == ast.bodies.end() ? nullptr : &ast.functions[body->second];
     if (!f)
       return fail(s, fmt::format("unsupported call of '{}', which has no body in this file", target.text));
     if (std::find(stack.begin(), stack.end(), f) != stack.end())

@@ -1,103 +1,16 @@
-//===- Launch.cpp - modules, and the running of a grid ---------------------------===//
+//===- Launch.cpp - the running of a grid -----------------------------------------===//
 #include "simulator/Cluster.h"
-#include "simulator/Decode.h"
 #include "simulator/Tables.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <mutex>
 #include <thread>
 
 namespace attune::sim {
-
-const HandlerTable &handlers() {
-  static const HandlerTable table = [] {
-    std::string_view isa = hostInstructionSet();
-    return withDeviceTables(isa == "avx512" ? avx512::handlers()
-                            : isa == "avx2" ? avx2::handlers()
-                                            : baseline::handlers());
-  }();
-  return table;
-}
-
-std::string_view hostInstructionSet() {
-  static const std::string_view isa = [] {
-    __builtin_cpu_init();
-    if (const char *forced = std::getenv("ATTUNE_SIM_ISA"); forced && *forced) {
-      std::string_view f = forced;
-      if (f == "baseline" || (f == "avx2" && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")))
-        return f == "avx2" ? std::string_view("avx2") : std::string_view("baseline");
-    }
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512cd"))
-      return std::string_view("avx512");
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c"))
-      return std::string_view("avx2");
-    return std::string_view("baseline");
-  }();
-  return isa;
-}
-
-Module::Module(std::unique_ptr<const ModuleImpl> impl) : state(std::move(impl)) {}
-Module::~Module() = default;
-const std::vector<EntryInfo> &Module::entries() const { return state->infos; }
-const std::string &Module::target() const { return state->ast.target; }
-const std::string &Module::fileName() const { return state->ast.fileName; }
-
-Result<const EntryInfo *> Module::entry(std::string_view name) const {
-  std::string all;
-  for (const EntryInfo &e : state->infos) {
-    if (e.name == name)
-      return &e;
-    all += (all.empty() ? "" : ", ") + e.name;
-  }
-  return badInput(fmt::format("{}: error: expected an entry that the file has ({}), got '{}'",
-                              state->ast.fileName, all.empty() ? "it has none" : all, name));
-}
-
-Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::string_view fileName) {
-  if (const Status &tables = loadDeviceTables(); !tables)
-    return tables.error();
-  auto impl = std::make_unique<ModuleImpl>();
-  impl->ast.text = std::string(ptx);
-  while (!impl->ast.text.empty() && impl->ast.text.back() == '\0')
-    impl->ast.text.pop_back();
-  impl->ast.fileName = std::string(fileName);
-  Diagnostics diagnostics{std::string(fileName)};
-  parse(impl->ast, diagnostics);
-  if (!diagnostics.empty())
-    return badInput(diagnostics.text());
-  // What one kernel lacks does not keep the others of its file from running.
-  std::string all;
-  size_t broken = 0;
-  for (Function &f : impl->ast.functions) {
-    if (!f.isEntry)
-      continue;
-    Diagnostics own{std::string(fileName)};
-    inlineCalls(impl->ast, f, own);
-    auto program = std::make_unique<Program>();
-    Decoder(impl->ast, f, *program, own).run();
-    program->error = own.text();
-    if (!own.empty()) {
-      ++broken;
-      if (all.size() < 20000)
-        all += (all.empty() ? "" : "\n") + own.text();
-    }
-    impl->infos.push_back(program->info);
-    impl->programs.push_back(std::move(program));
-  }
-  if (broken && broken == impl->programs.size())
-    return badInput(all);
-  return std::make_shared<const Module>(std::move(impl));
-}
-
-//===----------------------------------------------------------------------===//
-// Launch
-//===----------------------------------------------------------------------===//
 
 /// Allocates a module's variables at its first launch on a memory. One lock serves all: launches are rare.
 static Status instantiate(Launch &launch) {
@@ -117,6 +30,10 @@ static Status instantiate(Launch &launch) {
         return a.error();
       addresses[v] = *a;
     }
+    std::unordered_map<std::string_view, uint64_t> byName;
+    for (size_t v = 0; v < addresses.size(); ++v)
+      if (addresses[v])
+        byName.try_emplace(module.ast.variables[v].name, addresses[v]);
     for (size_t v = 0; v < addresses.size(); ++v) {
       const Variable &var = module.ast.variables[v];
       if (!addresses[v])
@@ -125,17 +42,16 @@ static Status instantiate(Launch &launch) {
       if (!var.init.empty())
         std::memcpy(a.data, var.init.data(), var.init.size());
       for (const Variable::Reference &r : var.references)
-        for (size_t k = 0; k < addresses.size(); ++k)
-          if (addresses[k] && module.ast.variables[k].name == r.symbol && r.at + 8 <= var.size) {
-            uint64_t value = addresses[k] + uint64_t(r.offset);
-            std::memcpy(a.data + r.at, &value, 8);
-          }
+        if (auto it = byName.find(r.symbol); it != byName.end() && r.at + 8 <= var.size) {
+          uint64_t value = it->second + uint64_t(r.offset);
+          std::memcpy(a.data + r.at, &value, 8);
+        }
       // Variables without an initialiser are zero on a device.
       std::memset(a.init, 0xFF, (a.size + 7) / 8);
       a.readOnly = var.space == Space::Const;
     }
   }
-  launch.variableAddresses = addresses;
+  launch.variableAddresses = addresses.data();
   return success();
 }
 
@@ -287,6 +203,44 @@ static Status checkConfig(const ModuleImpl &module, const EntryInfo &entry, cons
   return success();
 }
 
+/// The register in the brackets of an instruction that has one address.
+static std::string_view addressRegister(std::string_view instruction) {
+  size_t open = instruction.find('[');
+  if (open == instruction.npos || instruction.find('[', open + 1) != instruction.npos)
+    return {};
+  return instruction.substr(open + 1, instruction.find_first_of("+-] ", open + 1) - open - 1);
+}
+
+/// One bad pointer is one cause: an unrolled loop goes through it at many instructions. They are one finding,
+/// the first, which names the lines of the others.
+static void mergeAddresses(std::vector<Finding> &findings) {
+  std::map<std::pair<FindingKind, std::string>, size_t> first;
+  std::map<size_t, std::vector<uint32_t>> others;
+  std::vector<Finding> kept;
+  for (Finding &f : findings) {
+    std::string_view base = f.kind == FindingKind::OutOfBounds || f.kind == FindingKind::Misaligned
+                                ? addressRegister(f.site.instruction)
+                                : std::string_view();
+    if (base.substr(0, 1) == "%") {
+      auto [it, fresh] = first.try_emplace({f.kind, std::string(base)}, kept.size());
+      if (!fresh) {
+        kept[it->second].count += f.count;
+        others[it->second].push_back(f.site.ptxLine);
+        continue;
+      }
+    }
+    kept.push_back(std::move(f));
+  }
+  for (auto &[k, lines] : others) {
+    size_t shown = std::min<size_t>(lines.size(), 4);
+    kept[k].message += fmt::format(
+        "; so are accesses through {} at {} more line{}: {}{}", addressRegister(kept[k].site.instruction),
+        lines.size(), lines.size() == 1 ? "" : "s",
+        fmt::join(lines.begin(), lines.begin() + ptrdiff_t(shown), ", "), shown < lines.size() ? " ..." : "");
+  }
+  findings = std::move(kept);
+}
+
 Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const LaunchConfig &config) {
   Launch launch;
   launch.module = &module.impl();
@@ -295,13 +249,12 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
   launch.config = &actual;
   launch.checks = config.checks;
   launch.mode = config.mode;
-  Result<const EntryInfo *> entry = module.entry(config.entry);
-  if (!entry)
-    return entry.error();
-  launch.program = launch.module->programs[size_t(*entry - launch.module->infos.data())].get();
+  launch.program = launch.module->program(config.entry);
+  if (!launch.program)
+    return module.entry(config.entry).error();
   const EntryInfo &info = launch.program->info;
-  if (!launch.program->error.empty())
-    return badInput(launch.program->error);
+  if (!info.refusal.empty())
+    return badInput(info.refusal);
   if (Status ok = checkConfig(*launch.module, info, config); !ok)
     return ok.error();
   Result<std::array<uint32_t, 3>> cluster = clusterOf(*launch.module, info, config);
@@ -359,8 +312,12 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
     for (const auto &[key, record] : worker->suspects)
       if (!guesses.contains(key.second))
         add(key.first, record);
+  std::multimap<uint32_t, Finding> byLine;
   for (auto &[key, record] : all)
-    result.findings.push_back(std::move(record.finding));
+    byLine.emplace(record.finding.site.ptxLine, std::move(record.finding));
+  for (auto &[line, finding] : byLine)
+    result.findings.push_back(std::move(finding));
+  mergeAddresses(result.findings);
   result.counters.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (launch.program->changesRegisters && !registersAtLaunch(info))
     result.notes.push_back("setmaxnreg is ignored: the entry says neither .maxnreg nor .minnctapersm with "

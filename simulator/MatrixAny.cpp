@@ -206,6 +206,14 @@ void multiplyAny(Warp &w, const Inst &i) {
   w.worker->counters.multiplyAdds += uint64_t(p.m) * p.n * p.k;
 }
 
+template <class Mark>
+void undefinedElements(const uint32_t *list, const MatrixFragment &f, const Mark &mark) {
+  for (unsigned r = 0; r < f.registers; ++r)
+    for (unsigned i = 0; i < f.perRegister(); ++i)
+      for (unsigned l = 0; l < 32; ++l)
+        mark(list[r], l, f.index(l, r * f.perRegister() + i));
+}
+
 /// The address of one element of a wmma.load or wmma.store. aux: log2 of the element's bytes; count: the
 /// slot; the list: rows, columns, 1 if they are stored column by column.
 void elementAddress(Warp &w, const Inst &i) {
@@ -275,6 +283,39 @@ bool mmaShape(const Product &p, Element e) {
 }
 
 } // namespace
+
+bool isProduct(const Inst &i) { return i.fn == multiplyAny; }
+
+void undefinedProduct(Warp &w, const Inst &i, const std::function<uint32_t(uint32_t, bool)> &lanes,
+                      const std::function<void(uint32_t, uint32_t)> &result) {
+  Product p = std::bit_cast<Product>(i.imm);
+  MatrixFragment fa = fragmentOf(p, MatrixFragment::A, Element(p.a)),
+                 fb = fragmentOf(p, MatrixFragment::B, Element(p.b));
+  MatrixFragment fc = fragmentOf(p, MatrixFragment::Accumulator, Element(p.c));
+  MatrixFragment fd = fragmentOf(p, MatrixFragment::Accumulator, Element(p.d));
+  const uint32_t *list = &w.program->lists[i.list];
+  const uint32_t *la = list + fd.registers, *lb = la + fa.registers, *lc = lb + fb.registers;
+  std::vector<bool> rows(p.m), columns(p.n), elements(p.m * p.n);
+  auto marked = [&](const MatrixFragment &f, auto mark) {
+    return [&f, mark, &lanes](uint32_t offset, unsigned l, unsigned index) {
+      if (lanes(offset, f.bits == 64) >> l & 1)
+        mark(index);
+    };
+  };
+  undefinedElements(la, fa, marked(fa, [&](unsigned index) { rows[index / p.k] = true; }));
+  undefinedElements(lb, fb, marked(fb, [&](unsigned index) { columns[index % p.n] = true; }));
+  undefinedElements(lc, fc, marked(fc, [&](unsigned index) { elements[index] = true; }));
+  std::vector<uint32_t> results(fd.registers);
+  for (unsigned r = 0; r < fd.registers; ++r)
+    for (unsigned k = 0; k < fd.perRegister(); ++k)
+      for (unsigned l = 0; l < 32; ++l) {
+        unsigned index = fd.index(l, r * fd.perRegister() + k);
+        bool bad = rows[index / p.n] || columns[index % p.n] || elements[index];
+        results[r] |= uint32_t(bad) << l;
+      }
+  for (unsigned r = 0; r < fd.registers; ++r)
+    result(list[r], results[r]);
+}
 
 uint32_t roundToHalf(double v) {
   if (v != v)
@@ -548,8 +589,7 @@ void Decoder::emitAccess(bool store, std::string_view spaceName, unsigned bytes,
   i.addr64 = true;
   i.target = at;
   i.list = list;
-  maybeLocal.resize(at + 1);
-  maybeLocal[at] = space == Space::Generic;
+  i.aux = uint16_t(space);
   fix(Fixup::Register, Field::A, false, address);
   fix(Fixup::Register, Field::List, !store, data, list);
 }

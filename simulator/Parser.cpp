@@ -2,15 +2,33 @@
 #include "simulator/Parser.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace attune::sim {
 
+constexpr size_t kFurther = 3; ///< places that are named besides the first
+
 void Diagnostics::error(TextLoc loc, const std::string &message) {
-  if (count++ >= 50)
-    return;
-  if (!messages.empty())
-    messages += '\n';
-  messages += fmt::format("{}:{}:{}: error: {}", file, loc.line, loc.col, message);
+  ++count;
+  auto [it, fresh] = known.try_emplace(message, messages.size());
+  if (fresh)
+    messages.push_back({message, loc, 0, {}});
+  Message &m = messages[it->second];
+  if (++m.count > 1 && m.further.size() < kFurther && loc.line != m.first.line &&
+      (m.further.empty() || m.further.back() != loc.line))
+    m.further.push_back(loc.line);
+}
+
+std::string Diagnostics::text() const {
+  std::string all;
+  for (const Message &m : messages) {
+    all += fmt::format("{}{}:{}:{}: error: {}", all.empty() ? "" : "\n", file, m.first.line, m.first.col,
+                       m.text);
+    if (m.count > 1)
+      all += fmt::format(" ({} times{}{}{})", m.count, m.further.empty() ? "" : ", the next at line ",
+                         fmt::join(m.further, ", "), m.further.size() < kFurther ? "" : " ...");
+  }
+  return all;
 }
 
 static const std::pair<std::string_view, Type> typeNames[] = {
@@ -92,6 +110,9 @@ void Parser::run() {
   }
   if (ast.target.empty() && diagnostics.empty())
     diagnostics.error({1, 1}, "expected a '.target' directive, got none in the file");
+  for (uint32_t f = 0; f < ast.functions.size(); ++f)
+    if (!ast.functions[f].isEntry && ast.functions[f].hasBody)
+      ast.bodies[ast.functions[f].name] = f;
 }
 
 bool Parser::fileDirective() {

@@ -29,6 +29,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -55,6 +56,7 @@ struct Mark {
 constexpr uint32_t kManyLanes = 32; ///< several lanes of the segment
 constexpr uint32_t kWholeWarp = 34; ///< all lanes together, by one instruction
 constexpr uint32_t kSplit = 33;     ///< the word's bytes have shadows of their own
+constexpr uint32_t kWords = 35;     ///< the sector's words have shadows of their own
 
 /// The last write of a word since which it may have been read, and two reads after it by different warps.
 struct WordShadow {
@@ -73,6 +75,21 @@ struct BytePool {
   }
 };
 
+/// 32 bytes of global memory that were touched as a whole by adjacent lanes: the marks of all its words at
+/// once. The lane of a mark is the first byte's; byte b's is that plus b >> pattern. As soon as its words
+/// differ, they have shadows of their own.
+constexpr uint64_t kSectorBytes = 32, kSectorWords = kSectorBytes / 4;
+struct Sector {
+  Mark write, read, read2; ///< write.lane() kWords: see its words
+  std::array<uint8_t, 3> pattern{};
+  uint8_t valid = 0; ///< the words whose shadows hold something, a bit each
+  /// The first, second or third mark at a byte.
+  Mark markAt(int k, uint64_t byte) const {
+    Mark m = k == 0 ? write : k == 1 ? read : read2;
+    return m.lane() >= kManyLanes ? m : Mark{m.segment, m.info + uint32_t(byte >> pattern[size_t(k)])};
+  }
+};
+
 struct Segment {
   uint64_t block;
   uint32_t warp;
@@ -86,6 +103,7 @@ struct ShadowPage {
   uint64_t number = 0;
   bool written = false;
   std::array<uint64_t, kPageWords / 64> touched{}, plainWritten{};
+  std::array<Sector, kPageWords / kSectorWords> sectors{};
   std::array<WordShadow, kPageWords> words{};
 };
 
@@ -107,7 +125,10 @@ private:
   std::array<Entry, 64> cache{};
   std::unordered_map<uint64_t, ShadowPage *> table;
   std::vector<ShadowPage *> used, free;
-  std::vector<std::unique_ptr<ShadowPage>> storage;
+  struct Free {
+    void operator()(ShadowPage *page) const { std::free(page); }
+  };
+  std::vector<std::unique_ptr<ShadowPage, Free>> storage;
 };
 
 /// Which block touched each word of global memory, for conflicts between blocks; and how memory was.
@@ -140,16 +161,62 @@ struct StoredValues {
   uint32_t width = 0, count = 0;
 };
 
+/// How the addresses of an access lie: lane l's is base + l * stride, where `regular`.
+struct AccessShape {
+  bool regular = false;
+  int64_t base = 0, stride = 0;
+};
+AccessShape shapeOf(const uint64_t *address, uint32_t mask);
+
+/// The lanes of a warp are ordered within a segment of few accesses or not at all, and most accesses of it
+/// meet no other: what lanes did in shared memory is only listed, and entered into the words' shadows when
+/// two accesses of the segment may touch the same bytes by different lanes.
+class LaneLog {
+public:
+  /// True: listed. False: the words' shadows are to say, see `exact`.
+  bool take(const Inst &i, uint32_t segment, const uint64_t *offset, uint32_t mask, uint32_t bytes,
+            bool write, const AccessShape &shape);
+  /// Drops what is older than `orderedBelow`; to be called before `take`.
+  void begin(uint32_t segment, uint32_t orderedBelow);
+  void clear();
+  /// The lane whose access it was, or -1.
+  int laneOf(uint32_t offset, uint32_t statement, bool write, uint32_t orderedBelow) const;
+
+  struct Entry {
+    const Inst *inst;
+    uint32_t segment, mask, low, high; ///< bytes [low, high)
+    AccessShape shape;
+    uint32_t offsets; ///< where not regular: number in `irregular`
+    uint8_t bytes;
+    bool write;
+  };
+  void offsetsOf(const Entry &e, uint64_t *offset) const;
+  std::vector<Entry> entries;
+  size_t first = 0; ///< of the segment
+  uint32_t segment = 0;
+  bool exact = false; ///< the segment's accesses are in the words' shadows
+
+private:
+  bool apart(const Entry &a, const Entry &b) const;
+  std::vector<std::array<uint32_t, 32>> irregular;
+  uint32_t low[2]{}, high[2]{}; ///< of the segment's reads and writes
+};
+
 /// Checks and marks one access of global memory by the lanes of `mask`, which lie in `in` and are aligned. To
 /// be called before a store is done.
 void raceGlobal(Warp &w, const Inst &i, const Allocation &in, const uint64_t *address, uint32_t mask,
-                uint32_t bytes, bool write, StoredValues stored = {});
+                uint32_t bytes, bool write, StoredValues stored = {}, const AccessShape *shape = nullptr);
 /// The same for `bytes` adjacent bytes by one lane, atomic if `i` is.
 void raceGlobalRange(Warp &w, const Inst &i, uint32_t lane, const Allocation &in, uint64_t address,
                      uint64_t bytes, bool write);
 /// The same for races between the lanes of a warp in shared memory; `offset` from the start of the buffer.
 void raceLanes(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask, uint32_t bytes, bool write,
-               StoredValues stored = {});
+               StoredValues stored = {}, const AccessShape *shape = nullptr);
+/// The same for races between warps in shared memory: raceAccess for all lanes.
+void raceCells(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask, uint32_t bytes, bool write,
+               const StoredValues &stored, const AccessShape &shape);
+/// Enters what LaneLog lists of the segment into the words' shadows.
+void enterLog(Warp &w);
 /// A read by the warp as a whole (ldmatrix) of 16 bytes a lane.
 void raceWarpRead(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask);
 /// The same for one lane's access to another block's shared memory.

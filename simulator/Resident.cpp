@@ -169,10 +169,6 @@ static void prepare(Worker &worker, BlockMemory &memory, Cluster &cluster, uint3
       w.local = memory.local.data() + localBytes * 32 * k;
       w.localInit = memory.localInit.data() + localBytes * 4 * k;
     }
-    if (!program.tracked.empty()) {
-      w.undefined.assign(fileBytes / kSlotBytes, 0);
-      w.undefinedPreds.assign(program.predicates, 0);
-    }
     for (const Program::Constant &c : program.constants) {
       uint64_t bits = c.bits + (c.variable >= 0 ? launch.variableAddresses[size_t(c.variable)] : 0);
       for (int l = 0; l < 32; ++l) {

@@ -65,6 +65,9 @@ struct EntryInfo {
   uint32_t localBytes = 0;          ///< per thread
   uint32_t instructions = 0;
   uint32_t registerSlots = 0; ///< 32-bit registers a thread holds in the simulator, after slots are shared
+  /// What keeps it from running, one `file:line:col: error: ...` a line: all instructions that the simulator
+  /// lacks. Empty: nothing.
+  std::string refusal;
 };
 
 /// The value of one kernel argument, with what it is meant as.
@@ -145,13 +148,16 @@ Result<std::array<std::byte, 128>> encodeTensorMap(const TensorMapDescription &m
 
 class ModuleImpl;
 
-/// A parsed and decoded PTX file. Immutable; may be launched from many threads at once.
+/// A parsed PTX file, whose kernels are decoded when they are asked for. Immutable to its users; may be
+/// launched from many threads at once.
 class Module {
 public:
   explicit Module(std::unique_ptr<const ModuleImpl> impl);
   ~Module();
+  const std::vector<std::string_view> &names() const;
+  /// All of them, each decoded: for a file of thousands it takes as long again as parsing.
   const std::vector<EntryInfo> &entries() const;
-  /// The entry of this name; the error lists those that exist.
+  /// The entry of this name, decoded at the first call; the error lists those that exist.
   Result<const EntryInfo *> entry(std::string_view name) const;
   /// As `.target` spells it: "sm_80", "sm_90a".
   const std::string &target() const;
@@ -162,9 +168,9 @@ private:
   std::unique_ptr<const ModuleImpl> state;
 };
 
-/// Parses and decodes a PTX file for this machine's best instruction set. All syntax errors, or all
-/// instructions that the simulator lacks, are reported at once, one `file:line:col: error: ...` a line. A
-/// file of which some kernels lack nothing is a module; launching one of the others is the error.
+/// Parses a PTX file. All syntax errors are reported at once, one `file:line:col: error: ...` a line. What
+/// the simulator lacks for a kernel keeps the file's others from nothing: it is in EntryInfo::refusal, and
+/// launching that kernel is the error.
 Result<std::shared_ptr<const Module>> parseModule(std::string_view ptx, std::string_view fileName);
 
 class GlobalMemoryImpl;

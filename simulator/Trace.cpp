@@ -38,7 +38,9 @@ void runTraced(Warp &w, uint64_t budget) {
       step.values.push_back({operand.name, typeName(operand.type), operand.def, {}});
       take(w, operand, step.values.back());
     }
-    if (w.mask || i.runsEmpty)
+    if (w.tracked && (w.mask || i.runsEmpty || (w.undefined->predicates[i.guard] & w.active)))
+      executeUndefined(w, i);
+    else if (w.mask || i.runsEmpty)
       i.fn(w, i);
     for (uint32_t o = program.firstOperand[pc]; o < program.firstOperand[pc + 1]; ++o)
       if (program.operands[o].def)

@@ -288,14 +288,6 @@ void execWgmma(Warp &w, const Inst &i) {
   const uint32_t *list = &w.program->lists[i.list];
   if (checks)
     checkRegisters(w, i, what);
-  if (!w.undefined.empty()) { // without scale-d the accumulators are only written
-    uint32_t undefined = 0;
-    for (uint32_t r = 0; r < what.registers; ++r)
-      undefined |= std::exchange(w.undefined[list[r] / kSlotBytes], 0u);
-    if (undefined && accumulate)
-      misuse(w, i, FindingKind::Uninitialised,
-             "accumulates to a register that was never written on the way here");
-  }
   WgmmaOp &op = joinProduct(w, i, what, accumulate);
   for (uint32_t r = 0; r < what.registers; ++r) {
     WarpWgmma::Slot &slot = me.slots[list[r] / kSlotBytes];

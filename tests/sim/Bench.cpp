@@ -5,8 +5,11 @@
 //           [--no-checks] [--repeat N]
 // The entry is a forward kernel: q, k, v, o, lse if it has one, and the lengths. Inputs are random; results
 // are not compared, but findings are printed.
+// sim_bench --ordinary: arithmetic, conversions, shuffles, shared memory.
+// sim_bench --others: a reduction, a transposition, a product and so on, as other people write them.
 //
 //===----------------------------------------------------------------------===//
+#include "BenchOthers.h"
 #include "simulator/Simulator.h"
 
 #include <cstdio>
@@ -189,6 +192,8 @@ int main(int argc, char **argv) {
     return ordinary(threads, checks);
   if (file == "--wgmma")
     return wgmma(threads, checks, mode);
+  if (file == "--others")
+    return benchOthers(ATTUNE_SIM_BENCH, threads, checks);
   std::ifstream in(file);
   std::stringstream text;
   text << in.rdbuf();

@@ -254,13 +254,11 @@ TEST_CASE("clusters that cannot be are refused") {
 
 TEST_CASE("clusters: what other kernels' PTX says of them") {
   auto refused = [](const std::string &body, const char *words) {
-    auto m = sim::parseModule(
-        ptx("",
-            ".shared .b64 s; .reg .b32 %r<4>; .reg .b64 %q<4>; .reg .pred %p<2>; .reg .f32 %f<2>;\n" + body +
-                "\nret;",
-            "sm_90"),
-        "t.ptx");
-    std::string text = m ? std::string() : m.error().message;
+    std::string text =
+        refusal(ptx("",
+                    ".shared .b64 s; .reg .b32 %r<4>; .reg .b64 %q<4>; .reg .pred %p<2>; .reg .f32 %f<2>;\n" +
+                        body + "\nret;",
+                    "sm_90"));
     CHECK_MESSAGE(text.find(words) != std::string::npos, text);
   };
   refused("multimem.ld_reduce.relaxed.gpu.global.add.f32 %f0, [%q0];", "several GPUs");

@@ -203,14 +203,11 @@ TEST_CASE("cooperative grids: all blocks at once, or a refusal") {
 
 TEST_CASE("what the launch and the target do not allow") {
   auto parsed = [](const std::string &body, const std::string &target) {
-    auto m =
-        sim::parseModule(ptx("",
-                             ".reg .b32 %r<4>; .reg .b64 %q<4>; .reg .b16 %h<4>; .reg .f32 %f<4>; .reg .pred "
-                             "%p<4>; .shared .b64 s[4];\n" +
-                                 body + "\nret;",
-                             target),
-                         "t.ptx");
-    return m ? std::string() : m.error().message;
+    return refusal(ptx("",
+                       ".reg .b32 %r<4>; .reg .b64 %q<4>; .reg .b16 %h<4>; .reg .f32 %f<4>; .reg .pred "
+                       "%p<4>; .shared .b64 s[4];\n" +
+                           body + "\nret;",
+                       target));
   };
   for (auto [body, good, bad, words] :
        {std::array<const char *, 4>{"tanh.approx.bf16x2 %r1, %r0;", "sm_90", "sm_89", "sm_90 or higher for"},

@@ -1,15 +1,19 @@
 //===- SimParserTest.cpp - the PTX language, its errors, and broken files -----------===//
 #include "SimSupport.h"
 
+#include <algorithm>
+#include <ctime>
+
 using namespace attune;
 using namespace simtest;
 
 namespace {
 
+/// What is wrong with the file, or why its first kernel is refused.
 std::string errorOf(const std::string &text) {
-  auto m = sim::parseModule(text, "f.ptx");
-  REQUIRE_MESSAGE(!m, text);
-  return m.error().message;
+  std::string error = refusal(text, "f.ptx");
+  REQUIRE_MESSAGE(!error.empty(), text);
+  return error;
 }
 std::string errorOfBody(const std::string &body, const std::string &target = "sm_80") {
   return errorOf(ptx(".param .u64 A",
@@ -104,16 +108,69 @@ TEST_CASE("what is wrong is said with its place, all at once") {
   CHECK(!has(all, "f.ptx:9"));
 }
 
-TEST_CASE("a kernel that lacks something does not keep the others from running") {
-  std::string good = ".visible .entry good() { ret; }\n",
-              bad = ".visible .entry bad() {\ntex.none;\nret;\n}\n";
-  auto m = parse(".version 8.0\n.target sm_90a\n.address_size 64\n" + good + bad, "f.ptx");
-  REQUIRE(m->entries().size() == 2);
-  sim::GlobalMemory memory;
-  CHECK(sim::launch(*m, memory, {.entry = "good"}));
-  auto refused = sim::launch(*m, memory, {.entry = "bad"});
-  REQUIRE(!refused);
-  CHECK(has(refused.error().message, "f.ptx:6:1: error: unsupported instruction 'tex.none'"));
+TEST_CASE("a kernel that lacks something is refused at its launch, alone in its file or among others") {
+  std::string head = ".version 8.0\n.target sm_90a\n.address_size 64\n",
+              good = ".visible .entry good() { ret; }\n",
+              bad = ".visible .entry bad() {\nunknown.sync.aligned;\nret;\n}\n";
+  for (const std::string &file : {head + good + bad, head + bad}) {
+    auto m = parse(file, "f.ptx");
+    sim::GlobalMemory memory;
+    if (m->names().size() == 2) {
+      CHECK(sim::launch(*m, memory, {.entry = "good"}));
+      CHECK(m->entries()[0].refusal.empty());
+    }
+    auto refused = sim::launch(*m, memory, {.entry = "bad"});
+    REQUIRE(!refused);
+    CHECK(has(refused.error().message, ":1: error: unsupported instruction 'unknown.sync.aligned'"));
+    CHECK(m->entries().back().refusal == refused.error().message);
+    CHECK(m->entries().back().name == "bad");
+  }
+}
+
+TEST_CASE("a form that is refused at many places is one line with its count and its first places") {
+  std::string body;
+  for (int k = 0; k < 60; ++k)
+    body += "unknown.fence;\n";
+  std::string all = errorOfBody(body + "another.form;\nunknown.fence; unknown.fence;\n");
+  CHECK(has(
+      all,
+      "f.ptx:7:1: error: unsupported instruction 'unknown.fence' (62 times, the next at line 8, 9, 10 ...)"));
+  CHECK(has(all, "f.ptx:67:1: error: unsupported instruction 'another.form'"));
+  CHECK(std::count(all.begin(), all.end(), '\n') == 1);
+  CHECK(has(errorOfBody("one.form; one.form;"),
+            "f.ptx:7:1: error: unsupported instruction 'one.form' (2 times)"));
+  // So many different ones are too many.
+  std::string many;
+  for (int k = 0; k < 200; ++k)
+    many += "form" + std::to_string(k) + ".x;\n";
+  all = errorOfBody(many);
+  CHECK(std::count(all.begin(), all.end(), '\n') == 49);
+}
+
+TEST_CASE("the time of parsing and of decoding one kernel grows with the file, and no faster") {
+  auto seconds = [](int entries) {
+    std::string text = ".version 8.0\n.target sm_80\n.address_size 64\n"
+                       ".func (.param .b32 r) one(.param .b32 x) { ret; }\n";
+    for (int k = 0; k < entries; ++k) {
+      std::string name = "kernel" + std::to_string(k);
+      text +=
+          ".visible .entry " + name + "(.param .u64 " + name + "_0, .param .u64 " + name + "_1)\n{\n" +
+          ".shared .b8 s" + std::to_string(k) +
+          "[16];\n.reg .b32 %r<4>; .param .b32 a; .param .b32 b;\n"
+          "mov.u32 %r1, 1; st.param.b32 [a], %r1; call.uni (b), one, (a); ld.param.b32 %r2, [b];\nret;\n}\n";
+    }
+    double best = 1e9;
+    for (int round = 0; round < 3; ++round) {
+      std::clock_t start = std::clock();
+      auto m = parse(text);
+      REQUIRE(m->entry("kernel" + std::to_string(entries - 1)));
+      REQUIRE(m->entries().size() == size_t(entries));
+      best = std::min(best, double(std::clock() - start) / CLOCKS_PER_SEC);
+    }
+    return best;
+  };
+  double few = seconds(500), many = seconds(8000);
+  CHECK_MESSAGE(many < 16 * 3 * few, few << " and " << many);
 }
 
 TEST_CASE("findings name the source line of .loc") {

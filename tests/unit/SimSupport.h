@@ -30,6 +30,12 @@ inline std::shared_ptr<const sim::Module> parse(const std::string &ptx,
   return *m;
 }
 
+/// What is wrong with a file, or else why its first kernel is refused; empty: nothing.
+inline std::string refusal(const std::string &ptx, const std::string &name = "t.ptx") {
+  auto m = sim::parseModule(ptx, name);
+  return !m ? m.error().message : (*m)->entries().empty() ? std::string() : (*m)->entries()[0].refusal;
+}
+
 /// A kernel of tests/sim/kernels.
 inline std::shared_ptr<const sim::Module> kernels(const std::string &file) {
   return parse(readFile(std::string(ATTUNE_SIM_KERNELS) + "/" + file), file);

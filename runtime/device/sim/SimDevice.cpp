@@ -126,6 +126,8 @@ public:
     Result<const sim::EntryInfo *> info = loaded->second->module->entry(entry);
     if (!info)
       return info.error();
+    if (!(*info)->refusal.empty())
+      return badInput((*info)->refusal);
     if (int64_t(dynamicShared) + (*info)->staticSharedBytes > about.arch.sharedPerBlock)
       return badInput(fmt::format("kernel '{}' needs {} bytes of shared memory, a block of {} has {}", entry,
                                   dynamicShared + (*info)->staticSharedBytes, about.arch.name,
