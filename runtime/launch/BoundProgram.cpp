@@ -2,6 +2,7 @@
 #include "runtime/launch/BoundProgram.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -250,7 +251,7 @@ static v1::Status checkAddress(const BoundArgument &bound, const ArrayArgument *
                      fmt::format("expected the device address of {}, got null", argument.name)};
   }
   int alignment = argument.alignment ? argument.alignment : infoOf(argument.type).bytes();
-  if (array->address % uint64_t(alignment))
+  if (array->address & uint64_t(alignment - 1)) // a power of two
     return v1::Error{ErrorCode::Misaligned, fmt::format("expected {} at a multiple of {} bytes, got 0x{:x}",
                                                         argument.name, alignment, array->address)};
   return succeeded();
@@ -278,7 +279,8 @@ static void checkLayout(const BoundArgument &bound, const ArrayArgument &array, 
                                axisWord(argument, axis), argument.name, argument.axes[axis].text(),
                                array.shape[axis]));
   int elementBytes = infoOf(argument.type).bytes();
-  int64_t step = std::max(argument.alignment, elementBytes) / elementBytes;
+  // Powers of two: divisions are what a launch would spend most of its time on.
+  int64_t step = std::max(argument.alignment, elementBytes) >> std::countr_zero(unsigned(elementBytes));
   // Kernels add a tile's rows in 32 bits.
   constexpr int64_t maxRowStride = int64_t(1) << 30;
   for (size_t axis = 0; axis < rank; ++axis) {
@@ -294,7 +296,7 @@ static void checkLayout(const BoundArgument &bound, const ArrayArgument &array, 
     } else if (stride < 0) {
       error(fmt::format("expected a {} stride of {} that is not negative, got {}", word(), argument.name,
                         stride));
-    } else if (stride % step) {
+    } else if (stride & (step - 1)) {
       error(fmt::format("expected a {} stride of {} that is a multiple of {} elements ({} bytes), got {}",
                         word(), argument.name, step, step * elementBytes, stride));
     } else if (axis + 2 == rank && stride >= maxRowStride) {
