@@ -222,7 +222,9 @@ int runCompile(const Job &job) {
 
 Run addCompile(CLI::App &parent) {
   auto line = CommandLine::add(parent, "compile", "write a kernel, or any stage on the way to it");
-  line->option("--arch", "ARCH", "GPU architecture (sm_80): sm_80, sm_86, sm_89, sm_90 or sm_120");
+  line->option("--arch", "ARCH",
+               "GPU architecture (sm_80): sm_80, sm_86, sm_87, sm_89, sm_90, sm_100, sm_103, sm_110, sm_120 "
+               "or sm_121");
   line->option("--target", "ptx|cuda", "print PTX through LLVM, or CUDA C++ (ptx)");
   line->option("--emit", "STAGE", "spec, attn, tile, thread, llvm, cuda, ptx or cubin (the target's text)");
   line->option("--from", "STAGE", "SPEC is the text of this stage, perhaps edited: go on from there");

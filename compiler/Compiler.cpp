@@ -1,6 +1,7 @@
 #include "compiler/Compiler.h"
 
 #include "compiler/dialect/tile/KernelHeader.h"
+#include "compiler/ir/CollectedErrors.h"
 #include "compiler/ir/IrText.h"
 #include "compiler/ir/ScheduleAttr.h"
 #include "compiler/schedule/BuildAttn.h"
@@ -74,7 +75,6 @@ private:
 
   Result<KernelText> climb(Stage stage);
   Status run(llvm::function_ref<void(OpPassManager &)> populate);
-  LogicalResult note(Diagnostic &diagnostic, std::string &messages) const;
   Status collectFacts();
   Status finish(std::string text);
 
@@ -82,20 +82,11 @@ private:
   Dump dump;
   MLIRContext context;
   OwningOpRef<ModuleOp> module;
-  std::string origin; ///< where a spec asks for its schedule
+  std::string origin;    ///< where a spec asks for its schedule
+  std::string writtenIn; ///< the file that a person wrote the module in; empty for one made of a spec
   KernelText result;
 };
 } // namespace
-
-LogicalResult Compilation::note(Diagnostic &diagnostic, std::string &messages) const {
-  if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
-    return mlir::success();
-  std::string where = origin.empty() ? "" : origin + ": ";
-  if (auto file = diagnostic.getLocation()->findInstanceOf<FileLineColLoc>())
-    where = fmt::format("{}:{}:{}: ", file.getFilename().str(), file.getLine(), file.getColumn());
-  messages += fmt::format("{}{}error: {}", messages.empty() ? "" : "\n", where, diagnostic.str());
-  return mlir::success();
-}
 
 Status Compilation::run(llvm::function_ref<void(OpPassManager &)> populate) {
   PassManager manager(&context);
@@ -104,20 +95,16 @@ Status Compilation::run(llvm::function_ref<void(OpPassManager &)> populate) {
   if (dump.wanted())
     manager.addInstrumentation(std::make_unique<DumpInstrumentation>(dump));
   populate(manager);
-  std::string messages;
-  ScopedDiagnosticHandler handler(&context,
-                                  [&](Diagnostic &diagnostic) { return note(diagnostic, messages); });
+  CollectedErrors errors(&context, origin);
   if (failed(manager.run(*module)))
-    return badInput(messages);
+    return badInput(errors.text());
   return dump.status();
 }
 
 /// Reads what launches need: from the kernel ops, or from what thread-to-nvvm left of them on the functions.
 Status Compilation::collectFacts() {
   Program program;
-  std::string messages;
-  ScopedDiagnosticHandler handler(&context,
-                                  [&](Diagnostic &diagnostic) { return note(diagnostic, messages); });
+  CollectedErrors errors(&context, origin);
   auto take = [&](Operation *op, DictionaryAttr facts) {
     StringRef name = SymbolTable::getSymbolName(op).getValue();
     auto read = tile::readKernelFacts(name, facts, [&] { return op->emitError(); });
@@ -136,8 +123,8 @@ Status Compilation::collectFacts() {
              facts && isa<LLVM::LLVMFuncOp>(op))
       take(&op, facts);
   }
-  if (!messages.empty())
-    return badInput(messages);
+  if (!errors.text().empty())
+    return badInput(errors.text());
   if (program.kernels.empty())
     return badInput("error: expected a kernel in the module, got none");
   const KernelInfo &first = program.kernels.front();
@@ -212,7 +199,7 @@ Result<KernelText> Compilation::climb(Stage stage) {
       });
       !s)
     return s.error();
-  Result<std::string> text = translateToPtx(*module, options.arch);
+  Result<std::string> text = translateToPtx(*module, options.arch, writtenIn);
   if (!text)
     return text.error();
   dump.write(result.name + ".ptx", *text);
@@ -237,6 +224,7 @@ Result<KernelText> Compilation::fromStage(Stage stage, const std::string &text, 
   if (stage > options.emit)
     return badInput(fmt::format("{}: error: expected a stage before the one to emit", file));
   module = std::move(*parsed);
+  writtenIn = file;
   result.why = "from " + file;
   if (stage == Stage::Tile)
     result.tileText = text;

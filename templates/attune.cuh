@@ -4,6 +4,7 @@
 #include "elementwise.cuh"
 #include "mask.cuh"
 #include "mma.cuh"
+#include "nonfinite.cuh"
 #include "params.cuh"
 #include "rows.cuh"
 #include "shared.cuh"

@@ -61,5 +61,13 @@ template <int R, typename S> __device__ __forceinline__ bool any_in_warp(const V
     any |= condition[i];
   return __any_sync(0xffffffffu, any);
 }
+// bar.red.or: the same for the block, whose threads all meet here.
+template <int R, typename S> __device__ __forceinline__ bool any_in_block(const Vec<bool, R, S> &condition) {
+  bool any = false;
+#pragma unroll
+  for (int i = 0; i < R; ++i)
+    any |= condition[i];
+  return __syncthreads_or(any) != 0;
+}
 
 } // namespace attune

@@ -2,6 +2,7 @@
 
 #include "compiler/dialect/tile/Tile.h"
 
+#include <cmath>
 #include <limits>
 #include <numbers>
 
@@ -11,93 +12,135 @@ namespace attune {
 
 /// A row's reference moves when it would grow by more than 2^8: far inside the range of f16 probabilities.
 static constexpr float kRescaleThresholdLog2 = 8.0f;
+/// A row is far out when its reference times the factor is at least this. Up to here the product's rounding
+/// moves an exponent by at most 2^-11, and all exponents of a reference alike.
+static constexpr float kFarLog2 = 0x1p14f;
 static constexpr auto kApproximate = arith::FastMathFlags::afn;
 
 Value splatConstant(NamingBuilder &b, RankedTensorType type, float value) {
   return b.make<arith::ConstantOp>("", DenseElementsAttr::get(type, value));
 }
 
-OnlineSoftmax::OnlineSoftmax(RankedTensorType outType, float scoreToLog2)
+bool OnlineSoftmax::takesScale(double scale) {
+  float factor = float(scale / std::numbers::ln2);
+  return factor > 0 && std::isnormal(factor);
+}
+
+OnlineSoftmax::OnlineSoftmax(RankedTensorType outType, double scale)
     : outType(outType), rowType(RankedTensorType::get({outType.getDimSize(0)}, outType.getElementType(),
                                                       tile::RowAttr::get(outType.getContext()))),
-      scoreToLog2(scoreToLog2) {}
+      scoreToLog2(float(scale / std::numbers::ln2)), scale(float(scale)) {}
 
 SoftmaxState OnlineSoftmax::start(NamingBuilder &b) const {
   auto constant = [&](StringRef name, RankedTensorType type, float value) -> Value {
     return b.make<arith::ConstantOp>(name, DenseElementsAttr::get(type, value));
   };
-  return {constant("out0", outType, 0.0f), constant("max0", rowType, -std::numeric_limits<float>::infinity()),
-          constant("offset0", rowType, -0.0f), constant("sum0", rowType, 0.0f)};
+  return {constant("out0", outType, 0.0f), constant("max0", rowType, 0.0f),
+          constant("limit0", rowType, -std::numeric_limits<float>::infinity()),
+          constant("sum0", rowType, 0.0f)};
 }
 
-Value OnlineSoftmax::finiteMax(NamingBuilder &b, Value max) const {
-  Value minusInf = splatConstant(b, rowType, -std::numeric_limits<float>::infinity());
-  Value nothing = b.make<arith::CmpFOp>("nothing_yet", arith::CmpFPredicate::OEQ, max, minusInf);
-  return b.make<arith::SelectOp>("finite_max", nothing, splatConstant(b, rowType, 0.0f), max);
+Value OnlineSoftmax::isFar(NamingBuilder &b, Value max) const {
+  Value log2 = b.make<arith::MulFOp>("", max, splatConstant(b, rowType, scoreToLog2));
+  return b.make<arith::CmpFOp>("far", arith::CmpFPredicate::OGE, b.make<math::AbsFOp>("", log2),
+                               splatConstant(b, rowType, kFarLog2));
 }
 
-SoftmaxState OnlineSoftmax::step(NamingBuilder &b, SoftmaxState state, Value scores, bool mayBeEmpty,
-                                 Value &probabilities) const {
-  auto scoresType = cast<RankedTensorType>(scores.getType());
-  Value factor = splatConstant(b, rowType, scoreToLog2);
+SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreBlock &block) const {
+  auto scoresType = cast<RankedTensorType>(block.scores.getType());
   Value newMax =
-      b.make<tile::RowReduceOp>("new_max", rowType, tile::Reduction::Max, scores, state.max, false);
+      b.make<tile::RowReduceOp>("new_max", rowType, tile::Reduction::Max, block.scores, state.limit, false);
+  // Unordered: a limit that is NaN always looks again.
+  Value outgrown = b.make<arith::CmpFOp>("outgrown", arith::CmpFPredicate::UGT, newMax, state.limit);
+  Value move = b.make<tile::WarpAnyOp>("rescale", outgrown);
+  Value minusFactor = splatConstant(b, rowType, -scoreToLog2);
+  Value offset = b.make<arith::MulFOp>("offset", state.max, minusFactor);
 
-  Value growth = b.make<arith::SubFOp>("", newMax, state.max);
-  Value growthLog2 = b.make<arith::MulFOp>("growth", growth, factor);
-  Value tooMuch = b.make<arith::CmpFOp>("grew", arith::CmpFPredicate::OGT, growthLog2,
-                                        splatConstant(b, rowType, kRescaleThresholdLog2));
-  Value move = b.make<tile::WarpAnyOp>("rescale", tooMuch);
-
-  auto branch = b.make<scf::IfOp>("rescaled", TypeRange{outType, rowType, rowType, rowType}, move,
-                                  /*withElse=*/true);
-  branch->setAttr("note", b.getStringAttr("some row's maximum grew by more than 2^8: move the reference"));
+  SmallVector<Type> types{outType, rowType, rowType, rowType, rowType, scoresType};
+  auto branch = b.make<scf::IfOp>("rescaled", types, move, /*withElse=*/true);
+  branch->setAttr("note", b.getStringAttr("some row's maximum grew by more than 2^8: move its reference"));
   {
     NamingBuilder then(OpBuilder::atBlockBegin(&branch.getThenRegion().front()), b.unnamed());
     auto constant = [&](float value) { return splatConstant(then, rowType, value); };
-    Value reference = mayBeEmpty ? finiteMax(then, newMax) : newMax;
-    Value down = then.make<arith::SubFOp>("", state.max, reference);
-    Value downLog2 = then.make<arith::MulFOp>("", down, constant(scoreToLog2));
-    Value alpha = then.make<math::Exp2Op>("alpha", downLog2, kApproximate);
+    auto select = [&](StringRef name, Value condition, Value yes, Value no) -> Value {
+      return then.make<arith::SelectOp>(name, condition, yes, no);
+    };
+    // Each row decides for itself, so that its bits do not depend on the rows beside it: one that stays has
+    // an alpha of 1.
+    Value floor = select("floor", isFar(then, state.max), state.max, state.limit);
+    Value moves = then.make<arith::CmpFOp>("moves", arith::CmpFPredicate::OGT, newMax, floor);
+    Value max = select("max", moves, newMax, state.max);
+    Value down = then.make<arith::SubFOp>("", state.max, max);
+    Value downLog2 = then.make<arith::MulFOp>("down", down, constant(scoreToLog2));
+    // Where nothing was seen before there is nothing to scale: any finite alpha will do.
+    Value falls = then.make<arith::CmpFOp>("", arith::CmpFPredicate::OLT, downLog2, constant(0.0f));
+    Value alpha = then.make<math::Exp2Op>("alpha", select("", falls, downLog2, constant(0.0f)), kApproximate);
     Value sum = then.make<arith::MulFOp>("sum", state.sum, alpha);
     Value alphas = then.make<tile::RowBroadcastOp>("", outType, alpha);
     Value out = then.make<arith::MulFOp>("out", state.out, alphas);
-    Value offset = then.make<arith::MulFOp>("offset", reference, constant(-scoreToLog2));
-    then.make<scf::YieldOp>("", ValueRange{out, newMax, offset, sum});
-    NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), b.unnamed());
-    otherwise.make<scf::YieldOp>("", ValueRange{state.out, state.max, state.offset, state.sum});
-  }
-  SoftmaxState next = {branch.getResult(0), branch.getResult(1), branch.getResult(2), branch.getResult(3)};
+    Value far = isFar(then, max);
+    Value above = then.make<arith::AddFOp>("", max, constant(kRescaleThresholdLog2 / scoreToLog2));
+    // An infinite score is above every limit.
+    Value finite = then.make<arith::MinimumFOp>("", above, constant(std::numeric_limits<float>::max()));
+    Value next = select("", far, constant(std::numeric_limits<float>::quiet_NaN()), finite);
+    Value limit = select("limit", moves, next, state.limit);
+    Value nearOffset = then.make<arith::MulFOp>("offset", max, constant(-scoreToLog2));
 
-  // 2^(score * factor - max * factor) as one fma and one ex2.
-  Value offsets = b.make<tile::RowBroadcastOp>("", scoresType, next.offset);
-  Value exponent =
-      b.make<math::FmaOp>("exponent", scores, splatConstant(b, scoresType, scoreToLog2), offsets);
-  probabilities = b.make<math::Exp2Op>("p", exponent, kApproximate);
-  next.sum = b.make<tile::RowReduceOp>("sum", rowType, tile::Reduction::Add, probabilities, next.sum,
-                                       /*partial=*/true);
-  return next;
+    auto farBranch = then.make<scf::IfOp>("near", TypeRange{rowType, scoresType},
+                                          then.make<tile::WarpAnyOp>("any_far", far), /*withElse=*/true);
+    farBranch->setAttr("note", b.getStringAttr("scores so large that their product with the factor is too "
+                                               "coarse: subtract the reference first"));
+    {
+      NamingBuilder inside(OpBuilder::atBlockBegin(&farBranch.getThenRegion().front()), b.unnamed());
+      Value zero = splatConstant(inside, rowType, 0.0f);
+      Value base = inside.make<arith::SelectOp>("base", far, max, zero);
+      Value bases = inside.make<tile::RowBroadcastOp>("", scoresType, base);
+      Value near = inside.make<arith::SubFOp>("near", block.scores, bases);
+      Value rest = inside.make<arith::SelectOp>("offset", far, zero, nearOffset);
+      inside.make<scf::YieldOp>("", ValueRange{rest, near});
+      NamingBuilder otherwise(OpBuilder::atBlockBegin(&farBranch.getElseRegion().front()), b.unnamed());
+      otherwise.make<scf::YieldOp>("", ValueRange{nearOffset, block.scores});
+    }
+    then.make<scf::YieldOp>("",
+                            ValueRange{out, max, limit, sum, farBranch.getResult(0), farBranch.getResult(1)});
+    NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), b.unnamed());
+    otherwise.make<scf::YieldOp>(
+        "", ValueRange{state.out, state.max, state.limit, state.sum, offset, block.scores});
+  }
+  block = {branch.getResult(5), branch.getResult(4)};
+  return {branch.getResult(0), branch.getResult(1), branch.getResult(2), branch.getResult(3)};
 }
 
-std::pair<Value, Value> OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, bool wantLse) const {
+Value OnlineSoftmax::weigh(NamingBuilder &b, SoftmaxState &state, const ScoreBlock &block) const {
+  auto scoresType = cast<RankedTensorType>(block.scores.getType());
+  // 2^(score * factor - max * factor) as one fma and one ex2.
+  Value offsets = b.make<tile::RowBroadcastOp>("", scoresType, block.offset);
+  Value exponent =
+      b.make<math::FmaOp>("exponent", block.scores, splatConstant(b, scoresType, scoreToLog2), offsets);
+  Value probabilities = b.make<math::Exp2Op>("p", exponent, kApproximate);
+  state.sum = b.make<tile::RowReduceOp>("sum", rowType, tile::Reduction::Add, probabilities, state.sum,
+                                        /*partial=*/true);
+  return probabilities;
+}
+
+FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value back, bool wantLse) const {
   Value zero = splatConstant(b, rowType, 0.0f);
   Value sum = b.make<tile::RowCombineOp>("total", tile::Reduction::Add, state.sum);
   Value empty = b.make<arith::CmpFOp>("empty", arith::CmpFPredicate::OEQ, sum, zero);
   Value reciprocal = b.make<arith::DivFOp>("reciprocal", splatConstant(b, rowType, 1.0f), sum, kApproximate);
+  if (back)
+    reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal, back);
   Value inverse = b.make<arith::SelectOp>("inverse", empty, zero, reciprocal);
-  Value scaled = b.make<arith::MulFOp>("", state.out, b.make<tile::RowBroadcastOp>("", outType, inverse));
-  // The select also keeps 0 x NaN of a row that sees nothing out of the output.
-  auto flagType = RankedTensorType::get(outType.getShape(), b.getI1Type(), outType.getEncoding());
-  Value emptyRows = b.make<tile::RowBroadcastOp>("", flagType, empty);
-  Value out = b.make<arith::SelectOp>("result", emptyRows, splatConstant(b, outType, 0.0f), scaled);
+  Value out = b.make<arith::MulFOp>("result", state.out, b.make<tile::RowBroadcastOp>("", outType, inverse));
   if (!wantLse)
-    return {out, Value()};
+    return {out, empty, Value()};
   Value log2Sum = b.make<math::Log2Op>("", sum, kApproximate);
-  Value log2 = b.make<math::FmaOp>("", state.max, splatConstant(b, rowType, scoreToLog2), log2Sum);
-  Value natural = b.make<arith::MulFOp>("", log2, splatConstant(b, rowType, std::numbers::ln2_v<float>));
+  Value logSum = b.make<arith::MulFOp>("", log2Sum, splatConstant(b, rowType, std::numbers::ln2_v<float>));
+  // In natural logarithms from the start: the maximum in base 2 may be beyond f32 where this is not.
+  Value natural = b.make<math::FmaOp>("", state.max, splatConstant(b, rowType, scale), logSum);
   Value minusInf = splatConstant(b, rowType, -std::numeric_limits<float>::infinity());
   Value lse = b.make<arith::SelectOp>("lse", empty, minusInf, natural);
-  return {out, lse};
+  return {out, empty, lse};
 }
 
 } // namespace attune

@@ -1,9 +1,9 @@
 //===- OnlineSoftmax.h - the running softmax of every builder ---*- C++ -*-===//
 //
 // Milakov and Gimelshein's online softmax (arXiv 1805.02867) in the form of FlashAttention-2 (arXiv
-// 2307.08691), with FlashAttention-4's lazy rescaling: the reference maximum of a row moves only when some
-// row of the warp would otherwise grow by more than 2^8. The result does not depend on which reference was
-// used.
+// 2307.08691), with FlashAttention-4's lazy rescaling: a row's reference maximum moves only when the row
+// would otherwise grow by more than 2^8. Warps branch together, but each row moves by itself: its bits do not
+// depend on its neighbours.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_COMPILER_SCHEDULE_ONLINESOFTMAX_H
@@ -16,11 +16,23 @@
 
 namespace attune {
 
-/// What the loop over keys carries: the unnormalised output (#acc), each row's reference maximum, the offset
-/// that it makes in the exponent (it changes only when the reference moves, so it is not computed again in
-/// every step), and each thread's part of each row's sum (#row).
+/// What the loop over keys carries: the unnormalised output (#acc), each row's reference maximum (0 before it
+/// has seen a key), its limit (a score above it moves the reference; NaN for a row that is far out, whose
+/// every step takes the slow branch), and each thread's part of each row's sum (#row).
 struct SoftmaxState {
-  mlir::Value out, max, offset, sum;
+  mlir::Value out, max, limit, sum;
+};
+
+/// A block of scores (#acc f32; -inf where a row does not see a key) on its way to probabilities, and what is
+/// added to each row's scores times the factor (#row).
+struct ScoreBlock {
+  mlir::Value scores, offset;
+};
+
+/// What is stored: the output (#acc), and for each row whether it saw no key, and LSE (#row; null: not
+/// wanted).
+struct FinishedRows {
+  mlir::Value out, empty, lse;
 };
 
 /// A tile of one value.
@@ -28,27 +40,31 @@ mlir::Value splatConstant(NamingBuilder &b, mlir::RankedTensorType type, float v
 
 class OnlineSoftmax {
 public:
-  /// `outType` is the output accumulator's type. Scores are multiplied by `scoreToLog2` inside the
-  /// exponential.
-  OnlineSoftmax(mlir::RankedTensorType outType, float scoreToLog2);
+  /// `outType` is the output accumulator's type. Scores are multiplied by `scale` inside the exponential.
+  OnlineSoftmax(mlir::RankedTensorType outType, double scale);
+
+  /// Whether `scale` can be multiplied inside the exponential: it is positive and a normal f32 in base 2.
+  static bool takesScale(double scale);
 
   SoftmaxState start(NamingBuilder &b) const;
 
-  /// Takes in a block of scores (#acc f32): the state, rescaled where needed and with the block's sum added,
-  /// and the block's probabilities in `probabilities`. `mayBeEmpty` says that a row may have seen only -inf
-  /// so far.
-  SoftmaxState step(NamingBuilder &b, SoftmaxState state, mlir::Value scores, bool mayBeEmpty,
-                    mlir::Value &probabilities) const;
+  /// Moves the references of the rows that outgrow theirs with `block.scores`, and makes the block ready for
+  /// `weigh`.
+  SoftmaxState advance(NamingBuilder &b, SoftmaxState state, ScoreBlock &block) const;
 
-  /// The output, divided by the whole sum, and LSE in natural logarithms. Rows that saw no key: 0 and -inf.
-  std::pair<mlir::Value, mlir::Value> finish(NamingBuilder &b, SoftmaxState state, bool wantLse) const;
+  /// The block's probabilities, whose sums are added to the state's.
+  mlir::Value weigh(NamingBuilder &b, SoftmaxState &state, const ScoreBlock &block) const;
+
+  /// The output, divided by the whole sum (times `back`, #row, where it is not null), and LSE in natural
+  /// logarithms if it is wanted. Rows that saw no key: 0, but for a NaN in `state.out`, and -inf.
+  FinishedRows finish(NamingBuilder &b, SoftmaxState state, mlir::Value back, bool wantLse) const;
 
 private:
-  /// `max`, with 0 for rows that have seen nothing, so that -inf - (-inf) is never computed.
-  mlir::Value finiteMax(NamingBuilder &b, mlir::Value max) const;
+  /// Whether a row's scores are so large that the one fma of `weigh` is too coarse for them.
+  mlir::Value isFar(NamingBuilder &b, mlir::Value max) const;
 
   mlir::RankedTensorType outType, rowType;
-  float scoreToLog2;
+  float scoreToLog2, scale;
 };
 
 } // namespace attune

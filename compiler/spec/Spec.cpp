@@ -71,7 +71,10 @@ std::string toJson(const AttentionSpec &spec) {
     result += R"(,"softcap":)" + json::quote(runtimeText(spec.softcap));
   else if (spec.softcap)
     result += R"(,"softcap":)" + number(*spec.softcap);
-  result += fmt::format(R"(,"lse":{},"schedule":{}}})", spec.lse, scheduleJson(spec.schedule));
+  result += fmt::format(R"(,"lse":{})", spec.lse);
+  if (spec.batchInvariant)
+    result += R"(,"batch_invariant":true)";
+  result += fmt::format(R"(,"schedule":{}}})", scheduleJson(spec.schedule));
   return result;
 }
 
@@ -96,6 +99,8 @@ std::vector<std::string> toFlags(const AttentionSpec &spec) {
   if (spec.softcap)
     add("--softcap", spec.runtimeSoftcap ? runtimeText(spec.softcap) : number(*spec.softcap));
   flags.push_back(spec.lse ? "--lse" : "--no-lse");
+  if (spec.batchInvariant)
+    flags.push_back("--batch-invariant");
   if (!spec.schedule.family.empty())
     add("--family", spec.schedule.family);
   for (const ScheduleParameter *parameter : scheduleParameters())

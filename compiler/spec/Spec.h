@@ -59,6 +59,9 @@ struct AttentionSpec {
   std::vector<MaskTerm> mask;     ///< empty: every key is kept
   std::optional<double> softcap;  ///< c: scores become c * tanh(score / c), after scaling; > 0
   bool lse = false;               ///< also write the natural logarithm of the softmax's denominator
+  /// The bits of a row depend on its query, keys and values alone, not on the batch, the heads or the lengths
+  /// that it is computed with: what the schedule leaves open is the default of the spec, whatever was tuned.
+  bool batchInvariant = false;
   /// Given at launch, as scalars of these names: one kernel for every value. `scale` and `softcap` then are
   /// what runs give where nobody says otherwise.
   bool runtimeScale = false, runtimeSoftcap = false;
@@ -93,7 +96,8 @@ std::vector<MaskTerm> normalizedMask(const AttentionSpec &spec);
 
 /// Canonical bytes of everything in `spec` that decides the generated code; specs of equal keys give
 /// the same kernel. The scale is resolved and the mask normalised. The name is part of it (it is the entry
-/// point's symbol); the layout is not (kernels take any strides), nor are the origin and the default.
+/// point's symbol); the layout is not (kernels take any strides), nor are the origin, the default, and what
+/// only decides about the schedule (batchInvariant).
 std::string codeKey(const AttentionSpec &spec);
 
 const char *nameOf(Layout layout); ///< "bshd", "bhsd"

@@ -196,6 +196,11 @@ void setLse(Reader &reader, const Value &value) {
     reader.spec.lse = *lse;
 }
 
+void setBatchInvariant(Reader &reader, const Value &value) {
+  if (auto invariant = reader.boolean(value))
+    reader.spec.batchInvariant = *invariant;
+}
+
 /// The fields of a schedule: the family, and the parameters of all families.
 void addScheduleFields(std::vector<Field> &table) {
   table.push_back({"family", "--family", "NAME", "family of schedules (the most particular that serves)",
@@ -244,6 +249,9 @@ std::vector<Field> makeFields() {
       {"softcap", "--softcap", "C", "scores become C * tanh(score / C); runtime[:C]: given at launch",
        Field::Top, setSoftcap},
       {"lse", "--lse", "", "also compute the log-sum-exp of each row", Field::Top, setLse},
+      {"batch_invariant", "--batch-invariant", "",
+       "a row's bits depend on no other row: not on batch, heads or lengths, and on nothing tuned",
+       Field::Top, setBatchInvariant},
       {"schedule", "", "", "", Field::Top,
        [](Reader &reader, const Value &value) { reader.schedule(value); }},
   };

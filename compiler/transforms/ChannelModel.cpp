@@ -89,6 +89,9 @@ private:
 
   /// The value of an integer op of scalars, if all that it depends on is known.
   std::optional<int64_t> evaluate(Operation *op) {
+    // Every attempt runs the same ring operations, and begins when the CTA has met after the one before.
+    if (isa<tile::AttemptOp>(op))
+      return 0;
     if (auto id = dyn_cast<gpu::BlockIdOp>(op))
       return id.getDimension() == gpu::Dimension::x ? problem.queryBlock : 0;
     if (auto dim = dyn_cast<gpu::GridDimOp>(op))

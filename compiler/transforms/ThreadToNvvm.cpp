@@ -115,6 +115,27 @@ void ThreadToNvvm::barrier() {
     NVVM::Barrier0Op::create(b, loc);
 }
 
+Registers ThreadToNvvm::countingLoop(Value from, Value to, int64_t by, Registers carried,
+                                     llvm::function_ref<Registers(Value i, Registers carried)> body) {
+  Block *inside = func.addBlock(), *exit = func.addBlock();
+  inside->addArgument(b.getI32Type(), loc);
+  for (Value value : carried) {
+    inside->addArgument(value.getType(), loc);
+    exit->addArgument(value.getType(), loc);
+  }
+  carried.insert(carried.begin(), from);
+  LLVM::BrOp::create(b, loc, carried, inside);
+  b.setInsertionPointToEnd(inside);
+  Value i = inside->getArgument(0);
+  Registers results = body(i, Registers(inside->getArguments().drop_front()));
+  Value following = add(i, by);
+  Registers again = {following};
+  llvm::append_range(again, results);
+  LLVM::CondBrOp::create(b, loc, less(following, to), inside, again, exit, results);
+  b.setInsertionPointToEnd(exit);
+  return Registers(exit->getArguments());
+}
+
 //===----------------------------------------------------------------------===//
 // The function
 //===----------------------------------------------------------------------===//
@@ -148,7 +169,13 @@ LogicalResult ThreadToNvvm::run() {
   b.setInsertionPointToEnd(entry);
 
   params = entry->getArgument(0);
-  thread = NVVM::ThreadIdXOp::create(b, loc, b.getI32Type());
+  start = func.addBlock();
+  start->addArgument(b.getI32Type(), loc);
+  LLVM::BrOp::create(b, loc, ValueRange{i32(0)}, start);
+  b.setInsertionPointToEnd(start);
+  // Opaque: what follows from it is computed anew in every attempt, and not kept in registers through the
+  // first.
+  thread = opaque(NVVM::ThreadIdXOp::create(b, loc, b.getI32Type()));
   lane = band(thread, 31);
   warp = shr(thread, 5);
   laneRow = shr(lane, 2);
@@ -309,6 +336,24 @@ Value ThreadToNvvm::field(Value argument, ParameterField::What what, size_t axis
   return LLVM::LoadOp::create(b, loc, type, place, /*alignment=*/unsigned(field.bytes));
 }
 
+void ThreadToNvvm::lowerRetry(thread::RetryOp op) {
+  Value any;
+  for (Value condition : registers(op.getCondition()))
+    any = any ? Value(LLVM::OrOp::create(b, loc, any, condition)) : condition;
+  any = LLVM::AndOp::create(b, loc, any, scalar(op.getAllowed()));
+  Value word = LLVM::ZExtOp::create(b, loc, b.getI32Type(), any);
+  Value anywhere =
+      asmMemory(b.getI32Type(),
+                "{ .reg .pred p; setp.ne.b32 p, $1, 0; bar.red.or.pred p, 0, p; selp.b32 $0, 1, 0, p; }",
+                "=r,r", word)
+          .getResult(0);
+  Value back = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, anywhere, i32(0));
+  Value following = add(start->getArgument(0), 1);
+  Block *after = func.addBlock();
+  LLVM::CondBrOp::create(b, loc, back, start, ValueRange{following}, after, ValueRange());
+  b.setInsertionPointToEnd(after);
+}
+
 Value ThreadToNvvm::elementAddress(Value array, ValueRange indices) {
   // 64 bits throughout: arrays may be larger than 2^31 elements.
   Type wide = b.getI64Type();
@@ -420,6 +465,9 @@ LogicalResult ThreadToNvvm::lower(Operation *op) {
       .Case([&](thread::AsyncCopyOp x) { return done([&] { lowerAsyncCopy(x); }); })
       .Case([&](thread::LoadOperandOp x) { return done([&] { lowerLoadOperand(x); }); })
       .Case([&](thread::DotOp x) { return done([&] { lowerDot(x); }); })
+      .Case([&](tile::AttemptOp x) { return done([&] { values[x.getResult()] = {start->getArgument(0)}; }); })
+      .Case([&](thread::RetryOp x) { return done([&] { lowerRetry(x); }); })
+      .Case([&](thread::TakeNonfiniteOp x) { return done([&] { lowerTakeNonfinite(x); }); })
       .Case([&](thread::ToAOpOp x) { return done([&] { lowerToAOp(x); }); })
       .Case([&](thread::StoreOp x) { return done([&] { lowerStore(x); }); })
       .Case([&](thread::StoreRowsOp x) { return done([&] { lowerStoreRows(x); }); })

@@ -1,8 +1,9 @@
 //===- ThreadToNvvm.h - one thread kernel to the LLVM dialect -*- C++ -*-===//
 //
 // What thread-to-nvvm is made of: ThreadToNvvm.cpp has control flow and elementwise operations,
-// ThreadToNvvmTiles.cpp what moves and multiplies tiles. Every vector of the thread form becomes one SSA
-// value a register, so that neither LLVM's legaliser nor ptxas ever sees a large vector.
+// ThreadToNvvmTiles.cpp what moves and multiplies tiles, ThreadToNvvmNonfinite.cpp what keeps NaN from rows.
+// Every vector of the thread form becomes one SSA value a register, so that neither LLVM's legaliser nor
+// ptxas ever sees a large vector.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_COMPILER_TRANSFORMS_THREADTONVVM_H
@@ -45,6 +46,7 @@ private:
   mlir::Value field(mlir::Value argument, ParameterField::What what, size_t axis = 0);
   /// The address of an array's element at `indices` of its outer axes.
   mlir::Value elementAddress(mlir::Value array, mlir::ValueRange indices);
+  void lowerRetry(thread::RetryOp op);
   void lowerView(tile::ViewOp op);
   void lowerLoadValue(tile::LoadValueOp op);
 
@@ -53,6 +55,7 @@ private:
   void lowerLoadOperand(thread::LoadOperandOp op);
   void lowerDot(thread::DotOp op);
   void lowerToAOp(thread::ToAOpOp op);
+  void lowerTakeNonfinite(thread::TakeNonfiniteOp op);
   void lowerStore(thread::StoreOp op);
   void lowerStoreRows(thread::StoreRowsOp op);
   // Rows.
@@ -117,6 +120,9 @@ private:
   mlir::Value globalPointer(mlir::Value address, int64_t bytes = 0);
   mlir::Value shuffle(mlir::Value value, int64_t mask);
   mlir::Value pack(mlir::Value low, mlir::Value high, mlir::Type element);
+  /// for (i = from; i < to; i += by) with values that each iteration gives to the next. `from` < `to`.
+  Registers countingLoop(mlir::Value from, mlir::Value to, int64_t by, Registers carried,
+                         llvm::function_ref<Registers(mlir::Value i, Registers carried)> body);
   /// Runs `body` only where `condition` holds.
   void branch(mlir::Value condition, llvm::function_ref<void()> body);
   void barrier();
@@ -134,6 +140,7 @@ private:
   llvm::DenseMap<mlir::Value, Registers> values;
   llvm::DenseMap<mlir::Value, GlobalView> views;
   mlir::Value params;
+  mlir::Block *start = nullptr; ///< where a retry goes; its argument is the attempt
   /// Where this thread is in its role; computed once at the start of it.
   mlir::Value thread, lane, warp, laneRow /* lane / 4 */, laneColumn /* 2 (lane mod 4) */, sharedBase;
   mlir::Value replica;   ///< of a role that has several

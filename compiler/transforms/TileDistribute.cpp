@@ -210,6 +210,15 @@ LogicalResult Distributor::visit(Operation *op) {
                                               map(keep.getLast()), map(keep.getFirstShift()),
                                               map(keep.getLastShift()), tile[0], tile[1]);
       })
+      .Case([&](tile::RetryOp retry) {
+        return replace<thread::RetryOp>(op, map(retry.getCondition()), map(retry.getAllowed()));
+      })
+      .Case([&](tile::TakeNonfiniteOp take) {
+        ArrayRef<int64_t> tile = shape(take.getTile());
+        return replace<thread::TakeNonfiniteOp>(op, resultType(), map(take.getTile()), map(take.getScores()),
+                                                map(take.getOut()), tile[0], tile[1],
+                                                take.getTile().getType().getElementType());
+      })
       .Case([&](tile::ToAOpOp convert) {
         ArrayRef<int64_t> tile = shape(convert.getValue());
         return replace<thread::ToAOpOp>(op, resultType(), map(convert.getValue()), tile[0], tile[1]);
@@ -227,8 +236,8 @@ LogicalResult Distributor::visit(Operation *op) {
       .Case([&](tensor::SplatOp splat) {
         return replace<vector::BroadcastOp>(op, resultType(), map(splat.getInput()));
       })
-      .Case<tile::ViewOp, tile::LoadValueOp, tile::CommitGroupOp, tile::WaitGroupOp, gpu::BarrierOp,
-            gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp>([&](Operation *) {
+      .Case<tile::AttemptOp, tile::ViewOp, tile::LoadValueOp, tile::CommitGroupOp, tile::WaitGroupOp,
+            gpu::BarrierOp, gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp>([&](Operation *) {
         b.clone(*op, mapping);
         return mlir::success();
       })

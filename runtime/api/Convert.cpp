@@ -25,6 +25,7 @@ AttentionSpec toInside(const v1::Spec &spec) {
   inside.lse = spec.lse;
   inside.runtimeScale = spec.runtimeScale;
   inside.runtimeSoftcap = spec.runtimeSoftcap;
+  inside.batchInvariant = spec.batchInvariant;
   inside.schedule = toInside(spec.schedule);
   return inside;
 }
@@ -43,6 +44,7 @@ v1::Spec toPublic(const AttentionSpec &spec) {
          term.align == MaskAlign::TopLeft ? v1::MaskAlign::TopLeft : v1::MaskAlign::BottomRight});
   result.softcap = spec.softcap;
   result.lse = spec.lse;
+  result.batchInvariant = spec.batchInvariant;
   result.runtimeScale = spec.runtimeScale;
   result.runtimeSoftcap = spec.runtimeSoftcap;
   result.schedule = {spec.schedule.family, spec.schedule.values};

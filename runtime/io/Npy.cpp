@@ -183,8 +183,11 @@ Result<Header> parseHeader(const void *bytes, size_t available, size_t fileSize,
   for (const TypeRow &r : typeTable) {
     // '=' is the writer's own order, which on every machine that attune runs on is little-endian.
     bool anyOrder = r.bytes == 1 && !descr.empty();
+    // ml_dtypes.bfloat16 is two bytes without a type to NumPy; its own name comes from other writers.
+    bool isBf16 = r.type == ElementType::U16 && (descr == "<V2" || descr == "|V2" || descr == "=V2" ||
+                                                 descr == "V2" || descr == "bfloat16");
     if (descr == r.name || (descr.starts_with('=') && descr.substr(1) == r.name + 1) ||
-        (anyOrder && descr.substr(1) == r.name + 1))
+        (anyOrder && descr.substr(1) == r.name + 1) || isBf16)
       type = &r;
   }
   if (!type && descr.starts_with('>'))
@@ -193,7 +196,8 @@ Result<Header> parseHeader(const void *bytes, size_t available, size_t fileSize,
         descr));
   if (!type)
     return badInput(fmt::format("{}: expected float16, float32, float64, bool or an integer type, got '{}'; "
-                                "bf16 travels as uint16 ('<u2')",
+                                "bf16 travels as uint16 ('<u2', a.view(numpy.uint16)) or as what numpy.save "
+                                "makes of ml_dtypes.bfloat16 ('<V2')",
                                 name, descr));
   if (*parser.fortran && parser.shape->size() > 1)
     return badInput(

@@ -1,7 +1,7 @@
 //===- Npy.h - arrays and .npy files ----------------------------*- C++ -*-===//
 //
 // NumPy's array file format, versions 1, 2 and 3, for the arrays that kernels take and give. bf16 has no
-// NumPy type: it travels as raw uint16.
+// NumPy type: it travels as raw uint16, and what numpy.save writes of ml_dtypes.bfloat16 is read as that.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_IO_NPY_H

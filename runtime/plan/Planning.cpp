@@ -10,7 +10,9 @@ Decision decide(const AttentionSpec &spec, std::optional<Target> target, const P
   Decision decision;
   decision.spec = spec;
   decision.target = target.value_or(Target::PTX);
-  std::optional<Advice> advice = advisor ? advisor(spec, shape, device) : std::nullopt;
+  // Advice depends on the shape.
+  std::optional<Advice> advice =
+      advisor && !spec.batchInvariant ? advisor(spec, shape, device) : std::nullopt;
   if (!advice)
     return decision;
   std::string conflict;

@@ -24,7 +24,8 @@ struct Decision {
   std::string note; ///< why there was advice and it was not taken; empty otherwise
 };
 
-/// Asks `advisor`, if there is one. What the spec or `target` fix wins: advice against it is not taken.
+/// Asks `advisor`, if there is one and the spec is not batch-invariant. What the spec or `target` fix wins:
+/// advice against it is not taken.
 Decision decide(const AttentionSpec &spec, std::optional<Target> target, const ProblemShape &shape,
                 const DeviceInfo &device, const Advisor &advisor);
 

@@ -9,6 +9,7 @@
 
 #include "runtime/reference/Reference.h"
 
+#include <optional>
 #include <string>
 
 namespace attune::reference {
@@ -50,8 +51,10 @@ struct ElementReport {
 struct Report {
   bool passed = false;
   ErrorStats o, plain; ///< error of O, and of the plain algorithm
-  double ratio = 0;    ///< o.maximum / plain.maximum; 0 if both are 0, infinity if only the latter is
-  double ratioRms = 0; ///< likewise for rms
+  /// o.maximum / plain.maximum; 0 if O is exact; none where the plain algorithm has no finite result or no
+  /// error.
+  std::optional<double> ratio;
+  std::optional<double> ratioRms; ///< likewise for rms
   double floorMaximum = 0, floorRms = 0;
   double ulps = 0; ///< largest error of O in units of 2 u |exact|, about the last place of the 16-bit type
   bool lseChecked = false;

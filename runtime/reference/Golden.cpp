@@ -18,6 +18,7 @@ namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr double log2e = 1.4426950408889634074;
+constexpr float weightScale = 0x1p40f;
 constexpr double ln2 = 0.69314718055994530942;
 
 int64_t roundUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
@@ -34,9 +35,10 @@ class ScoreFunction {
 public:
   explicit ScoreFunction(const AttentionSpec &spec) {
     double factor = spec.scale.value_or(1.0 / std::sqrt(double(spec.headDimQk)));
-    identity = !spec.softcap && !spec.runtimeScale && factor > 0;
+    identity = !spec.softcap && !spec.runtimeScale && factor > 0 && std::isnormal(float(factor * log2e));
     scale = float(factor);
     toLog2 = float(identity ? factor * log2e : log2e);
+    toNatural = identity ? scale : 1.0f;
     hasCap = spec.softcap.has_value();
     cap = float(spec.softcap.value_or(0));
     inverseCap = float(1.0 / spec.softcap.value_or(1));
@@ -53,7 +55,8 @@ public:
     return cap * t;
   }
 
-  float toLog2; ///< c
+  float toLog2;    ///< c
+  float toNatural; ///< c ln 2
 
 private:
   bool identity, hasCap;
@@ -62,8 +65,9 @@ private:
 
 /// The rows of one warp, and what it keeps in registers for each.
 struct Warp {
-  std::vector<int64_t> rows; ///< in the block
-  std::vector<float> maximum;
+  std::vector<int64_t> rows;             ///< in the block
+  std::vector<float> maximum;            ///< the reference: 0 before the row has seen a key
+  std::vector<float> limit;              ///< a score above it moves the reference
   std::vector<std::array<float, 4>> sum; ///< by the lane of the quad: lane t holds keys 8 n + 2 t and + 1
   std::vector<float> output;             ///< rows x padded dims
 };
@@ -75,15 +79,14 @@ public:
       : spec(spec), problem(problem), inputs(inputs), options(options), score(spec),
         paddedQk(roundUp(spec.headDimQk, 16)), paddedV(roundUp(spec.headDimV, 16)),
         query(spec.dtype, options.blockQ, paddedQk), keys(spec.dtype, paddedQk, options.blockKv),
-        values(spec.dtype, options.blockKv, paddedV), probabilities(spec.dtype, 1, options.blockKv),
-        scores(options.blockQ / options.warps * options.blockKv) {}
+        values(spec.dtype, options.blockKv, paddedV), finiteValues(spec.dtype, options.blockKv, paddedV),
+        probabilities(spec.dtype, 1, options.blockKv), scores(options.blockKv) {}
 
   void compute(int batch, int head, int64_t firstRow, uint16_t *o, float *lse) {
     batchIndex = batch;
     headIndex = head;
     first = firstRow;
     loadQuery();
-    startWarps();
     // The keys that some row keeps, which are visited, and those that all rows keep: limits grow with the
     // row, so the first and the last decide. Rows beyond the length do not count here, though they vote.
     int64_t last = std::min<int64_t>(first + options.blockQ, problem.lengthQ) - 1;
@@ -91,19 +94,26 @@ public:
     Interval visited{std::max<int64_t>(0, bounds[0].begin),
                      std::min<int64_t>(problem.lengthKv, bounds[1].end)};
     Interval whole{bounds[1].begin, bounds[0].end};
-    if (!visited.empty())
-      for (int64_t j = (visited.end - 1) / options.blockKv; j >= visited.begin / options.blockKv; --j) {
-        int64_t begin = j * options.blockKv, end = begin + options.blockKv;
-        loadKeys(begin);
-        for (Warp &warp : warps)
-          // Only blocks that cross a limit evaluate the mask.
-          step(warp, begin, begin < whole.begin || end > whole.end);
-      }
+    for (attempt = 0;; ++attempt) {
+      startWarps();
+      if (!visited.empty())
+        for (int64_t j = (visited.end - 1) / options.blockKv; j >= visited.begin / options.blockKv; --j) {
+          int64_t begin = j * options.blockKv, end = begin + options.blockKv;
+          loadKeys(begin);
+          for (Warp &warp : warps)
+            // Only blocks that cross a limit evaluate the mask.
+            step(warp, begin, begin < whole.begin || end > whole.end);
+        }
+      if (attempt == (spec.dtype == DType::BF16 ? 2 : 1) || allFinite())
+        break;
+    }
     for (const Warp &warp : warps)
       finish(warp, o, lse);
   }
 
 private:
+  /// Whether a reference times c is too coarse to be subtracted inside an fma.
+  bool isFar(float maximum) const { return std::abs(maximum * score.toLog2) >= 0x1p14f; }
   Interval keptOf(int64_t row) const { return keptKeys(spec, row, problem.lengthQ, problem.lengthKv); }
   bool exists(int64_t blockRow) const { return first + blockRow < problem.lengthQ; }
 
@@ -127,6 +137,13 @@ private:
       for (int d = 0; d < spec.headDimV; ++d)
         values.set(n, d, v[d]);
     }
+    if (values.finite())
+      return;
+    finiteValues.clear();
+    for (int64_t n = 0; n < options.blockKv; ++n)
+      for (int d = 0; d < spec.headDimV; ++d)
+        if (uint16_t bits = values.get(n, d); std::isfinite(toFloat(spec.dtype, bits)))
+          finiteValues.set(n, d, bits);
   }
 
   void startWarps() {
@@ -136,7 +153,8 @@ private:
       for (int64_t tile = 16 * w; tile < options.blockQ; tile += 16 * options.warps)
         for (int r = 0; r < 16; ++r)
           warp.rows.push_back(tile + r);
-      warp.maximum.assign(warp.rows.size(), -infinity);
+      warp.maximum.assign(warp.rows.size(), 0.0f);
+      warp.limit.assign(warp.rows.size(), -infinity);
       warp.sum.assign(warp.rows.size(), {});
       warp.output.assign(warp.rows.size() * paddedV, 0.0f);
     }
@@ -144,44 +162,63 @@ private:
 
   void step(Warp &warp, int64_t begin, bool masked) {
     float c = score.toLog2;
-    std::vector<float> newMaximum(warp.rows.size());
-    bool anyNeeds = false;
     for (size_t i = 0; i < warp.rows.size(); ++i) {
-      float *x = scores.data() + i * options.blockKv;
+      float *x = scores.data();
       std::fill_n(x, options.blockKv, 0.0f);
       // A row of zeros gives zeros, unless there is a NaN or an infinity for it to meet.
       if (exists(warp.rows[i]) || !keys.finite())
         exactMatmulRow(query, warp.rows[i], keys, paddedQk, x, options.blockKv, options.rule);
       Interval kept = keptOf(first + warp.rows[i]);
-      newMaximum[i] = warp.maximum[i];
+      float &maximum = warp.maximum[i], &limit = warp.limit[i], newMaximum = -infinity;
       for (int n = 0; n < options.blockKv; ++n) {
         x[n] = masked && !kept.contains(begin + n) ? -infinity : score(x[n]);
-        newMaximum[i] = maxF32(newMaximum[i], x[n]);
+        newMaximum = maxF32(newMaximum, x[n]);
       }
-      anyNeeds |= (newMaximum[i] - warp.maximum[i]) * c > 8.0f;
-    }
-    if (anyNeeds)
-      for (size_t i = 0; i < warp.rows.size(); ++i) {
-        float safe = newMaximum[i] == -infinity ? 0.0f : newMaximum[i];
-        float alpha = ex2((warp.maximum[i] - safe) * c);
+      if (isFar(maximum) ? newMaximum > maximum : newMaximum > limit) {
+        float down = (maximum - newMaximum) * c, alpha = ex2(down < 0 ? down : 0.0f);
         for (float &partial : warp.sum[i])
           partial *= alpha;
         for (int64_t d = 0; d < paddedV; ++d)
           warp.output[i * paddedV + d] *= alpha;
-        warp.maximum[i] = newMaximum[i];
+        maximum = newMaximum;
+        limit = std::min(maximum + 8.0f / c, std::numeric_limits<float>::max());
       }
-    for (size_t i = 0; i < warp.rows.size(); ++i) {
-      float base = (warp.maximum[i] == -infinity ? 0.0f : warp.maximum[i]) * c;
+      float base = maximum * c;
+      if (isFar(maximum)) {
+        for (int n = 0; n < options.blockKv; ++n)
+          x[n] -= maximum;
+        base = 0;
+      }
+      float *output = warp.output.data() + i * paddedV;
+      bool apart = attempt > 0 && masked && !values.finite();
+      for (int n = 0; apart && n < options.blockKv; ++n)
+        for (int d = 0; x[n] != -infinity && d < spec.headDimV; ++d)
+          if (float v = toFloat(spec.dtype, values.get(n, d)); !std::isfinite(v))
+            output[d] += v;
       probabilities.clear();
       for (int n = 0; n < options.blockKv; ++n) {
-        float p = ex2(std::fma(scores[i * options.blockKv + n], c, -base));
+        float p = ex2(std::fma(x[n], c, -base));
         warp.sum[i][n % 8 / 2] += p;
-        probabilities.set(0, n, fromFloat(spec.dtype, p));
+        probabilities.set(0, n, fromFloat(spec.dtype, small() ? p / weightScale : p));
       }
       if (exists(warp.rows[i]))
-        exactMatmulRow(probabilities, 0, values, options.blockKv, warp.output.data() + i * paddedV, paddedV,
+        exactMatmulRow(probabilities, 0, apart ? finiteValues : values, options.blockKv, output, paddedV,
                        options.rule);
     }
+  }
+
+  bool small() const { return attempt == 2; }
+  static float sumOf(const std::array<float, 4> &partial) {
+    return (partial[0] + partial[1]) + (partial[2] + partial[3]);
+  }
+  float inverseOf(float sum) const { return sum == 0 ? 0 : small() ? rcp(sum) * weightScale : rcp(sum); }
+  bool allFinite() const {
+    for (const Warp &warp : warps)
+      for (size_t i = 0; i < warp.rows.size(); ++i)
+        for (int64_t d = 0; exists(warp.rows[i]) && d < paddedV; ++d)
+          if (!std::isfinite(warp.output[i * paddedV + d] * inverseOf(sumOf(warp.sum[i]))))
+            return false;
+    return true;
   }
 
   void finish(const Warp &warp, uint16_t *o, float *lse) const {
@@ -189,15 +226,13 @@ private:
       if (!exists(warp.rows[i]))
         continue;
       int64_t row = first + warp.rows[i];
-      const std::array<float, 4> &partial = warp.sum[i];
-      float sum = (partial[0] + partial[1]) + (partial[2] + partial[3]);
-      float inverse = rcp(sum);
+      float sum = sumOf(warp.sum[i]), inverse = inverseOf(sum);
       uint16_t *out = o + problem.o.at(batchIndex, headIndex, row);
       for (int d = 0; d < spec.headDimV; ++d)
         out[d] = fromFloat(spec.dtype, sum == 0 ? 0.0f : warp.output[i * paddedV + d] * inverse);
       if (!lse)
         continue;
-      float value = std::fma(warp.maximum[i], score.toLog2, lg2(sum)) * float(ln2);
+      float value = std::fma(warp.maximum[i], score.toNatural, lg2(sum) * float(ln2));
       if (std::isnan(value))
         value = std::bit_cast<float>(0x7fffffff);
       lse[problem.lse.at(batchIndex, headIndex, row)] = sum == 0 ? -infinity : value;
@@ -213,10 +248,11 @@ private:
   DecodedMatrix query;         ///< rows x dims
   DecodedMatrix keys;          ///< dims x keys
   DecodedMatrix values;        ///< keys x dims
+  DecodedMatrix finiteValues;  ///< `values` with 0 for NaN and infinity; set where there are any
   DecodedMatrix probabilities; ///< of one row
-  std::vector<float> scores;   ///< of one warp: rows x keys
+  std::vector<float> scores;   ///< of one row
   std::vector<Warp> warps;
-  int batchIndex = 0, headIndex = 0;
+  int batchIndex = 0, headIndex = 0, attempt = 0;
   int64_t first = 0;
 };
 

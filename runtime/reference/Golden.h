@@ -23,15 +23,21 @@ struct GoldenOptions {
 
 /// Computes O and LSE into arrays laid out by the problem's strides `o` and `lse`; `lse` may be null.
 ///
-/// A warp w owns, for t = 0, 1, ..., the rows t * 16 * warps + 16 * w + (0..15) of its block; blocks of keys
-/// go from the last that a row of the block keeps a key of down to the first. Per block of keys:
-///   S = Q K^T; x, c by the score (below); x = -inf where a key is not kept;
-///   m_new = max(m, x...); if (m_new - m) * c > 8 for any row of the warp, every row of the warp rescales:
-///     alpha = ex2((m - (m_new or 0)) * c), l *= alpha, O *= alpha, m = m_new;
-///   p = ex2(fma(x, c, -(m or 0) * c)); l += p, in four partial sums by the lane that holds the key;
+/// Rows do not depend on each other. Blocks of keys go from the last that a row of the block keeps a key of
+/// down to the first. Per block of keys and row, with m = 0 and limit = -inf before the first:
+///   S = Q K^T; x, c by the score (below); x = -inf where a key is not kept; m_new = max(x...);
+///   if m_new > limit: alpha = ex2(min((m - m_new) * c, 0)), l *= alpha, O *= alpha, m = m_new,
+///     limit = min(m + 8 / c, the largest finite number);
+///   p = ex2(fma(x, c, -(m * c))); l += p, in four partial sums by the lane that holds the key;
 ///   O += round(p) V.
-/// At the end O *= 1 / l and LSE = fma(m, c, lg2(l)) * ln 2. Without softcap and with a positive scale that the kernel knows x = S
-/// and c = scale * log2(e); else x = softcap(S * scale) and c = log2(e).
+/// If a row of the block came out NaN or infinite, the block is computed a second time: then, in blocks of
+/// keys that the mask hides from some row, V's NaN and infinite elements are added to the O of the rows with
+/// x > -inf before the product, and count as 0 in it. bf16 has a third time, with round(p 2^-40) V and
+/// O *= 2^40 / l: a sum may overflow whose mean does not.
+/// Where |m * c| >= 2^14 the limit is m itself, and p = ex2((x - m) * c).
+/// At the end O *= 1 / l and LSE = fma(m, c ln 2, lg2(l) * ln 2). Without softcap, and with a positive scale
+/// that the kernel knows and whose c is a normal number, x = S, c = scale * log2(e) and c ln 2 = scale; else
+/// x = softcap(S * scale), c = log2(e) and c ln 2 = 1.
 void goldenAttention(const AttentionSpec &spec, const Problem &problem, const Inputs &inputs,
                      const GoldenOptions &options, uint16_t *o, float *lse);
 

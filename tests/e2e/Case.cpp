@@ -115,8 +115,12 @@ bool readField(const std::string &key, const std::string &value, Case &one, Shap
     return readNumber(value, shape.seed);
   if (key == "deviation")
     return readNumber(value, shape.deviation);
+  if (key == "deviation_v")
+    return readNumber(value, shape.deviationV);
   if (key == "nan")
     return (shape.nanValues = value == "1") || value == "0";
+  if (key == "inf")
+    return (shape.infiniteKeys = value == "1") || value == "0";
   if (key == "target")
     return (filter.target = value) == "ptx" || value == "cuda";
   if (key == "mode")
@@ -151,8 +155,12 @@ std::string shapeText(const Shape &shape) {
                          shape.headsKv, shape.lengthQ, shape.lengthKv, name, shape.seed);
   if (shape.deviation != 1)
     text += fmt::format(" deviation={}", shape.deviation);
+  if (shape.deviationV != 1)
+    text += fmt::format(" deviation_v={}", shape.deviationV);
   if (shape.nanValues)
     text += " nan=1";
+  if (shape.infiniteKeys)
+    text += " inf=1";
   return text;
 }
 

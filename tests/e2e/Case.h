@@ -32,8 +32,11 @@ struct Shape {
   Placement placement = Placement::BSHD;
   uint64_t seed = 1;
   double deviation = 1; ///< of Q and K: larger ones make softmax sharp and maxima move
-  /// Every eighth key's V is NaN: rows that keep no key must be 0 all the same.
+  double deviationV = 1;
+  /// Every eighth key's V is NaN, and its neighbour's infinite: rows that do not keep them must not change.
   bool nanValues = false;
+  /// The later half of the keys are -inf and Q is positive, but for row 7, which alone may be NaN.
+  bool infiniteKeys = false;
 };
 
 /// What is compiled.

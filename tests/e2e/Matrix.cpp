@@ -63,7 +63,8 @@ Placement placementOf(uint64_t number) {
   return order[number % 3];
 }
 
-/// Cases beyond the product: far offsets, NaNs beside empty rows, sharp softmax.
+/// Cases beyond the product: far offsets, NaNs that no row or only some rows see, sharp softmax, scores up to
+/// the largest, infinities.
 void addSpecialCases(std::vector<Case> &cases) {
   for (DType dtype : axes().dtypes) {
     Kernel kernel;
@@ -77,14 +78,39 @@ void addSpecialCases(std::vector<Case> &cases) {
     Shape empty{1, 2, 1, 60, 25, Placement::BSHD, 13};
     empty.nanValues = true;
     far.shapes.push_back(empty);
+    far.shapes.push_back({1, 2, 1, 60, 60, Placement::BSHD, 14, 1, 1, /*nanValues=*/true});
     cases.push_back(far);
+
+    // Tiles that are seen in part, of every width of the swizzle, from both sides.
+    for (auto [dims, arch] : {std::pair(80, "sm_80"), {96, "sm_90"}, {16, "sm_120"}, {256, "sm_89"}}) {
+      Kernel hidden = kernel;
+      hidden.arch = arch;
+      hidden.spec.headDimQk = 64;
+      hidden.spec.headDimV = dims;
+      hidden.spec.mask = {window(20, 3, MaskAlign::BottomRight)};
+      hidden.spec.schedule = request(32, 48, 1, 2);
+      cases.push_back({hidden, {{1, 1, 1, 70, 90, Placement::BSHD, 15, 1, 1, /*nanValues=*/true}}});
+    }
 
     kernel.spec.mask.clear();
     kernel.arch = dtype == DType::F16 ? "sm_90" : "sm_86";
     Case sharp{kernel, {}};
     for (double deviation : {0.01, 4.0, 12.0})
       sharp.shapes.push_back({1, 2, 1, 100, 333, Placement::BSHD, 12, deviation});
+    for (double deviation : dtype == DType::F16 ? std::initializer_list<double>{300, 1e4}
+                                                : std::initializer_list<double>{300, 1e5, 1e10, 1e18})
+      sharp.shapes.push_back({1, 2, 1, 100, 333, Placement::BSHD, 16, deviation});
+    sharp.shapes.push_back({1, 1, 1, 64, 256, Placement::BSHD, 17, 1, 1, false, /*infiniteKeys=*/true});
+    // A sum of such values overflows, their mean does not.
+    if (dtype == DType::BF16)
+      sharp.shapes.push_back({1, 2, 1, 50, 333, Placement::BSHD, 19, 1, /*deviationV=*/5e37});
     cases.push_back(sharp);
+    for (double scale : {1e4, 1e-320}) {
+      Case scaled{kernel, {}};
+      scaled.kernel.spec.scale = scale;
+      scaled.shapes.push_back({1, 1, 1, 33, 70, Placement::BSHD, 18, dtype == DType::F16 ? 1e4 : 1e15});
+      cases.push_back(scaled);
+    }
   }
 }
 

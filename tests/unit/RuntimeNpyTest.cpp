@@ -64,6 +64,17 @@ TEST_CASE("npy: versions 2 and 3, other spacings and key orders") {
   }
 }
 
+TEST_CASE("npy: what numpy.save makes of ml_dtypes.bfloat16 is read as raw bits") {
+  for (const char *descr : {"<V2", "|V2", "=V2", "V2", "bfloat16"}) {
+    std::string bytes =
+        npy(1, fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': (3,), }}", descr), 6);
+    Result<Array> array = parseNpy(bytes.data(), bytes.size(), "a.npy");
+    REQUIRE_MESSAGE(array, descr);
+    CHECK(array->describe() == "(3,) uint16");
+  }
+  CHECK(has(errorOf(npy(1, "{'descr': '<V4', 'fortran_order': False, 'shape': (3,), }", 12)), "got '<V4'"));
+}
+
 TEST_CASE("npy: headers larger than the first read") {
   Result<TempDir> folder = TempDir::make();
   REQUIRE(folder);

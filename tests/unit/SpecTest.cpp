@@ -19,7 +19,7 @@ AttentionSpec read(std::string_view text, const std::vector<FlagValue> &flags = 
 std::vector<FlagValue> pairFlags(const std::vector<std::string> &arguments) {
   std::vector<FlagValue> flags;
   for (size_t i = 0; i < arguments.size(); ++i) {
-    bool alone = arguments[i] == "--lse" || arguments[i] == "--no-lse";
+    bool alone = arguments[i] == "--lse" || arguments[i] == "--no-lse" || arguments[i] == "--batch-invariant";
     flags.push_back({arguments[i], alone ? "" : arguments[i + 1]});
     i += !alone;
   }
@@ -48,6 +48,7 @@ AttentionSpec randomSpec(std::mt19937 &random) {
   if (upTo(2))
     spec.softcap = 1.0 + random() % 60000 / 7.0;
   spec.lse = upTo(2);
+  spec.batchInvariant = upTo(2);
   if (upTo(2))
     spec.schedule = {upTo(2) ? "portable" : "",
                      {{"block_q", 256},
@@ -150,6 +151,13 @@ TEST_CASE("the code key: same kernel, same key") {
   CHECK(codeKey(a) == codeKey(b));
   b.mask[0].right = 4;
   CHECK(codeKey(a) != codeKey(b));
+}
+
+TEST_CASE("batch_invariant is read from files and flags, and decides about schedules alone") {
+  AttentionSpec spec = read(R"({"batch_invariant": true})", {});
+  CHECK(spec.batchInvariant);
+  CHECK(read("{}", {{"--batch-invariant", ""}}).batchInvariant);
+  CHECK(codeKey(spec) == codeKey(AttentionSpec{})); // the same kernel
 }
 
 TEST_CASE("each field that changes the code changes the key") {

@@ -145,6 +145,20 @@ def Thread_KeepColumnsOp : Thread_Op<"keep_columns", [Pure, AttrSizedOperandSegm
   let hasVerifier = 1;
 }
 
+def Thread_TakeNonfiniteOp : Thread_Op<"take_nonfinite", [Tile_RewritesShared, AllTypesMatch<["out", "result"]>]> {
+  let summary = "Adds NaNs and infinities of a tile of keys to the rows that see them, and puts zeros in their place";
+  let description = [{
+    Keys in a loop: each thread adds what its columns hold to its rows, whose visibility it asks of the thread of the
+    quad that holds the score. Then the CTA synchronises, each thread cleans its share, and the CTA synchronises.
+  }];
+  let arguments = (ins I32:$offset, AnyVectorOfNonZeroRank:$scores, AnyVectorOfNonZeroRank:$out, I64Attr:$rows,
+                   I64Attr:$cols, TypeAttr:$type);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = [{
+    $offset `,` $scores `,` $out `tile` `(` $rows `x` $cols `,` $type `)` attr-dict `:` type($scores) `,` type($out)
+  }];
+}
+
 def Thread_ToAOpOp : Thread_Op<"to_a_op", [Pure]> {
   let summary = "Rounds an accumulator fragment to 16 bits, re-packed as an A operand (cvt.rn.x2)";
   let arguments = (ins AnyVectorOfNonZeroRank:$value, I64Attr:$m, I64Attr:$n);
@@ -159,6 +173,12 @@ def Thread_WarpAnyOp : Thread_Op<"warp_any", [Pure]> {
   let results = (outs I1:$result);
   let assemblyFormat = "$condition attr-dict `:` type($condition)";
   let hasVerifier = 1;
+}
+
+def Thread_RetryOp : Thread_Op<"retry", [Tile_Synchronises, ParentOneOf<["KernelOp"]>]> {
+  let summary = "If allowed, and the condition holds for a value of a thread of the CTA: back to the start (bar.red.or)";
+  let arguments = (ins AnyVectorOfNonZeroRank:$condition, I1:$allowed);
+  let assemblyFormat = "$condition `when` $allowed attr-dict `:` type($condition)";
 }
 
 def Thread_StoreOp : Thread_Op<"store", [Tile_StoresThrough]> {

@@ -432,6 +432,17 @@ LogicalResult DotOp::verify() {
   return mlir::success();
 }
 
+LogicalResult TakeNonfiniteOp::verify() {
+  RankedTensorType tile = getTile().getType(), scores = getScores().getType(), out = getOut().getType();
+  if (scores.getDimSize(0) != out.getDimSize(0) || scores.getDimSize(1) != tile.getDimSize(0))
+    return emitOpError("expected scores of shape ")
+           << shapeText({out.getDimSize(0), tile.getDimSize(0)}) << ", got " << shapeText(scores.getShape());
+  if (out.getDimSize(1) != tile.getDimSize(1))
+    return emitOpError("expected out and tile of as many columns, got ")
+           << out.getDimSize(1) << " and " << tile.getDimSize(1);
+  return success();
+}
+
 static LogicalResult verifyRows(Operation *op, RankedTensorType matrix, RankedTensorType row) {
   if (matrix.getDimSize(0) != row.getDimSize(0))
     return op->emitOpError("expected one value for each of ")

@@ -108,6 +108,24 @@ def Tile_LoadValueOp : Tile_Op<"load_value", [MemoryEffects<[MemRead]>]> {
   let hasVerifier = 1;
 }
 
+def Tile_AttemptOp : Tile_Op<"attempt", [Pure]> {
+  let summary = "How often tile.retry has sent this CTA back to the start: 0 at first";
+  let results = (outs I32:$result);
+  let assemblyFormat = "attr-dict";
+}
+
+def Tile_RetryOp : Tile_Op<"retry", [Tile_Synchronises, ParentOneOf<["KernelOp"]>]> {
+  let summary = "Where the condition holds for a row of the CTA, all of its threads start the kernel anew";
+  let description = [{
+    The CTA synchronises and decides as one; nothing is sent back unless `allowed`, which is the same for all threads.
+    What cannot be right in the usual way is computed in a slower one, which costs the usual way next to nothing.
+
+    Example: `tile.retry %overflowed when %first : tensor<128xi1, #tile.row>`
+  }];
+  let arguments = (ins Tile_Row:$condition, I1:$allowed);
+  let assemblyFormat = "$condition `when` $allowed attr-dict `:` type($condition)";
+}
+
 //===----------------------------------------------------------------------===//
 // Memory: rings, and what they are lowered to
 //===----------------------------------------------------------------------===//
@@ -299,6 +317,22 @@ def Tile_KeepColumnsOp : Tile_Op<"keep_columns", [Pure, AttrSizedOperandSegments
   let assemblyFormat = [{
     $value `at` ` ` `[` $row `,` $column `]` (`first` `(` $first^ `)`)? (`last` `(` $last^ `)`)?
     (`first_shift` `(` $first_shift^ `)`)? (`last_shift` `(` $last_shift^ `)`)? attr-dict `:` type($value)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_TakeNonfiniteOp : Tile_Op<"take_nonfinite", [Tile_RewritesShared, AllTypesMatch<["out", "result"]>]> {
+  let summary = "Takes NaNs and infinities out of a tile of keys, into the rows of `out` that see their keys";
+  let description = [{
+    Each such element of key k is added to its column of the rows of `out` whose score of k is not -inf, keys in
+    ascending order, and becomes 0 in the tile, for all threads: 0 x NaN cannot reach a row that does not see it.
+
+    Example: `%o = tile.take_nonfinite %v, %s, %out : tensor<64x128xbf16, #tile.smem>, tensor<128x64xf32, #tile.acc>, tensor<128x128xf32, #tile.acc>`
+  }];
+  let arguments = (ins Tile_Smem:$tile, Tile_Acc:$scores, Tile_Acc:$out);
+  let results = (outs Tile_Acc:$result);
+  let assemblyFormat = [{
+    $tile `,` $scores `,` $out attr-dict `:` type($tile) `,` type($scores) `,` type($out)
   }];
   let hasVerifier = 1;
 }

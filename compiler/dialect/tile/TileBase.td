@@ -96,6 +96,9 @@ defvar Tile_Synchronises = MemoryEffects<[MemWrite<Tile_SharedMemory>, MemRead<T
                                           MemWrite<Tile_InFlight>, MemRead<Tile_Barriers>, MemWrite<Tile_Barriers>]>;
 // Closes a group of what is in flight.
 defvar Tile_Commits = MemoryEffects<[MemRead<Tile_InFlight>, MemWrite<Tile_InFlight>]>;
+// Changes a tile between two barriers.
+defvar Tile_RewritesShared = MemoryEffects<[MemRead<Tile_SharedMemory>, MemWrite<Tile_SharedMemory>,
+                                            MemRead<Tile_Barriers>, MemWrite<Tile_Barriers>]>;
 // To global memory, through shared memory.
 defvar Tile_StoresThrough = MemoryEffects<[MemWrite, MemRead<Tile_SharedMemory>, MemWrite<Tile_SharedMemory>,
                                            MemRead<Tile_Barriers>, MemWrite<Tile_Barriers>]>;

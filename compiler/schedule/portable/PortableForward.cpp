@@ -1,5 +1,6 @@
 #include "compiler/dialect/Elements.h"
 #include "compiler/dialect/tile/KernelHeader.h"
+#include "compiler/ir/IrText.h"
 #include "compiler/ir/ScheduleAttr.h"
 #include "compiler/schedule/BlockRange.h"
 #include "compiler/schedule/Builders.h"
@@ -7,13 +8,15 @@
 #include "compiler/schedule/OnlineSoftmax.h"
 #include "compiler/schedule/portable/Portable.h"
 
-#include <numbers>
-
 #include <fmt/format.h>
 
 using namespace mlir;
 
 namespace attune::portable {
+
+/// O is summed before it is divided, and a sum of large bf16 values overflows though their mean does not:
+/// such blocks are computed once more with weights that are smaller by this, more than the number of keys.
+static constexpr float kWeightScale = 0x1p40f;
 
 namespace {
 /// Which kind of key block a loop walks over.
@@ -54,6 +57,10 @@ private:
   FailureOr<SoftmaxState> loop(const BlockKind &kind, Value from, Value to, SoftmaxState state);
   FailureOr<SoftmaxState> step(NamingBuilder &at, const BlockKind &kind, Value it, SoftmaxState state);
   FailureOr<Value> maskScores(NamingBuilder &at, const BlockKind &kind, Value scores, Value firstKey);
+  Value takeNonfinite(NamingBuilder &at, Value v, Value scores, Value out);
+  Value careful(NamingBuilder &at, Value condition, Value usual, StringRef note,
+                llvm::function_ref<Value(NamingBuilder &)> make);
+  void retry(Value out);
   FailureOr<Value> applyScore(NamingBuilder &at, Value scores, Value firstKey);
   Value indexTile(NamingBuilder &at, RankedTensorType shape, Value argument, Value firstKey);
   void epilogue(SoftmaxState state);
@@ -67,7 +74,10 @@ private:
     return keepsQuery({int(headDimQk), int(headDimV), *elementOf(dtype), !bounds.first.empty(), decided.arch},
                       tiles);
   }
-  bool scaleFolds() const { return identityScore && scale > 0; }
+  bool scaleFolds() const { return identityScore && OnlineSoftmax::takesScale(scale); }
+  OnlineSoftmax softmax() {
+    return {tensor({tiles.blockQ, padded(headDimV)}, b.getF32Type(), acc()), scaleFolds() ? scale : 1.0};
+  }
 
   attn::ForwardOp forward;
   const DecidedSchedule &decided;
@@ -83,6 +93,9 @@ private:
   tile::KernelOp kernel;
   llvm::StringMap<Value> scalars; ///< what is given at launch by name
   Value qArray, kArray, vArray, oArray, lseArray, headsPerKvHead;
+  /// Whether this is not the first attempt, and whether it is the one with small weights (null: there is
+  /// none).
+  Value attempt, again, small;
   Value lengthQ, lengthKv, batch, head, kvHead, firstQuery;
   Value qView, kView, vView;
   Value qRing, kRing, vRing, q;
@@ -159,6 +172,10 @@ void ForwardBuilder::locate() {
     Value index = b.make<gpu::BlockIdOp>("", dimension);
     return b.make<arith::IndexCastOp>(name, b.getI32Type(), index);
   };
+  attempt = b.make<tile::AttemptOp>("attempt", b.getI32Type());
+  again = b.make<arith::CmpIOp>("again", arith::CmpIPredicate::ne, attempt, s.constant(0));
+  if (dtype.isBF16())
+    small = b.make<arith::CmpIOp>("small", arith::CmpIPredicate::eq, attempt, s.constant(2));
   Value queryBlock = blockIndex(gpu::Dimension::x, "query_block");
   head = blockIndex(gpu::Dimension::y, "head");
   batch = blockIndex(gpu::Dimension::z, "batch");
@@ -306,6 +323,27 @@ FailureOr<Value> ForwardBuilder::maskScores(NamingBuilder &at, const BlockKind &
   return scores;
 }
 
+/// In a block of which some rows see only a part, 0 x NaN must not reach those that do not see the NaN.
+Value ForwardBuilder::takeNonfinite(NamingBuilder &at, Value v, Value scores, Value out) {
+  return careful(
+      at, again, out, "only rows that see a NaN or an infinity of V get it",
+      [&](NamingBuilder &b) { return b.make<tile::TakeNonfiniteOp>("out", out.getType(), v, scores, out); });
+}
+
+/// `make`'s value where `condition`, a scalar, holds, else `usual`.
+Value ForwardBuilder::careful(NamingBuilder &at, Value condition, Value usual, StringRef note,
+                              llvm::function_ref<Value(NamingBuilder &)> make) {
+  auto branch = at.make<scf::IfOp>(nameOf(usual.getLoc()), TypeRange(usual.getType()), condition,
+                                   /*withElse=*/true);
+  branch->setAttr("note", at.getStringAttr(note));
+  NamingBuilder then(OpBuilder::atBlockBegin(&branch.getThenRegion().front()), at.unnamed());
+  Value made = make(then);
+  then.make<scf::YieldOp>("", ValueRange{made});
+  NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), at.unnamed());
+  otherwise.make<scf::YieldOp>("", ValueRange{usual});
+  return branch.getResult(0);
+}
+
 FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind &kind, Value it,
                                              SoftmaxState state) {
   Scalars s(at);
@@ -344,14 +382,20 @@ FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind 
   if (failed(kept))
     return failure();
 
-  bool mayBeEmpty = kind.first || kind.last || !bounds.residual.empty();
-  float scoreToLog2 = float((scaleFolds() ? scale : 1.0) / std::numbers::ln2);
-  auto outType = cast<RankedTensorType>(state.out.getType());
-  Value p;
-  SoftmaxState next = OnlineSoftmax(outType, scoreToLog2).step(at, state, *kept, mayBeEmpty, p);
+  ScoreBlock scoreBlock{*kept, Value()};
+  SoftmaxState next = softmax().advance(at, state, scoreBlock);
+  if (kind.first || kind.last || !bounds.residual.empty())
+    next.out = takeNonfinite(at, v, scoreBlock.scores, next.out);
+  Value p = softmax().weigh(at, next, scoreBlock);
+  if (small)
+    p = careful(at, small, p, "values so large that their sum overflowed: smaller weights",
+                [&](NamingBuilder &b) {
+                  auto type = cast<RankedTensorType>(p.getType());
+                  return b.make<arith::MulFOp>("p", p, splatConstant(b, type, 1 / kWeightScale));
+                });
   auto pType = tensor({tiles.blockQ, tiles.blockKv}, dtype, tile::AOpAttr::get(context));
   Value pOperand = at.make<tile::ToAOpOp>("p_operand", pType, p);
-  next.out = at.make<tile::DotOp>("out", outType, pOperand, v, /*transposed=*/false, next.out);
+  next.out = at.make<tile::DotOp>("out", next.out.getType(), pOperand, v, /*transposed=*/false, next.out);
   at.make<tile::ReleaseOp>("", vRing, it);
   return next;
 }
@@ -361,14 +405,14 @@ FailureOr<SoftmaxState> ForwardBuilder::loop(const BlockKind &kind, Value from, 
   Scalars s(b);
   Location loc = b.named(kind.name);
   auto loop = scf::ForOp::create(b, loc, from, to, s.constant(1),
-                                 ValueRange{state.out, state.max, state.offset, state.sum});
+                                 ValueRange{state.out, state.max, state.limit, state.sum});
   loop->setAttr("note", b.getStringAttr(kind.note));
   Block *body = loop.getBody();
   auto name = [&](unsigned i, StringRef text) { body->getArgument(i).setLoc(b.named(text)); };
   name(0, "it");
   name(1, "out");
   name(2, "max");
-  name(3, "offset");
+  name(3, "limit");
   name(4, "sum");
   NamingBuilder inside(OpBuilder::atBlockBegin(body), b.unnamed());
   FailureOr<SoftmaxState> next =
@@ -376,15 +420,46 @@ FailureOr<SoftmaxState> ForwardBuilder::loop(const BlockKind &kind, Value from, 
            {body->getArgument(1), body->getArgument(2), body->getArgument(3), body->getArgument(4)});
   if (failed(next))
     return failure();
-  inside.make<scf::YieldOp>("", ValueRange{next->out, next->max, next->offset, next->sum});
+  inside.make<scf::YieldOp>("", ValueRange{next->out, next->max, next->limit, next->sum});
   return SoftmaxState{loop.getResult(0), loop.getResult(1), loop.getResult(2), loop.getResult(3)};
+}
+
+/// Another attempt, unless every row that exists is finite.
+void ForwardBuilder::retry(Value out) {
+  auto rowType = tensor({tiles.blockQ}, b.getF32Type(), row());
+  Value sums = b.make<tile::RowReduceOp>("", rowType, tile::Reduction::Add, out,
+                                         splatConstant(b, rowType, 0.0f), /*partial=*/true);
+  Value beyond = b.make<arith::CmpFOp>("", arith::CmpFPredicate::UGE, b.make<math::AbsFOp>("", sums),
+                                       splatConstant(b, rowType, std::numeric_limits<float>::infinity()));
+  auto indexType = tensor({tiles.blockQ}, b.getI32Type(), row());
+  Value index = b.make<tile::RowIndexOp>("", indexType);
+  Value rows = b.make<arith::AddIOp>("", index, splatRow(b, firstQuery));
+  Value exists = b.make<arith::CmpIOp>("", arith::CmpIPredicate::slt, rows, splatRow(b, lengthQ));
+  Value bad = b.make<arith::AndIOp>("not_finite", beyond, exists);
+  Scalars s(b);
+  b.make<tile::RetryOp>("", bad, s.less(attempt, s.constant(small ? 2 : 1), "may_retry"));
 }
 
 void ForwardBuilder::epilogue(SoftmaxState state) {
   auto outType = cast<RankedTensorType>(state.out.getType());
-  float scoreToLog2 = float((scaleFolds() ? scale : 1.0) / std::numbers::ln2);
   b.make<tile::ReleaseOp>("", qRing, Scalars(b).constant(0));
-  auto [out, lse] = OnlineSoftmax(outType, scoreToLog2).finish(b, state, forward.getLse());
+  Value back;
+  if (small) {
+    auto constant = [&](float value) -> Value {
+      return b.make<arith::ConstantOp>("", b.getF32FloatAttr(value));
+    };
+    Value scalar = b.make<arith::SelectOp>("", small, constant(kWeightScale), constant(1.0f));
+    back = b.make<tensor::SplatOp>("back", scalar, tensor({tiles.blockQ}, b.getF32Type(), row()));
+  }
+  auto [usual, empty, lse] = softmax().finish(b, state, back, forward.getLse());
+  // A row that saw nothing is 0; the usual way leaves it so unless it met a NaN.
+  Value isEmpty = empty, result = usual;
+  Value out = careful(b, again, result, "rows that see nothing are 0", [&](NamingBuilder &at) {
+    auto flags = RankedTensorType::get(outType.getShape(), at.getI1Type(), outType.getEncoding());
+    return at.make<arith::SelectOp>("result", at.make<tile::RowBroadcastOp>("", flags, isEmpty),
+                                    splatConstant(at, outType, 0.0f), result);
+  });
+  retry(out);
   Value staging = b.make<tile::ReuseSmemOp>("staging", tensor(outType.getShape(), dtype, smem()));
   b.make<tile::StoreOp>("", out, view("O", oArray, head, lengthQ), firstQuery, staging);
   if (lse)
@@ -410,8 +485,7 @@ LogicalResult ForwardBuilder::build() {
   findBlocks();
   openRings();
   prologue();
-  auto outType = tensor({tiles.blockQ, padded(headDimV)}, b.getF32Type(), acc());
-  SoftmaxState state = OnlineSoftmax(outType, 1.0f).start(b);
+  SoftmaxState state = softmax().start(b);
 
   static constexpr BlockKind right = {"right", false, true, "blocks that cross a row's last key"};
   static constexpr BlockKind rightAndLeft = {"right", true, true,

@@ -402,6 +402,12 @@ FailureOr<Expression> CudaPrinter::compute(Operation *op) {
                   full(combine.getValue()));
       })
       .Case([&](thread::WarpAnyOp any) { return of("any_in_warp", full(any.getCondition())); })
+      .Case([&](tile::AttemptOp) { return Expression{"attempt"}; })
+      .Case([&](thread::TakeNonfiniteOp take) {
+        return of("take_nonfinite",
+                  smemTile(take.getOffset(), take.getRows(), take.getCols(), take.getType()),
+                  full(take.getScores()), full(take.getOut()));
+      })
       .Case([&](thread::ToAOpOp convert) {
         Type element = cast<VectorType>(convert.getType()).getElementType();
         return of("to_a_operand<" + elementText(element) + ">", full(convert.getValue()));

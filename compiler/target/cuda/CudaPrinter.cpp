@@ -55,7 +55,7 @@ void CudaPrinter::section(Part part) {
       "Which blocks of keys to visit, and which keys each row sees.",
       "Shared memory.",
       "The first tiles travel.",
-      "The output, and for each row its reference maximum, that times the scale, and its sum.",
+      "The output, and for each row its reference maximum, the score that moves it, and its sum.",
       "Divide by the sums, and store."};
   if (depth != 1 || part <= current)
     return;
@@ -320,6 +320,17 @@ LogicalResult CudaPrinter::statement(Operation *op) {
           return failure();
         return line(fmt::format("store_rows({}, {}, {});", *to, *row, *value)), mlir::success();
       })
+      .Case([&](thread::RetryOp retry) -> LogicalResult {
+        FailureOr<std::string> condition = full(retry.getCondition()), allowed = text(retry.getAllowed(), 4);
+        if (failed(condition) || failed(allowed))
+          return failure();
+        line("// What came out infinite or NaN is computed once more, in a slower way.");
+        line(fmt::format("if (any_in_block({}) && {}) {{", *condition, *allowed));
+        line("  ++attempt;");
+        line("  goto again;");
+        line("}");
+        return success();
+      })
       .Default([&](Operation *) -> LogicalResult {
         if (op->getNumResults() != 1)
           return op->emitOpError("expected an operation of the thread form that CUDA C++ has");
@@ -502,6 +513,10 @@ FailureOr<std::string> CudaPrinter::print() {
   ++depth;
   for (BlockArgument argument : kernel.getBody().getArguments())
     known[argument] = {fmt::format("params.{}", argumentName(argument).str()), 20, Form::Scalar};
+  if (kernel.walk([](thread::RetryOp) { return WalkResult::interrupt(); }).wasInterrupted()) {
+    line("int attempt = 0;");
+    line("again:;");
+  }
   findTiles();
   for (Operation &op : kernel.getBody().front()) {
     if (uses.isInlined(&op))

@@ -25,16 +25,16 @@ std::string nameFrom(Location loc) {
 /// Operations that read nothing but their operands, so that they may stand anywhere.
 static bool isExpression(Operation *op) {
   return isa_and_nonnull<arith::ArithDialect, math::MathDialect>(op->getDialect()) ||
-         isa<vector::BroadcastOp, gpu::BlockIdOp, gpu::GridDimOp, thread::RowReduceOp, thread::RowCombineOp,
-             thread::RowBroadcastOp, thread::RowIndexOp, thread::ColumnIndexOp, thread::KeepColumnsOp,
-             thread::ToAOpOp, thread::WarpAnyOp>(op);
+         isa<vector::BroadcastOp, gpu::BlockIdOp, gpu::GridDimOp, tile::AttemptOp, thread::RowReduceOp,
+             thread::RowCombineOp, thread::RowBroadcastOp, thread::RowIndexOp, thread::ColumnIndexOp,
+             thread::KeepColumnsOp, thread::ToAOpOp, thread::WarpAnyOp>(op);
 }
 
 bool ValueUses::decide(Operation *op) {
   if (!isExpression(op) || op->getNumResults() != 1)
     return false;
-  if (isa<arith::ConstantOp, vector::BroadcastOp, thread::RowBroadcastOp, gpu::BlockIdOp, gpu::GridDimOp>(
-          op) ||
+  if (isa<arith::ConstantOp, vector::BroadcastOp, thread::RowBroadcastOp, gpu::BlockIdOp, gpu::GridDimOp,
+          tile::AttemptOp>(op) ||
       op->use_empty())
     return true;
   Type type = op->getResult(0).getType();

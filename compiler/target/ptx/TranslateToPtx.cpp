@@ -1,12 +1,21 @@
 #include "compiler/target/ptx/TranslateToPtx.h"
 
+#include "compiler/ir/CollectedErrors.h"
+#include "compiler/support/Isolated.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/Analysis/LoopAnalysisManager.h"
+#include "llvm/IR/DiagnosticHandler.h"
+#include "llvm/IR/DiagnosticInfo.h"
+#include "llvm/IR/DiagnosticPrinter.h"
+#include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
+#include "llvm/IR/Verifier.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/CommandLine.h"
@@ -79,20 +88,95 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
       passes.run(function, functions);
 }
 
-Result<std::string> translateToPtx(ModuleOp module, const Arch &arch) {
-  DialectRegistry registry;
-  registerBuiltinDialectTranslation(registry);
-  registerLLVMDialectTranslation(registry);
-  registerNVVMDialectTranslation(registry);
-  module.getContext()->appendDialectRegistry(registry);
+/// An operand that an assembly text names and that is not there is a fatal error of LLVM's printer.
+static LogicalResult checkAssembly(LLVM::InlineAsmOp op) {
+  size_t operands = op->getNumOperands();
+  for (Type type : op->getResultTypes()) {
+    auto several = dyn_cast<LLVM::LLVMStructType>(type);
+    operands += several ? several.getBody().size() : 1;
+  }
+  StringRef text = op.getAsmString();
+  for (size_t at = text.find('$'); at != StringRef::npos; at = text.find('$', at)) {
+    StringRef rest = text.drop_front(++at);
+    if (rest.consume_front("$")) { // a dollar sign
+      ++at;
+      continue;
+    }
+    rest.consume_front("{");
+    unsigned number = 0;
+    if (rest.consumeInteger(10, number))
+      continue;
+    if (number >= operands)
+      return op.emitOpError("expected operands of the assembly below $")
+             << operands << ", got $" << number << " in '" << text << "'";
+  }
+  return mlir::success();
+}
 
+/// "file:line:col: " of an instruction, or "".
+static std::string placeOf(const llvm::Instruction *instruction) {
+  const llvm::DILocation *place = instruction ? instruction->getDebugLoc().get() : nullptr;
+  return place ? fmt::format("{}:{}:{}: ", place->getFilename().str(), place->getLine(), place->getColumn())
+               : "";
+}
+
+namespace {
+/// Keeps what LLVM reports while it prints; without a handler it would end the process.
+struct LlvmErrors : llvm::DiagnosticHandler {
+  explicit LlvmErrors(std::string &text) : text(text) {}
+
+  bool handleDiagnostics(const llvm::DiagnosticInfo &info) override {
+    if (info.getSeverity() != llvm::DS_Error)
+      return true;
+    std::string message;
+    llvm::raw_string_ostream os(message);
+    llvm::DiagnosticPrinterRawOStream printer(os);
+    info.print(printer);
+    auto *assembly = llvm::dyn_cast<llvm::DiagnosticInfoInlineAsm>(&info);
+    add(placeOf(assembly ? assembly->getInstruction() : nullptr), message);
+    return true;
+  }
+  void add(const std::string &where, StringRef message) {
+    text += fmt::format("{}{}error: {}", text.empty() ? "" : "\n", where, message.rtrim().str());
+  }
+
+  std::string &text;
+};
+} // namespace
+
+/// What LLVM takes for granted of a module.
+static void verifyWritten(llvm::Module &module, LlvmErrors &errors) {
+  for (llvm::Function &function : module)
+    for (llvm::BasicBlock &block : function)
+      for (llvm::Instruction &instruction : block)
+        if (auto *call = dyn_cast<llvm::CallBase>(&instruction))
+          if (auto *assembly = dyn_cast<llvm::InlineAsm>(call->getCalledOperand()))
+            if (llvm::Error wrong =
+                    llvm::InlineAsm::verify(assembly->getFunctionType(), assembly->getConstraintString()))
+              errors.add(placeOf(call), llvm::toString(std::move(wrong)));
+  std::string said;
+  llvm::raw_string_ostream os(said);
+  if (llvm::verifyModule(module, &os))
+    errors.add("", said);
+}
+
+static Result<std::string> printPtx(ModuleOp module, const Arch &arch, bool written) {
   std::unique_ptr<llvm::TargetMachine> machine = makeMachine(arch);
   llvm::LLVMContext context;
+  std::string messages;
+  auto handler = std::make_unique<LlvmErrors>(messages);
+  LlvmErrors &errors = *handler;
+  context.setDiagnosticHandler(std::move(handler));
+  CollectedErrors ofModule(module.getContext());
   std::unique_ptr<llvm::Module> llvmModule = translateModuleToLLVMIR(module, context, "attune");
   if (!llvmModule)
-    return badInput("the LLVM dialect module could not be translated to LLVM IR");
+    return badInput(ofModule.text());
   llvmModule->setTargetTriple(llvm::Triple("nvptx64-nvidia-cuda"));
   llvmModule->setDataLayout(machine->createDataLayout());
+  if (written)
+    verifyWritten(*llvmModule, errors);
+  if (!messages.empty())
+    return badInput(messages);
   optimize(*llvmModule, *machine);
 
   llvm::SmallString<0> text;
@@ -100,9 +184,26 @@ Result<std::string> translateToPtx(ModuleOp module, const Arch &arch) {
   llvm::legacy::PassManager passes;
   if (machine->addPassesToEmitFile(passes, os, nullptr, llvm::CodeGenFileType::AssemblyFile,
                                    /*DisableVerify=*/true))
-    return badInput(fmt::format("LLVM cannot print PTX for {}", arch.name));
+    return badInput(fmt::format("error: LLVM cannot print PTX for {}", arch.name));
   passes.run(*llvmModule);
+  if (!messages.empty())
+    return badInput(messages);
   return std::string(text);
+}
+
+Result<std::string> translateToPtx(ModuleOp module, const Arch &arch, const std::string &writtenIn) {
+  DialectRegistry registry;
+  registerBuiltinDialectTranslation(registry);
+  registerLLVMDialectTranslation(registry);
+  registerNVVMDialectTranslation(registry);
+  module.getContext()->appendDialectRegistry(registry);
+  if (writtenIn.empty())
+    return printPtx(module, arch, /*written=*/false);
+  CollectedErrors errors(module.getContext());
+  module.walk([](LLVM::InlineAsmOp op) { (void)checkAssembly(op); });
+  if (!errors.text().empty())
+    return badInput(errors.text());
+  return runIsolated(writtenIn, [&] { return printPtx(module, arch, /*written=*/true); });
 }
 
 } // namespace attune

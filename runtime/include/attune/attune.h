@@ -150,6 +150,9 @@ struct Spec {
   /// Given at launch, as scalars "scale" and "softcap": one kernel for every value.
   bool runtimeScale = false, runtimeSoftcap = false;
   bool lse = false; ///< also write each row's log-sum-exp (natural logarithm, f32; -inf if empty)
+  /// The bits of a row depend on its query, keys and values alone, not on the batch, the heads or the lengths
+  /// that it is computed with: the schedule is the spec's default, whatever an advisor knows.
+  bool batchInvariant = false;
   Schedule schedule = {};
 
   /// The spec that JSON text says, as `attune compile` reads it; `file` names it in messages, which hold

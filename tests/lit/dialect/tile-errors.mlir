@@ -368,3 +368,13 @@ tile.kernel @replica arch("sm_80") warps(4) min_blocks(1) {
   // expected-error@+1 {{expected to be inside a role}}
   %x = tile.replica
 }
+
+// -----
+
+tile.kernel @taken arch("sm_80") warps(4) min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  %v = tile.smem_tile %c0 : tensor<32x64xbf16, #tile.smem>
+  %x = arith.constant dense<0.0> : tensor<64x64xf32, #tile.acc>
+  // expected-error@+1 {{expected scores of shape 64x32, got 64x64}}
+  %y = tile.take_nonfinite %v, %x, %x : tensor<32x64xbf16, #tile.smem>, tensor<64x64xf32, #tile.acc>, tensor<64x64xf32, #tile.acc>
+}

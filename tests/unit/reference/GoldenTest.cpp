@@ -89,6 +89,118 @@ TEST_CASE("golden model: large scores, which rescale again and again") {
   }
 }
 
+TEST_CASE("golden model: scores up to the largest finite ones") {
+  for (auto [dtype, deviation] : {std::pair(DType::F16, 3e3),
+                                  {DType::F16, 1e4},
+                                  {DType::BF16, 1e5},
+                                  {DType::BF16, 1e10},
+                                  {DType::BF16, 1e18}})
+    for (std::optional<double> scale : {std::optional<double>(), {1.0}, {-0.01}, {1e4}}) {
+      AttentionSpec spec;
+      spec.dtype = dtype;
+      spec.headDimQk = spec.headDimV = 64;
+      spec.scale = scale;
+      Problem problem = denseProblem(spec, 1, 2, 2, 40, 200);
+      Arrays arrays(spec, problem, 3, deviation);
+      // The last head's keys are all alike: softmax is uniform, whatever the score.
+      for (int64_t i = arrays.k.size() / 2; i < int64_t(arrays.k.size()); ++i)
+        arrays.k[i] = arrays.k[i % 64];
+      goldenAttention(spec, problem, arrays.inputs(), {64, 32, 4, tensorCoreRule(80)}, arrays.o.data(),
+                      arrays.lse.data());
+      Report report = verify(spec, problem, arrays.inputs(), arrays.outputs());
+      CHECK_MESSAGE(report.passed,
+                    fmt::format("{} deviation {} scale {}: {}", dtype == DType::F16 ? "fp16" : "bf16",
+                                deviation, scale.value_or(0), report.why));
+    }
+}
+
+TEST_CASE("golden model: a row that meets +inf is NaN, and no other row is") {
+  AttentionSpec spec;
+  spec.headDimQk = spec.headDimV = 64;
+  Problem problem = denseProblem(spec, 1, 1, 1, 64, 256);
+  Arrays arrays(spec, problem, 2);
+  for (uint16_t &bits : arrays.q)
+    bits &= 0x7fff;
+  for (int d = 0; d < 64; ++d)
+    arrays.q[7 * 64 + d] |= 0x8000;
+  std::fill(arrays.k.begin() + 128 * 64, arrays.k.end(), uint16_t(0xff80)); // keys 128.. are -inf
+  goldenAttention(spec, problem, arrays.inputs(), {64, 64, 4, tensorCoreRule(80)}, arrays.o.data(),
+                  arrays.lse.data());
+  for (int row = 0; row < 64; ++row) {
+    CHECK(std::isfinite(arrays.lse[row]) == (row != 7));
+    CHECK(std::isfinite(toFloat(spec.dtype, arrays.o[row * 64])) == (row != 7));
+  }
+}
+
+TEST_CASE("golden model: a scale that f32 cannot hold is as a scale of 0") {
+  AttentionSpec spec;
+  spec.headDimQk = spec.headDimV = 64;
+  Problem problem = denseProblem(spec, 1, 1, 1, 20, 20);
+  std::vector<std::vector<uint16_t>> results;
+  for (double scale : {0.0, 1e-320, 1e-45, 1e-38, -1e-320}) {
+    spec.scale = scale;
+    Arrays arrays(spec, problem, 2);
+    goldenAttention(spec, problem, arrays.inputs(), {64, 32, 4, tensorCoreRule(80)}, arrays.o.data(),
+                    arrays.lse.data());
+    results.push_back(arrays.o);
+    CHECK(results.back() == results.front());
+  }
+}
+
+TEST_CASE("golden model: V that a row does not see does not reach it, whatever the block") {
+  for (int blockKv : {32, 64, 128}) {
+    AttentionSpec spec;
+    spec.headDimQk = spec.headDimV = 64;
+    spec.mask = {{{}, 0, MaskAlign::TopLeft}};
+    Problem problem = denseProblem(spec, 1, 1, 1, 100, 100);
+    Arrays arrays(spec, problem, 1), finite(spec, problem, 1);
+    for (int d = 0; d < 64; ++d) // NaN, +inf and -inf, one after the other
+      for (int key = 70; key < 100; ++key)
+        arrays.v[key * 64 + d] = key % 3 == 0 ? 0x7fc0 : key % 3 == 1 ? 0x7f80 : 0xff80;
+    for (Arrays *each : {&arrays, &finite})
+      goldenAttention(spec, problem, each->inputs(), {64, blockKv, 4, tensorCoreRule(80)}, each->o.data(),
+                      each->lse.data());
+    CHECK(std::equal(arrays.o.begin(), arrays.o.begin() + 70 * 64, finite.o.begin()));
+    CHECK(arrays.lse == finite.lse);
+    CHECK(arrays.o[70 * 64] == 0x7f80); // key 70 is +inf
+    CHECK(std::isnan(toFloat(spec.dtype, arrays.o[71 * 64])));
+    Report report = verify(spec, problem, arrays.inputs(), arrays.outputs());
+    CHECK_MESSAGE(report.passed, report.why);
+  }
+}
+
+TEST_CASE("golden model: a mean that is finite does not overflow on the way") {
+  AttentionSpec spec;
+  spec.headDimQk = spec.headDimV = 64;
+  Problem problem = denseProblem(spec, 1, 1, 1, 40, 300);
+  Arrays arrays(spec, problem, 4), usual(spec, problem, 4);
+  for (int64_t i = 0; i < int64_t(arrays.v.size()); i += 64)
+    arrays.v[i] = 0x7f62; // 3.0e38, the first of each row; the others stay as they are
+  for (Arrays *each : {&arrays, &usual})
+    goldenAttention(spec, problem, each->inputs(), {64, 64, 4, tensorCoreRule(80)}, each->o.data(),
+                    each->lse.data());
+  for (size_t i = 0; i < arrays.o.size(); ++i)
+    CHECK(arrays.o[i] == (i % 64 == 0 ? 0x7f62 : usual.o[i]));
+  CHECK(arrays.lse == usual.lse);
+}
+
+TEST_CASE("golden model: the bits of a row do not depend on the rows beside it") {
+  AttentionSpec spec;
+  spec.headDimQk = spec.headDimV = 64;
+  spec.mask = {{{}, 0, MaskAlign::BottomRight}};
+  auto run = [&](int rows) {
+    Problem problem = denseProblem(spec, 1, 1, 1, rows, 200);
+    Arrays arrays(spec, denseProblem(spec, 1, 1, 1, 64, 200), 3, 4.0);
+    arrays.q.erase(arrays.q.begin(), arrays.q.end() - rows * 64); // the last ones
+    goldenAttention(spec, problem, arrays.inputs(), {128, 64, 4, tensorCoreRule(80)}, arrays.o.data(),
+                    arrays.lse.data());
+    return std::vector(arrays.o.begin(), arrays.o.begin() + rows * 64);
+  };
+  std::vector<uint16_t> all = run(64);
+  for (int rows : {1, 8, 33})
+    CHECK(std::equal(all.end() - rows * 64, all.end(), run(rows).begin()));
+}
+
 TEST_CASE("golden model: empty rows are 0 and -inf, one key is copied") {
   AttentionSpec spec;
   spec.headDimQk = spec.headDimV = 40;
