@@ -110,6 +110,11 @@ Status Compilation::collectFacts() {
     auto read = tile::readKernelFacts(name, facts, [&] { return op->emitError(); });
     if (failed(read))
       return;
+    // A family may ask for the architecture's own target (sm_90a of sm_90): its kernels name it.
+    if (auto named = facts.getAs<StringAttr>("arch"))
+      if (Result<Arch> arch = findArch(named.str());
+          arch && arch->computeCapability == options.arch.computeCapability)
+        result.arch = *arch;
     read->second.kernel = program.kernels.size();
     program.kernels.push_back(std::move(read->first));
     program.launches.push_back(std::move(read->second));
@@ -199,7 +204,7 @@ Result<KernelText> Compilation::climb(Stage stage) {
       });
       !s)
     return s.error();
-  Result<std::string> text = translateToPtx(*module, options.arch, writtenIn);
+  Result<std::string> text = translateToPtx(*module, result.arch, writtenIn);
   if (!text)
     return text.error();
   dump.write(result.name + ".ptx", *text);

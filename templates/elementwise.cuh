@@ -221,7 +221,7 @@ template <int M, int W> __device__ __forceinline__ RowOf<M, W, int> row_index() 
   RowOf<M, W, int> rows;
 #pragma unroll
   for (int i = 0; i < M / (8 * W); ++i)
-    rows[i] = int(warp()) * 16 + int(lane() / 4) + i / 2 * 16 * W + i % 2 * 8;
+    rows[i] = int(warp_of<W>()) * 16 + int(lane() / 4) + i / 2 * 16 * W + i % 2 * 8;
   return rows;
 }
 template <int M, int N, int W> __device__ __forceinline__ AccOf<M, N, W, int> column_index() {

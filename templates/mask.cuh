@@ -66,7 +66,7 @@ __device__ __forceinline__ void tighten(const Limit &limit, int first_row, int f
 template <int M, int N, int W, int R, typename... Limits>
 __device__ __forceinline__ AccOf<M, N, W> keep_columns(Vec<float, R, AccShape<M, N, W>> x, int row,
                                                        int column, const Limits &...limits) {
-  const int first_row = row + int(warp()) * 16 + int(lane() / 4);
+  const int first_row = row + int(warp_of<W>()) * 16 + int(lane() / 4);
   constexpr bool kRight = (Limits::kRight || ...), kLeft = (!Limits::kRight || ...);
 #pragma unroll
   for (int i = 0; i < M / (8 * W); ++i) {

@@ -2,6 +2,7 @@
 #pragma once
 #include "copy.cuh"
 #include "mma.cuh"
+#include "roles.cuh"
 
 namespace attune {
 
@@ -24,15 +25,26 @@ __device__ __forceinline__ void store_global(uint64 to, float x) {
   asm volatile("st.global.f32 [%0], %1;" ::"l"(to), "f"(x) : "memory");
 }
 
+// The threads that share a tile: the block's, or those of one replica of a role.
+struct WholeBlock {
+  __device__ __forceinline__ int thread() const { return threadIdx.x; }
+  __device__ __forceinline__ void meet() const { block_barrier(); }
+};
+template <int Threads> struct OneReplica {
+  int replica;
+  __device__ __forceinline__ int thread() const { return threadIdx.x % Threads; }
+  __device__ __forceinline__ void meet() const { role_barrier<Threads>(replica); }
+};
+
 // Rows first_row .. that exist of a view, 16 bytes at a time, of an accumulator that is rounded to T on the
 // way through `staging`.
-template <typename T, int Width, int M, int N, int W, int R>
-__device__ __forceinline__ void store_tile(View<T, Width> to, int first_row,
-                                           const Vec<float, R, AccShape<M, N, W>> &x,
-                                           SmemTile<T, M, N> staging) {
+template <typename T, int Width, int M, int N, int W, int R, typename Threads>
+__device__ __forceinline__ void store_through(View<T, Width> to, int first_row,
+                                              const Vec<float, R, AccShape<M, N, W>> &x,
+                                              SmemTile<T, M, N> staging, Threads threads) {
   using P = Panel<N>;
   // Rows 8 apart swizzle alike, so all of a chunk's rows and panels are at constants from one address.
-  const uint32 offset = P::offset(warp() * 16 + lane() / 4, 0) + lane() % 4 * 4;
+  const uint32 offset = P::offset(warp_of<W>() * 16 + lane() / 4, 0) + lane() % 4 * 4;
 #pragma unroll
   for (int n = 0; n < N / 8; ++n) {
     const uint32 chunk =
@@ -44,10 +56,10 @@ __device__ __forceinline__ void store_tile(View<T, Width> to, int first_row,
                    round_pair(T{}, x[pair], x[pair + 1]));
     }
   }
-  block_barrier();
+  threads.meet();
 
   constexpr int kStep = W * 32 / P::kChunks;
-  const int row = threadIdx.x / P::kChunks, chunk = threadIdx.x % P::kChunks;
+  const int row = unsigned(threads.thread()) / P::kChunks, chunk = unsigned(threads.thread()) % P::kChunks;
 #pragma unroll
   for (int r = 0; r < M; r += kStep) {
     if (first_row + r + row >= to.rows || (M % kStep != 0 && r + row >= M))
@@ -64,13 +76,26 @@ __device__ __forceinline__ void store_tile(View<T, Width> to, int first_row,
   }
 }
 
+template <typename T, int Width, int M, int N, int W, int R>
+__device__ __forceinline__ void store_tile(View<T, Width> to, int first_row,
+                                           const Vec<float, R, AccShape<M, N, W>> &x,
+                                           SmemTile<T, M, N> staging) {
+  store_through(to, first_row, x, staging, WholeBlock{});
+}
+template <typename T, int Width, int M, int N, int W, int R>
+__device__ __forceinline__ void store_tile(View<T, Width> to, int first_row,
+                                           const Vec<float, R, AccShape<M, N, W>> &x,
+                                           SmemTile<T, M, N> staging, int replica) {
+  store_through(to, first_row, x, staging, OneReplica<W * 32>{replica});
+}
+
 // One f32 a row that exists, by the first lane of the row's quad.
 template <int M, int W, int R>
 __device__ __forceinline__ void store_rows(View<float, 1> to, int first_row,
                                            const Vec<float, R, RowShape<M, W>> &x) {
 #pragma unroll
   for (int i = 0; i < R; ++i) {
-    const int row = first_row + i / 2 * 16 * W + int(warp()) * 16 + i % 2 * 8 + int(lane() / 4);
+    const int row = first_row + i / 2 * 16 * W + int(warp_of<W>()) * 16 + i % 2 * 8 + int(lane() / 4);
     if (lane() % 4 == 0 && row < to.rows)
       store_global(address_of_row(to.base, row, to.row_bytes), x[i]);
   }

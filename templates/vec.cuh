@@ -81,5 +81,7 @@ __device__ __forceinline__ int mod(int x, int y) { return int(unsigned(x) % unsi
 
 __device__ __forceinline__ uint32 lane() { return threadIdx.x % 32; }
 __device__ __forceinline__ uint32 warp() { return threadIdx.x / 32; }
+// Of the W warps that share a tile, which begin at a multiple of W.
+template <int W> __device__ __forceinline__ uint32 warp_of() { return threadIdx.x / 32 % W; }
 
 } // namespace attune

@@ -33,9 +33,9 @@ FailureOr<Schedule> scheduleFrom(DictionaryAttr attr, llvm::function_ref<InFligh
       continue;
     }
     auto value = dyn_cast<IntegerAttr>(entry.getValue());
-    if (!value || value.getType().isIndex() || value.getValue().getBitWidth() > 64 || value.getInt() < 1 ||
+    if (!value || value.getType().isIndex() || value.getValue().getBitWidth() > 64 || value.getInt() < 0 ||
         value.getInt() > 1 << 20)
-      return error() << "expected schedule's " << name << " to be an integer in 1..1048576, got "
+      return error() << "expected schedule's " << name << " to be an integer in 0..1048576, got "
                      << entry.getValue(),
              failure();
     schedule.set(name.str(), int(value.getInt()));

@@ -12,6 +12,7 @@ struct FamilyBuilders {
 };
 constexpr FamilyBuilders builders[] = {
     {&portable::family, portable::buildForward},
+    {&hopper::family, hopper::buildForward},
 };
 } // namespace
 

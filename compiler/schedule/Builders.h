@@ -18,6 +18,10 @@ namespace portable {
 mlir::LogicalResult buildForward(mlir::OpBuilder &builder, attn::ForwardOp forward,
                                  const DecidedSchedule &decided);
 } // namespace portable
+namespace hopper {
+mlir::LogicalResult buildForward(mlir::OpBuilder &builder, attn::ForwardOp forward,
+                                 const DecidedSchedule &decided);
+} // namespace hopper
 
 } // namespace attune
 

@@ -51,7 +51,7 @@ const ScheduleParameter *ScheduleFamily::find(std::string_view parameter) const 
 //===----------------------------------------------------------------------===//
 
 const std::vector<const ScheduleFamily *> &scheduleFamilies() {
-  static const std::vector<const ScheduleFamily *> families = {&portable::family};
+  static const std::vector<const ScheduleFamily *> families = {&portable::family, &hopper::family};
   return families;
 }
 
@@ -62,10 +62,14 @@ const ScheduleFamily *findScheduleFamily(std::string_view name) {
   return found == families.end() ? nullptr : *found;
 }
 
-const ScheduleFamily &familyFor(const ScheduleQuery &query) {
+const ScheduleFamily &familyFor(const ScheduleQuery &query, const Schedule &request) {
   const std::vector<const ScheduleFamily *> &families = scheduleFamilies();
-  auto found = std::find_if(families.rbegin(), families.rend(),
-                            [&](const ScheduleFamily *family) { return family->serves(query); });
+  auto takes = [&](const ScheduleFamily *family) {
+    return family->serves(query) &&
+           std::all_of(request.values.begin(), request.values.end(),
+                       [&](const auto &value) { return family->find(value.first) != nullptr; });
+  };
+  auto found = std::find_if(families.rbegin(), families.rend(), takes);
   return found == families.rend() ? *families.front() : **found;
 }
 
@@ -147,7 +151,7 @@ private:
 } // namespace
 
 Result<DecidedSchedule> decideSchedule(const ScheduleQuery &query, const Schedule &request) {
-  const ScheduleFamily *family = &familyFor(query);
+  const ScheduleFamily *family = &familyFor(query, request);
   if (!request.family.empty()) {
     std::vector<std::string> names;
     for (const ScheduleFamily *known : scheduleFamilies())

@@ -86,8 +86,8 @@ struct ScheduleFamily {
 const std::vector<const ScheduleFamily *> &scheduleFamilies();
 /// The family of this name, or null.
 const ScheduleFamily *findScheduleFamily(std::string_view name);
-/// The family that serves `query` where none is asked for.
-const ScheduleFamily &familyFor(const ScheduleQuery &query);
+/// The family that serves `query` and has the parameters of `request`, where none is asked for.
+const ScheduleFamily &familyFor(const ScheduleQuery &query, const Schedule &request = {});
 
 /// Each parameter of any family once, for flags and specs.
 const std::vector<const ScheduleParameter *> &scheduleParameters();
@@ -109,6 +109,9 @@ Result<DecidedSchedule> decideSchedule(const ScheduleQuery &query, const Schedul
 namespace portable {
 extern const ScheduleFamily family;
 } // namespace portable
+namespace hopper {
+extern const ScheduleFamily family;
+} // namespace hopper
 
 } // namespace attune
 

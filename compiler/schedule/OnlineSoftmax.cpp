@@ -29,7 +29,7 @@ bool OnlineSoftmax::takesScale(double scale) {
 OnlineSoftmax::OnlineSoftmax(RankedTensorType outType, double scale)
     : outType(outType), rowType(RankedTensorType::get({outType.getDimSize(0)}, outType.getElementType(),
                                                       tile::RowAttr::get(outType.getContext()))),
-      scoreToLog2(float(scale / std::numbers::ln2)), scale(float(scale)) {}
+      scoreToLog2(float(scale / std::numbers::ln2)), scaleOfScores(float(scale)) {}
 
 SoftmaxState OnlineSoftmax::start(NamingBuilder &b) const {
   auto constant = [&](StringRef name, RankedTensorType type, float value) -> Value {
@@ -46,7 +46,20 @@ Value OnlineSoftmax::isFar(NamingBuilder &b, Value max) const {
                                splatConstant(b, rowType, kFarLog2));
 }
 
-SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreBlock &block) const {
+Value OnlineSoftmax::scale(NamingBuilder &b, Value out, const LaterScale &later) const {
+  auto branch = b.make<scf::IfOp>("out", TypeRange(out.getType()), later.moved, /*withElse=*/true);
+  branch->setAttr("note", b.getStringAttr("a reference moved: so does the output"));
+  NamingBuilder then(OpBuilder::atBlockBegin(&branch.getThenRegion().front()), b.unnamed());
+  Value alphas = then.make<tile::RowBroadcastOp>("", outType, later.alpha);
+  Value scaled = then.make<arith::MulFOp>("out", out, alphas);
+  then.make<scf::YieldOp>("", ValueRange{scaled});
+  NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), b.unnamed());
+  otherwise.make<scf::YieldOp>("", ValueRange{out});
+  return branch.getResult(0);
+}
+
+SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreBlock &block,
+                                    LaterScale *later) const {
   auto scoresType = cast<RankedTensorType>(block.scores.getType());
   Value newMax =
       b.make<tile::RowReduceOp>("new_max", rowType, tile::Reduction::Max, block.scores, state.limit, false);
@@ -56,7 +69,8 @@ SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreB
   Value minusFactor = splatConstant(b, rowType, -scoreToLog2);
   Value offset = b.make<arith::MulFOp>("offset", state.max, minusFactor);
 
-  SmallVector<Type> types{outType, rowType, rowType, rowType, rowType, scoresType};
+  // What the branch gives first is the scaled output, or what it is scaled by later.
+  SmallVector<Type> types{later ? rowType : outType, rowType, rowType, rowType, rowType, scoresType};
   auto branch = b.make<scf::IfOp>("rescaled", types, move, /*withElse=*/true);
   branch->setAttr("note", b.getStringAttr("some row's maximum grew by more than 2^8: move its reference"));
   {
@@ -76,8 +90,9 @@ SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreB
     Value falls = then.make<arith::CmpFOp>("", arith::CmpFPredicate::OLT, downLog2, constant(0.0f));
     Value alpha = then.make<math::Exp2Op>("alpha", select("", falls, downLog2, constant(0.0f)), kApproximate);
     Value sum = then.make<arith::MulFOp>("sum", state.sum, alpha);
-    Value alphas = then.make<tile::RowBroadcastOp>("", outType, alpha);
-    Value out = then.make<arith::MulFOp>("out", state.out, alphas);
+    Value out = alpha;
+    if (!later)
+      out = then.make<arith::MulFOp>("out", state.out, then.make<tile::RowBroadcastOp>("", outType, alpha));
     Value far = isFar(then, max);
     Value above = then.make<arith::AddFOp>("", max, constant(kRescaleThresholdLog2 / scoreToLog2));
     // An infinite score is above every limit.
@@ -104,11 +119,15 @@ SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreB
     then.make<scf::YieldOp>("",
                             ValueRange{out, max, limit, sum, farBranch.getResult(0), farBranch.getResult(1)});
     NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), b.unnamed());
-    otherwise.make<scf::YieldOp>(
-        "", ValueRange{state.out, state.max, state.limit, state.sum, offset, block.scores});
+    Value usual = later ? splatConstant(otherwise, rowType, 1.0f) : state.out;
+    otherwise.make<scf::YieldOp>("",
+                                 ValueRange{usual, state.max, state.limit, state.sum, offset, block.scores});
   }
   block = {branch.getResult(5), branch.getResult(4)};
-  return {branch.getResult(0), branch.getResult(1), branch.getResult(2), branch.getResult(3)};
+  if (later)
+    *later = {move, branch.getResult(0)};
+  return {later ? state.out : branch.getResult(0), branch.getResult(1), branch.getResult(2),
+          branch.getResult(3)};
 }
 
 Value OnlineSoftmax::weigh(NamingBuilder &b, SoftmaxState &state, const ScoreBlock &block) const {
@@ -137,7 +156,7 @@ FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value b
   Value log2Sum = b.make<math::Log2Op>("", sum, kApproximate);
   Value logSum = b.make<arith::MulFOp>("", log2Sum, splatConstant(b, rowType, std::numbers::ln2_v<float>));
   // In natural logarithms from the start: the maximum in base 2 may be beyond f32 where this is not.
-  Value natural = b.make<math::FmaOp>("", state.max, splatConstant(b, rowType, scale), logSum);
+  Value natural = b.make<math::FmaOp>("", state.max, splatConstant(b, rowType, scaleOfScores), logSum);
   Value minusInf = splatConstant(b, rowType, -std::numeric_limits<float>::infinity());
   Value lse = b.make<arith::SelectOp>("lse", empty, minusInf, natural);
   return {out, empty, lse};

@@ -29,6 +29,12 @@ struct ScoreBlock {
   mlir::Value scores, offset;
 };
 
+/// How the output is to be scaled once nothing else computes it: whether any row's reference moved, and what
+/// each row is multiplied by (#row).
+struct LaterScale {
+  mlir::Value moved, alpha;
+};
+
 /// What is stored: the output (#acc), and for each row whether it saw no key, and LSE (#row; null: not
 /// wanted).
 struct FinishedRows {
@@ -49,8 +55,10 @@ public:
   SoftmaxState start(NamingBuilder &b) const;
 
   /// Moves the references of the rows that outgrow theirs with `block.scores`, and makes the block ready for
-  /// `weigh`.
-  SoftmaxState advance(NamingBuilder &b, SoftmaxState state, ScoreBlock &block) const;
+  /// `weigh`. The output is scaled at once, or, where it is being computed, by `scale` when that is done.
+  SoftmaxState advance(NamingBuilder &b, SoftmaxState state, ScoreBlock &block,
+                       LaterScale *later = nullptr) const;
+  mlir::Value scale(NamingBuilder &b, mlir::Value out, const LaterScale &later) const;
 
   /// The block's probabilities, whose sums are added to the state's.
   mlir::Value weigh(NamingBuilder &b, SoftmaxState &state, const ScoreBlock &block) const;
@@ -64,7 +72,7 @@ private:
   mlir::Value isFar(NamingBuilder &b, mlir::Value max) const;
 
   mlir::RankedTensorType outType, rowType;
-  float scoreToLog2, scale;
+  float scoreToLog2, scaleOfScores;
 };
 
 } // namespace attune

@@ -121,6 +121,9 @@ private:
   }
 
   LogicalResult visit(Operation *op);
+  LogicalResult visitRoles(tile::SpecializeOp op);
+  /// Adds an op on a ring of kind tma to what its role does.
+  LogicalResult record(Operation *op, Value ring, Value index);
   LogicalResult acquire(tile::AcquireOp op);
   LogicalResult copy(tile::AsyncCopyOp op);
   LogicalResult wait(tile::WaitOp op);
@@ -134,6 +137,7 @@ private:
   llvm::MapVector<Value, std::map<int64_t, TileState>> rings;
   llvm::DenseMap<Value, TileState *> slots; ///< what an acquire's result will hold
   int64_t groups = 0, now = 0, lastBarrier = 0, steps = 0;
+  std::vector<RoleTrace> roles;
 };
 } // namespace
 
@@ -192,6 +196,34 @@ LogicalResult Run::wait(tile::WaitOp op) {
   return mlir::success();
 }
 
+LogicalResult Run::visitRoles(tile::SpecializeOp op) {
+  // Copy groups belong to the threads that issue them, and only barriers of the whole block join them: rings
+  // of that kind live in one role.
+  auto all = op.getRoles().getOps<tile::RoleOp>();
+  bool alone = llvm::hasSingleElement(all) && (*all.begin()).getReplicas() == 1;
+  bool usesCopies = op.walk([](tile::AcquireOp) { return WalkResult::interrupt(); }).wasInterrupted();
+  if (usesCopies && !alone)
+    return op->emitOpError("expected rings of cp.async only where one role uses them");
+  for (tile::RoleOp role : all)
+    for (int64_t replica = 0; replica != int64_t(role.getReplicas()); ++replica) {
+      roles.push_back({role, replica, {}});
+      if (failed(run(role.getBody().front())))
+        return failure();
+    }
+  return playRoles(roles, context(), plan.releases);
+}
+
+LogicalResult Run::record(Operation *op, Value ring, Value index) {
+  std::optional<int64_t> known = value(index);
+  if (!known || *known < 0)
+    return op->emitOpError("expected an index that is not negative and follows from lengths and the CTA")
+           << context();
+  if (roles.empty())
+    return op->emitOpError("expected to be in a tile.role: roles meet at a ring of kind tma");
+  roles.back().events.push_back({op, ring, *known});
+  return mlir::success();
+}
+
 LogicalResult Run::visit(Operation *op) {
   if (++steps > 100000)
     return op->emitOpError("expected the program to end") << context();
@@ -206,39 +238,41 @@ LogicalResult Run::visit(Operation *op) {
     }
     return mlir::success();
   }
-  if (auto specialize = dyn_cast<tile::SpecializeOp>(op)) {
-    // Copy groups belong to the threads that issue them, and only barriers of the whole block join them:
-    // rings of this kind live in one role.
-    auto roles = specialize.getRoles().getOps<tile::RoleOp>();
-    bool alone = llvm::hasSingleElement(roles) && (*roles.begin()).getReplicas() == 1;
-    bool usesRings = specialize
-                         .walk([](Operation *inner) {
-                           return isa<tile::AcquireOp, tile::WaitOp>(inner) ? WalkResult::interrupt()
-                                                                            : WalkResult::advance();
-                         })
-                         .wasInterrupted();
-    if (usesRings && !alone)
-      return op->emitOpError("expected rings of cp.async only where one role uses them");
-    for (tile::RoleOp role : roles)
-      if (failed(run(role.getBody().front())))
-        return failure();
+  if (auto specialize = dyn_cast<tile::SpecializeOp>(op))
+    return visitRoles(specialize);
+  if (auto replica = dyn_cast<tile::ReplicaOp>(op)) {
+    values[replica.getResult()] = roles.back().replica;
     return mlir::success();
   }
   if (auto branch = dyn_cast<scf::IfOp>(op)) {
     // Branches on data hold no ring ops; those that do must be decidable.
-    bool touchesRings =
-        branch
-            .walk([](Operation *inner) {
-              return isa<tile::AcquireOp, tile::WaitOp, tile::ReleaseOp, tile::CommitOp, tile::AsyncCopyOp>(
-                         inner)
-                         ? WalkResult::interrupt()
-                         : WalkResult::advance();
-            })
-            .wasInterrupted();
-    if (touchesRings)
-      return op->emitOpError("expected no ring operation inside a branch; use the condition of async_copy");
-    return mlir::success();
+    bool touchesRings = branch
+                            .walk([](Operation *inner) {
+                              return isa<tile::AcquireOp, tile::WaitOp, tile::ReleaseOp, tile::CommitOp,
+                                         tile::AsyncCopyOp, tile::FillOp>(inner)
+                                         ? WalkResult::interrupt()
+                                         : WalkResult::advance();
+                            })
+                            .wasInterrupted();
+    if (!touchesRings)
+      return mlir::success();
+    std::optional<int64_t> condition = value(branch.getCondition());
+    if (roles.empty() || !condition)
+      return op->emitOpError(
+          "expected no ring operation inside a branch; use the condition of async_copy, or, in a "
+          "role, a branch that follows from lengths and the CTA");
+    Region &taken = *condition ? branch.getThenRegion() : branch.getElseRegion();
+    return taken.empty() ? mlir::success() : run(taken.front());
   }
+  auto byTma = [](Value ring) {
+    return cast<tile::RingType>(ring.getType()).getKind() == tile::RingKind::Tma;
+  };
+  if (auto fill = dyn_cast<tile::FillOp>(op))
+    return record(op, fill.getRing(), fill.getIndex());
+  if (auto waitOp = dyn_cast<tile::WaitOp>(op); waitOp && byTma(waitOp.getRing()))
+    return record(op, waitOp.getRing(), waitOp.getIndex());
+  if (auto release = dyn_cast<tile::ReleaseOp>(op); release && byTma(release.getRing()))
+    return record(op, release.getRing(), release.getIndex());
   if (auto acquireOp = dyn_cast<tile::AcquireOp>(op))
     return acquire(acquireOp);
   if (auto copyOp = dyn_cast<tile::AsyncCopyOp>(op))

@@ -63,7 +63,8 @@ Value ThreadToNvvm::asm1(Type type, StringRef text, StringRef constraints, Value
 
 LLVM::InlineAsmOp ThreadToNvvm::asmMemory(Type type, StringRef text, StringRef constraints,
                                           ValueRange operands) {
-  return makeAsm(b, loc, type, text, (constraints + ",~{memory}").str(), operands, /*sideEffects=*/true);
+  std::string all = constraints.empty() ? "~{memory}" : (constraints + ",~{memory}").str();
+  return makeAsm(b, loc, type, text, all, operands, /*sideEffects=*/true);
 }
 
 Value ThreadToNvvm::intrinsic(StringRef name, Type type, ValueRange operands) {
@@ -313,7 +314,15 @@ LogicalResult ThreadToNvvm::lowerRoles(thread::SpecializeOp specialize) {
       Value inReplica = LLVM::SubOp::create(b, loc, inRole, mul(replica, warps));
       thread = add(band(blockThread, 31), mul(inReplica, 32));
       warp = inReplica;
-      lowered = lowerBlock(role.getBody().front());
+      auto body = [&] {
+        // One lane, and ptxas knows that it is one: under `lane == 0` it would put a loop around each copy.
+        elected = NVVM::ElectSyncOp::create(b, loc, b.getI1Type(), Value());
+        lowered = lowerBlock(role.getBody().front());
+      };
+      if (role.getFirstWarpOnly())
+        branch(LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, inReplica, i32(0)), body);
+      else
+        body();
     });
     if (failed(lowered))
       return failure();
@@ -462,6 +471,14 @@ LogicalResult ThreadToNvvm::lower(Operation *op) {
       .Case([&](tile::WaitGroupOp x) {
         return done([&] { NVVM::CpAsyncWaitGroupOp::create(b, loc, uint32_t(x.getPending())); });
       })
+      .Case([&](tile::BarrierInitOp x) { return done([&] { lowerBarrierInit(x); }); })
+      .Case([&](tile::BarrierWaitOp x) { return done([&] { lowerBarrierWait(x); }); })
+      .Case([&](tile::BarrierArriveOp x) { return done([&] { lowerBarrierArrive(x); }); })
+      .Case([&](tile::BarrierExpectOp x) { return done([&] { lowerBarrierExpect(x); }); })
+      .Case([&](thread::TmaLoadOp x) { return done([&] { lowerTmaLoad(x); }); })
+      .Case([&](thread::RoleBarrierOp) { return done([&] { barrier(); }); })
+      .Case([&](thread::DotIssueOp x) { return done([&] { lowerDotIssue(x); }); })
+      .Case([&](thread::DotWaitOp x) { return done([&] { lowerDotWait(x); }); })
       .Case([&](thread::AsyncCopyOp x) { return done([&] { lowerAsyncCopy(x); }); })
       .Case([&](thread::LoadOperandOp x) { return done([&] { lowerLoadOperand(x); }); })
       .Case([&](thread::DotOp x) { return done([&] { lowerDot(x); }); })

@@ -58,6 +58,24 @@ private:
   void lowerTakeNonfinite(thread::TakeNonfiniteOp op);
   void lowerStore(thread::StoreOp op);
   void lowerStoreRows(thread::StoreRowsOp op);
+  // Barriers, TMA and wgmma (ThreadToNvvmWarpgroup.cpp).
+  void lowerBarrierInit(tile::BarrierInitOp op);
+  void lowerBarrierWait(tile::BarrierWaitOp op);
+  void lowerBarrierArrive(tile::BarrierArriveOp op);
+  void lowerBarrierExpect(tile::BarrierExpectOp op);
+  void lowerTmaLoad(thread::TmaLoadOp op);
+  void lowerDotIssue(thread::DotIssueOp op);
+  void lowerDotWait(thread::DotWaitOp op);
+  mlir::Value barrierAddress(mlir::Value offset);
+  /// The address of a tensor map among the parameters.
+  mlir::Value tensorMap(mlir::Value argument);
+  /// Whether this thread issues what one thread of the role issues.
+  mlir::Value issuer();
+  /// Assembly through which all these registers pass: nothing that reads or makes them moves across it.
+  Registers asmTied(llvm::StringRef text, llvm::ArrayRef<mlir::Value> values);
+  /// wgmma's 64-bit description of a tile at this byte offset. `rowsAreK`: the rows are steps along k, else
+  /// columns are.
+  mlir::Value matrixDescriptor(const SwizzledTile &tile, mlir::Value offset, bool rowsAreK);
   // Rows.
   void lowerRowReduce(thread::RowReduceOp op);
   void lowerRowCombine(thread::RowCombineOp op);
@@ -145,6 +163,7 @@ private:
   mlir::Value thread, lane, warp, laneRow /* lane / 4 */, laneColumn /* 2 (lane mod 4) */, sharedBase;
   mlir::Value replica;   ///< of a role that has several
   mlir::Value barrierId; ///< of the role: null for the whole block
+  mlir::Value elected;   ///< in a role: one lane of the warp
 };
 
 } // namespace attune

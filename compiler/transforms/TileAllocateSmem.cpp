@@ -9,8 +9,11 @@ namespace attune {
 #define GEN_PASS_DEF_TILEALLOCATESMEM
 #include "compiler/transforms/Passes.h.inc"
 
-/// The swizzle exclusive-ors address bits 4 to 6 with the row, so tiles start where those bits are zero.
-static constexpr uint64_t kTileAlignment = 128;
+/// The swizzle exclusive-ors address bits 4 to 6 with the row, so tiles start where those bits are zero. TMA
+/// and wgmma take the row from the address: their tiles start where eight rows of the widest swizzle do.
+static uint64_t tileAlignment(tile::RingType type) {
+  return type.getKind() == tile::RingKind::Tma ? 1024 : 128;
+}
 
 namespace {
 struct TileAllocateSmemPass : impl::TileAllocateSmemBase<TileAllocateSmemPass> {
@@ -19,10 +22,18 @@ struct TileAllocateSmemPass : impl::TileAllocateSmemBase<TileAllocateSmemPass> {
     Builder b(&getContext());
     int64_t bytes = 0;
     kernel.walk([&](tile::RingOp ring) {
-      ring.setOffsetAttr(b.getI64IntegerAttr(bytes));
       tile::RingType type = ring.getType();
-      bytes = int64_t(
-          llvm::alignTo(uint64_t(bytes + type.getDepth() * tile::tileBytes(type.getSlot())), kTileAlignment));
+      bytes = int64_t(llvm::alignTo(uint64_t(bytes), tileAlignment(type)));
+      ring.setOffsetAttr(b.getI64IntegerAttr(bytes));
+      bytes += type.getDepth() * tile::tileBytes(type.getSlot());
+    });
+    bytes = int64_t(llvm::alignTo(uint64_t(bytes), 128));
+    // Of each slot: whether it is full, then whether it is empty.
+    kernel.walk([&](tile::RingOp ring) {
+      if (ring.getType().getKind() != tile::RingKind::Tma)
+        return;
+      ring.setBarriersAttr(b.getI64IntegerAttr(bytes));
+      bytes += 16 * ring.getType().getDepth();
     });
     kernel.walk([&](tile::ReuseSmemOp reuse) {
       bytes = std::max(bytes, tile::tileBytes(reuse.getTile().getType()));

@@ -119,9 +119,9 @@ LogicalResult Distributor::visitRoles(tile::SpecializeOp specialize) {
   int64_t firstWarp = 0;
   for (auto role : specialize.getRoles().getOps<tile::RoleOp>()) {
     b.setInsertionPointToEnd(roles);
-    auto copy =
-        thread::RoleOp::create(b, role.getLoc(), role.getSymNameAttr(), b.getI64IntegerAttr(firstWarp),
-                               role.getWarpsAttr(), role.getReplicasAttr(), role.getRegistersAttr());
+    auto copy = thread::RoleOp::create(
+        b, role.getLoc(), role.getSymNameAttr(), b.getI64IntegerAttr(firstWarp), role.getWarpsAttr(),
+        role.getReplicasAttr(), role.getRegistersAttr(), role.getFirstWarpOnlyAttr());
     Block *body = b.createBlock(&copy.getBody());
     warps = int64_t(role.getWarps());
     if (failed(distribute(role.getBody().front(), body)))
@@ -164,6 +164,26 @@ LogicalResult Distributor::visit(Operation *op) {
       .Case([&](scf::IfOp branch) { return visitIf(branch); })
       .Case([&](tile::SpecializeOp specialize) { return visitRoles(specialize); })
       .Case([&](tile::ReplicaOp) { return replace<thread::ReplicaOp>(op, b.getI32Type()); })
+      .Case([&](tile::ReuseTileOp reuse) {
+        thread::RoleBarrierOp::create(b, op->getLoc());
+        mapping.map(reuse.getResult(), map(reuse.getTile()));
+        return mlir::success();
+      })
+      .Case([&](tile::TmaLoadOp load) {
+        ArrayRef<int64_t> tile = shape(load.getTile());
+        return replace<thread::TmaLoadOp>(op, map(load.getMap()), map(load.getRow()), map(load.getHead()),
+                                          map(load.getBatch()), map(load.getTile()), map(load.getBarrier()),
+                                          tile[0], tile[1]);
+      })
+      .Case([&](tile::DotIssueOp dot) {
+        ArrayRef<int64_t> a = shape(dot.getA()), result = shape(dot.getResult());
+        return replace<thread::DotIssueOp>(op, resultType(), map(dot.getA()), map(dot.getB()),
+                                           dot.getTransposed(), map(dot.getC()), result[0], result[1], a[1],
+                                           cast<RankedTensorType>(dot.getA().getType()).getElementType());
+      })
+      .Case([&](tile::DotWaitOp wait) {
+        return replace<thread::DotWaitOp>(op, resultType(), map(wait.getValue()), wait.getPending());
+      })
       .Case([&](tile::SmemTileOp tile) {
         mapping.map(tile.getTile(), map(tile.getOffset()));
         return mlir::success();
@@ -237,7 +257,8 @@ LogicalResult Distributor::visit(Operation *op) {
         return replace<vector::BroadcastOp>(op, resultType(), map(splat.getInput()));
       })
       .Case<tile::AttemptOp, tile::ViewOp, tile::LoadValueOp, tile::CommitGroupOp, tile::WaitGroupOp,
-            gpu::BarrierOp, gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp>([&](Operation *) {
+            gpu::BarrierOp, gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp, tile::BarrierInitOp,
+            tile::BarrierWaitOp, tile::BarrierArriveOp, tile::BarrierExpectOp>([&](Operation *) {
         b.clone(*op, mapping);
         return mlir::success();
       })

@@ -29,8 +29,11 @@ struct TileLowerChannelsPass : impl::TileLowerChannelsBase<TileLowerChannelsPass
     });
     // Waits that follow each other share the last one's wait_group, with the smallest count, and its barrier.
     for (Operation *op : llvm::reverse(ops))
-      if (auto wait = dyn_cast<tile::WaitOp>(op); wait && sharesBarrierWithPrevious(wait))
+      if (auto wait = dyn_cast<tile::WaitOp>(op);
+          wait && wait.getRing().getType().getKind() == tile::RingKind::Copies &&
+          sharesBarrierWithPrevious(wait))
         shareWithPrevious(wait, *plan);
+    initialiseBarriers(kernel, rings, *plan);
     for (Operation *op : ops)
       if (failed(lower(op, *plan)))
         return signalPassFailure();
@@ -72,23 +75,77 @@ private:
     return plan.pending.lookup_or(wait, 0);
   }
 
+  static Value constant(NamingBuilder &b, int64_t value) {
+    return b.make<arith::ConstantOp>("", b.getI32IntegerAttr(int32_t(value)));
+  }
+
+  /// `start` + (`index` mod depth) * `bytes`.
+  static Value inSlot(NamingBuilder &b, tile::RingOp ring, Value index, Value start, int64_t bytes) {
+    int64_t depth = ring.getType().getDepth();
+    if (depth == 1)
+      return start;
+    Value slot = llvm::isPowerOf2_64(uint64_t(depth))
+                     ? Value(b.make<arith::AndIOp>("slot", index, constant(b, depth - 1)))
+                     : Value(b.make<arith::RemUIOp>("slot", index, constant(b, depth)));
+    return b.make<arith::AddIOp>("", start, b.make<arith::MulIOp>("", slot, constant(b, bytes)));
+  }
+
   /// The tile in slot `index` mod depth of a ring.
   Value slotTile(NamingBuilder &b, tile::RingOp ring, Value index) {
     tile::RingType type = ring.getType();
-    int64_t depth = type.getDepth(), bytes = tile::tileBytes(type.getSlot());
-    auto constant = [&](int64_t value) -> Value {
-      return b.make<arith::ConstantOp>("", b.getI32IntegerAttr(int32_t(value)));
-    };
     // The offset keeps the ring's name.
-    Value offset =
+    Value start =
         arith::ConstantOp::create(b, ring.getLoc(), b.getI32IntegerAttr(int32_t(*ring.getOffset())));
-    if (depth > 1) {
-      Value slot = llvm::isPowerOf2_64(uint64_t(depth))
-                       ? Value(b.make<arith::AndIOp>("slot", index, constant(depth - 1)))
-                       : Value(b.make<arith::RemUIOp>("slot", index, constant(depth)));
-      offset = b.make<arith::AddIOp>("", offset, b.make<arith::MulIOp>("", slot, constant(bytes)));
+    return tile::SmemTileOp::create(b, b.unnamed(), type.getSlot(),
+                                    inSlot(b, ring, index, start, tile::tileBytes(type.getSlot())));
+  }
+
+  /// The barrier of slot `index` mod depth that says that it is full, or that it is empty.
+  static Value slotBarrier(NamingBuilder &b, tile::RingOp ring, Value index, bool empty) {
+    int64_t first = int64_t(*ring.getBarriers()) + (empty ? 8 * ring.getType().getDepth() : 0);
+    return inSlot(b, ring, index, constant(b, first), 8);
+  }
+
+  /// The parity of the phase in which slot `index` mod depth holds tile `index`.
+  static Value slotParity(NamingBuilder &b, tile::RingOp ring, Value index) {
+    Value round = index;
+    if (int64_t depth = ring.getType().getDepth(); depth > 1)
+      round = b.make<arith::DivUIOp>("", index, constant(b, depth));
+    return b.make<arith::AndIOp>("parity", round, constant(b, 1));
+  }
+
+  /// The barriers of all rings of kind tma, before anything else happens.
+  static void initialiseBarriers(tile::KernelOp kernel, ArrayRef<tile::RingOp> rings,
+                                 const ChannelPlan &plan) {
+    SmallVector<int64_t> offsets, counts;
+    Operation *last = nullptr;
+    for (tile::RingOp ring : rings) {
+      if (ring.getType().getKind() != tile::RingKind::Tma)
+        continue;
+      int64_t depth = ring.getType().getDepth(), releases = plan.releases.lookup(ring.getResult());
+      for (int64_t i = 0; i != (releases ? 2 : 1) * depth; ++i) {
+        offsets.push_back(int64_t(*ring.getBarriers()) + 8 * i);
+        counts.push_back(i < depth ? 1 : releases);
+      }
+      last = ring;
     }
-    return tile::SmemTileOp::create(b, b.unnamed(), type.getSlot(), offset);
+    if (!last)
+      return;
+    OpBuilder b(last->getContext());
+    b.setInsertionPointAfter(last);
+    tile::BarrierInitOp::create(b, last->getLoc(), offsets, counts);
+  }
+
+  void lowerFill(tile::FillOp fill, tile::RingOp ring, const ChannelPlan &plan) {
+    NamingBuilder b(OpBuilder(fill), fill.getLoc());
+    Value index = fill.getIndex(), full = slotBarrier(b, ring, index, false);
+    // An empty slot was never filled before its first tile: that phase counts as ended.
+    if (plan.releases.lookup(ring.getResult()))
+      b.make<tile::BarrierWaitOp>("", slotBarrier(b, ring, index, true),
+                                  b.make<arith::XOrIOp>("", slotParity(b, ring, index), constant(b, 1)));
+    b.make<tile::BarrierExpectOp>("", full, tile::tileBytes(ring.getType().getSlot()));
+    b.make<tile::TmaLoadOp>("", fill.getMap(), fill.getRow(), fill.getHead(), fill.getBatch(),
+                            slotTile(b, ring, index), full);
   }
 
   LogicalResult lower(Operation *op, const ChannelPlan &plan) {
@@ -112,7 +169,10 @@ private:
       tile::RingOp ring = ringOf(wait.getRing());
       if (!ring)
         return failure();
-      if (!shared.contains(op)) {
+      if (ring.getType().getKind() == tile::RingKind::Tma) {
+        b.make<tile::BarrierWaitOp>("", slotBarrier(b, ring, wait.getIndex(), false),
+                                    slotParity(b, ring, wait.getIndex()));
+      } else if (!shared.contains(op)) {
         tile::WaitGroupOp::create(b, op->getLoc(), pendingOf(op, plan));
         gpu::BarrierOp::create(b, op->getLoc());
       }
@@ -124,7 +184,18 @@ private:
       Value start = b.make<arith::ConstantOp>("", b.getI32IntegerAttr(0));
       reuse.getTile().replaceAllUsesWith(
           Value(tile::SmemTileOp::create(b, op->getLoc(), reuse.getTile().getType(), start)));
-    } else if (!isa<tile::ReleaseOp>(op)) {
+    } else if (auto fill = dyn_cast<tile::FillOp>(op)) {
+      tile::RingOp ring = ringOf(fill.getRing());
+      if (!ring)
+        return failure();
+      lowerFill(fill, ring, plan);
+    } else if (auto release = dyn_cast<tile::ReleaseOp>(op)) {
+      tile::RingOp ring = ringOf(release.getRing());
+      if (!ring)
+        return failure();
+      if (ring.getType().getKind() == tile::RingKind::Tma)
+        b.make<tile::BarrierArriveOp>("", slotBarrier(b, ring, release.getIndex(), true));
+    } else {
       return mlir::success();
     }
     op->erase();

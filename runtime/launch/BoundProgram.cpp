@@ -101,7 +101,8 @@ v1::Result<size_t> BoundProgram::addMap(const Argument &argument) {
   map.request.type = array.argument->type;
   map.request.rank = int(rank);
   for (size_t i = 0; i < rank; ++i) {
-    map.request.extents[i] = uint64_t(array.shape[rank - 1 - i]);
+    // An empty array has no map; a kernel that gets it reads nothing.
+    map.request.extents[i] = uint64_t(std::max<int64_t>(array.shape[rank - 1 - i], 1));
     map.request.box[i] = i < argument.box.size() ? uint32_t(argument.box[i]) : 1;
   }
   map.request.swizzle = argument.swizzle;

@@ -6,6 +6,7 @@
 #include "compiler/transforms/FragmentMap.h"
 
 #include "mlir/IR/Builders.h"
+#include "mlir/Interfaces/FoldInterfaces.h"
 
 #include "compiler/dialect/thread/ThreadDialect.cpp.inc"
 #define GET_OP_CLASSES
@@ -15,7 +16,16 @@ using namespace mlir;
 
 namespace attune::thread {
 
+namespace {
+/// Constants of a role stay in it, as in the tile dialect.
+struct ConstantsStay : DialectFoldInterface {
+  using DialectFoldInterface::DialectFoldInterface;
+  bool shouldMaterializeInto(Region *region) const override { return isa<RoleOp>(region->getParentOp()); }
+};
+} // namespace
+
 void ThreadDialect::initialize() {
+  addInterfaces<ConstantsStay>();
   addOperations<
 #define GET_OP_LIST
 #include "compiler/dialect/thread/Thread.cpp.inc"
@@ -43,7 +53,7 @@ static bool isThreadType(Type type) {
   auto vector = dyn_cast<VectorType>(type);
   if (!vector)
     return type.isInteger(1) || type.isInteger(32) || type.isIndex() || type.isF32() ||
-           isa<tile::ViewType, tile::ArrayType, tile::WorkspaceType>(type);
+           isa<tile::ViewType, tile::ArrayType, tile::WorkspaceType, tile::TensorMapType>(type);
   Type element = vector.getElementType();
   return vector.getRank() == 1 && !vector.isScalable() && vector.getNumElements() <= maxValues &&
          (element.isF32() || element.isInteger(32) || element.isInteger(1) ||
@@ -222,6 +232,44 @@ LogicalResult ToAOpOp::verify() {
       failed(verifyFragment(*this, "the value", getValue().getType(), valuesAt(*this, m, n), f32(*this))))
     return failure();
   return verifyFragment(*this, "the result", getResult().getType(), valuesAt(*this, m, n), element);
+}
+
+LogicalResult TmaLoadOp::verify() {
+  tile::TensorMapType map = getMap().getType();
+  if (int64_t(getRows()) != map.getRows() || int64_t(getCols()) != map.getCols())
+    return emitOpError("expected a tile of the boxes' ")
+           << map.getRows() << " x " << map.getCols() << ", got " << getRows() << " x " << getCols();
+  return mlir::success();
+}
+
+LogicalResult DotIssueOp::verify() {
+  int64_t m = int64_t(getM()), n = int64_t(getN()), k = int64_t(getK());
+  if (tile::warpsAt(*this) != 4 || !(*this)->getParentOfType<RoleOp>())
+    return emitOpError("expected to be in a role of 4 warps, a warpgroup");
+  if (m != 64 || n < 16 || n > 256 || n % 16 != 0)
+    return emitOpError("expected 64 rows and 16 to 256 columns, a multiple of 16, got ") << m << " x " << n;
+  if (failed(verifyOperandType(*this, getType())))
+    return failure();
+  if (int64_t step = infoOf(getType()).mmaK; k < step || k > 256 || k % step != 0)
+    return emitOpError("expected k to be a multiple of ") << step << " up to 256, got " << k;
+  if (!getA().getType().isInteger(32) &&
+      failed(verifyFragment(*this, "a", getA().getType(), valuesAt(*this, m, k), getType())))
+    return failure();
+  for (Operation *user : getResult().getUsers())
+    if (!isa<DotWaitOp>(user))
+      return emitOpError("expected its result to pass through thread.dot_wait, got a use by ")
+             << user->getName();
+  if (!getResult().hasOneUse())
+    return emitOpError("expected its result to be waited for once");
+  return verifyFragment(*this, "the result", getResult().getType(), valuesAt(*this, m, n), f32(*this));
+}
+
+LogicalResult DotWaitOp::verify() {
+  if (getPending() > 7)
+    return emitOpError("expected at most 7 pending dots, got ") << getPending();
+  if (!getValue().getDefiningOp<DotIssueOp>())
+    return emitOpError("expected the result of a thread.dot_issue");
+  return mlir::success();
 }
 
 LogicalResult StoreOp::verify() {

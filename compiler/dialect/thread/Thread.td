@@ -13,6 +13,8 @@ def Thread_Dialect : Dialect {
 
 class Thread_Op<string mnemonic, list<Trait> traits = []> : Op<Thread_Dialect, mnemonic, traits>;
 
+include "compiler/dialect/thread/ThreadAsync.td"
+
 // A fragment of an M x N accumulator of W warps is a vector of M * N / (32 * W) values: for each 16-row slab of the
 // warp, for each 8 columns, the four values of mma.m16n8 (row g, columns 2t and 2t+1; row g + 8, the same columns;
 // g = lane / 4, t = lane mod 4). A row fragment has two values for each slab: rows g and g + 8. The A operand has eight
@@ -40,11 +42,11 @@ def Thread_SpecializeOp : Thread_Op<"specialize", [SingleBlock, NoTerminator, Pa
 def Thread_RoleOp : Thread_Op<"role", [SingleBlock, NoTerminator, ParentOneOf<["SpecializeOp"]>]> {
   let summary = "What the threads of warps `first_warp` .. of a block do, `replicas` times `warps` warps";
   let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$first_warp, I64Attr:$warps, I64Attr:$replicas,
-                   OptionalAttr<I64Attr>:$registers);
+                   OptionalAttr<I64Attr>:$registers, UnitAttr:$first_warp_only);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
     $sym_name `first_warp` `(` $first_warp `)` `warps` `(` $warps `)` `replicas` `(` $replicas `)`
-    (`registers` `(` $registers^ `)`)? attr-dict-with-keyword $body
+    (`registers` `(` $registers^ `)`)? (`first_warp_only` $first_warp_only^)? attr-dict-with-keyword $body
   }];
   let hasVerifier = 1;
 }

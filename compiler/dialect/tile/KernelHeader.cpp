@@ -6,6 +6,7 @@
 #include "compiler/dialect/tile/Tile.h"
 #include "compiler/ir/ScheduleAttr.h"
 #include "compiler/support/Arch.h"
+#include "compiler/transforms/FragmentMap.h"
 
 #include <fmt/format.h>
 
@@ -178,6 +179,13 @@ static FailureOr<Argument> readArgument(Type type, DictionaryAttr attributes,
     result.zero = attributes.contains("zero");
     if (failed(expression("bytes", result.bytes)))
       return failure();
+  } else if (auto map = dyn_cast<TensorMapType>(type)) {
+    known.insert("array");
+    result.kind = Argument::Kind::TensorMap; // its elements are the array's
+    result.array = text("array").str();
+    SwizzledTile tile{map.getRows(), map.getCols()};
+    result.box = {int(tile.panelCols()), int(map.getRows())};
+    result.swizzle = int(tile.pitch());
   } else if (type.isF32() || type.isInteger(32)) {
     result.kind = Argument::Kind::Scalar;
     result.type = *elementOf(type);
@@ -190,7 +198,8 @@ static FailureOr<Argument> readArgument(Type type, DictionaryAttr attributes,
       result.value = value;
     }
   } else {
-    return error() << "expected arguments of type array, workspace, i32 or f32, got " << type, failure();
+    return error() << "expected arguments of type array, tensor_map, workspace, i32 or f32, got " << type,
+           failure();
   }
   for (NamedAttribute attribute : attributes)
     if (!known.contains(attribute.getName()))
@@ -211,7 +220,7 @@ std::vector<Argument> argumentsOf(Operation *kernel) {
 }
 
 Value addArgument(Block *body, SmallVectorImpl<Attribute> &attributes, const Argument &argument,
-                  Location where) {
+                  Location where, int64_t cols) {
   MLIRContext *context = where.getContext();
   Builder b(context);
   NamedAttrList entry;
@@ -231,6 +240,10 @@ Value addArgument(Block *body, SmallVectorImpl<Attribute> &attributes, const Arg
       entry.set("align", b.getI64IntegerAttr(argument.alignment));
     break;
   }
+  case Argument::Kind::TensorMap:
+    type = TensorMapType::get(context, argument.box[1], cols, type);
+    entry.set("array", b.getStringAttr(argument.array));
+    break;
   case Argument::Kind::Workspace:
     type = WorkspaceType::get(context, type);
     entry.set("bytes", b.getStringAttr(argument.bytes.text()));

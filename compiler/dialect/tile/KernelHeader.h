@@ -27,9 +27,10 @@ void nameArguments(mlir::Region &body, mlir::OpAsmSetValueNameFn setName);
 
 /// The arguments of a kernel that a verifier has let through.
 std::vector<Argument> argumentsOf(mlir::Operation *kernel);
-/// Adds a block argument that is `argument`, and its attributes to `attributes`.
+/// Adds a block argument that is `argument`, and its attributes to `attributes`. `cols`: columns of the tiles
+/// that a tensor map fills.
 mlir::Value addArgument(mlir::Block *body, llvm::SmallVectorImpl<mlir::Attribute> &attributes,
-                        const Argument &argument, mlir::Location where);
+                        const Argument &argument, mlir::Location where, int64_t cols = 0);
 
 /// What a launch needs to know of a kernel, as an attribute that outlives the op: thread-to-nvvm leaves it on
 /// the function.

@@ -7,6 +7,7 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/FoldInterfaces.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include "compiler/dialect/tile/TileDialect.cpp.inc"
@@ -36,6 +37,11 @@ struct LayoutAliases : OpAsmDialectInterface {
         .Default([](Attribute) { return AliasResult::NoAlias; });
   }
 };
+/// Constants of a role stay in it: its warps share what its fragments are.
+struct ConstantsStay : DialectFoldInterface {
+  using DialectFoldInterface::DialectFoldInterface;
+  bool shouldMaterializeInto(Region *region) const override { return isa<RoleOp>(region->getParentOp()); }
+};
 } // namespace
 
 void TileDialect::initialize() {
@@ -51,12 +57,12 @@ void TileDialect::initialize() {
 #define GET_OP_LIST
 #include "compiler/dialect/tile/Tile.cpp.inc"
       >();
-  addInterfaces<LayoutAliases>();
+  addInterfaces<LayoutAliases, ConstantsStay>();
 }
 
 int64_t tileBytes(RankedTensorType type) { return type.getNumElements() * type.getElementTypeBitWidth() / 8; }
 
-static std::string shapeText(ArrayRef<int64_t> shape) {
+std::string shapeText(ArrayRef<int64_t> shape) {
   std::string text;
   for (int64_t dim : shape)
     text += (text.empty() ? "" : "x") + std::to_string(dim);
@@ -64,11 +70,13 @@ static std::string shapeText(ArrayRef<int64_t> shape) {
 }
 
 LogicalResult RingType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t depth,
-                               RankedTensorType slot) {
+                               RankedTensorType slot, RingKind kind) {
   if (depth < 1)
     return emitError() << "expected a ring of at least one slot, got " << depth;
   if (!isa_and_present<SmemAttr>(slot.getEncoding()) || slot.getRank() != 2)
     return emitError() << "expected slots to be 2-d tensors with layout #tile.smem, got " << slot;
+  if (kind == RingKind::Tma && (slot.getDimSize(0) % 8 != 0 || slot.getDimSize(0) > 256))
+    return emitError() << "expected slots of a multiple of 8 rows, at most TMA's 256, got " << slot;
   return mlir::success();
 }
 
@@ -200,7 +208,9 @@ void KernelOp::getAsmBlockArgumentNames(Region &region, OpAsmSetValueNameFn setN
 /// Rings, views and what a kernel is launched with have one place where they come from: nothing hands them
 /// on.
 LogicalResult verifyHandles(Operation *kernel) {
-  auto isHandle = [](Type type) { return isa<RingType, ViewType, ArrayType, WorkspaceType>(type); };
+  auto isHandle = [](Type type) {
+    return isa<RingType, ViewType, ArrayType, WorkspaceType, TensorMapType>(type);
+  };
   auto refuse = [](Operation *op, Type type) {
     return op->emitOpError("expected no value of type ") << type << " to be handed on";
   };
@@ -260,6 +270,9 @@ LogicalResult verifyRole(Operation *role) {
       (number("registers") < 24 || number("registers") > 256 || number("registers") % 8 != 0))
     return role->emitOpError("expected registers to be a multiple of 8 in 24..256, got ")
            << number("registers");
+  if (role->hasAttr("registers") && number("warps") % 4 != 0)
+    return role->emitOpError("expected registers to move between whole warpgroups of 4 warps, got ")
+           << number("warps") << " warps";
   if (role->getRegion(0).getNumArguments())
     return role->emitOpError("expected a role without arguments");
   return mlir::success();
@@ -440,7 +453,7 @@ LogicalResult TakeNonfiniteOp::verify() {
   if (out.getDimSize(1) != tile.getDimSize(1))
     return emitOpError("expected out and tile of as many columns, got ")
            << out.getDimSize(1) << " and " << tile.getDimSize(1);
-  return success();
+  return mlir::success();
 }
 
 static LogicalResult verifyRows(Operation *op, RankedTensorType matrix, RankedTensorType row) {

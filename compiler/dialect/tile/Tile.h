@@ -52,6 +52,9 @@ mlir::LogicalResult verifyTiles(mlir::Operation *op);
 mlir::LogicalResult verifyHandles(mlir::Operation *kernel);
 mlir::LogicalResult verifyNumbers(mlir::Operation *op);
 
+/// "64x128".
+std::string shapeText(llvm::ArrayRef<int64_t> shape);
+
 /// Bytes of a tile in shared memory.
 int64_t tileBytes(mlir::RankedTensorType type);
 

@@ -4,7 +4,7 @@
 
 include "compiler/dialect/tile/TileBase.td"
 
-class Tile_Op<string mnemonic, list<Trait> traits = []> : Op<Tile_Dialect, mnemonic, traits>;
+include "compiler/dialect/tile/TileAsync.td"
 
 //===----------------------------------------------------------------------===//
 // Structure
@@ -62,14 +62,15 @@ def Tile_RoleOp : Tile_Op<"role", [SingleBlock, NoTerminator, ParentOneOf<["Spec
   let summary = "What `warps` warps do, `replicas` times side by side";
   let description = [{
     Fragments inside are spread over the warps of one replica. With `registers`, the role asks for that many a thread
-    (setmaxnreg: an arch-specific target, and whole warpgroups).
+    (setmaxnreg: an arch-specific target, and whole warpgroups). With `first_warp_only`, the other warps of the role are
+    there to make up a warpgroup, and do nothing.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$warps, DefaultValuedAttr<I64Attr, "1">:$replicas,
-                   OptionalAttr<I64Attr>:$registers);
+                   OptionalAttr<I64Attr>:$registers, UnitAttr:$first_warp_only);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
     $sym_name `warps` `(` $warps `)` (`replicas` `(` $replicas^ `)`)? (`registers` `(` $registers^ `)`)?
-    attr-dict-with-keyword $body
+    (`first_warp_only` $first_warp_only^)? attr-dict-with-keyword $body
   }];
   let hasVerifier = 1;
 }
@@ -134,14 +135,19 @@ def Tile_RingOp : Tile_Op<"ring", [MemoryEffects<[MemAlloc<Tile_SharedMemory>]>]
   let summary = "Slots in shared memory; slot i mod depth holds the i-th tile";
   let description = [{
     `offset` (bytes from the start of dynamic shared memory) is there once tile-allocate-smem has run.
+    Of a ring of kind tma, one role fills the slots and others wait and release: each slot has a barrier that says that
+    it is full and one that says that it is empty, at `barriers` (bytes) once tile-allocate-smem has run.
     For each i: `acquire` waits until the slot is free, asynchronous copies fill it, `commit` says that all
     of them are issued, `wait` makes the tile visible to the CTA, `release` says that this warp is done with it.
 
     Example: `%ks = tile.ring : !tile.ring<2 x tensor<64x128xbf16, #tile.smem>>`
   }];
-  let arguments = (ins OptionalAttr<I64Attr>:$offset);
+  let arguments = (ins OptionalAttr<I64Attr>:$offset, OptionalAttr<I64Attr>:$barriers);
   let results = (outs Tile_RingType:$result);
-  let assemblyFormat = "(`offset` `(` $offset^ `)`)? attr-dict `:` type($result)";
+  let builders = [OpBuilder<(ins "RingType":$result, "::mlir::IntegerAttr":$offset), [{
+    build($_builder, $_state, result, offset, ::mlir::IntegerAttr());
+  }]>];
+  let assemblyFormat = "(`offset` `(` $offset^ `)`)? (`barriers` `(` $barriers^ `)`)? attr-dict `:` type($result)";
 }
 
 class Tile_RingTileOp<string mnemonic, Trait effects> : Tile_Op<mnemonic, [

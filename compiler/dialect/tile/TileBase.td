@@ -20,6 +20,8 @@ def Tile_Dialect : Dialect {
   let useDefaultAttributePrinterParser = 1;
 }
 
+class Tile_Op<string mnemonic, list<Trait> traits = []> : Op<Tile_Dialect, mnemonic, traits>;
+
 //===----------------------------------------------------------------------===//
 // Layouts and types
 //===----------------------------------------------------------------------===//
@@ -33,11 +35,31 @@ def Tile_RowAttr : Tile_Layout<"Row", "row", "one value for each row of an accum
 def Tile_AOpAttr : Tile_Layout<"AOp", "a_op", "the register A operand of a dot">;
 def Tile_SmemAttr : Tile_Layout<"Smem", "smem", "swizzled shared memory">;
 
+def Tile_RingKind : I32EnumAttr<"RingKind", "how a ring's slots are filled", [
+  I32EnumAttrCase<"Copies", 0, "copies">, // by cp.async of every thread, in groups
+  I32EnumAttrCase<"Tma", 1, "tma">        // by TMA, which counts its bytes at a barrier
+]> {
+  let cppNamespace = "::attune::tile";
+  let genSpecializedAttr = 0;
+}
+
 def Tile_RingType : TypeDef<Tile_Dialect, "Ring"> {
   let mnemonic = "ring";
   let summary = "Slots in shared memory that are filled and emptied in turn";
-  let parameters = (ins "int64_t":$depth, "::mlir::RankedTensorType":$slot);
-  let assemblyFormat = "`<` $depth `x` $slot `>`";
+  let parameters = (ins "int64_t":$depth, "::mlir::RankedTensorType":$slot,
+                    DefaultValuedParameter<"::attune::tile::RingKind", "::attune::tile::RingKind::Copies">:$kind);
+  let assemblyFormat = "`<` $depth `x` $slot (`,` $kind^)? `>`";
+  let genVerifyDecl = 1;
+  let builders = [TypeBuilder<(ins "int64_t":$depth, "::mlir::RankedTensorType":$slot), [{
+    return $_get($_ctxt, depth, slot, RingKind::Copies);
+  }]>];
+}
+
+def Tile_TensorMapType : TypeDef<Tile_Dialect, "TensorMap"> {
+  let mnemonic = "tensor_map";
+  let summary = "What TMA knows of an array: boxes of `rows` rows and `cols` columns, swizzled as tiles of shared memory are";
+  let parameters = (ins "int64_t":$rows, "int64_t":$cols, "::mlir::Type":$elementType);
+  let assemblyFormat = "`<` $rows `x` $cols `,` $elementType `>`";
   let genVerifyDecl = 1;
 }
 
@@ -102,6 +124,12 @@ defvar Tile_RewritesShared = MemoryEffects<[MemRead<Tile_SharedMemory>, MemWrite
 // To global memory, through shared memory.
 defvar Tile_StoresThrough = MemoryEffects<[MemWrite, MemRead<Tile_SharedMemory>, MemWrite<Tile_SharedMemory>,
                                            MemRead<Tile_Barriers>, MemWrite<Tile_Barriers>]>;
+
+// Waits for a slot, and issues copies that will write it.
+defvar Tile_Fills = MemoryEffects<[MemRead, MemWrite<Tile_SharedMemory>, MemWrite<Tile_InFlight>,
+                                   MemRead<Tile_Barriers>, MemWrite<Tile_Barriers>]>;
+// Issues a product that reads shared memory and computes registers until it is waited for.
+defvar Tile_IssuesDot = MemoryEffects<[MemRead<Tile_SharedMemory>, MemWrite<Tile_InFlight>]>;
 
 class Tile_TensorWith<string layout, string what> : Type<
     CPred<"::llvm::isa<::mlir::RankedTensorType>($_self) && ::llvm::isa_and_present<::attune::tile::" # layout #

@@ -1,14 +1,7 @@
-#include "compiler/dialect/Elements.h"
-#include "compiler/dialect/tile/KernelHeader.h"
 #include "compiler/ir/IrText.h"
-#include "compiler/ir/ScheduleAttr.h"
-#include "compiler/schedule/BlockRange.h"
 #include "compiler/schedule/Builders.h"
-#include "compiler/schedule/Elementwise.h"
-#include "compiler/schedule/OnlineSoftmax.h"
+#include "compiler/schedule/ForwardProgram.h"
 #include "compiler/schedule/portable/Portable.h"
-
-#include <fmt/format.h>
 
 using namespace mlir;
 
@@ -19,36 +12,15 @@ namespace attune::portable {
 static constexpr float kWeightScale = 0x1p40f;
 
 namespace {
-/// Which kind of key block a loop walks over.
-struct BlockKind {
-  const char *name;
-  bool first; ///< may hold keys before the first that a row sees
-  bool last;  ///< may hold keys after the last that a row sees
-  const char *note;
-};
-
-class ForwardBuilder {
+class ForwardBuilder : public ForwardProgram {
 public:
   ForwardBuilder(OpBuilder &builder, attn::ForwardOp forward, const DecidedSchedule &decided)
-      : forward(forward), decided(decided), tiles(tilesOf(decided.schedule)), context(builder.getContext()),
-        headDimQk(forward.getHeadDimQk()), headDimV(forward.getHeadDimV()), dtype(forward.getDtype()),
-        bounds(analyseMask(forward.getMask())), identityScore(isIdentityScore(forward.getScore())),
-        scale(forward.getScale().convertToDouble()), b(builder, forward.getLoc()) {}
+      : ForwardProgram(builder, forward, decided), tiles(tilesOf(decided.schedule)) {}
 
   LogicalResult build();
 
 private:
-  RankedTensorType tensor(ArrayRef<int64_t> shape, Type element, Attribute layout) {
-    return RankedTensorType::get(shape, element, layout);
-  }
-  Attribute smem() { return tile::SmemAttr::get(context); }
-  Attribute acc() { return tile::AccAttr::get(context); }
-  Attribute row() { return tile::RowAttr::get(context); }
-
-  void declareArguments();
-  /// The matrix of this batch entry and a head of an array.
-  Value view(StringRef name, Value array, Value ofHead, Value rows);
-  void locate();
+  void beginAttempt();
   void findBlocks();
   void openRings();
   void prologue();
@@ -56,148 +28,50 @@ private:
               Value condition);
   FailureOr<SoftmaxState> loop(const BlockKind &kind, Value from, Value to, SoftmaxState state);
   FailureOr<SoftmaxState> step(NamingBuilder &at, const BlockKind &kind, Value it, SoftmaxState state);
-  FailureOr<Value> maskScores(NamingBuilder &at, const BlockKind &kind, Value scores, Value firstKey);
   Value takeNonfinite(NamingBuilder &at, Value v, Value scores, Value out);
   Value careful(NamingBuilder &at, Value condition, Value usual, StringRef note,
                 llvm::function_ref<Value(NamingBuilder &)> make);
   void retry(Value out);
-  FailureOr<Value> applyScore(NamingBuilder &at, Value scores, Value firstKey);
-  Value indexTile(NamingBuilder &at, RankedTensorType shape, Value argument, Value firstKey);
   void epilogue(SoftmaxState state);
 
   Value splatRow(NamingBuilder &at, Value scalar) {
     return at.make<tensor::SplatOp>("", scalar, tensor({tiles.blockQ}, at.getI32Type(), row()));
   }
-
-  int64_t padded(int64_t headDim) const { return paddedHeadDim(int(headDim), *elementOf(dtype)); }
+  RankedTensorType outType() { return tensor({tiles.blockQ, padded(headDimV)}, b.getF32Type(), acc()); }
+  int64_t padded(int64_t headDim) const { return paddedHeadDim(int(headDim), element()); }
   bool queryInRegisters() const {
-    return keepsQuery({int(headDimQk), int(headDimV), *elementOf(dtype), !bounds.first.empty(), decided.arch},
-                      tiles);
-  }
-  bool scaleFolds() const { return identityScore && OnlineSoftmax::takesScale(scale); }
-  OnlineSoftmax softmax() {
-    return {tensor({tiles.blockQ, padded(headDimV)}, b.getF32Type(), acc()), scaleFolds() ? scale : 1.0};
+    return keepsQuery({int(headDimQk), int(headDimV), element(), !bounds.first.empty(), decided.arch}, tiles);
   }
 
-  attn::ForwardOp forward;
-  const DecidedSchedule &decided;
   const Tiles tiles;
-  MLIRContext *context;
-  int64_t headDimQk, headDimV;
-  Type dtype;
-  MaskBounds bounds;
-  bool identityScore;
-  double scale;
-  NamingBuilder b;
-
-  tile::KernelOp kernel;
-  llvm::StringMap<Value> scalars; ///< what is given at launch by name
-  Value qArray, kArray, vArray, oArray, lseArray, headsPerKvHead;
   /// Whether this is not the first attempt, and whether it is the one with small weights (null: there is
   /// none).
   Value attempt, again, small;
-  Value lengthQ, lengthKv, batch, head, kvHead, firstQuery;
   Value qView, kView, vView;
   Value qRing, kRing, vRing, q;
   Value end, count, maskedRight,
       wholeEnd; // `end`: one past the last visible block; iterations count from there
-  MaskLimits limits;
 };
 } // namespace
 
 //===----------------------------------------------------------------------===//
-// What the kernel is launched with
+// Which blocks of keys this block visits
 //===----------------------------------------------------------------------===//
 
-void ForwardBuilder::declareArguments() {
-  SmallVector<Attribute> signature;
-  Block *body = &kernel.getBody().front();
-  auto add = [&](const Argument &argument) -> Value {
-    return tile::addArgument(body, signature, argument, b.unnamed());
-  };
-  auto array = [&](const char *name, DType element, std::vector<SizeExpr> axes, bool output, int alignment) {
-    Argument argument;
-    argument.name = name;
-    argument.type = element;
-    argument.axes = std::move(axes);
-    argument.output = output;
-    argument.alignment = alignment;
-    return add(argument);
-  };
-  auto number = [&](const char *name, SizeExpr value) {
-    Argument argument;
-    argument.name = name;
-    argument.kind = Argument::Kind::Scalar;
-    argument.type = DType::I32;
-    argument.value = std::move(value);
-    return add(argument);
-  };
-  DType element = *elementOf(dtype);
-  qArray = array("q", element, {Size::Batch, Size::HeadsQ, Size::LengthQ, headDimQk}, false, 16);
-  kArray = array("k", element, {Size::Batch, Size::HeadsKv, Size::LengthKv, headDimQk}, false, 16);
-  vArray = array("v", element, {Size::Batch, Size::HeadsKv, Size::LengthKv, headDimV}, false, 16);
-  oArray = array("o", element, {Size::Batch, Size::HeadsQ, Size::LengthQ, headDimV}, true, 16);
-  if (forward.getLse())
-    lseArray = array("lse", DType::F32, {Size::Batch, Size::HeadsQ, Size::LengthQ}, true, 0);
-  lengthQ = number("length_q", Size::LengthQ);
-  lengthKv = number("length_kv", Size::LengthKv);
-  headsPerKvHead = number("heads_per_kv_head", SizeExpr(Size::HeadsQ) / Size::HeadsKv);
-  for (Region *region : {&forward.getScore(), &forward.getMask()})
-    for (auto scalar : region->getOps<attn::ScalarOp>()) {
-      Value &known = scalars[scalar.getName()];
-      if (known)
-        continue;
-      Argument argument;
-      argument.name = scalar.getName();
-      argument.kind = Argument::Kind::Scalar;
-      known = add(argument);
-    }
-  kernel.setSignatureAttr(b.getArrayAttr(signature));
-}
-
-Value ForwardBuilder::view(StringRef name, Value array, Value ofHead, Value rows) {
-  auto type = cast<tile::ArrayType>(array.getType());
-  int64_t cols = type.getRank() == 3 ? 1 : type.getLastExtent();
-  return b.make<tile::ViewOp>(name, tile::ViewType::get(context, cols, type.getElementType()), array,
-                              ValueRange{batch, ofHead}, rows);
-}
-
-//===----------------------------------------------------------------------===//
-// Which block this is, and which blocks of keys it visits
-//===----------------------------------------------------------------------===//
-
-void ForwardBuilder::locate() {
+void ForwardBuilder::beginAttempt() {
   Scalars s(b);
-  auto blockIndex = [&](gpu::Dimension dimension, StringRef name) -> Value {
-    Value index = b.make<gpu::BlockIdOp>("", dimension);
-    return b.make<arith::IndexCastOp>(name, b.getI32Type(), index);
-  };
   attempt = b.make<tile::AttemptOp>("attempt", b.getI32Type());
   again = b.make<arith::CmpIOp>("again", arith::CmpIPredicate::ne, attempt, s.constant(0));
   if (dtype.isBF16())
     small = b.make<arith::CmpIOp>("small", arith::CmpIPredicate::eq, attempt, s.constant(2));
-  Value queryBlock = blockIndex(gpu::Dimension::x, "query_block");
-  head = blockIndex(gpu::Dimension::y, "head");
-  batch = blockIndex(gpu::Dimension::z, "batch");
-  if (llvm::any_of(bounds.last, [](const LinearIndex &bound) { return bound.q > 0; })) {
-    // Later queries see more keys: start with the longest work, so that the grid's tail is short.
-    Value grid = b.make<gpu::GridDimOp>("", gpu::Dimension::x);
-    Value blocks = b.make<arith::IndexCastOp>("query_blocks", b.getI32Type(), grid);
-    queryBlock = s.sub(s.sub(blocks, s.constant(1)), queryBlock, "query_block");
-  }
-  kvHead = b.make<arith::DivUIOp>("kv_head", head, headsPerKvHead);
-  firstQuery = s.mul(queryBlock, tiles.blockQ, "first_query");
-
-  qView = view("Q", qArray, head, lengthQ);
-  kView = view("K", kArray, kvHead, lengthKv);
-  vView = view("V", vArray, kvHead, lengthKv);
 }
 
 void ForwardBuilder::findBlocks() {
+  qView = view(b, "Q", qArray, head, lengthQ);
+  kView = view(b, "K", kArray, kvHead, lengthKv);
+  vView = view(b, "V", vArray, kvHead, lengthKv);
   Scalars s(b);
-  Value lastQuery =
-      s.sub(s.min(s.add(firstQuery, s.constant(tiles.blockQ)), lengthQ), s.constant(1), "last_query");
-  BlockRange range = BlockRange::ofKeys(b, limits, firstQuery, lastQuery, tiles.blockKv);
+  BlockRange range = blocksOfKeys(tiles.blockQ, tiles.blockKv);
   // Iterations run from the last visible block to the first: [0, maskedRight) cross a row's last key or the
   // end, [maskedRight, wholeEnd) are seen whole, [wholeEnd, count) cross a row's first key.
   end = range.end;
@@ -262,67 +136,6 @@ void ForwardBuilder::prologue() {
 // The loop over blocks of keys
 //===----------------------------------------------------------------------===//
 
-/// The tile that stands for an argument of a score or mask region, or for a length.
-Value ForwardBuilder::indexTile(NamingBuilder &at, RankedTensorType shape, Value argument, Value firstKey) {
-  auto type = cast<RankedTensorType>(shape.clone(at.getI32Type()));
-  auto splat = [&](Value scalar) -> Value { return at.make<tensor::SplatOp>("", scalar, type); };
-  if (auto scalar = argument.getDefiningOp<attn::ScalarOp>())
-    return at.make<tensor::SplatOp>(scalar.getName(), scalars.lookup(scalar.getName()), shape);
-  if (auto length = argument.getDefiningOp<attn::LengthOp>())
-    return splat(length.getAxis() == attn::Axis::Q ? lengthQ : lengthKv);
-  auto blockArgument = cast<BlockArgument>(argument);
-  bool inScore = blockArgument.getOwner()->getParent() == &forward.getScore();
-  switch (blockArgument.getArgNumber() - (inScore ? 1 : 0)) {
-  case 0:
-    return splat(batch);
-  case 1:
-    return splat(head);
-  case 2: {
-    Value index = at.make<tile::RowIndexOp>("", tensor({tiles.blockQ}, at.getI32Type(), row()));
-    Value rows = at.make<arith::AddIOp>("", index, splatRow(at, firstQuery));
-    return at.make<tile::RowBroadcastOp>("q_index", type, rows);
-  }
-  default:
-    return at.make<arith::AddIOp>("kv_index", at.make<tile::ColumnIndexOp>("", type), splat(firstKey));
-  }
-}
-
-FailureOr<Value> ForwardBuilder::applyScore(NamingBuilder &at, Value scores, Value firstKey) {
-  if (scaleFolds())
-    return scores;
-  auto type = cast<RankedTensorType>(scores.getType());
-  Value scaled = at.make<arith::MulFOp>("scaled", scores, splatConstant(at, type, float(scale)));
-  Value result = cast<attn::YieldOp>(forward.getScore().front().getTerminator()).getValue();
-  auto tilesOrFailure = applyElementwise(at, type, result, [&](Value leaf) {
-    return leaf == forward.getScore().getArgument(0) ? scaled : indexTile(at, type, leaf, firstKey);
-  });
-  if (failed(tilesOrFailure))
-    return failure();
-  return tilesOrFailure->front();
-}
-
-FailureOr<Value> ForwardBuilder::maskScores(NamingBuilder &at, const BlockKind &kind, Value scores,
-                                            Value firstKey) {
-  if (kind.first || kind.last) {
-    auto where = [](bool wanted, Value limit) { return wanted ? limit : Value(); };
-    scores = at.make<tile::KeepColumnsOp>("kept", scores.getType(), scores, firstQuery, firstKey,
-                                          where(kind.first, limits.first), where(kind.last, limits.last),
-                                          where(kind.first, limits.firstShift),
-                                          where(kind.last, limits.lastShift));
-  }
-  if (bounds.residual.empty())
-    return scores;
-  auto type = cast<RankedTensorType>(scores.getType());
-  auto keeps = applyElementwise(at, type, bounds.residual,
-                                [&](Value leaf) { return indexTile(at, type, leaf, firstKey); });
-  if (failed(keeps))
-    return failure();
-  Value minusInf = splatConstant(at, type, -std::numeric_limits<float>::infinity());
-  for (Value keep : *keeps)
-    scores = at.make<arith::SelectOp>("kept", keep, scores, minusInf);
-  return scores;
-}
-
 /// In a block of which some rows see only a part, 0 x NaN must not reach those that do not see the NaN.
 Value ForwardBuilder::takeNonfinite(NamingBuilder &at, Value v, Value scores, Value out) {
   return careful(
@@ -377,16 +190,14 @@ FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind 
 
   Value block = s.sub(s.sub(end, s.constant(1)), it);
   Value firstKey = s.mul(block, tiles.blockKv, "first_key");
-  FailureOr<Value> scored = applyScore(at, scores, firstKey);
-  FailureOr<Value> kept = failed(scored) ? scored : maskScores(at, kind, *scored, firstKey);
+  FailureOr<Value> kept = scoresOf(at, kind, scores, firstQuery, firstKey);
   if (failed(kept))
     return failure();
-
   ScoreBlock scoreBlock{*kept, Value()};
-  SoftmaxState next = softmax().advance(at, state, scoreBlock);
+  SoftmaxState next = softmax(outType()).advance(at, state, scoreBlock);
   if (kind.first || kind.last || !bounds.residual.empty())
     next.out = takeNonfinite(at, v, scoreBlock.scores, next.out);
-  Value p = softmax().weigh(at, next, scoreBlock);
+  Value p = softmax(outType()).weigh(at, next, scoreBlock);
   if (small)
     p = careful(at, small, p, "values so large that their sum overflowed: smaller weights",
                 [&](NamingBuilder &b) {
@@ -395,7 +206,7 @@ FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind 
                 });
   auto pType = tensor({tiles.blockQ, tiles.blockKv}, dtype, tile::AOpAttr::get(context));
   Value pOperand = at.make<tile::ToAOpOp>("p_operand", pType, p);
-  next.out = at.make<tile::DotOp>("out", next.out.getType(), pOperand, v, /*transposed=*/false, next.out);
+  next.out = at.make<tile::DotOp>("out", outType(), pOperand, v, /*transposed=*/false, next.out);
   at.make<tile::ReleaseOp>("", vRing, it);
   return next;
 }
@@ -441,7 +252,6 @@ void ForwardBuilder::retry(Value out) {
 }
 
 void ForwardBuilder::epilogue(SoftmaxState state) {
-  auto outType = cast<RankedTensorType>(state.out.getType());
   b.make<tile::ReleaseOp>("", qRing, Scalars(b).constant(0));
   Value back;
   if (small) {
@@ -451,53 +261,38 @@ void ForwardBuilder::epilogue(SoftmaxState state) {
     Value scalar = b.make<arith::SelectOp>("", small, constant(kWeightScale), constant(1.0f));
     back = b.make<tensor::SplatOp>("back", scalar, tensor({tiles.blockQ}, b.getF32Type(), row()));
   }
-  auto [usual, empty, lse] = softmax().finish(b, state, back, forward.getLse());
+  auto [usual, empty, lse] = softmax(outType()).finish(b, state, back, forward.getLse());
   // A row that saw nothing is 0; the usual way leaves it so unless it met a NaN.
   Value isEmpty = empty, result = usual;
   Value out = careful(b, again, result, "rows that see nothing are 0", [&](NamingBuilder &at) {
-    auto flags = RankedTensorType::get(outType.getShape(), at.getI1Type(), outType.getEncoding());
+    auto flags = RankedTensorType::get(outType().getShape(), at.getI1Type(), outType().getEncoding());
     return at.make<arith::SelectOp>("result", at.make<tile::RowBroadcastOp>("", flags, isEmpty),
-                                    splatConstant(at, outType, 0.0f), result);
+                                    splatConstant(at, outType(), 0.0f), result);
   });
   retry(out);
-  Value staging = b.make<tile::ReuseSmemOp>("staging", tensor(outType.getShape(), dtype, smem()));
-  b.make<tile::StoreOp>("", out, view("O", oArray, head, lengthQ), firstQuery, staging);
+  Value staging = b.make<tile::ReuseSmemOp>("staging", tensor(outType().getShape(), dtype, smem()));
+  b.make<tile::StoreOp>("", out, view(b, "O", oArray, head, lengthQ), firstQuery, staging);
   if (lse)
-    b.make<tile::StoreRowsOp>("", lse, view("LSE", lseArray, head, lengthQ), firstQuery);
+    b.make<tile::StoreRowsOp>("", lse, view(b, "LSE", lseArray, head, lengthQ), firstQuery);
 }
 
 LogicalResult ForwardBuilder::build() {
-  SizeExpr queryBlocks = ceilDiv(SizeExpr(Size::LengthQ), tiles.blockQ);
-  kernel = tile::KernelOp::create(b, b.unnamed(), forward.getSymName(), b.getArrayAttr({}), decided.arch.name,
-                                  b.getI64IntegerAttr(tiles.warps), uint64_t(decided.cost.blocksPerSm),
-                                  b.getStrArrayAttr({queryBlocks.text(), "heads_q", "batch"}), IntegerAttr(),
-                                  scheduleAttr(context, decided.schedule));
-  kernel->setDiscardableAttr("why", b.getStringAttr(decided.why));
-  std::string what = fmt::format("attune forward: {}, head dim {}", infoOf(dtype).irName, headDimQk);
-  if (headDimV != headDimQk)
-    what += fmt::format(", values of {}", headDimV);
-  kernel->setDiscardableAttr(
-      "notes", b.getStrArrayAttr({what, "A block walks the keys from its last visible one to the left."}));
-  b.createBlock(&kernel.getBody());
+  openKernel(tiles.blockQ, tiles.warps, "A block walks the keys from its last visible one to the left.");
   declareArguments();
-  locate();
-  limits = MaskLimits::of(b, bounds, lengthQ, lengthKv);
+  finishArguments();
+  beginAttempt();
+  locate(tiles.blockQ);
   findBlocks();
   openRings();
   prologue();
-  SoftmaxState state = softmax().start(b);
+  SoftmaxState state = softmax(outType()).start(b);
 
-  static constexpr BlockKind right = {"right", false, true, "blocks that cross a row's last key"};
-  static constexpr BlockKind rightAndLeft = {"right", true, true,
-                                             "blocks that cross a row's last key, or its first"};
-  static constexpr BlockKind whole = {"whole", false, false, "blocks that every row sees whole"};
-  static constexpr BlockKind left = {"left", true, false, "blocks that cross a row's first key"};
   Value zero = Scalars(b).constant(0);
-  FailureOr<SoftmaxState> next = loop(bounds.first.empty() ? right : rightAndLeft, zero, maskedRight, state);
+  FailureOr<SoftmaxState> next = loop(limits.hasFirst() ? kRightAndLeft : kRight, zero, maskedRight, state);
   if (succeeded(next))
-    next = loop(whole, maskedRight, wholeEnd, *next);
-  if (succeeded(next) && !bounds.first.empty())
-    next = loop(left, wholeEnd, count, *next);
+    next = loop(kWhole, maskedRight, wholeEnd, *next);
+  if (succeeded(next) && limits.hasFirst())
+    next = loop(kLeft, wholeEnd, count, *next);
   if (failed(next)) {
     kernel.erase();
     return failure();

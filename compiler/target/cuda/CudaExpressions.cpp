@@ -370,6 +370,7 @@ FailureOr<Expression> CudaPrinter::compute(Operation *op) {
           return op->emitOpError("expected a constant of one value");
         return literal(constant.getValue());
       })
+      .Case([&](thread::ReplicaOp) { return Expression{replica, Primary, Form::Scalar}; })
       .Case([&](gpu::BlockIdOp id) {
         return Expression{fmt::format("int(blockIdx.{})", dimension(id.getDimension()))};
       })

@@ -134,8 +134,17 @@ void CudaPrinter::findTiles() {
     nameTile(op.getOffset(), op.getRows(), op.getCols(), elementOf(op.getView().getType()),
              (name + "_tile").str());
   });
+  kernel->walk([&](thread::TmaLoadOp op) {
+    nameTile(op.getOffset(), op.getRows(), op.getCols(), op.getMap().getType().getElementType(), "tile");
+  });
   kernel->walk([&](Operation *op) {
-    if (auto dot = dyn_cast<thread::DotOp>(op)) {
+    if (auto dot = dyn_cast<thread::DotIssueOp>(op)) {
+      if (!isa<VectorType>(dot.getA().getType()))
+        nameTile(dot.getA(), dot.getM(), dot.getK(), dot.getType(), "a_tile");
+      bool transposed = dot.getTransposed();
+      nameTile(dot.getB(), transposed ? dot.getN() : dot.getK(), transposed ? dot.getK() : dot.getN(),
+               dot.getType(), "b_tile");
+    } else if (auto dot = dyn_cast<thread::DotOp>(op)) {
       if (!isa<VectorType>(dot.getA().getType()))
         nameTile(dot.getA(), dot.getM(), dot.getK(), dot.getType(), "a_tile");
       bool transposed = dot.getTransposed();
@@ -152,7 +161,8 @@ void CudaPrinter::findTiles() {
   llvm::DenseMap<Value, SmemTile> kept;
   for (auto &[value, tile] : tileAt) {
     bool onlyTile = llvm::all_of(value.getUsers(), [&](Operation *user) {
-      return isa<thread::AsyncCopyOp, thread::DotOp, thread::LoadOperandOp, thread::StoreOp>(user);
+      return isa<thread::AsyncCopyOp, thread::DotOp, thread::LoadOperandOp, thread::StoreOp,
+                 thread::DotIssueOp, thread::TmaLoadOp>(user);
     });
     if (tile.rows && onlyTile && value.getDefiningOp() && !uses.isInlined(value.getDefiningOp()))
       kept[value] = tile;

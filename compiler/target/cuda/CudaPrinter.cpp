@@ -294,6 +294,30 @@ LogicalResult CudaPrinter::statement(Operation *op) {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](scf::ForOp loop) { return forLoop(loop); })
       .Case([&](scf::IfOp branch) { return ifElse(branch); })
+      .Case([&](thread::SpecializeOp x) { return roles(x); })
+      .Case([&](tile::BarrierInitOp x) { return initialiseBarriers(x), mlir::success(); })
+      .Case([&](tile::BarrierWaitOp x) -> LogicalResult {
+        FailureOr<std::string> parity = text(x.getParity());
+        if (failed(parity))
+          return failure();
+        return line(fmt::format("wait_barrier({}, {});", barrier(x.getBarrier()), *parity)), mlir::success();
+      })
+      .Case([&](tile::BarrierArriveOp x) {
+        return line(fmt::format("arrive_barrier({}, {});", barrier(x.getBarrier()), leader)), mlir::success();
+      })
+      .Case([&](tile::BarrierExpectOp x) {
+        line(fmt::format("if ({})", leader));
+        ++depth;
+        line(fmt::format("expect_bytes({}, {});", barrier(x.getBarrier()), x.getBytes()));
+        --depth;
+        return mlir::success();
+      })
+      .Case([&](thread::TmaLoadOp x) { return tmaLoad(x); })
+      .Case([&](thread::RoleBarrierOp) {
+        return line(fmt::format("role_barrier<{}>({});", 32 * warps, replica)), mlir::success();
+      })
+      .Case([&](thread::DotIssueOp x) { return issue(x); })
+      .Case([&](thread::DotWaitOp x) { return waitForDot(x); })
       .Case([&](tile::ViewOp x) { return view(x), mlir::success(); })
       .Case([&](gpu::BarrierOp) { return line("block_barrier();"), mlir::success(); })
       .Case([&](tile::CommitGroupOp) { return line("commit_copies();"), mlir::success(); })
@@ -311,7 +335,9 @@ LogicalResult CudaPrinter::statement(Operation *op) {
                                                   store.getView().getType().getElementType());
         if (failed(to) || failed(row) || failed(value) || failed(staging))
           return failure();
-        return line(fmt::format("store_tile({}, {}, {}, {});", *to, *row, *value, *staging)), mlir::success();
+        line(fmt::format("store_tile({}, {}, {}, {}{});", *to, *row, *value, *staging,
+                         leader.empty() ? "" : ", " + replica));
+        return mlir::success();
       })
       .Case([&](thread::StoreRowsOp store) -> LogicalResult {
         FailureOr<std::string> to = text(store.getView()), row = text(store.getRow()),
@@ -329,7 +355,7 @@ LogicalResult CudaPrinter::statement(Operation *op) {
         line("  ++attempt;");
         line("  goto again;");
         line("}");
-        return success();
+        return mlir::success();
       })
       .Default([&](Operation *) -> LogicalResult {
         if (op->getNumResults() != 1)
@@ -449,6 +475,8 @@ LogicalResult CudaPrinter::header() {
   kernel->walk([&](Operation *op) {
     if (auto dot = dyn_cast<thread::DotOp>(op))
       rows = dot.getM();
+    else if (auto issued = dyn_cast<thread::DotIssueOp>(op))
+      rows = issued.getM();
     else if (auto store = dyn_cast<thread::StoreOp>(op))
       rows = rows ? rows : store.getM();
   });
@@ -464,8 +492,13 @@ LogicalResult CudaPrinter::header() {
     return kernel.emitOpError("expected a kernel name that CUDA C++ and templates/ leave free, got '")
            << kernel.getSymName() << "'; '" << kernel.getSymName() << "_kernel' is free";
 
-  if (!kernel.getWarps())
-    return kernel.emitOpError("expected a kernel of one role: target cuda has no others");
+  kernel->walk([&](thread::RoleOp role) {
+    // Fragments belong to the role of warpgroups.
+    if (!role.getFirstWarpOnly() && role.getWarps() > 1)
+      warps = int64_t(role.getWarps());
+  });
+  if (warps == 0)
+    return kernel.emitOpError("expected a role whose warps share fragments");
   bool oneHeight = true;
   kernel->walk([&](Operation *op) {
     if (auto dot = dyn_cast<thread::DotOp>(op))
@@ -476,7 +509,7 @@ LogicalResult CudaPrinter::header() {
   if (!oneHeight)
     return kernel.emitOpError("expected tiles of one number of rows: target cuda has no others");
 
-  int64_t threads = 32 * warps, smem = kernel.getSmem();
+  int64_t threads = blockThreads(), smem = kernel.getSmem();
   if (auto notes = kernel->getAttrOfType<ArrayAttr>("notes"))
     for (Attribute note : notes)
       if (auto text = dyn_cast<StringAttr>(note))
@@ -491,11 +524,13 @@ LogicalResult CudaPrinter::header() {
     how += ": " + schedule->words();
   line(fmt::format("// {}; {} bytes of shared memory, {} block{} an SM.", how, smem, kernel.getMinBlocks(),
                    kernel.getMinBlocks() == 1 ? "" : "s"));
-  line("// Types carry the shapes of tiles of the whole block.");
+  line(kernel.getWarps() ? "// Types carry the shapes of tiles of the whole block."
+                         : "// Types carry the shapes of tiles of a warpgroup.");
+  matrixInstructions();
   line(fmt::format("constexpr int kWarps = {}, kThreads = {};", warps, threads));
   line("template <int M, int N> using Acc = AccOf<M, N, kWarps>;");
   line("template <int M> using Row = RowOf<M, kWarps>;");
-  line("extern __shared__ __align__(128) unsigned char smem[];");
+  line("extern __shared__ __align__(1024) unsigned char smem[];");
   line("");
   parameters();
   // The longest line of a kernel stays whole: broken, it is harder to read.
@@ -503,6 +538,10 @@ LogicalResult CudaPrinter::header() {
                      "__grid_constant__ {} params) {{\n",
                      kernel.getMinBlocks(), kernel.getSymName().str(), parameterType(kernel.getSymName()));
   return mlir::success();
+}
+
+int64_t CudaPrinter::blockThreads() {
+  return tile::kernelFacts(kernel).getAs<IntegerAttr>("threads").getInt();
 }
 
 FailureOr<std::string> CudaPrinter::print() {
@@ -522,7 +561,7 @@ FailureOr<std::string> CudaPrinter::print() {
     if (uses.isInlined(&op))
       continue;
     if (current < Part::Memory && isa<thread::AsyncCopyOp, thread::LoadOperandOp, thread::DotOp,
-                                      thread::StoreOp, scf::ForOp, scf::IfOp>(op)) {
+                                      thread::StoreOp, scf::ForOp, scf::IfOp, tile::BarrierInitOp>(op)) {
       section(Part::Memory);
       line("const uint32 shared = shared_address(smem);");
       for (const SmemTile &tile : tiles)

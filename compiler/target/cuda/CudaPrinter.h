@@ -51,6 +51,16 @@ private:
   /// Canonicalisation turns results of an scf.if into selects before it; back, for they read better inside.
   void sinkSelects();
 
+  //===-- Roles and what runs beside the warps (CudaRoles.cpp) --===//
+  llvm::LogicalResult roles(thread::SpecializeOp specialize);
+  std::string barrier(mlir::Value offset);
+  void initialiseBarriers(tile::BarrierInitOp op);
+  llvm::LogicalResult tmaLoad(thread::TmaLoadOp op);
+  llvm::LogicalResult issue(thread::DotIssueOp op);
+  llvm::LogicalResult waitForDot(thread::DotWaitOp op);
+  void matrixInstructions();
+  int64_t blockThreads();
+
   //===-- Expressions (CudaExpressions.cpp) --===//
   llvm::FailureOr<Expression> expression(mlir::Value value);
   llvm::FailureOr<Expression> compute(mlir::Operation *op);
@@ -88,7 +98,8 @@ private:
 
   thread::KernelOp kernel;
   ValueUses uses;
-  int64_t warps, rows = 0;
+  int64_t warps, rows = 0;     ///< warps that share a fragment, and the rows of it
+  std::string replica, leader; ///< inside a role: its number, and whether this is the lane that issues
   std::vector<Argument> arguments;
   std::string out;
   int depth = 0;

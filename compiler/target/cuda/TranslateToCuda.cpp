@@ -23,7 +23,9 @@ Result<std::string> translateToCuda(ModuleOp module) {
     return mlir::success();
   });
   bool several = !llvm::hasSingleElement(kernels);
-  std::string result = "#include \"attune.cuh\"\n\nusing namespace attune;\n";
+  bool roles = llvm::any_of(kernels, [](thread::KernelOp kernel) { return !kernel.getWarps(); });
+  std::string result =
+      fmt::format("#include \"{}.cuh\"\n\nusing namespace attune;\n", roles ? "hopper" : "attune");
   for (thread::KernelOp kernel : kernels) {
     OwningOpRef<thread::KernelOp> copy(cast<thread::KernelOp>(kernel->clone()));
     FailureOr<std::string> text = CudaPrinter(*copy).print();

@@ -27,14 +27,14 @@ static bool isExpression(Operation *op) {
   return isa_and_nonnull<arith::ArithDialect, math::MathDialect>(op->getDialect()) ||
          isa<vector::BroadcastOp, gpu::BlockIdOp, gpu::GridDimOp, tile::AttemptOp, thread::RowReduceOp,
              thread::RowCombineOp, thread::RowBroadcastOp, thread::RowIndexOp, thread::ColumnIndexOp,
-             thread::KeepColumnsOp, thread::ToAOpOp, thread::WarpAnyOp>(op);
+             thread::KeepColumnsOp, thread::ToAOpOp, thread::WarpAnyOp, thread::ReplicaOp>(op);
 }
 
 bool ValueUses::decide(Operation *op) {
   if (!isExpression(op) || op->getNumResults() != 1)
     return false;
   if (isa<arith::ConstantOp, vector::BroadcastOp, thread::RowBroadcastOp, gpu::BlockIdOp, gpu::GridDimOp,
-          tile::AttemptOp>(op) ||
+          tile::AttemptOp, thread::ReplicaOp>(op) ||
       op->use_empty())
     return true;
   Type type = op->getResult(0).getType();

@@ -1,0 +1,48 @@
+// One thread's part of what runs beside the warps: TMA and wgmma.
+#ifndef ATTUNE_DIALECT_THREAD_THREADASYNC_TD
+#define ATTUNE_DIALECT_THREAD_THREADASYNC_TD
+
+include "compiler/dialect/tile/TileBase.td"
+
+def Thread_TmaLoadOp : Thread_Op<"tma_load", [Tile_Fills]> {
+  let summary = "TMA's copy of a rows x cols box into the tile at byte `offset`, panel by panel";
+  let arguments = (ins Tile_TensorMapType:$map, I32:$row, I32:$head, I32:$batch, I32:$offset, I32:$barrier, I64Attr:$rows,
+                   I64Attr:$cols);
+  let assemblyFormat = [{
+    $map `[` $row `,` $head `,` $batch `]` `to` $offset `barrier` `(` $barrier `)` `tile` `(` $rows `x` $cols `)`
+    attr-dict `:` type($map)
+  }];
+  let hasVerifier = 1;
+}
+
+def Thread_RoleBarrierOp : Thread_Op<"role_barrier", [Tile_Synchronises]> {
+  let summary = "The warps of this replica of the role meet (bar.sync with a number of its own)";
+  let assemblyFormat = "attr-dict";
+}
+
+def Thread_DotIssueOp : Thread_Op<"dot_issue", [Tile_IssuesDot, OptionalTypesMatchWith<"c has the type of the result", "result", "c",
+                                                                      "$_self">]> {
+  let summary = "Starts a b + c by wgmma.m64nNk16, k ascending: fence, one instruction a k step, commit";
+  let description = [{
+    `a` is a fragment, or the byte offset of an m x k tile of type `type`; `b` is the byte offset of a k x n tile, or of
+    an n x k tile with `transposed`. Tiles are swizzled panels as TMA leaves them.
+  }];
+  let arguments = (ins AnyTypeOf<[I32, AnyVectorOfNonZeroRank]>:$a, I32:$b, UnitAttr:$transposed,
+                   Optional<AnyVectorOfNonZeroRank>:$c, I64Attr:$m, I64Attr:$n, I64Attr:$k, TypeAttr:$type);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = [{
+    $a `,` $b (`transposed` $transposed^)? (`plus` $c^)? `tile` `(` $m `x` $n `x` $k `,` $type `)` attr-dict
+    `:` type($a) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Thread_DotWaitOp : Thread_Op<"dot_wait", [Tile_Synchronises, SameOperandsAndResultType]> {
+  let summary = "The registers of an issued dot, once at most `pending` later groups run (wgmma.wait_group)";
+  let arguments = (ins AnyVectorOfNonZeroRank:$value, I64Attr:$pending);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = "$value `pending` `(` $pending `)` attr-dict `:` type($value)";
+  let hasVerifier = 1;
+}
+
+#endif

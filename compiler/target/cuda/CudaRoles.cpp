@@ -1,0 +1,151 @@
+// CudaPrinter: roles of warps, barriers in shared memory, TMA, and products that run beside the warps.
+#include "compiler/target/cuda/CudaPrinter.h"
+
+#include "compiler/dialect/Elements.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+#include <set>
+
+#include <fmt/format.h>
+
+using namespace mlir;
+
+namespace attune {
+
+/// A role's branches, one after the other: what is asked of the warp's number, and the role.
+LogicalResult CudaPrinter::roles(thread::SpecializeOp specialize) {
+  line("");
+  line("const int warp_of_block = warp_number();");
+  auto all = llvm::to_vector(specialize.getRoles().getOps<thread::RoleOp>());
+  int64_t threads = blockThreads(), atEntry = 65536 / (threads * int64_t(kernel.getMinBlocks())) / 8 * 8;
+  for (auto [i, role] : llvm::enumerate(all)) {
+    int64_t first = int64_t(role.getFirstWarp()), count = int64_t(role.getWarps()),
+            replicas = int64_t(role.getReplicas());
+    std::string name = role.getSymName().str();
+    std::string condition = fmt::format("if (warp_of_block < {}) {{", first + count * replicas);
+    std::string start = i == 0 ? condition : i + 1 == all.size() ? "} else {" : "} else " + condition;
+    line(start + fmt::format(" // {}{}", name,
+                             replicas > 1 ? fmt::format(", {} times {} warps", replicas, count) : ""));
+    ++depth;
+    scopes.emplace_back();
+    if (std::optional<uint64_t> registers = role.getRegisters())
+      line(fmt::format("{}<{}>();", int64_t(*registers) < atEntry ? "give_registers" : "take_registers",
+                       *registers));
+    bool alone = role.getFirstWarpOnly();
+    if (alone) {
+      line(fmt::format("if (warp_of_block == {}) {{", first));
+      ++depth;
+    }
+    replica = replicas > 1 ? unique("replica") : "0";
+    if (replicas > 1)
+      line(fmt::format("const int {} = (warp_of_block - {}) / {};", replica, first, count));
+    leader = unique("leader");
+    line(fmt::format("const bool {} = elected();", leader));
+    if (failed(block(role.getBody().front())))
+      return failure();
+    if (alone) {
+      --depth;
+      line("}");
+    }
+    scopes.pop_back();
+    --depth;
+  }
+  line("}");
+  return mlir::success();
+}
+
+std::string CudaPrinter::barrier(Value offset) {
+  FailureOr<std::string> place = text(offset, 12);
+  return "shared + " + (failed(place) ? std::string() : *place);
+}
+
+void CudaPrinter::initialiseBarriers(tile::BarrierInitOp op) {
+  line("");
+  line("// Barriers of the rings' slots: how many arrivals end a phase.");
+  line("if (threadIdx.x == 0) {");
+  ++depth;
+  ArrayRef<int64_t> offsets = op.getOffsets(), counts = op.getCounts();
+  for (size_t from = 0; from != offsets.size();) {
+    size_t to = from + 1;
+    while (to != offsets.size() && counts[to] == counts[from] && offsets[to] == offsets[to - 1] + 8)
+      ++to;
+    line(to - from == 1
+             ? fmt::format("init_barrier(shared + {}, {});", offsets[from], counts[from])
+             : fmt::format("init_barriers<{}>(shared + {}, {});", to - from, offsets[from], counts[from]));
+    from = to;
+  }
+  line("fence_barriers();");
+  --depth;
+  line("}");
+  line("block_barrier();");
+}
+
+LogicalResult CudaPrinter::tmaLoad(thread::TmaLoadOp op) {
+  FailureOr<std::string> tile =
+      smemTile(op.getOffset(), op.getRows(), op.getCols(), op.getMap().getType().getElementType());
+  FailureOr<std::string> map = text(op.getMap()), row = text(op.getRow()), head = text(op.getHead()),
+                         batch = text(op.getBatch());
+  if (failed(tile) || failed(map) || failed(row) || failed(head) || failed(batch))
+    return failure();
+  line(fmt::format("if ({})", leader));
+  ++depth;
+  line(fmt::format("load_tile({}, {}, {}, {}, {}, {});", *tile, *map, barrier(op.getBarrier()), *row, *head,
+                   *batch));
+  --depth;
+  return mlir::success();
+}
+
+LogicalResult CudaPrinter::issue(thread::DotIssueOp op) {
+  bool fromShared = !isa<VectorType>(op.getA().getType());
+  FailureOr<std::string> a =
+      fromShared ? smemTile(op.getA(), op.getM(), op.getK(), op.getType()) : full(op.getA());
+  FailureOr<std::string> b = op.getTransposed() ? smemTile(op.getB(), op.getN(), op.getK(), op.getType())
+                                                : smemTile(op.getB(), op.getK(), op.getN(), op.getType());
+  if (failed(a) || failed(b))
+    return failure();
+  if (fromShared != op.getTransposed() || fromShared != !op.getC())
+    return op.emitOpError(
+        "expected a b^T of tiles in shared memory, or a b + c with a in registers: target cuda has no "
+        "others");
+  // The accumulator stays where it is while the product runs.
+  int variable = op.getC() ? variableOf(op.getC()) : -1;
+  if (variable < 0 || !mayOverwrite(variable, op)) {
+    FailureOr<std::string> start = op.getC() ? initialiser(op.getC()) : FailureOr(std::string());
+    if (failed(start))
+      return failure();
+    variable = newVariable(nameOf(op));
+    line(fmt::format("{} {}{};", typeText(op.getResult().getType()), variables[size_t(variable)].name,
+                     start->empty() ? "" : " = " + *start));
+  }
+  line(fmt::format("{}({}, {}, {});", op.getTransposed() ? "issue_transposed" : "issue",
+                   variables[size_t(variable)].name, *a, *b));
+  bind(op.getResult(), variable);
+  return mlir::success();
+}
+
+LogicalResult CudaPrinter::waitForDot(thread::DotWaitOp op) {
+  int variable = variableOf(op.getValue());
+  if (variable < 0)
+    return op.emitOpError("expected a product that was issued");
+  line(fmt::format("wait<{}>({});", op.getPending(), variables[size_t(variable)].name));
+  bind(op.getResult(), variable);
+  return mlir::success();
+}
+
+/// The instructions of wgmma that the kernel uses, each once.
+void CudaPrinter::matrixInstructions() {
+  std::set<std::string> used;
+  kernel->walk([&](thread::DotIssueOp op) {
+    used.insert(fmt::format("ATTUNE_WGMMA({}, {}, {})", infoOf(op.getType()).cudaName, op.getN(),
+                            op.getTransposed() ? "false" : "true"));
+  });
+  if (used.empty())
+    return;
+  line("namespace attune {");
+  for (const std::string &instruction : used)
+    line(instruction);
+  line("} // namespace attune");
+}
+
+} // namespace attune

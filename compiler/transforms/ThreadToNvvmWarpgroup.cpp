@@ -1,0 +1,190 @@
+// thread-to-nvvm: barriers in shared memory, TMA, and wgmma.
+#include "compiler/dialect/Elements.h"
+#include "compiler/transforms/ThreadToNvvm.h"
+
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+
+namespace attune {
+
+//===----------------------------------------------------------------------===//
+// Barriers in shared memory, and TMA
+//===----------------------------------------------------------------------===//
+
+Value ThreadToNvvm::barrierAddress(Value offset) { return add(sharedBase, scalar(offset)); }
+
+void ThreadToNvvm::lowerBarrierInit(tile::BarrierInitOp op) {
+  Type none = LLVM::LLVMVoidType::get(b.getContext());
+  Value first = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, thread, i32(0));
+  branch(first, [&] {
+    for (auto [offset, count] : llvm::zip(op.getOffsets(), op.getCounts()))
+      asmMemory(none, "mbarrier.init.shared::cta.b64 [$0], $1;", "r,r",
+                {add(sharedBase, offset), i32(count)});
+    // TMA sees them too.
+    asmMemory(none, "fence.mbarrier_init.release.cluster;", "", {});
+  });
+  barrier();
+}
+
+void ThreadToNvvm::lowerBarrierWait(tile::BarrierWaitOp op) {
+  asmMemory(LLVM::LLVMVoidType::get(b.getContext()),
+            "{ .reg .pred p; W: mbarrier.try_wait.parity.shared::cta.b64 p, [$0], $1; @!p bra W; }", "r,r",
+            {barrierAddress(op.getBarrier()), scalar(op.getParity())});
+}
+
+void ThreadToNvvm::lowerBarrierArrive(tile::BarrierArriveOp op) {
+  asmMemory(LLVM::LLVMVoidType::get(b.getContext()), "@$1 mbarrier.arrive.shared::cta.b64 _, [$0];", "r,b",
+            {barrierAddress(op.getBarrier()), elected});
+}
+
+void ThreadToNvvm::lowerBarrierExpect(tile::BarrierExpectOp op) {
+  asmMemory(LLVM::LLVMVoidType::get(b.getContext()),
+            "@$2 mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "r,r,b",
+            {barrierAddress(op.getBarrier()), i32(int64_t(op.getBytes())), issuer()});
+}
+
+Value ThreadToNvvm::issuer() {
+  // Of a role of several warps, the first one issues.
+  Value first = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, warp, i32(0));
+  return LLVM::AndOp::create(b, loc, elected, first);
+}
+
+Value ThreadToNvvm::tensorMap(Value argument) {
+  const ParameterField &field =
+      block.field(cast<BlockArgument>(argument).getArgNumber(), ParameterField::What::Map);
+  Value place = LLVM::GEPOp::create(b, loc, LLVM::LLVMPointerType::get(b.getContext()), b.getI8Type(), params,
+                                    ArrayRef<LLVM::GEPArg>{field.offset});
+  return LLVM::PtrToIntOp::create(b, loc, b.getI64Type(), place);
+}
+
+void ThreadToNvvm::lowerTmaLoad(thread::TmaLoadOp op) {
+  SwizzledTile tile{int64_t(op.getRows()), int64_t(op.getCols())};
+  Value bar = barrierAddress(op.getBarrier()), to = add(sharedBase, scalar(op.getOffset())),
+        map = tensorMap(op.getMap());
+  branch(issuer(), [&] {
+    for (int64_t panel = 0; panel != tile.cols / tile.panelCols(); ++panel)
+      asmMemory(LLVM::LLVMVoidType::get(b.getContext()),
+                "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [$0], [$1, "
+                "{$3, $4, "
+                "$5, $6}], [$2];",
+                "r,l,r,r,r,r,r",
+                {add(to, panel * tile.panelBytes()), map, bar, i32(panel * tile.panelCols()),
+                 scalar(op.getRow()), scalar(op.getHead()), scalar(op.getBatch())});
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// wgmma
+//===----------------------------------------------------------------------===//
+
+/// "$first, $first + 1, ...".
+static std::string operandList(size_t first, size_t count) {
+  std::string text;
+  for (size_t i = 0; i != count; ++i)
+    text += (i ? ", $" : "$") + std::to_string(first + i);
+  return text;
+}
+
+Registers ThreadToNvvm::asmTied(StringRef text, ArrayRef<Value> values) {
+  std::string constraints;
+  SmallVector<Type> types;
+  for (Value value : values) {
+    types.push_back(value.getType());
+    constraints += (constraints.empty() ? "=" : ",=") + std::string(value.getType().isF32() ? "f" : "r");
+  }
+  for (size_t i = 0; i != values.size(); ++i)
+    constraints += "," + std::to_string(i);
+  Type type = LLVM::LLVMStructType::getLiteral(b.getContext(), types);
+  Value result = asmMemory(type, text, constraints, values).getResult(0);
+  Registers out;
+  for (size_t i = 0; i != values.size(); ++i)
+    out.push_back(LLVM::ExtractValueOp::create(b, loc, result, int64_t(i)));
+  return out;
+}
+
+Value ThreadToNvvm::matrixDescriptor(const SwizzledTile &tile, Value offset, bool rowsAreK) {
+  // PTX ISA 9.0, "Matrix Descriptor Format". Eight rows of a panel are one swizzle pattern; the stride is
+  // from one such group to the next. Where rows are k, columns beyond a panel are reached by the leading
+  // offset.
+  uint64_t swizzle = tile.panelCols() == 64 ? 1 : tile.panelCols() == 32 ? 2 : 3;
+  uint64_t leading = rowsAreK ? uint64_t(tile.panelBytes()) : 16, stride = uint64_t(8 * tile.pitch());
+  uint64_t constant = (leading >> 4) << 16 | (stride >> 4) << 32 | swizzle << 62;
+  // The address has the CTA's rank in the cluster above bit 17.
+  Value address = shr(band(add(sharedBase, scalar(offset)), 0x3FFFF), 4);
+  return LLVM::OrOp::create(b, loc, LLVM::ZExtOp::create(b, loc, b.getI64Type(), address),
+                            i64(int64_t(constant)));
+}
+
+void ThreadToNvvm::lowerDotIssue(thread::DotIssueOp op) {
+  int64_t m = int64_t(op.getM()), n = int64_t(op.getN()), k = int64_t(op.getK());
+  bool aInShared = op.getA().getType().isInteger(32), fresh = !op.getC();
+  SwizzledTile aTile{m, k}, bTile = op.getTransposed() ? SwizzledTile{n, k} : SwizzledTile{k, n};
+  size_t count = size_t(accValues(m, n, 4));
+  Registers a = aInShared ? Registers() : registers(op.getA());
+  // A fresh accumulator is ignored by the first instruction (scale-d is false), so nothing sets it to zero.
+  Registers c =
+      fresh ? Registers(count, LLVM::PoisonOp::create(b, loc, b.getF32Type())) : registers(op.getC());
+
+  // The fence carries every register that the tensor core will touch, so that LLVM moves nothing across it.
+  SmallVector<Value> fenced(a);
+  if (!fresh)
+    llvm::append_range(fenced, c);
+  if (fenced.empty()) {
+    asmMemory(LLVM::LLVMVoidType::get(b.getContext()), "wgmma.fence.sync.aligned;", "", {});
+  } else {
+    Registers after = asmTied("wgmma.fence.sync.aligned;", fenced);
+    a.assign(after.begin(), after.begin() + a.size());
+    if (!fresh)
+      c.assign(after.begin() + a.size(), after.end());
+  }
+
+  Value aStart = aInShared ? matrixDescriptor(aTile, op.getA(), false) : Value();
+  Value bStart = matrixDescriptor(bTile, op.getB(), !op.getTransposed());
+  auto advance = [&](Value descriptor, int64_t bytes) {
+    return bytes ? Value(LLVM::AddOp::create(b, loc, descriptor, i64(bytes >> 4))) : descriptor;
+  };
+  // Where k runs along the columns: 16 of them are 32 bytes of a panel's row.
+  auto alongColumns = [](const SwizzledTile &tile, int64_t kStep) {
+    int64_t perPanel = tile.panelCols() / 16;
+    return kStep / perPanel * tile.panelBytes() + kStep % perPanel * 32;
+  };
+  StringRef element = infoOf(op.getType()).irName;
+  Type accumulator =
+      LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(count, b.getF32Type()));
+  std::string outs, ties;
+  for (size_t i = 0; i != count; ++i) {
+    outs += i ? ",=f" : "=f";
+    ties += "," + std::to_string(i);
+  }
+  size_t aOperands = aInShared ? 1 : 4, first = 2 * count; // outputs, then what is tied to them
+  for (int64_t kStep = 0; kStep != k / 16; ++kStep) {
+    std::string aText = aInShared ? "$" + std::to_string(first) : "{" + operandList(first, 4) + "}";
+    // scale-d, then the signs of A and B, then which of them lie across.
+    std::string text = llvm::formatv(
+        "wgmma.mma_async.sync.aligned.m64n{0}k16.f32.{1}.{1} {{{2}}, {3}, ${4}, ${5}, 1, 1{6};", n, element,
+        operandList(0, count), aText, first + aOperands, first + aOperands + 1,
+        aInShared ? (op.getTransposed() ? ", 0, 0" : ", 0, 1") : (op.getTransposed() ? ", 0" : ", 1"));
+    SmallVector<Value> operands(c);
+    if (aInShared)
+      operands.push_back(advance(aStart, alongColumns(aTile, kStep)));
+    else
+      operands.append(a.begin() + kStep * 4, a.begin() + kStep * 4 + 4);
+    operands.push_back(
+        advance(bStart, op.getTransposed() ? alongColumns(bTile, kStep) : kStep * 16 * bTile.pitch()));
+    operands.push_back(LLVM::ConstantOp::create(b, loc, b.getI1Type(), b.getBoolAttr(!fresh || kStep != 0)));
+    std::string constraints = outs + ties + (aInShared ? ",l" : ",r,r,r,r") + ",l,b";
+    Value result = asmMemory(accumulator, text, constraints, operands).getResult(0);
+    for (size_t i = 0; i != count; ++i)
+      c[i] = LLVM::ExtractValueOp::create(b, loc, result, int64_t(i));
+  }
+  asmMemory(LLVM::LLVMVoidType::get(b.getContext()), "wgmma.commit_group.sync.aligned;", "", {});
+  values[op.getResult()] = std::move(c);
+}
+
+void ThreadToNvvm::lowerDotWait(thread::DotWaitOp op) {
+  values[op.getResult()] = asmTied(llvm::formatv("wgmma.wait_group.sync.aligned {0};", op.getPending()).str(),
+                                   registers(op.getValue()));
+}
+
+} // namespace attune

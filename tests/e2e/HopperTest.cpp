@@ -1,0 +1,139 @@
+//===- HopperTest.cpp - kernels with roles, TMA and wgmma -----------------===//
+//
+// The hopper family on the simulated sm_90a: the bits of the golden model on both targets in every mode, on
+// the shapes on which other libraries' kernels have shipped wrong results; and every synchronisation left
+// out, weakened or with the wrong phase or number in turn.
+//
+//===----------------------------------------------------------------------===//
+#include "tests/e2e/KernelSource.h"
+#include "tests/e2e/Runner.h"
+
+#include <regex>
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+using namespace attune;
+using namespace attune::e2e;
+
+namespace {
+
+void isRight(const std::string &text) {
+  CAPTURE(text);
+  auto parsed = parseCase(text);
+  REQUIRE_MESSAGE(bool(parsed), parsed.error().message);
+  RunOptions options;
+  options.allModes = true;
+  Outcome outcome = runCase(parsed->first, options, [](const std::string &) {});
+  for (const Failure &failure : outcome.failures)
+    FAIL_CHECK(failure.text, ": ", failure.message);
+  CHECK(outcome.runs > 0);
+}
+
+struct Mutant {
+  std::string what, ptx;
+};
+
+/// Every kernel that differs from `ptx` in one synchronisation.
+std::vector<Mutant> mutantsOf(const std::string &ptx) {
+  struct Change {
+    const char *what;
+    std::regex from;
+    const char *to;
+  };
+  static const Change changes[] = {
+      {"no wait for a slot", std::regex(R"(\{ \.reg \.pred p; W: mbarrier\.try_wait.*)"), ""},
+      {"the other phase",
+       std::regex(R"(\{ \.reg \.pred p; W: (mbarrier\.try_wait\S+ p, \[[^\]]+\]), (%\w+|\d+); (.*))"),
+       "{ .reg .pred p; .reg .b32 other; xor.b32 other, $2, 1; W: $1, other; $3"},
+      {"no arrival", std::regex(R"(@%\w+ mbarrier\.arrive\.shared.*)"), ""},
+      {"no bytes announced", std::regex(R"(mbarrier\.arrive\.expect_tx(\S+) _, (\[[^\]]+\]), \S+;)"),
+       "mbarrier.arrive$1 _, $2;"},
+      {"no copy", std::regex(R"(cp\.async\.bulk\.tensor.*)"), ""},
+      {"one arrival more ends a phase", std::regex(R"((mbarrier\.init\S+ \[[^\]]+\]), (%\w+|\d+);)"),
+       "{ .reg .b32 more; add.u32 more, $2, 1; $1, more; }"},
+      {"no fence of the barriers", std::regex(R"(fence\.mbarrier_init.*)"), ""},
+      {"no barrier", std::regex(R"((bar|barrier)(\.cta)?\.sync.*)"), ""},
+      {"no wait for a product", std::regex(R"(wgmma\.wait_group.*)"), ""},
+      {"waits for one product less", std::regex(R"(wgmma\.wait_group\.sync\.aligned 0;)"),
+       "wgmma.wait_group.sync.aligned 1;"},
+      {"waits for one product less", std::regex(R"(wgmma\.wait_group\.sync\.aligned 1;)"),
+       "wgmma.wait_group.sync.aligned 2;"},
+      {"no group", std::regex(R"(wgmma\.commit_group.*)"), ""},
+      {"no fence of registers", std::regex(R"(wgmma\.fence.*)"), ""},
+  };
+  std::vector<Mutant> mutants;
+  int number = 1;
+  for (size_t begin = 0; begin < ptx.size(); ++number) {
+    size_t end = std::min(ptx.find('\n', begin), ptx.size());
+    std::string line = ptx.substr(begin, end - begin);
+    for (const Change &change : changes)
+      if (std::regex_search(line, change.from))
+        mutants.push_back(
+            {fmt::format("line {}: {}: {}", number, line, change.what),
+             ptx.substr(0, begin) + std::regex_replace(line, change.from, change.to) + ptx.substr(end)});
+    begin = end + 1;
+  }
+  return mutants;
+}
+
+void everyMutantIsCaught(int overlap, std::vector<MaskTerm> mask, size_t equivalent) {
+  AttentionSpec spec;
+  spec.headDimQk = spec.headDimV = 64;
+  spec.lse = true;
+  spec.mask = std::move(mask);
+  spec.schedule = {"hopper", {{"block_q", 128}, {"block_kv", 32}, {"stages", 2}, {"overlap", overlap}}};
+  Result<CompiledProgram> kernel = makeKernel(spec, "sm_90", Target::PTX, /*cubin=*/false);
+  REQUIRE_MESSAGE(bool(kernel), kernel.error().message);
+  // Several blocks of each kind, so that every slot is filled again after each.
+  Shape shape{1, 1, 1, 130, 400, Placement::BSHD, 3};
+  std::string fault = runOnce(*kernel, spec, shape, SimOptions::Mode::Lazy);
+  REQUIRE_MESSAGE(fault.empty(), fault);
+  std::vector<Mutant> mutants = mutantsOf(kernel->ptx);
+  CHECK(mutants.size() >= 60);
+  std::string unseen;
+  size_t alive = 0;
+  for (const Mutant &mutant : mutants) {
+    CompiledProgram damaged = *kernel;
+    damaged.ptx = mutant.ptx;
+    bool caught = false;
+    for (SimOptions::Mode mode : {SimOptions::Mode::Lazy, SimOptions::Mode::Random, SimOptions::Mode::Eager})
+      if (!caught && !runOnce(damaged, spec, shape, mode).empty())
+        caught = true;
+    if (caught)
+      continue;
+    ++alive;
+    unseen += mutant.what + "\n";
+  }
+  CHECK_MESSAGE(alive == equivalent, fmt::format("of {} mutants these live:\n{}", mutants.size(), unseen));
+}
+
+} // namespace
+
+TEST_CASE("a loop of exactly one iteration, and none") {
+  isRight("dims=128/128 arch=sm_90 lens=64/80");
+  isRight("dims=128/128 mask=:0:tl arch=sm_90 lens=1/1");
+  isRight("dims=64/64 mask=:0:tl arch=sm_90 lens=130/128");
+}
+TEST_CASE("fewer blocks of keys than slots, and lengths that no tile divides") {
+  isRight("dims=128/128 arch=sm_90 lens=63/65");
+  isRight("dtype=fp16 dims=64/64 arch=sm_90 lens=250/129");
+}
+TEST_CASE("query heads that share a KV head, several batch entries") {
+  isRight("dims=128/128 mask=:0:tl lse=1 arch=sm_90 batch=2 heads=4/1 lens=200/200");
+}
+TEST_CASE("head dims that fill no panel, and values that are narrower") {
+  isRight("dims=80/80 mask=:0:tl lse=1 arch=sm_90 lens=100/150");
+  isRight("dims=192/128 mask=:0:tl arch=sm_90 lens=129/200");
+  isRight("dims=256/256 arch=sm_90 lens=65/100");
+}
+TEST_CASE("rows that see no key") { isRight("dims=128/128 mask=:0:br lse=1 arch=sm_90 lens=300/100"); }
+TEST_CASE("a window whose blocks are cut on both sides") {
+  isRight("dims=64/64 mask=150:20:tl lse=1 arch=sm_90 lens=400/400");
+}
+TEST_CASE("overlapped: every missing, weakened or mistaken synchronisation is caught") {
+  everyMutantIsCaught(1, {{150, 20, MaskAlign::TopLeft}}, 0);
+}
+TEST_CASE("one after the other: every missing, weakened or mistaken synchronisation is caught") {
+  everyMutantIsCaught(0, {{{}, 0, MaskAlign::BottomRight}}, 0);
+}

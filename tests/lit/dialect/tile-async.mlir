@@ -1,0 +1,46 @@
+// Roles, TMA, barriers and wgmma print as they were written; these are the examples of the op descriptions.
+// RUN: attune-opt %s | attune-opt | FileCheck %s
+
+// CHECK-LABEL: tile.kernel @ops(%length: i32 {value = "len_kv"}, %k: !tile.array<batch x heads_kv x len_kv x 128 x bf16> {align = 16 : i64}, %k_map: !tile.tensor_map<80 x 128, bf16> {array = "k"})
+// CHECK-SAME: arch("sm_90a") min_blocks(1)
+tile.kernel @ops(%length: i32 {value = "len_kv"}, %k: !tile.array<batch x heads_kv x len_kv x 128 x bf16> {align = 16 : i64}, %k_map: !tile.tensor_map<80 x 128, bf16> {array = "k"}) arch("sm_90a") min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  %c1 = arith.constant 1 : i32
+  // CHECK: %[[KS:.*]] = tile.ring : <2 x tensor<80x128xbf16, #smem>, tma>
+  %ks = tile.ring : <2 x tensor<80x128xbf16, #tile.smem>, tma>
+  // CHECK: tile.barrier_init [65536, 65544] counts [1, 4]
+  tile.barrier_init [65536, 65544] counts [1, 4]
+  %q = tile.smem_tile %c0 : tensor<64x128xbf16, #tile.smem>
+  // CHECK: tile.specialize
+  tile.specialize {
+    // CHECK: tile.role @producer warps(4) registers(24) first_warp_only
+    tile.role @producer warps(4) registers(24) first_warp_only {
+      // CHECK: tile.fill %[[KS]][%{{.*}}] from %k_map[%{{.*}}, %{{.*}}, %{{.*}}] : <2 x tensor<80x128xbf16, #smem>, tma>, <80 x 128, bf16>
+      tile.fill %ks[%c0] from %k_map[%c0, %c0, %c0] : <2 x tensor<80x128xbf16, #tile.smem>, tma>, <80 x 128, bf16>
+      %slot = tile.smem_tile %c0 : tensor<80x128xbf16, #tile.smem>
+      // CHECK: tile.barrier_expect %{{.*}} bytes(20480)
+      tile.barrier_expect %c0 bytes(20480)
+      // CHECK: tile.tma_load %k_map[%{{.*}}, %{{.*}}, %{{.*}}] to %{{.*}} barrier(%{{.*}}) : <80 x 128, bf16>, tensor<80x128xbf16, #smem>
+      tile.tma_load %k_map[%c0, %c0, %c0] to %slot barrier(%c0) : <80 x 128, bf16>, tensor<80x128xbf16, #tile.smem>
+    }
+    // CHECK: tile.role @consumer warps(4) replicas(2) registers(240)
+    tile.role @consumer warps(4) replicas(2) registers(240) {
+      // CHECK: tile.replica
+      %group = tile.replica
+      // CHECK: tile.wait %[[KS]]
+      %kt = tile.wait %ks[%c0] : <2 x tensor<80x128xbf16, #tile.smem>, tma>
+      // CHECK: %[[S:.*]] = tile.dot_issue %{{.*}}, %{{.*}} transposed : tensor<64x128xbf16, #smem>, tensor<80x128xbf16, #smem> -> tensor<64x80xf32, #acc>
+      %s = tile.dot_issue %q, %kt transposed : tensor<64x128xbf16, #tile.smem>, tensor<80x128xbf16, #tile.smem> -> tensor<64x80xf32, #tile.acc>
+      // CHECK: tile.dot_wait %[[S]] pending(0) : tensor<64x80xf32, #acc>
+      %s1 = tile.dot_wait %s pending(0) : tensor<64x80xf32, #tile.acc>
+      // CHECK: tile.barrier_wait %{{.*}}, %{{.*}}
+      tile.barrier_wait %c0, %c1
+      // CHECK: tile.barrier_arrive %{{.*}}
+      tile.barrier_arrive %c0
+      // CHECK: tile.release %[[KS]]
+      tile.release %ks[%c0] : <2 x tensor<80x128xbf16, #tile.smem>, tma>
+      // CHECK: tile.reuse_tile %{{.*}} : tensor<64x128xbf16, #smem> -> tensor<64x64xbf16, #smem>
+      %o = tile.reuse_tile %q : tensor<64x128xbf16, #tile.smem> -> tensor<64x64xbf16, #tile.smem>
+    }
+  }
+}
