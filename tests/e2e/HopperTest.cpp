@@ -132,7 +132,7 @@ TEST_CASE("a window whose blocks are cut on both sides") {
   isRight("dims=64/64 mask=150:20:tl lse=1 arch=sm_90 lens=400/400");
 }
 TEST_CASE("overlapped: every missing, weakened or mistaken synchronisation is caught") {
-  everyMutantIsCaught(1, {{150, 20, MaskAlign::TopLeft}}, 0);
+  everyMutantIsCaught(1, {{260, 20, MaskAlign::BottomRight}}, 0);
 }
 TEST_CASE("one after the other: every missing, weakened or mistaken synchronisation is caught") {
   everyMutantIsCaught(0, {{{}, 0, MaskAlign::BottomRight}}, 0);
