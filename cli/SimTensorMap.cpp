@@ -1,4 +1,4 @@
-//===- SimTensorMap.cpp - tensor maps among the --arg values of attune sim ------------------===//
+//===- SimTensorMap.cpp - tensor maps among the --arg values of attune sim -===//
 #include "cli/SimArguments.h"
 
 #include <algorithm>

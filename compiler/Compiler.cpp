@@ -1,3 +1,4 @@
+//===- Compiler.cpp - from a spec to kernel text --------------------------===//
 #include "compiler/Compiler.h"
 
 #include "compiler/dialect/tile/KernelHeader.h"

@@ -1,4 +1,4 @@
-//===- Allocate.cpp - register slots, and which registers may be undefined ------===//
+//===- Allocate.cpp - register slots, and which registers may be undefined -===//
 //
 // Compilers' PTX has thousands of registers, each written once. Slots are shared by registers whose live
 // ranges do not meet, so that a warp's file stays in the first-level caches. A register that may be read

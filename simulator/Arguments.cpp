@@ -1,4 +1,4 @@
-//===- Arguments.cpp - values of kernel parameters; names of counters -------------===//
+//===- Arguments.cpp - values of kernel parameters; names of counters -----===//
 #include "simulator/Simulator.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-//===- Async.cpp - cp.async and its groups -------------------------------------===//
+//===- Async.cpp - cp.async and its groups --------------------------------===//
 //
 // A copy is an agent of its own: between its issue and the wait that covers it, its destination belongs to
 // it. The destination's bytes count as uninitialised all that time, in every mode, so that a read without the

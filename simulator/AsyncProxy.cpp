@@ -1,4 +1,4 @@
-//===- AsyncProxy.cpp - what asynchronous units have in flight ------------------===//
+//===- AsyncProxy.cpp - what asynchronous units have in flight ------------===//
 #include "simulator/AsyncProxy.h"
 
 #include "simulator/Cluster.h"

@@ -1,7 +1,7 @@
-//===- AsyncStore.cpp - st.async and red.async ------------------------------------===//
+//===- AsyncStore.cpp - st.async and red.async ----------------------------===//
 //
-// Values that are on their way to shared memory of the cluster, and whose coming counts as bytes on an mbarrier
-// beside them. What the lanes of one instruction send to one barrier is one operation.
+// Values that are on their way to shared memory of the cluster, and whose coming counts as bytes on an
+// mbarrier beside them. What the lanes of one instruction send to one barrier is one operation.
 //
 //===----------------------------------------------------------------------===//
 #include "simulator/Cluster.h"
@@ -61,7 +61,8 @@ void execAsyncStore(Warp &w, const Inst &i) {
     }
     Parcel parcel{place.offset, {}};
     for (uint32_t n = 0; n < i.count; ++n)
-      std::memcpy(parcel.data.data() + n * i.width, w.regs + list[n] + size_t(l) * (i.width == 8 ? 8 : 4), i.width);
+      std::memcpy(parcel.data.data() + n * i.width, w.regs + list[n] + size_t(l) * (i.width == 8 ? 8 : 4),
+                  i.width);
     auto group = std::find_if(groups.begin(), groups.end(), [&](const Group &g) {
       return g.barrier.cta == barrier.cta && g.barrier.offset == barrier.offset;
     });
@@ -152,7 +153,8 @@ void Decoder::asyncStore() {
     if (!source(count > 1 ? data.elements[n] : data, Field::List, width == 8 ? 'q' : 'w', isFloat, list + n))
       return;
   if (where.kind != OperandKind::Address || where.elements.empty()) {
-    error(where, fmt::format("expected the address of an mbarrier in brackets as operand of '{}'", current->opcode));
+    error(where,
+          fmt::format("expected the address of an mbarrier in brackets as operand of '{}'", current->opcode));
     return;
   }
   const Operand &base = where.elements[0];

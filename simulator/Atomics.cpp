@@ -1,4 +1,4 @@
-//===- Atomics.cpp - atom and red ------------------------------------------------===//
+//===- Atomics.cpp - atom and red -----------------------------------------===//
 //
 // Lanes go in ascending order. Global atomics are atomic between host threads as well.
 //

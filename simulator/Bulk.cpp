@@ -1,4 +1,4 @@
-//===- Bulk.cpp - bulk copies: what TMA does -----------------------------------===//
+//===- Bulk.cpp - bulk copies: what TMA does ------------------------------===//
 //
 // cp.async.bulk and cp.reduce.async.bulk, of plain bytes and of tensors. All is checked at the issue; the
 // data moves when the operation lands (AsyncProxy.h). Data that was never written stays so at its

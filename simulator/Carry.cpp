@@ -1,4 +1,4 @@
-//===- Carry.cpp - extended-precision integers: add.cc, addc, sub.cc, subc, mad.cc, madc ----===//
+//===- Carry.cpp - extended-precision integers: add.cc, addc, sub.cc, subc, mad.cc, madc -===//
 //
 // The carry flag is a predicate that the decoder adds to the function. aux: bit 0 writes it, bit 1 reads it
 // (its number is in the list). After a subtraction it holds the borrow.

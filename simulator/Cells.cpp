@@ -1,4 +1,4 @@
-//===- Cells.cpp - races between warps in shared memory ---------------------===//
+//===- Cells.cpp - races between warps in shared memory -------------------===//
 #include "simulator/Exec.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Checks files of device tables in whole, and says what they hold: the build embeds none that it refuses.
+//===- CheckTables.cpp - checks device tables, which the build embeds -----===//
 #include "simulator/Tables.h"
 
 #include <fstream>

@@ -1,4 +1,4 @@
-//===- Checkers.cpp - findings: what they say and when they count as one --------===//
+//===- Checkers.cpp - findings: what they say and when they count as one --===//
 #include "simulator/Cluster.h"
 
 #include <algorithm>

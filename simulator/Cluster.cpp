@@ -1,4 +1,4 @@
-//===- Cluster.cpp - blocks that run together, and each other's shared memory ------===//
+//===- Cluster.cpp - blocks that run together, and each other's shared memory -===//
 #include "simulator/Cluster.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- Collectives.cpp - shfl, vote, match, redux, elect, movmatrix -------------------===//
+//===- Collectives.cpp - shfl, vote, match, redux, elect, movmatrix -------===//
 #include "simulator/Exec.h"
 
 #include <fmt/format.h>

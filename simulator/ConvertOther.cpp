@@ -1,4 +1,4 @@
-//===- ConvertOther.cpp - cvt between any two formats, exactly -------------------===//
+//===- ConvertOther.cpp - cvt between any two formats, exactly ------------===//
 //
 // The conversions of inner loops are vectorised in isa/Convert.inc. The others go through one exact number,
 // sign * m * 2^e, so that each pair of formats and each rounding needs no code of its own.

@@ -1,4 +1,4 @@
-//===- Decode.cpp - Ast to Program: common parts and ordinary instructions ----===//
+//===- Decode.cpp - Ast to Program: common parts and ordinary instructions -===//
 #include "simulator/Decode.h"
 #include "simulator/Resident.h"
 

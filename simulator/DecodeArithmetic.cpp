@@ -1,4 +1,4 @@
-//===- DecodeArithmetic.cpp - comparisons, carry chains, conversions --------------===//
+//===- DecodeArithmetic.cpp - comparisons, carry chains, conversions ------===//
 #include "simulator/Decode.h"
 
 #include <algorithm>

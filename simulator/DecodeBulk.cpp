@@ -1,4 +1,4 @@
-//===- DecodeBulk.cpp - cp.async.bulk, cp.reduce.async.bulk, tensormap --------------===//
+//===- DecodeBulk.cpp - cp.async.bulk, cp.reduce.async.bulk, tensormap ----===//
 #include "simulator/Decode.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- DecodeCluster.cpp - instructions of clusters -------------------------------===//
+//===- DecodeCluster.cpp - instructions of clusters -----------------------===//
 #include "simulator/Cluster.h"
 #include "simulator/Decode.h"
 

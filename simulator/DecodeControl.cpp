@@ -1,4 +1,4 @@
-//===- DecodeControl.cpp - branches, barriers, collectives, mma ----------------===//
+//===- DecodeControl.cpp - branches, barriers, collectives, mma -----------===//
 #include "simulator/Decode.h"
 
 #include <algorithm>

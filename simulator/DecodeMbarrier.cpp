@@ -1,4 +1,4 @@
-//===- DecodeMbarrier.cpp - mbarrier.*, cp.async.mbarrier.arrive -------------------===//
+//===- DecodeMbarrier.cpp - mbarrier.*, cp.async.mbarrier.arrive ----------===//
 #include "simulator/Decode.h"
 #include "simulator/MbarrierAction.h"
 

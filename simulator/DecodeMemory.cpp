@@ -1,4 +1,4 @@
-//===- DecodeMemory.cpp - mov, cvta, loads and stores, copies, atomics ----------===//
+//===- DecodeMemory.cpp - mov, cvta, loads and stores, copies, atomics ----===//
 #include "simulator/Decode.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- FloatOther.cpp - floating point outside of inner loops ---------------------===//
+//===- FloatOther.cpp - floating point outside of inner loops -------------===//
 //
 // The directed roundings of f64, of divisions and roots and of saturated results, min and max by magnitude,
 // testp, and comparisons whose results are not 32 bits or predicates. The host computes in the rounding that

@@ -1,4 +1,4 @@
-//===- FlowRules.cpp - what undefined operands do to the results of an instruction ---===//
+//===- FlowRules.cpp - what undefined operands do to the results of an instruction -===//
 #include "simulator/Exec.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- GlobalMemory.cpp - allocations of the simulated device --------------------===//
+//===- GlobalMemory.cpp - allocations of the simulated device -------------===//
 #include "simulator/Exec.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- GlobalShadow.cpp - the shadow's pages, and who owns each word --------------===//
+//===- GlobalShadow.cpp - the shadow's pages, and who owns each word ------===//
 #include "simulator/Exec.h"
 
 #include <cstdlib>

@@ -1,4 +1,4 @@
-//===- Inline.cpp - calls become the bodies of what they call ----------------------===//
+//===- Inline.cpp - calls become the bodies of what they call -------------===//
 //
 // nvcc leaves some functions out of line (pow of doubles, whatever is __noinline__, all of them with -G). A
 // kernel gets a copy of each, once for each call, with registers of its own; so a call costs nothing when it

@@ -1,4 +1,4 @@
-//===- IntegerOther.cpp - integer instructions outside of inner loops --------------===//
+//===- IntegerOther.cpp - integer instructions outside of inner loops -----===//
 //
 // Dot products of bytes, packed 16-bit integers, 24-bit products, masks, and the video instructions on two or
 // four parts of a register. Each is stated for one lane.

@@ -1,4 +1,4 @@
-//===- LaneLog.cpp - what the lanes of a warp did in shared memory in a segment ---===//
+//===- LaneLog.cpp - what the lanes of a warp did in shared memory in a segment -===//
 #include "simulator/Exec.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- Launch.cpp - the running of a grid -----------------------------------------===//
+//===- Launch.cpp - the running of a grid ---------------------------------===//
 #include "simulator/Cluster.h"
 #include "simulator/Tables.h"
 

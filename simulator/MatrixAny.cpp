@@ -1,4 +1,4 @@
-//===- MatrixAny.cpp - wmma, and the shapes of mma.sync outside of inner loops ------===//
+//===- MatrixAny.cpp - wmma, and the shapes of mma.sync outside of inner loops -===//
 //
 // One multiplication for every shape and type: fragments are read into matrices, multiplied by the rule of
 // their type, and written back. Fragments of mma.sync (PTX ISA, "Matrix fragments for mma"), lane = 4 g + t,

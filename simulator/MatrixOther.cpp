@@ -1,4 +1,4 @@
-//===- MatrixOther.cpp - mma.sync with f16 accumulators, fp8 and 8-bit integers ----===//
+//===- MatrixOther.cpp - mma.sync with f16 accumulators, fp8 and 8-bit integers -===//
 //
 // Fragments of 8-bit operands (PTX ISA, mma.m16n8k32), lane = 4 g + t: a0 row g, a1 row g + 8, columns 4t ...
 // 4t+3; a2, a3 the same with columns + 16; b0 rows 4t ... 4t+3 of column g, b1 rows + 16. m16n8k16 has the

@@ -1,4 +1,4 @@
-//===- Mbarrier.cpp - barriers in shared memory --------------------------------------===//
+//===- Mbarrier.cpp - barriers in shared memory ---------------------------===//
 //
 // A phase ends when all expected threads have arrived and all expected bytes have come. PTX keeps the
 // object's contents to the device; here its 64 bits are, from the lowest: 20 bits of arrivals that are

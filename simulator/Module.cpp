@@ -1,4 +1,4 @@
-//===- Module.cpp - PTX files, and the kernels of them that are asked for ---------===//
+//===- Module.cpp - PTX files, and the kernels of them that are asked for -===//
 //
 // The whole file is parsed, so that its errors are told at once; a kernel is decoded when it is asked for.
 //

@@ -1,4 +1,4 @@
-//===- Order.cpp - what fences, atomics and flags order --------------------------===//
+//===- Order.cpp - what fences, atomics and flags order -------------------===//
 #include "simulator/Cluster.h"
 
 #include <algorithm>

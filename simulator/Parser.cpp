@@ -1,4 +1,4 @@
-//===- Parser.cpp - modules, functions and blocks ---------------------------===//
+//===- Parser.cpp - modules, functions and blocks -------------------------===//
 #include "simulator/Parser.h"
 
 #include <fmt/format.h>

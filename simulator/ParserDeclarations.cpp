@@ -1,4 +1,4 @@
-//===- ParserDeclarations.cpp - variables, parameters, registers --------------===//
+//===- ParserDeclarations.cpp - variables, parameters, registers ----------===//
 #include "simulator/Parser.h"
 
 #include <cstring>

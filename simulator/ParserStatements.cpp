@@ -1,4 +1,4 @@
-//===- ParserStatements.cpp - instructions, operands, labels ------------------===//
+//===- ParserStatements.cpp - instructions, operands, labels --------------===//
 #include "simulator/Parser.h"
 
 #include <fmt/format.h>

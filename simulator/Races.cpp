@@ -1,4 +1,4 @@
-//===- Races.cpp - who touched which word of global memory ------------------------===//
+//===- Races.cpp - who touched which word of global memory ----------------===//
 #include "simulator/Toucher.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- Reduce.cpp - the element operations of cp.reduce.async.bulk -----------------===//
+//===- Reduce.cpp - the element operations of cp.reduce.async.bulk --------===//
 #include "simulator/Bulk.h"
 #include "simulator/Half.h"
 

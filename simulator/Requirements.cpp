@@ -1,4 +1,4 @@
-//===- Requirements.cpp - which target an instruction needs ----------------------===//
+//===- Requirements.cpp - which target an instruction needs ---------------===//
 //
 // What an assembler refuses for the file's `.target`, the simulator refuses too: else a kernel would run here
 // that no such device can load. The numbers are those of the PTX ISA's "Target ISA Notes", compared with what

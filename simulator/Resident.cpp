@@ -1,4 +1,4 @@
-//===- Resident.cpp - the memory of a cluster that runs, and its special registers ---===//
+//===- Resident.cpp - the memory of a cluster that runs, and its special registers -===//
 #include "simulator/Resident.h"
 
 #include <algorithm>

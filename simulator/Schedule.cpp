@@ -1,4 +1,4 @@
-//===- Schedule.cpp - the blocks of a grid over host threads ---------------------===//
+//===- Schedule.cpp - the blocks of a grid over host threads --------------===//
 //
 // Blocks that cannot depend on each other are taken one after the other by all host threads. Where they
 // communicate, or where two of them touched what one of them wrote, one host thread runs them: each in turn

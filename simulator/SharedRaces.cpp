@@ -1,4 +1,4 @@
-//===- SharedRaces.cpp - races between lanes, and between blocks, in shared memory ---===//
+//===- SharedRaces.cpp - races between lanes, and between blocks, in shared memory -===//
 #include "simulator/Toucher.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- TablesAdopt.cpp - the simulator computes as a dumped device does -----===//
+//===- TablesAdopt.cpp - the simulator computes as a dumped device does ---===//
 //
 // A handler of an approximate function runs first, as it is; then the lanes whose argument the dump covers
 // get the device's value. Without a dump no handler changes.

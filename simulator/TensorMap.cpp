@@ -1,4 +1,4 @@
-//===- TensorMap.cpp - tensor maps: their rules, and their 128 bytes --------------===//
+//===- TensorMap.cpp - tensor maps: their rules, and their 128 bytes ------===//
 #include "simulator/TensorMap.h"
 
 #include <bit>

@@ -1,4 +1,4 @@
-//===- TensorMapReplace.cpp - tensormap.replace and tensormap.cp_fenceproxy ---------===//
+//===- TensorMapReplace.cpp - tensormap.replace and tensormap.cp_fenceproxy -===//
 #include "simulator/Exec.h"
 #include "simulator/TensorMap.h"
 

@@ -1,4 +1,4 @@
-//===- Trace.cpp - the instructions of one warp with their values -------------------===//
+//===- Trace.cpp - the instructions of one warp with their values ---------===//
 #include "simulator/Exec.h"
 
 namespace attune::sim {

@@ -1,4 +1,4 @@
-//===- Undefined.cpp - values that were never written, followed through registers ---===//
+//===- Undefined.cpp - values that were never written, followed through registers -===//
 #include "simulator/Exec.h"
 
 #include <algorithm>

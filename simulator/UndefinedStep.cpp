@@ -1,4 +1,4 @@
-//===- UndefinedStep.cpp - one instruction of a warp that has undefined values ----===//
+//===- UndefinedStep.cpp - one instruction of a warp that has undefined values -===//
 #include "simulator/Cluster.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- Warpgroup.cpp - what four warps do together; setmaxnreg -------------------===//
+//===- Warpgroup.cpp - what four warps do together; setmaxnreg ------------===//
 #include "simulator/Exec.h"
 
 #include <algorithm>

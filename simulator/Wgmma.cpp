@@ -1,4 +1,4 @@
-//===- Wgmma.cpp - issue, order and waits of wgmma --------------------------------===//
+//===- Wgmma.cpp - issue, order and waits of wgmma ------------------------===//
 #include "simulator/Wgmma.h"
 #include "simulator/AsyncProxy.h"
 #include "simulator/Exec.h"

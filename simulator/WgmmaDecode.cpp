@@ -1,4 +1,4 @@
-//===- WgmmaDecode.cpp - wgmma and setmaxnreg ---------------------------------===//
+//===- WgmmaDecode.cpp - wgmma and setmaxnreg -----------------------------===//
 #include "simulator/Decode.h"
 
 #include <algorithm>

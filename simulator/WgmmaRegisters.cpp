@@ -1,4 +1,4 @@
-//===- WgmmaRegisters.cpp - which registers a product in flight may hold ---------------===//
+//===- WgmmaRegisters.cpp - which registers a product in flight may hold --===//
 //
 // Where the program may be when a product is in flight: from its wgmma.mma_async to every wait that covers
 // it, counted in the commits between them. Over all ways through the program the fewest commits count. With

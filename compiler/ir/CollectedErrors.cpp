@@ -1,3 +1,4 @@
+//===- CollectedErrors.cpp - errors as text with their places -------------===//
 #include "compiler/ir/CollectedErrors.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+//===- IrText.cpp - IR to text and back -----------------------------------===//
 #include "compiler/ir/IrText.h"
 
 #include "mlir/AsmParser/AsmParser.h"

@@ -1,3 +1,4 @@
+//===- BuildAttn.cpp - a spec as attn.forward -----------------------------===//
 #include "compiler/schedule/BuildAttn.h"
 
 #include "compiler/dialect/Elements.h"

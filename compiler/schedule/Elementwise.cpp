@@ -1,3 +1,4 @@
+//===- Elementwise.cpp - scalar regions over tiles ------------------------===//
 #include "compiler/schedule/Elementwise.h"
 
 #include "compiler/dialect/ScalarOps.h"

@@ -1,3 +1,4 @@
+//===- MaskBounds.cpp - which keys a mask keeps, as bounds ----------------===//
 #include "compiler/schedule/MaskBounds.h"
 
 #include "compiler/dialect/attn/Attn.h"

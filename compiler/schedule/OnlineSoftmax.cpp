@@ -1,3 +1,4 @@
+//===- OnlineSoftmax.cpp - softmax, a block of keys at a time -------------===//
 #include "compiler/schedule/OnlineSoftmax.h"
 
 #include "compiler/dialect/tile/Tile.h"

@@ -1,3 +1,4 @@
+//===- Arch.cpp - architectures and their limits --------------------------===//
 #include "compiler/support/Arch.h"
 
 #include <algorithm>

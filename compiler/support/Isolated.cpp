@@ -1,3 +1,4 @@
+//===- Isolated.cpp - work that may end its process -----------------------===//
 #include "compiler/support/Isolated.h"
 
 #include <array>

@@ -1,4 +1,4 @@
-// attune-opt: runs any pass of the compiler alone on IR text, for tests and for people.
+//===- attune-opt.cpp - any pass of the compiler, alone -------------------===//
 #include "compiler/transforms/Passes.h"
 
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"

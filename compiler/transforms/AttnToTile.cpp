@@ -1,4 +1,4 @@
-// Decides the schedule and writes the tile program.
+//===- AttnToTile.cpp - decides the schedule ------------------------------===//
 #include "compiler/dialect/Elements.h"
 #include "compiler/ir/ScheduleAttr.h"
 #include "compiler/schedule/Builders.h"

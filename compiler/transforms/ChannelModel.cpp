@@ -1,3 +1,4 @@
+//===- ChannelModel.cpp - rings, run on representative lengths ------------===//
 #include "compiler/transforms/ChannelModel.h"
 
 #include "compiler/dialect/ScalarOps.h"

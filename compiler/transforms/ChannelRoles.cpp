@@ -1,4 +1,4 @@
-// Roles that meet at rings, played out.
+//===- ChannelRoles.cpp - roles that meet at rings, played out ------------===//
 #include "compiler/transforms/ChannelModel.h"
 
 #include "llvm/ADT/MapVector.h"

@@ -1,3 +1,4 @@
+//===- Pipelines.cpp - which passes run, in order -------------------------===//
 #include "compiler/transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"

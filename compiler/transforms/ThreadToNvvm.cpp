@@ -1,4 +1,4 @@
-// The thread form as LLVM and NVVM dialect: the function, control flow, and what happens to each value alone.
+//===- ThreadToNvvm.cpp - the thread form as LLVM and NVVM ----------------===//
 #include "compiler/transforms/ThreadToNvvm.h"
 
 #include "compiler/dialect/Elements.h"

@@ -1,4 +1,4 @@
-// thread-to-nvvm: NaNs and infinities in a tile of values, kept from rows that do not see them.
+//===- ThreadToNvvmNonfinite.cpp - NaNs of hidden values as NVVM ----------===//
 #include "compiler/transforms/ThreadToNvvm.h"
 
 #include <limits>

@@ -1,4 +1,4 @@
-// thread-to-nvvm: operations on tiles, fragments and rows.
+//===- ThreadToNvvmTiles.cpp - tiles, fragments and rows as NVVM ----------===//
 #include "compiler/transforms/ThreadToNvvm.h"
 
 #include "compiler/dialect/Elements.h"

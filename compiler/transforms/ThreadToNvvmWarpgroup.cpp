@@ -1,4 +1,4 @@
-// thread-to-nvvm: barriers in shared memory, TMA, and wgmma.
+//===- ThreadToNvvmWarpgroup.cpp - barriers, TMA and wgmma as NVVM --------===//
 #include "compiler/dialect/Elements.h"
 #include "compiler/transforms/ThreadToNvvm.h"
 

@@ -1,4 +1,4 @@
-// Gives every ring an offset in shared memory.
+//===- TileAllocateSmem.cpp - offsets in shared memory --------------------===//
 #include "compiler/transforms/Passes.h"
 
 #include "llvm/Support/MathExtras.h"

@@ -1,4 +1,4 @@
-// Tiles become what one thread holds of them.
+//===- TileDistribute.cpp - tiles become vectors of threads ---------------===//
 #include "compiler/transforms/FragmentMap.h"
 #include "compiler/transforms/Passes.h"
 

@@ -1,4 +1,4 @@
-// Rings become slots, copy groups and barriers.
+//===- TileLowerChannels.cpp - rings become slots and barriers ------------===//
 #include "compiler/ir/IrText.h"
 #include "compiler/schedule/Naming.h"
 #include "compiler/transforms/ChannelModel.h"

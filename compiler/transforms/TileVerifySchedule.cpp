@@ -1,4 +1,4 @@
-// Checks a tile program against its machine; changes nothing.
+//===- TileVerifySchedule.cpp - a tile program against its machine --------===//
 #include "compiler/support/Arch.h"
 #include "compiler/transforms/ChannelModel.h"
 #include "compiler/transforms/Passes.h"

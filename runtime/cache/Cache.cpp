@@ -44,10 +44,10 @@ Status makeFolder(const std::string &folder) {
   return success();
 }
 
-/// More than any kernel with its texts: what claims to be longer is no entry, and is not read.
+/// No kernel with its texts is as long: a longer file is no entry, and is not read.
 constexpr int64_t maxEntry = int64_t(256) << 20;
 
-/// A hit marks its entry as used, for `attune cache gc`; more often than this is of no use to it.
+/// A hit marks its entry as used, for `attune cache gc`, at most as often as this.
 constexpr int64_t usedResolution = 3600;
 
 struct OpenFile {
@@ -130,7 +130,7 @@ Result<CacheEntry> readEntry(const ReadAt &readAt, size_t size) {
     return check.error();
   std::string_view list = header;
   auto parts = takeParts(list);
-  // What does not add up is damaged or cut short, though its list of parts may say something else.
+  // A file whose parts do not add up is damaged or cut short, whatever its list of parts says.
   Error damaged = badInput("its checksum does not match: it is damaged or cut short");
   if (!parts)
     return damaged;
@@ -243,7 +243,7 @@ Status checkTrust(const std::string &path, int descriptor) {
   struct stat status{};
   if ((descriptor < 0 ? ::stat(path.c_str(), &status) : ::fstat(descriptor, &status)) != 0)
     return badInput(fmt::format("{}: {}", path, errorText(errno)));
-  // Who is root can do anything to this user anyway: a cache that is part of an image is root's.
+  // Root can do anything to this user anyway, and owns a cache that is part of an image.
   if (status.st_uid != ::geteuid() && status.st_uid != 0)
     return badInput(
         fmt::format("{}: expected user {} or root to own it, got user {}", path, ::geteuid(), status.st_uid));
@@ -264,7 +264,7 @@ Result<CacheEntry> Cache::read(const std::string &path, bool asUser) const {
     return badInput(fmt::format("{}: cannot open: {}", path, errorText(errno)));
   if (!S_ISREG(status.st_mode))
     return badInput(fmt::format("{}: expected a regular file", path));
-  // Of the open file, not of the path: that could be another one by now.
+  // The open file's, since the path could name another one by now.
   if (Status trusted = checkTrust(path, file.descriptor); !trusted)
     return trusted.error();
   if (status.st_size > maxEntry)
@@ -272,7 +272,7 @@ Result<CacheEntry> Cache::read(const std::string &path, bool asUser) const {
   Result<CacheEntry> entry = readEntry(readerOf(file.descriptor), size_t(status.st_size));
   if (!entry)
     return Error{entry.error().kind, fmt::format("{}: {}", path, entry.error().message)};
-  // On a read-only disk this fails, and is not needed.
+  // This fails on a read-only disk, where it is not needed.
   if (asUser && ::time(nullptr) - status.st_mtime > usedResolution)
     (void)::futimens(file.descriptor, nullptr);
   return entry;

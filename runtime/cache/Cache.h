@@ -103,20 +103,20 @@ public:
   /// The entry in one of the cache's files, if it can be trusted and is whole; of kind Missing if the file is
   /// not there. It counts as used now.
   Result<CacheEntry> load(const std::string &file) const { return read(file, true); }
-  /// The same for those who only look after the cache.
+  /// The same without marking it as used, for `attune cache`.
   Result<CacheEntry> peek(const std::string &file) const { return read(file, false); }
 
-  /// For an entry that was just missed: waits while another process or thread makes it, at most `patience`.
-  /// Gives the entry, or the turn to make it. Where locks do not work, at once and with neither.
+  /// After a miss: waits, for at most `patience`, while another process or thread makes the entry.
+  /// Gives the entry, or the turn to make it; neither, and at once, where locks do not work.
   CacheTurn takeTurn(const CacheKey &key, std::chrono::milliseconds patience = defaultPatience) const;
-  /// Many times what a compilation takes on a busy machine.
+  /// Many times as long as a compilation takes on a busy machine.
   static constexpr std::chrono::milliseconds defaultPatience{30000};
 
   /// Stores, replacing what is there. An error (full or read-only disk, a foreign folder) costs only the
   /// caching: report it and go on.
   Status store(const CacheKey &key, const CacheEntry &entry) const;
 
-  /// A small text that is remembered beside the entries, for facts that are slow to ask for (a tool's
+  /// A small text beside the entries, for facts that take long to find out (a tool's
   /// version, by the fingerprint of its file). Nothing when it is not known; storing may fail in silence.
   std::optional<std::string> recall(std::string_view question) const;
   void remember(std::string_view question, std::string_view answer) const;
@@ -139,7 +139,7 @@ struct CacheHead {
 /// `bytes` may end anywhere behind the metadata.
 Result<CacheHead> parseHead(std::string_view bytes);
 
-/// Why what is in `path` (or in the open `descriptor`, if it is not -1) may not be used: nobody but the user
+/// Why the file `path` (or the open `descriptor`, if it is not -1) may not be used: nobody but the user
 /// and root may have been able to write it, for it runs on the user's GPU.
 Status checkTrust(const std::string &path, int descriptor = -1);
 

@@ -47,7 +47,7 @@ std::optional<CacheFile::Kind> kindOf(std::string_view name, std::string &hash) 
   return std::nullopt;
 }
 
-/// Whether its writer lives, as far as can be told. Says why not otherwise.
+/// Empty if its writer may still live, else why it does not.
 std::string abandoned(const CacheFile &file) {
   int descriptor = ::open(file.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (descriptor < 0)
@@ -100,7 +100,7 @@ void readEntry(const Cache &cache, CacheFile &file, bool whole) {
   file.kind = isFact ? CacheFile::Kind::Fact : CacheFile::Kind::Kernel;
 }
 
-/// Of an entry of another version: not this one's to judge.
+/// Whether it is of another version of attune, which alone can judge it.
 bool isForeign(const CacheFile &file) { return file.problem.find("another version") != std::string::npos; }
 
 bool isEntry(const CacheFile &file) {
@@ -110,7 +110,7 @@ bool isEntry(const CacheFile &file) {
 
 Removal removeFile(const CacheFile &file, std::string why) {
   Removal removal{file, std::move(why), ""};
-  // A folder in an entry's place goes if it is empty: what is in it, the cache did not make.
+  // A folder in an entry's place is removed if it is empty: the cache did not make what is in it.
   if (::unlink(file.path.c_str()) != 0 && errno != ENOENT &&
       (errno != EISDIR || ::rmdir(file.path.c_str()) != 0))
     removal.failure = errorText(errno);

@@ -1,7 +1,7 @@
 //===- CacheFolder.h - looking after a cache folder -------------*- C++ -*-===//
 //
 // What `attune cache` does: every file of a folder and what is wrong with it, what to remove, and why a
-// look-up missed. Only files that a cache makes are ever touched. All of it is safe beside processes that use
+// look-up missed. It touches only files that a cache makes. All of it is safe beside processes that use
 // the cache.
 //
 //===----------------------------------------------------------------------===//

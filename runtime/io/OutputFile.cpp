@@ -66,7 +66,8 @@ Error unwritable(const std::string &path, std::string_view why) {
   return badInput(fmt::format("expected a file that can be written, got {}: {}", path, why));
 }
 
-/// The number of an open descriptor that a shell names by a path, as in `3>file --out /dev/fd/3`; -1 otherwise.
+/// The number of an open descriptor that a shell names by a path, as in `3>file --out /dev/fd/3`; -1
+/// otherwise.
 int descriptorIn(std::string_view path) {
   constexpr std::string_view folder = "/dev/fd/";
   int number = -1;

@@ -2,8 +2,8 @@
 //
 // The one way in which commands write what a user named. A regular file, or one that is not there yet, is
 // written beside and renamed, so that nobody ever sees half of it; it keeps the mode and owner that it had,
-// and a link stays one: its target is written. Devices and pipes are written to where they are. What is
-// standard output or standard error under any name (/dev/stdout) is written through that stream.
+// and a link stays one: its target is written. Devices and pipes are written in place. A name of
+// standard output or standard error (/dev/stdout) is written through that stream.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_IO_OUTPUTFILE_H
@@ -17,13 +17,13 @@
 
 namespace attune {
 
-/// Tells, before any work is done, whether `path` can be written to. Gives what it stands for, links
-/// followed, so that two outputs on one file can be told; empty for a device, which any number may share.
-/// The message is `expected ..., got ...` alone.
+/// Whether `path` can be written to, before any work is done. Gives the file that it stands for, links
+/// followed, so that two outputs on one file are seen; empty for a device, which any number may share.
+/// The error's message is `expected ..., got ...` alone.
 Result<std::string> checkOutput(const std::string &path);
 /// The same for a folder that files are to be written to; it need not be there yet.
 Status checkOutputFolder(const std::string &path);
-/// The same for standard output. A full device tells it here, a full disk only when it is written to.
+/// The same for standard output. A full device is seen here, a full disk only when it is written to.
 Status checkStandardOutput();
 
 /// Writes the parts, one after the other. "-" is standard output. Ctrl-C and its like wait until it is done.

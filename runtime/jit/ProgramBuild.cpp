@@ -1,4 +1,4 @@
-//===- ProgramBuild.cpp - from a spec to a kernel, through the cache -------===//
+//===- ProgramBuild.cpp - from a spec to a kernel, through the cache ------===//
 #include "runtime/jit/ProgramBuild.h"
 
 #include <optional>

@@ -1,3 +1,4 @@
+//===- Compare.cpp - is a result right? -----------------------------------===//
 #include "runtime/reference/Compare.h"
 
 #include "runtime/reference/Float16.h"

@@ -1,3 +1,4 @@
+//===- Golden.cpp - attention in the order of the tiles -------------------===//
 #include "runtime/reference/Golden.h"
 
 #include "runtime/reference/Float16.h"

@@ -1,3 +1,4 @@
+//===- Problem.cpp - arrays and strides of a problem ----------------------===//
 #include "runtime/reference/Problem.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+//===- RandomArray.cpp - arrays of random numbers -------------------------===//
 #include "runtime/reference/RandomArray.h"
 
 #include "runtime/reference/Float16.h"

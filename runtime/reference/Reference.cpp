@@ -1,3 +1,4 @@
+//===- Reference.cpp - attention in fp64 ----------------------------------===//
 #include "runtime/reference/Reference.h"
 
 #include "runtime/reference/Float16.h"

@@ -1,3 +1,4 @@
+//===- TensorCore.cpp - sums as tensor cores make them --------------------===//
 #include "runtime/reference/TensorCore.h"
 
 #include "runtime/reference/Float16.h"

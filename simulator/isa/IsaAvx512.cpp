@@ -1,4 +1,4 @@
-//===- IsaAvx512.cpp - the handlers for avx512 machines -----------------------===//
+//===- IsaAvx512.cpp - the handlers for avx512 machines -------------------===//
 #include "simulator/isa/IsaHeaders.h"
 
 // clang-format off

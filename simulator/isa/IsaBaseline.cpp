@@ -1,4 +1,4 @@
-//===- IsaBaseline.cpp - the handlers for baseline machines -----------------------===//
+//===- IsaBaseline.cpp - the handlers for baseline machines ---------------===//
 #include "simulator/isa/IsaHeaders.h"
 
 #define SIM_BASELINE

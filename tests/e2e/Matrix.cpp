@@ -38,7 +38,7 @@ const Schedule schedules[] = {
     request(128, 32, 3, 8),
 };
 
-/// Scores of a shape: what its time goes with.
+/// Scores of a shape: its time is in proportion.
 int64_t work(const Shape &shape) {
   return int64_t(shape.batch) * shape.headsQ * shape.lengthQ * shape.lengthKv;
 }

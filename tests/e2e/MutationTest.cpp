@@ -1,8 +1,8 @@
 //===- MutationTest.cpp - is a missing synchronisation seen? --------------===//
 //
 // A kernel that runs does not prove its barriers and waits: on a GPU most of them can be left out unnoticed.
-// Here each one of a kernel's is left out or weakened in turn, and the simulator or the golden model must
-// object.
+// Here each of a kernel's synchronisations is left out or weakened in turn, and the simulator or the golden
+// model must object.
 //
 //===----------------------------------------------------------------------===//
 #include "tests/e2e/KernelSource.h"

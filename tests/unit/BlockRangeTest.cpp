@@ -125,8 +125,8 @@ TEST_CASE("block ranges hold what some row and key need, and whole blocks need n
     wholes += bench.evaluate(keys.wholeEnd) - bench.evaluate(keys.wholeBegin);
 
     int64_t firstKey = upTo(sample.lengthKv), lastKey = std::min(firstKey + rows, sample.lengthKv) - 1;
-    attune::BlockRange queries = attune::BlockRange::ofQueries(bench.b, limits, bench.number(firstKey), bench.number(lastKey),
-                                               bench.number(sample.lengthQ), size);
+    attune::BlockRange queries = attune::BlockRange::ofQueries(
+        bench.b, limits, bench.number(firstKey), bench.number(lastKey), bench.number(sample.lengthQ), size);
     check(
         bench, queries, rowBlocks,
         [&](int64_t block) {

@@ -16,7 +16,7 @@ namespace {
 
 struct Expectation {
   Kind kind;
-  const char *words; ///< the finding's text has them
+  const char *words;       ///< the finding's text has them
   bool orDeadlock = false; ///< which it may bring before
 };
 
@@ -30,7 +30,8 @@ const std::map<std::string, Expectation> &expectations() {
       {"send_bytes_bad", {Kind::Deadlock, "bytes pending"}},
       {"send_unread_bad", {Kind::Race, "may still", true}},
       {"send_early_read_bad", {Kind::MissingWait, "asynchronous copy to shared memory"}},
-      {"send_elsewhere_bad", {Kind::BadOperand, "expected the mbarrier in the block to which the value goes"}},
+      {"send_elsewhere_bad",
+       {Kind::BadOperand, "expected the mbarrier in the block to which the value goes"}},
       {"remote_wait_bad", {Kind::BarrierMisuse, "expected the block's own barrier to wait for"}},
   };
   return all;
@@ -114,7 +115,8 @@ TEST_CASE("pipes compute what they should, in every order") {
   std::vector<int32_t> in = input();
   for (uint64_t seed = 0; seed < 8; ++seed) {
     CAPTURE(seed);
-    Outcome pipe = runKernel("pipe_ok", sim::Mode::Random, 1, seed), send = runKernel("send_ok", sim::Mode::Random, 1, seed),
+    Outcome pipe = runKernel("pipe_ok", sim::Mode::Random, 1, seed),
+            send = runKernel("send_ok", sim::Mode::Random, 1, seed),
             add = runKernel("send_add_ok", sim::Mode::Random, 1, seed);
     CHECK_CLEAN(pipe.result);
     CHECK_CLEAN(send.result);

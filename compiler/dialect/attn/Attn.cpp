@@ -1,3 +1,4 @@
+//===- Attn.cpp - verifiers and syntax of the attn dialect ----------------===//
 #include "compiler/dialect/attn/Attn.h"
 
 #include "compiler/dialect/Names.h"

@@ -1,3 +1,4 @@
+//===- Tile.cpp - verifiers and syntax of the tile dialect ----------------===//
 #include "compiler/dialect/tile/Tile.h"
 
 #include "compiler/dialect/Elements.h"

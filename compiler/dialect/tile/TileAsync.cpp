@@ -1,4 +1,4 @@
-// TMA, wgmma and barriers in shared memory.
+//===- TileAsync.cpp - verifiers of TMA, wgmma and barriers ---------------===//
 #include "compiler/dialect/Elements.h"
 #include "compiler/dialect/tile/KernelHeader.h"
 #include "compiler/dialect/tile/Tile.h"

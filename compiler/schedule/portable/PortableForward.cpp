@@ -1,3 +1,4 @@
+//===- PortableForward.cpp - forward by mma.sync and cp.async -------------===//
 #include "compiler/ir/IrText.h"
 #include "compiler/schedule/Builders.h"
 #include "compiler/schedule/ForwardProgram.h"

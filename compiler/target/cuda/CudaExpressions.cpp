@@ -1,4 +1,4 @@
-// CudaPrinter: what the operations of the thread form are in C++, and types.
+//===- CudaExpressions.cpp - operations as C++ expressions ----------------===//
 #include "compiler/target/cuda/CudaPrinter.h"
 
 #include "compiler/dialect/Elements.h"

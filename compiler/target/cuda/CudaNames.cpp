@@ -1,4 +1,4 @@
-// CudaPrinter: the names of values, variables and tiles of shared memory.
+//===- CudaNames.cpp - names of values and tiles in C++ -------------------===//
 #include "compiler/target/cuda/CudaPrinter.h"
 
 #include "mlir/IR/Matchers.h"

@@ -1,4 +1,4 @@
-// CudaPrinter: statements, and which variables carry what from one to the next.
+//===- CudaPrinter.cpp - statements and variables of C++ ------------------===//
 #include "compiler/target/cuda/CudaPrinter.h"
 
 #include "compiler/dialect/Elements.h"

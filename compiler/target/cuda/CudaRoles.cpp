@@ -1,4 +1,4 @@
-// CudaPrinter: roles of warps, barriers in shared memory, TMA, and products that run beside the warps.
+//===- CudaRoles.cpp - roles, barriers, TMA and wgmma in C++ --------------===//
 #include "compiler/target/cuda/CudaPrinter.h"
 
 #include "compiler/dialect/Elements.h"

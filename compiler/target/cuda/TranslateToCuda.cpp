@@ -1,3 +1,4 @@
+//===- TranslateToCuda.cpp - the thread form as CUDA C++ ------------------===//
 #include "compiler/target/cuda/TranslateToCuda.h"
 
 #include "compiler/target/cuda/CudaPrinter.h"

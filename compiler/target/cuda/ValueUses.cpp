@@ -1,3 +1,4 @@
+//===- ValueUses.cpp - where values are used ------------------------------===//
 #include "compiler/target/cuda/ValueUses.h"
 
 #include "compiler/dialect/thread/Thread.h"

@@ -1,3 +1,4 @@
+//===- TranslateToPtx.cpp - the LLVM dialect as PTX -----------------------===//
 #include "compiler/target/ptx/TranslateToPtx.h"
 
 #include "compiler/ir/CollectedErrors.h"
