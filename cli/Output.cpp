@@ -9,10 +9,8 @@
 
 namespace attune::cli {
 
-int report(const Error &error) {
-  std::fflush(stdout);
-  std::fprintf(stderr, "%s\n", error.message.c_str());
-  switch (error.kind) {
+static int exitStatus(ErrorKind kind) {
+  switch (kind) {
   case ErrorKind::Verification:
     return 1;
   case ErrorKind::BadInput:
@@ -21,6 +19,25 @@ int report(const Error &error) {
     return 3;
   }
   return 2;
+}
+
+int report(const Error &error) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s\n", error.message.c_str());
+  return exitStatus(error.kind);
+}
+
+int reportJson(const Error &error) {
+  std::vector<std::string> lines;
+  for (std::string_view rest = error.message; !rest.empty();) {
+    size_t end = std::min(rest.find('\n'), rest.size());
+    lines.push_back(JsonObject().text("message", rest.substr(0, end)).str());
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  JsonObject json;
+  json.text("verdict", "error").raw("errors", jsonList(lines)).whole("status", exitStatus(error.kind));
+  fmt::print("{}\n", json.str());
+  return exitStatus(error.kind);
 }
 
 JsonObject &JsonObject::raw(std::string_view key, std::string_view json) {

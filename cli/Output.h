@@ -17,6 +17,8 @@ extern const char *const versionText;
 
 /// Prints an error as it is and gives the exit status of its kind: 1, 2 or 3.
 int report(const Error &error);
+/// The same as a JSON object on standard output, for `--json`: `verdict` is "error", `errors` has the lines.
+int reportJson(const Error &error);
 
 /// A JSON object or list under construction, for `--json`: one line, keys in the order of the calls.
 class JsonObject {

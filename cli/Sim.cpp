@@ -7,6 +7,7 @@
 #include "cli/Output.h"
 #include "cli/Progress.h"
 #include "cli/SimArguments.h"
+#include "cli/SimCompare.h"
 #include "cli/SimTrace.h"
 #include "runtime/io/File.h"
 #include "simulator/Simulator.h"
@@ -174,15 +175,8 @@ std::string countersJson(const sim::Counters &counters) {
   return json.str();
 }
 
-/// What an output leaves to say: elements that the kernel never wrote.
-struct Written {
-  const SimOutput *output;
-  Array array;
-  size_t unwritten; ///< bytes
-};
-
 Result<Written> collect(const sim::GlobalMemory &memory, const SimOutput &output) {
-  Written w{&output, Array::zeros(output.type, output.shape), 0};
+  Written w{output, Array::zeros(output.type, output.shape), 0};
   if (Status read = memory.read(w.array.bytes.data(), output.address, w.array.bytes.size()); !read)
     return read.error();
   Result<size_t> unwritten = memory.countUninitialised(output.address, w.array.bytes.size());
@@ -211,8 +205,8 @@ void printJson(const Job &job, const sim::LaunchResult &result, const std::vecto
     findings.push_back(findingJson(f));
   for (const Written &w : outputs)
     files.push_back(JsonObject()
-                        .whole("argument", int64_t(w.output->argument))
-                        .text("file", w.output->path)
+                        .whole("argument", int64_t(w.output.argument))
+                        .text("file", w.output.path)
                         .text("array", w.array.describe())
                         .whole("unwritten_bytes", int64_t(w.unwritten))
                         .str());
@@ -222,12 +216,17 @@ void printJson(const Job &job, const sim::LaunchResult &result, const std::vecto
   json.raw("counters", countersJson(result.counters)).number("seconds", result.counters.seconds);
   if (job.config.trace.see)
     json.raw("trace", jsonList(job.trace)).whole("traced_instructions", int64_t(job.traced));
+  if (!result.printed.empty())
+    json.text("printed", result.printed);
   json.raw("notes", jsonList(notes)).boolean("checked", job.config.checks);
   json.text("verdict", !result.findings.empty() ? "findings" : job.config.checks ? "clean" : "unchecked");
   fmt::print("{}\n", json.str());
 }
 
 void printText(const Job &job, const sim::LaunchResult &result, const std::vector<Written> &outputs) {
+  std::fwrite(result.printed.data(), 1, result.printed.size(), stdout);
+  if (!result.printed.empty() && result.printed.back() != '\n')
+    fmt::print("\n");
   for (const sim::Finding &f : result.findings)
     fmt::print("{}\n", f.text());
   if (job.counters)
@@ -237,7 +236,7 @@ void printText(const Job &job, const sim::LaunchResult &result, const std::vecto
     fmt::print("the trace shows {} of {} instructions; --trace-limit sets how many\n", job.traceLimit,
                job.traced);
   for (const Written &w : outputs) {
-    fmt::print("wrote {}: {}", w.output->path, w.array.describe());
+    fmt::print("wrote {}: {}", w.output.path, w.array.describe());
     if (w.unwritten)
       fmt::print("; {} of its {} bytes were never written by the kernel and are 0", w.unwritten,
                  w.array.bytes.size());
@@ -254,13 +253,76 @@ void printText(const Job &job, const sim::LaunchResult &result, const std::vecto
                                  : std::string("no findings, with --no-checks"));
 }
 
+int fail(bool json, const Error &error) { return json ? reportJson(error) : report(error); }
+
+/// The arguments and variables once more, for another run of a kernel whose first run has checked them.
+Status repeat(CommandLine &line, const Job &first, Job &job);
+
+/// The kernel in every mode, each with fresh memory.
+int compareModes(CommandLine &line, Job &first, int64_t seeds) {
+  std::vector<SimRun> runs;
+  for (int64_t k = -2; k < seeds; ++k) {
+    Job job;
+    if (Status good = repeat(line, first, job); !good)
+      return fail(first.json, good.error());
+    job.config.mode = k == -2 ? sim::Mode::Eager : k == -1 ? sim::Mode::Lazy : sim::Mode::Random;
+    job.config.seed = uint64_t(std::max<int64_t>(k, 0));
+    Result<sim::LaunchResult> result = sim::launch(*job.module, job.memory, job.config);
+    if (!result)
+      return fail(first.json, result.error());
+    SimRun run{k == -2 ? "eager" : k == -1 ? "lazy" : fmt::format("random {}", k), std::move(*result), {}};
+    for (const SimOutput &output : job.arguments.outputs()) {
+      Result<Written> w = collect(job.memory, output);
+      if (!w)
+        return fail(first.json, w.error());
+      run.outputs.push_back(std::move(*w));
+    }
+    runs.push_back(std::move(run));
+  }
+  for (const Written &w : runs[0].outputs) // of the first run
+    if (Status wrote = writeNpy(w.output.path, w.array); !wrote)
+      return fail(first.json, wrote.error());
+  std::vector<std::string> all = differences(runs);
+  bool found = !all.empty();
+  for (const SimRun &run : runs)
+    found |= !run.result.findings.empty();
+  std::string verdict = !all.empty() ? "modes differ" : found ? "findings" : "clean";
+  if (first.json) {
+    std::vector<std::string> list, lines;
+    for (const SimRun &run : runs) {
+      std::vector<std::string> findings;
+      for (const sim::Finding &f : run.result.findings)
+        findings.push_back(findingJson(f));
+      list.push_back(JsonObject().text("mode", run.name).raw("findings", jsonList(findings)).str());
+    }
+    for (const std::string &text : all)
+      lines.push_back(JsonObject().text("text", text).str());
+    fmt::print("{}\n", JsonObject()
+                           .text("entry", first.config.entry)
+                           .raw("runs", jsonList(list))
+                           .raw("differences", jsonList(lines))
+                           .text("verdict", verdict)
+                           .str());
+    return found;
+  }
+  for (const sim::Finding &f : runs[0].result.findings)
+    fmt::print("{}\n", f.text());
+  for (const std::string &text : all)
+    fmt::print("{}\n", text);
+  for (const SimRun &run : runs)
+    fmt::print("{:<12} {} findings\n", run.name, run.result.findings.size());
+  fmt::print("{}: eager, lazy and {} random runs: {}\n", first.config.entry, seeds,
+             all.empty() ? "no differences" : fmt::format("{} differences", all.size()));
+  return found;
+}
+
 int runJob(Job &job) {
   Watch watch(!job.config.trace.see); // whose lines it would come between
   job.config.progress = watch.launches();
   Result<sim::LaunchResult> result = sim::launch(*job.module, job.memory, job.config);
   watch.end();
   if (!result)
-    return report(result.error());
+    return fail(job.json, result.error());
   std::vector<Written> outputs;
   std::vector<Error> failed; // told behind the findings, which they must not cost
   for (const SimOutput &output : job.arguments.outputs()) {
@@ -321,6 +383,47 @@ void readArguments(CommandLine &line, Job &job, const sim::EntryInfo &entry) {
                    output.path);
   if (Result<std::vector<std::byte>> packed = sim::packArguments(entry, arguments))
     job.config.params = std::move(*packed);
+}
+
+/// --var NAME=VALUE.
+void setVariables(const std::vector<std::string> &texts, Job &job,
+                  const std::function<void(std::string, std::string)> &bad) {
+  for (const std::string &text : texts) {
+    size_t equal = text.find('=');
+    std::string name = fmt::format("--var {}", text);
+    if (equal == std::string::npos || equal == 0) {
+      bad(name, "expected NAME=VALUE, such as scale=f32:0.5 or table=table.npy");
+      continue;
+    }
+    Result<std::vector<std::byte>> value = job.arguments.variable(text.substr(equal + 1));
+    Status set =
+        value ? sim::setVariable(*job.module, job.memory, text.substr(0, equal), value->data(), value->size())
+              : Status(value.error());
+    if (!set)
+      bad(name, set.error().message);
+  }
+}
+
+Status repeat(CommandLine &line, const Job &first, Job &job) {
+  job.module = first.module;
+  job.config = first.config;
+  Status good = success();
+  setVariables(line.texts("--var"), job, [&](std::string name, std::string text) {
+    good = badInput(fmt::format("{}: error: {}", name, text));
+  });
+  Result<const sim::EntryInfo *> entry = job.module->entry(job.config.entry);
+  std::vector<sim::Argument> arguments;
+  for (const std::string &text : line.texts("--arg")) {
+    Result<sim::Argument> argument = job.arguments.read(text);
+    if (!argument)
+      return argument.error();
+    arguments.push_back(std::move(*argument));
+  }
+  Result<std::vector<std::byte>> packed = sim::packArguments(**entry, arguments);
+  if (!packed)
+    return packed.error();
+  job.config.params = std::move(*packed);
+  return good;
 }
 
 /// "BLOCK:WARP", the block as its number or as X,Y,Z.
@@ -386,19 +489,25 @@ int runCommand(CommandLine &line) {
   job.config.cluster = triple(line, "--cluster", {0, 0, 0});
   job.config.nonPortableCluster = true; // a note tells
   job.config.cooperative = line.has("--cooperative");
+  job.config.heapBytes = uint64_t(line.whole("--heap", int64_t(job.config.heapBytes), 0, int64_t(1) << 40));
   if (path.empty())
     line.problem("FILE", "expected a PTX file, or - for standard input, got none");
   if (line.has("--seed") && job.config.mode != sim::Mode::Random)
     line.problem("--seed", "expected it with --mode random only");
   // A mistake in the options may have made a wrong word the file.
+  if (line.has("--compare-modes"))
+    for (const char *other : {"--mode", "--seed", "--trace", "--counters", "--list"})
+      if (line.has(other))
+        line.problem(other, "expected it without --compare-modes");
+  int64_t seeds = line.whole("--compare-modes", 4, 0, 10000);
   if (Status good = line.problems(); !good)
-    return report(good.error());
+    return fail(job.json, good.error());
   Result<std::string> text = readPtx(path);
   if (!text)
-    return report(text.error());
+    return fail(job.json, text.error());
   Result<std::shared_ptr<const sim::Module>> module = sim::parseModule(*text, path == "-" ? "<stdin>" : path);
   if (!module)
-    return report(module.error());
+    return fail(job.json, module.error());
   job.module = *module;
   if (line.has("--list")) {
     printEntries(*job.module, job.json);
@@ -406,7 +515,7 @@ int runCommand(CommandLine &line) {
   }
   const sim::EntryInfo *entry = chooseEntry(line, *job.module);
   if (entry && !entry->refusal.empty())
-    return report(badInput(entry->refusal));
+    return fail(job.json, badInput(entry->refusal));
   job.config.block = triple(line, "--block", entry && entry->reqntid[0] ? entry->reqntid : Triple{1, 1, 1});
   if (entry && !line.has("--block") && !entry->reqntid[0])
     line.problem(
@@ -414,12 +523,14 @@ int runCommand(CommandLine &line) {
         fmt::format("expected the threads of a block for '{}', which states none (.reqntid)", entry->name));
   if (entry) {
     job.config.entry = entry->name;
+    setVariables(line.texts("--var"), job,
+                 [&](std::string name, std::string text) { line.problem(name, text); });
     readArguments(line, job, *entry);
     readTrace(line, job);
   }
   if (Status good = line.problems(); !good)
-    return report(good.error());
-  return runJob(job);
+    return fail(job.json, good.error());
+  return line.has("--compare-modes") ? compareModes(line, job, seeds) : runJob(job);
 }
 
 const char *const footer = R"(
@@ -427,6 +538,10 @@ Every output is written whole or not at all, also when there are findings; eleme
 wrote are 0. Addresses, results and findings are the same in every run, whatever the number of threads.
 Findings go to standard output; exit status 0: none, 1: some, 2: bad usage, bad PTX or a launch that cannot
 be, 3: something is missing.
+
+What the kernel prints (printf) goes to standard output before the findings, in the order of blocks, warps and
+lanes. Device-side malloc() and free(), recursion and calls by address are simulated. Textures and surfaces are
+not: kernels that use them are refused. Targets: sm_70 to sm_121, without what only sm_100a and later have.
 
 Examples
   attune sim k.ptx --list
@@ -447,10 +562,18 @@ Run addSim(CLI::App &parent) {
   line->flag("--cooperative", "all blocks run at once, or the launch is refused", launch);
   line->option("--smem", "BYTES", "dynamic shared memory of a block (0)", launch);
   line->option("--arg", "ARGUMENT", "the next parameter's value: see below", launch);
+  line->option("--var", "NAME=VALUE",
+               "a __constant__ or __device__ variable: a file such as x.npy, or a number, struct or bytes as "
+               "for --arg",
+               launch);
+  line->option("--heap", "BYTES", "of device-side malloc() (8388608)", launch);
   line->option("--mode", "eager|lazy|random",
                "when asynchronous copies land: at once, only when a wait says so, or by the seed, which also "
                "shuffles the warps (eager)");
   line->option("--seed", "N", "of --mode random (0)");
+  line->option("--compare-modes", "N",
+               "run eager, lazy and random with N seeds, and tell where outputs, findings or what is printed "
+               "differ; outputs are those of eager");
   line->option("--threads", "N", "host threads (all cores)");
   line->option("--max-instructions", "N", "of a warp; beyond it counts as an endless loop (400000000)");
   line->flag("--no-checks", "only keep accesses inside their buffers; several times as fast at best");
@@ -459,7 +582,7 @@ Run addSim(CLI::App &parent) {
       "--trace", "BLOCK:WARP",
       "print the instructions of a warp, such as 0:0 or 3,1,0:2, with the values of their registers");
   line->option("--trace-limit", "N", "instructions to print at most (10000)");
-  line->flag("--json", "print one JSON object");
+  line->flag("--json", "print one JSON object; errors too are one (verdict: error)");
   line->footer(std::string(simArgumentHelp) + "\n" + footer);
   return [line] { return runCommand(*line); };
 }

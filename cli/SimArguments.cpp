@@ -369,6 +369,28 @@ Result<sim::Argument> SimArguments::value(std::string_view text) {
       fmt::join(kinds, ", "), text, nearest.empty() ? "" : fmt::format(" (nearest: {})", nearest)));
 }
 
+Result<std::vector<std::byte>> SimArguments::variable(const std::string &text) {
+  std::string_view path = text;
+  bool file = startsWith(path, "in:") || text.ends_with(".npy");
+  if (file) {
+    Result<Array> array = readNpy(std::string(path));
+    if (!array)
+      return array.error();
+    return array->bytes;
+  }
+  std::string_view kind = path.substr(0, std::min(path.find(':'), path.size()));
+  if (kind != "bytes" && !path.starts_with("{") && (kind.size() == path.size() || !findType(kind)))
+    return badInput(fmt::format(
+        "expected a file such as x.npy, a number such as f32:0.5, bytes:0x... or a struct {{...}}, got '{}'",
+        text));
+  buffers.emplace_back();
+  Result<sim::Argument> given = value(text);
+  buffers.pop_back();
+  if (!given)
+    return given.error();
+  return given->bytes;
+}
+
 Result<sim::Argument> SimArguments::read(const std::string &text) {
   buffers.emplace_back();
   Result<sim::Argument> result = value(text);

@@ -21,10 +21,13 @@ void Allocator::blocks() {
   std::vector<bool> leader(n + 1);
   leader[0] = true;
   for (uint32_t i = 0; i < n; ++i) {
-    bool isBranch = p.code[i].fn == execBranch;
+    bool isBranch = p.code[i].fn == execBranch, isCall = p.code[i].fn == execCall;
     if (isBranch)
       leader[p.code[i].target] = true;
-    if (isBranch || p.code[i].fn == execExit || p.code[i].fn == execTrap)
+    for (uint32_t to : callSuccessors(i))
+      leader[to] = true;
+    if (isBranch || isCall || p.code[i].fn == execReturn || p.code[i].fn == execExit ||
+        p.code[i].fn == execTrap)
       leader[i + 1] = true;
   }
   blockOf.resize(n);
@@ -41,7 +44,11 @@ void Allocator::blocks() {
         std::any_of(
             d.fixups.begin() + firstFixup[graph[b].end - 1], d.fixups.begin() + firstFixup[graph[b].end],
             [](const Fixup &f) { return f.field == Field::Guard; });
-    bool falls = end.fn == execExit || end.fn == execTrap || end.fn == execBranch ? guarded : true;
+    bool leaves = end.fn == execExit || end.fn == execTrap || end.fn == execBranch || end.fn == execCall ||
+                  end.fn == execReturn;
+    bool falls = !leaves || guarded;
+    for (uint32_t to : callSuccessors(graph[b].end - 1))
+      graph[b].successors.push_back(blockOf[to]);
     if (end.fn == execBranch)
       graph[b].successors.push_back(blockOf[end.target]);
     if (falls && graph[b].end < n)
@@ -174,8 +181,8 @@ void Allocator::slots() {
   }
   offset.assign(registers, 0);
   std::vector<Interval> intervals;
-  uint32_t predicate = 1;
-  p.predicateLives.assign(1, {0, kFull, 0});
+  uint32_t predicate = kFalsePredicate + 1;
+  p.predicateLives = {{0, kFull, 0}, {kFalsePredicate, kFull, 0}};
   for (uint32_t r = 0; r < registers; ++r) {
     if (first[r] == kFull)
       continue;
@@ -310,6 +317,7 @@ void Allocator::run() {
     undefined[r] = test(graph[0].in, r);
   communication();
   slots();
+  saveAtCalls();
   patch();
   endless();
   names();

@@ -70,7 +70,8 @@ struct Variable {
     int64_t offset;
   };
   std::vector<Reference> references;
-  uint64_t offset = 0; ///< in its space, set by the decoder
+  uint64_t offset = 0;      ///< in its space, set by the decoder
+  uint64_t frameOffset = 0; ///< the same in the frame of a function that is called
   TextLoc loc;
 };
 
@@ -85,6 +86,8 @@ enum class OperandKind : uint8_t {
   Address,  ///< elements[0] is the base; value the offset; further elements what else stands in the brackets
   List,     ///< elements (a, b)
   Pair,     ///< elements[0] | elements[1]
+  Part,     ///< elements[0].b1: value is 0 to 3 for bytes, 4 and 5 for halves
+  Negative, ///< -elements[0]
   Sink,     ///< _
   Name,     ///< a name that stands for nothing known: text
 };
@@ -108,6 +111,7 @@ struct Statement {
   int32_t guard = -1; ///< register index
   bool guardNegated = false;
   uint32_t sourceFile = 0, sourceLine = 0; ///< from .loc; 0: none
+  uint32_t frame = 0; ///< whose variables it names: 0: the kernel's; else 1 + its place in Function::called
   std::string_view text;
   TextLoc loc;
 };
@@ -117,17 +121,32 @@ struct RegisterDecl {
   Type type = Type::B32;
 };
 
+/// A parameter or result of a device function that is a register. Its value travels in a variable, as that of
+/// any other; the function's body begins with the loads and ends with the stores.
+struct RegisterFormal {
+  uint32_t reg, variable;
+  bool isResult;
+};
+
 struct Function {
   std::string name;
   TextLoc loc;
   bool isEntry = true, hasBody = false;
   std::vector<uint32_t> params, results; ///< variable indices
+  std::vector<RegisterFormal> registerFormals;
   std::array<uint32_t, 3> maxntid{0, 0, 0}, reqntid{0, 0, 0}, reqcluster{0, 0, 0};
   uint32_t maxClusterRank = 0;
   bool explicitCluster = false, blocksAreClusters = false;
   uint32_t maxnreg = 0, minnctapersm = 0; ///< 0: not stated
   std::vector<RegisterDecl> registers;
   std::vector<Statement> body;
+  /// Of a kernel, once its calls are resolved: a function whose body is in the kernel's own, for calls that
+  /// cannot be inlined.
+  struct Called {
+    uint32_t function; ///< in Ast::functions
+    uint32_t begin;    ///< first statement
+  };
+  std::vector<Called> called;
 };
 
 struct Ast {
@@ -140,6 +159,7 @@ struct Ast {
   std::vector<Variable> variables;
   std::vector<Function> functions;
   std::unordered_map<std::string_view, uint32_t> bodies; ///< functions that can be called by name
+  std::vector<uint32_t> addressed; ///< those of them whose address the file uses
 };
 
 /// Collects messages, at most some dozens of different ones. One that comes again at other places is one line
@@ -170,8 +190,12 @@ private:
 /// Parses `ast.text`. Errors go to `diagnostics`; what could be parsed is in `ast`.
 void parse(Ast &ast, Diagnostics &diagnostics);
 
-/// Replaces the calls of a kernel by the bodies of the functions. What cannot be (recursion, indirect calls,
-/// functions without a body) is an error.
+/// Whether the system provides this function (vprintf, malloc, ...).
+bool isSystemFunction(std::string_view name);
+
+/// Replaces the calls of a kernel by the bodies of the functions. Functions that call themselves, and those
+/// that may be called by their address, are put before the kernel's own statements, once each; calls of them
+/// and of the system's functions stay. A call of what has no body is an error.
 void inlineCalls(const Ast &ast, Function &kernel, Diagnostics &diagnostics);
 
 } // namespace attune::sim

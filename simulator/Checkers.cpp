@@ -35,6 +35,12 @@ std::string_view name(FindingKind kind) {
     return "bad operand";
   case FindingKind::Lifetime:
     return "block lifetime";
+  case FindingKind::Assertion:
+    return "assertion";
+  case FindingKind::StackOverflow:
+    return "stack overflow";
+  case FindingKind::Heap:
+    return "heap misuse";
   }
   return "fault";
 }
@@ -90,29 +96,37 @@ bool reportedBefore(Warp &w, const Inst &i, FindingKind kind) {
   return true;
 }
 
-static Finding finding(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t address,
-                       std::string message, OtherAccess other) {
-  const Launch &launch = *w.worker->launch;
+static std::array<uint32_t, 3> threadAt(const Launch &launch, uint32_t warp, uint32_t lane) {
   const auto &block = launch.config->block;
+  uint32_t t = warp * 32 + lane;
+  return {t % block[0], t / block[0] % block[1], t / block[0] / block[1]};
+}
+
+Finding findingAt(const Launch &launch, uint32_t statement, FindingKind kind, uint64_t block, uint32_t warp,
+                  uint32_t lane, uint64_t address, std::string message) {
   Finding f;
   f.kind = kind;
   f.message = std::move(message);
-  f.site = siteOf(launch, i.statement);
-  f.block = w.cta->id;
-  auto threadAt = [&](uint32_t warp, uint32_t lane) {
-    uint32_t t = warp * 32 + lane;
-    return std::array<uint32_t, 3>{t % block[0], t / block[0] % block[1], t / block[0] / block[1]};
-  };
-  f.thread = threadAt(w.index, lane);
-  f.warp = w.index;
+  f.site = siteOf(launch, statement);
+  f.block = blockAt(*launch.config, block);
+  f.thread = threadAt(launch, warp, lane);
+  f.warp = warp;
   f.address = address;
+  return f;
+}
+
+static Finding finding(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t address,
+                       std::string message, OtherAccess other) {
+  const Launch &launch = *w.worker->launch;
+  Finding f =
+      findingAt(launch, i.statement, kind, w.cta->linear, w.index, lane, address, std::move(message));
   if (other.statement >= 0) {
     f.hasOther = true;
     f.other = siteOf(launch, uint32_t(other.statement));
     f.otherWarp = other.warp;
     f.otherBlock = other.block < 0 ? f.block : blockAt(*launch.config, uint64_t(other.block));
     if (other.lane >= 0)
-      f.otherThread = threadAt(other.warp, uint32_t(other.lane));
+      f.otherThread = threadAt(launch, other.warp, uint32_t(other.lane));
   }
   return f;
 }

@@ -159,6 +159,16 @@ bool Decoder::source(const Operand &o, Field field, char width, bool isFloat, ui
     fix(Fixup::Constant, field, false, constant(bits, width == 'q'), list);
     return true;
   }
+  if (o.kind == OperandKind::Name && width == 'q') // of a function
+    if (auto it = ast.bodies.find(o.text); it != ast.bodies.end()) {
+      fix(Fixup::Constant, field, false, constant(functionAddress(it->second), true), list);
+      return true;
+    }
+  if (inFrame(o)) {
+    error(o, fmt::format("unsupported address of the local variable '{}' as operand of '{}'", o.text,
+                         current->opcode));
+    return false;
+  }
   if (o.kind == OperandKind::Variable) {
     int32_t module = -1;
     uint64_t at = variableAddress(ast.variables[o.index], module, o.index) + uint64_t(o.value);
@@ -187,7 +197,11 @@ bool Decoder::source(const Operand &o, Field field, char width, bool isFloat, ui
   }
   bool function = std::any_of(ast.functions.begin(), ast.functions.end(),
                               [&](const Function &f) { return f.name == o.text; });
-  if (o.kind == OperandKind::Name && function)
+  if (o.kind == OperandKind::Part || o.kind == OperandKind::Negative)
+    error(o, fmt::format("expected {}, got {} of '{}', which '{}' does not take", widthText(width),
+                         o.kind == OperandKind::Part ? "a part" : "the negative", o.elements[0].text,
+                         current->opcode));
+  else if (o.kind == OperandKind::Name && function)
     error(o, fmt::format("unsupported address of the function '{}'", o.text));
   else if (o.kind == OperandKind::Name && o.text.size() > 0)
     error(o,
@@ -212,6 +226,12 @@ bool Decoder::destination(const Operand &o, Field field, char width, uint32_t li
 }
 
 bool Decoder::predicateSource(const Operand &o, Field field) {
+  if (o.kind == OperandKind::Integer && !o.negated) { // a constant
+    uint32_t p = o.value ? 0 : kFalsePredicate;
+    Inst &i = program.code.back();
+    (field == Field::A ? i.a : field == Field::B ? i.b : i.c) = p;
+    return true;
+  }
   if (o.kind != OperandKind::Register || registerType(o.index) != Type::Pred) {
     error(o, fmt::format("expected a predicate as operand of '{}'", current->opcode));
     return false;
@@ -283,7 +303,7 @@ void Decoder::genericOperands(const HandlerInfo &info, bool isFloat, uint16_t au
 void Decoder::generic() {
   const HandlerInfo *info = table.find(current->opcode);
   if (!info || !*info->signature) {
-    if (!floatOther() && !integerOther())
+    if (!floatOther() && !integerOther() && !scalarVideo())
       unsupported();
     return;
   }
@@ -322,6 +342,14 @@ void Decoder::statement() {
     branch();
   else if (root == "brx")
     indexedBranch();
+  else if (root == "call")
+    call();
+  else if (root == "ret" && current->frame)
+    returnFromCall();
+  else if (root == "tex" || root == "tld4" || root == "txq" || root == "suld" || root == "sust" ||
+           root == "sured" || root == "suq" || root == "istypep")
+    error(fmt::format("unsupported instruction '{}': textures and surfaces are not simulated",
+                      current->opcode));
   else if (root == "ret" || root == "exit")
     operandCount(0) ? void(emit(execExit, Class::Control)) : void();
   else if (root == "trap" || root == "brkpt")
@@ -396,19 +424,24 @@ void Decoder::layout() {
     at += p.size;
   }
   info.paramBytes = uint32_t(at);
-  // Variables that this function names.
-  std::vector<uint32_t> used;
-  auto visit = [&](auto &self, const Operand &o) -> void {
+  // Variables that this function names, and those of them that lie in the frames of functions it calls.
+  std::vector<uint32_t> used, framed;
+  auto visit = [&](auto &self, const Operand &o, bool inFunction) -> void {
     if (o.kind == OperandKind::Variable)
-      used.push_back(o.index);
+      (inFunction && ast.variables[o.index].space == Space::Local ? framed : used).push_back(o.index);
     for (const Operand &e : o.elements)
-      self(self, e);
+      self(self, e, inFunction);
   };
   for (const Statement &s : function.body)
     for (const Operand &o : s.operands)
-      visit(visit, o);
-  std::sort(used.begin(), used.end());
-  used.erase(std::unique(used.begin(), used.end()), used.end());
+      visit(visit, o, s.frame != 0);
+  for (const Function::Called &c : function.called)
+    for (const std::vector<uint32_t> &list : {ast.functions[c.function].params, ast.functions[c.function].results})
+      framed.insert(framed.end(), list.begin(), list.end());
+  for (std::vector<uint32_t> *list : {&used, &framed}) {
+    std::sort(list->begin(), list->end());
+    list->erase(std::unique(list->begin(), list->end()), list->end());
+  }
   uint64_t shared = 0, local = 0, dynamicAlign = 16;
   for (uint32_t v : used) {
     Variable &var = ast.variables[v];
@@ -433,8 +466,23 @@ void Decoder::layout() {
   }
   info.staticSharedBytes = uint32_t(shared);
   info.dynamicSharedOffset = uint32_t(align(shared, dynamicAlign));
-  info.localBytes = uint32_t(align(local, 16));
-  program.usesLocal = local != 0;
+  uint64_t frame = 0;
+  for (uint32_t v : framed) {
+    Variable &var = ast.variables[v];
+    frame = align(frame, var.align);
+    var.frameOffset = frame;
+    frame += var.size;
+    if (frame > kStackBytes) {
+      diagnostics.error(var.loc, fmt::format("expected at most {} bytes of variables in functions that are "
+                                             "called, got '{}' of {}",
+                                             kStackBytes, var.name, var.size));
+      return;
+    }
+  }
+  kernelFrameBytes = uint32_t(align(local, 16));
+  program.frameBytes = uint32_t(align(std::max<uint64_t>(frame, 1), 16));
+  info.localBytes = kernelFrameBytes + (function.called.empty() ? 0 : kStackBytes);
+  program.usesLocal = info.localBytes != 0;
   for (uint32_t v : used) {
     Variable &var = ast.variables[v];
     if (var.space == Space::Shared && var.isExtern && var.size == 0) {
@@ -447,6 +495,8 @@ void Decoder::layout() {
 bool Decoder::resolveBranches() {
   for (auto [inst, target] : branches)
     program.code[inst].target = target < codeOf.size() ? codeOf[target] : uint32_t(program.code.size() - 1);
+  for (size_t k = 0; k < program.functions.size(); ++k)
+    program.functions[k].entry = codeOf[function.called[k].begin];
   return true;
 }
 
@@ -455,6 +505,7 @@ bool Decoder::run() {
   layout();
   if (diagnostics.errors() != before)
     return false;
+  beginCalls();
   for (const Statement &s : function.body) {
     current = &s;
     codeOf.push_back(uint32_t(program.code.size()));

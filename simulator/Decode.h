@@ -90,6 +90,7 @@ private:
   };
   std::optional<AnyConversion> anyConversion();
   void mov();
+  void moveVector(const Operand &dst, const Operand &src);
   void vectorMove(const Operand &dst, const Operand &src, unsigned bytes);
   void cvta();
   void loadStore(bool store);
@@ -135,6 +136,20 @@ private:
   bool tensorOperand(const Operand &o, Bulk &bulk);
   void tensorMapStatement();
 
+  // Calls.cpp
+  FramePlace framePlace(uint32_t variable, bool inFunction) const;
+  void beginCalls();
+  void call();
+  void returnFromCall();
+  void frameAddress(const Operand &dst, const Operand &src, char width);
+  /// Whether it is a variable in the frame of a function that is called.
+  bool inFrame(const Operand &o) const {
+    return current->frame && o.kind == OperandKind::Variable &&
+           ast.variables[o.index].space == Space::Local;
+  }
+  // Video.cpp
+  bool scalarVideo();
+
   void layout();
   bool resolveBranches();
 
@@ -154,6 +169,8 @@ private:
   int32_t carryFlag = -1;                              ///< the predicate that stands for the condition code
   int32_t guard = -1;
   bool guardNegated = false;
+  int32_t frameRegister = -1; ///< where the lanes' frames lie, if functions are called
+  uint32_t kernelFrameBytes = 0;
 
   friend class Allocator;
 };
@@ -177,6 +194,9 @@ private:
   bool isMove(uint32_t i) const;
   void keepInFlight();
   void watch();
+  // Calls.cpp
+  void saveAtCalls();
+  std::vector<uint32_t> callSuccessors(uint32_t i) const;
   bool isPredicate(uint32_t reg) const { return d.registerType(reg) == Type::Pred; }
 
   struct Block {

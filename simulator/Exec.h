@@ -11,6 +11,8 @@
 #include "simulator/Ast.h"
 #include "simulator/AsyncProxy.h"
 #include "simulator/Bulk.h"
+#include "simulator/Calls.h"
+#include "simulator/DeviceMemory.h"
 #include "simulator/Handlers.h"
 #include "simulator/Mbarrier.h"
 #include "simulator/Order.h"
@@ -31,6 +33,8 @@ namespace attune::sim {
 
 constexpr uint32_t kFull = 0xFFFFFFFFu;
 constexpr uint32_t kSlotBytes = 128;
+/// The predicate that no lane has; predicate 0 is that which all have.
+constexpr uint32_t kFalsePredicate = 1;
 
 struct Warp;
 
@@ -98,7 +102,7 @@ struct Program {
   std::vector<uint32_t> firstLife; ///< of each slot, plus the end
   std::vector<SlotLife> predicateLives;
   uint32_t fileBytes = 0; ///< register file of a warp
-  uint32_t predicates = 1;
+  uint32_t predicates = kFalsePredicate + 1;
   struct Constant {
     uint32_t offset;
     bool wide;
@@ -119,6 +123,9 @@ struct Program {
     std::string_view text;
   };
   std::vector<Line> statements;
+  std::vector<CallSite> calls;
+  std::vector<Callee> functions; ///< that are called
+  uint32_t frameBytes = 0;       ///< of each of them
   bool usesLocal = false;
   bool ordering = false;   ///< has accesses that are not plain
   bool asyncProxy = false; ///< has instructions that an asynchronous unit carries out
@@ -159,38 +166,6 @@ private:
   mutable std::vector<std::unique_ptr<const Program>> programs;
   mutable std::once_flag all;
   mutable std::vector<EntryInfo> infos;
-};
-
-//===----------------------------------------------------------------------===//
-// Memory
-//===----------------------------------------------------------------------===//
-
-struct Allocation {
-  uint64_t base = 0;
-  uint64_t size = 0;
-  std::byte *data = nullptr;
-  uint8_t *init = nullptr; ///< a bit a byte: written
-  std::string name;
-  bool freed = false;
-  bool readOnly = false;
-};
-
-class GlobalMemoryImpl {
-public:
-  ~GlobalMemoryImpl();
-  std::vector<Allocation> allocations; ///< by address
-  uint64_t nextAddress = 0x0000'1000'0000'0000;
-  /// Addresses of a module's variables here, by its id, allocated at its first launch.
-  std::map<uint64_t, std::vector<uint64_t>> moduleVariables;
-  uint64_t workspace = 0; ///< 0: none yet
-
-  Result<uint64_t> allocate(size_t bytes, std::string name);
-  /// Where a cooperative grid keeps its barrier: zeroed for each launch.
-  Result<uint64_t> cooperativeWorkspace();
-  /// The live allocation that holds `address`, or -1.
-  int find(uint64_t address) const;
-  /// "16 bytes after 'q' (0x... + 1024 bytes)" for messages.
-  std::string describe(uint64_t address) const;
 };
 
 //===----------------------------------------------------------------------===//
@@ -308,6 +283,7 @@ struct Warp {
   uint32_t bulkGroups[32];           ///< committed by each lane
   std::byte *local = nullptr;        ///< 32 * localBytes, a lane's bytes adjacent
   uint8_t *localInit = nullptr;      ///< a bit a byte
+  std::unique_ptr<CallStacks> calls; ///< where Program::functions are called
   bool tracked = false;              ///< has undefined values
   std::unique_ptr<UndefinedValues> undefined;
   std::unique_ptr<WarpWgmma> wgmma; ///< where Program::usesWarpgroups is set
@@ -415,6 +391,18 @@ struct Worker {
   /// the same thread's atomic on the same word follows, as in a loop around a compare-and-swap.
   std::map<std::pair<FindingKey, uint32_t>, FindingRecord> suspects;
   std::set<uint32_t> guesses;
+  struct Printed {
+    uint64_t block;
+    uint32_t warp;
+    std::string text;
+  };
+  std::vector<Printed> printed;
+  size_t printedBytes = 0;
+  struct Allocated {
+    uint64_t block;
+    uint32_t warp, lane, statement;
+  };
+  std::map<uint64_t, Allocated> allocated; ///< on the device's heap and not freed, by address
   uint64_t changes = 0; ///< stores, and atomics that changed something: what a warp may wait for
   GlobalShadow shadow;
   std::vector<Segment> segments; ///< number firstSegment + its index
@@ -435,6 +423,9 @@ struct OtherAccess {
 };
 void report(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t address, std::string message,
             OtherAccess other = {});
+/// A finding that no instruction that runs gives.
+Finding findingAt(const Launch &launch, uint32_t statement, FindingKind kind, uint64_t block, uint32_t warp,
+                  uint32_t lane, uint64_t address, std::string message);
 /// The same for a race that Worker::suspects keeps until the read turns out to be a guess, or not.
 void suspect(Warp &w, const Inst &i, uint32_t readStatement, uint32_t lane, uint64_t address,
              std::string message, OtherAccess other);
@@ -541,6 +532,16 @@ enum class BlockState : uint8_t { Running, Stuck, Over };
 BlockState stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum);
 /// Adds a block that has ended to the counters.
 void countBlock(Worker &worker, const Cta &cta);
+
+//===----------------------------------------------------------------------===//
+// System.cpp
+//===----------------------------------------------------------------------===//
+
+/// What all workers printed, in its order.
+void gatherPrinted(const std::vector<std::unique_ptr<Worker>> &workers, LaunchResult &result);
+/// Findings of what the launch allocated on the device's heap and nobody freed.
+void reportLeaks(const Launch &launch, const std::vector<std::unique_ptr<Worker>> &workers,
+                 std::map<FindingKey, FindingRecord> &findings);
 
 //===----------------------------------------------------------------------===//
 // Schedule.cpp

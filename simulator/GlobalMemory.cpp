@@ -30,7 +30,7 @@ static void release(Allocation &a) {
 
 GlobalMemoryImpl::~GlobalMemoryImpl() {
   for (Allocation &a : allocations)
-    release(a);
+    sim::release(a);
 }
 
 Result<uint64_t> GlobalMemoryImpl::allocate(size_t bytes, std::string name) {
@@ -43,7 +43,7 @@ Result<uint64_t> GlobalMemoryImpl::allocate(size_t bytes, std::string name) {
   a.init = static_cast<uint8_t *>(reserve(initBytes(bytes)));
   if (!a.data || !a.init) {
     int code = errno;
-    release(a);
+    sim::release(a);
     return missing(fmt::format("error: expected address space for '{}' ({} bytes) on the host, got: {}", name,
                                bytes, std::strerror(code)));
   }
@@ -52,6 +52,12 @@ Result<uint64_t> GlobalMemoryImpl::allocate(size_t bytes, std::string name) {
   nextAddress = (nextAddress + bytes + kGap + 0xFFFFF) & ~uint64_t(0xFFFFF);
   allocations.push_back(std::move(a));
   return allocations.back().base;
+}
+
+void GlobalMemoryImpl::release(uint64_t address) {
+  Allocation &a = allocations[size_t(find(address))];
+  sim::release(a);
+  a.freed = true;
 }
 
 Result<uint64_t> GlobalMemoryImpl::cooperativeWorkspace() {

@@ -5,6 +5,9 @@
 // runs, and the divergence of its threads is that of ordinary branches. Arguments are variables of local
 // memory that caller and callee know by different names.
 //
+// Where that cannot be, a call stays one (Calls.h): of the functions at which the walk over the calls comes
+// back to itself, which every recursion has one of, and of those that an address may mean.
+//
 //===----------------------------------------------------------------------===//
 #include "simulator/Ast.h"
 
@@ -30,11 +33,114 @@ public:
       return;
     Function original = kernel;
     kernel.body.clear();
+    findCalled(original);
+    if (!called.empty()) {
+      Statement jump;
+      jump.root = jump.opcode = "bra";
+      jump.loc = kernel.loc;
+      jump.text = "the kernel's begin";
+      kernel.body.push_back(jump);
+    }
+    for (uint32_t index : called) {
+      const Function &f = ast.functions[index];
+      uint32_t base = uint32_t(kernel.registers.size());
+      kernel.registers.insert(kernel.registers.end(), f.registers.begin(), f.registers.end());
+      kernel.called.push_back({index, uint32_t(kernel.body.size())});
+      frame = uint32_t(kernel.called.size());
+      stack.push_back(&f);
+      copy(f, base, {}, true);
+      stack.pop_back();
+      Statement end;
+      end.root = end.opcode = "ret";
+      end.loc = f.loc;
+      end.frame = frame;
+      end.text = "end of the function";
+      kernel.body.push_back(end);
+    }
+    frame = 0;
+    if (!called.empty())
+      kernel.body[0].operands = {label(uint32_t(kernel.body.size()))};
     copy(original, 0, {}, true);
   }
 
 private:
   using Names = std::unordered_map<uint32_t, uint32_t>; ///< a callee's parameters to the caller's variables
+
+  /// The parts of call{.uni} (results), function, (arguments){, prototype}.
+  struct Parts {
+    const Operand *results = nullptr, *target = nullptr, *arguments = nullptr;
+    size_t given() const { return arguments ? arguments->elements.size() : 0; }
+    size_t returned() const { return results ? results->elements.size() : 0; }
+  };
+  static Parts partsOf(const Statement &s) {
+    Parts p;
+    size_t at = 0, n = s.operands.size();
+    if (at < n && s.operands[at].kind == OperandKind::List)
+      p.results = &s.operands[at++];
+    if (at < n)
+      p.target = &s.operands[at++];
+    if (at < n && s.operands[at].kind == OperandKind::List)
+      p.arguments = &s.operands[at++];
+    return p;
+  }
+  /// Whether a call by address may mean this function.
+  bool matches(const Parts &call, const Function &f) const {
+    auto alike = [&](const std::vector<uint32_t> &formals, const Operand *actuals) {
+      if (formals.size() != (actuals ? actuals->elements.size() : 0))
+        return false;
+      for (size_t k = 0; k < formals.size(); ++k) {
+        const Operand &o = actuals->elements[k];
+        if (o.kind == OperandKind::Variable && ast.variables[o.index].size != ast.variables[formals[k]].size)
+          return false;
+      }
+      return true;
+    };
+    return alike(f.params, call.arguments) && alike(f.results, call.results);
+  }
+
+  bool isCalled(uint32_t index) const {
+    return std::find(called.begin(), called.end(), index) != called.end();
+  }
+  void mark(uint32_t index) {
+    if (!isCalled(index))
+      called.push_back(index);
+  }
+
+  /// Walks over the calls, depth first.
+  void findCalled(const Function &f) {
+    enum State : uint8_t { New, Open, Closed };
+    std::vector<State> states(ast.functions.size(), New);
+    auto visit = [&](auto &self, const Function &from, size_t depth) -> void {
+      if (depth > kMostDepth) // which call() reports
+        return;
+      auto enter = [&](uint32_t to) {
+        if (states[to] == Open)
+          mark(to);
+        if (states[to] != New)
+          return;
+        states[to] = Open;
+        self(self, ast.functions[to], depth + 1);
+        states[to] = Closed;
+      };
+      for (const Statement &s : from.body) {
+        Parts p;
+        if (s.root == "call")
+          p = partsOf(s);
+        if (!p.target)
+          continue;
+        if (p.target->kind != OperandKind::Name) {
+          for (uint32_t to : ast.addressed)
+            if (matches(p, ast.functions[to])) {
+              mark(to);
+              enter(to);
+            }
+        } else if (auto to = ast.bodies.find(p.target->text); to != ast.bodies.end()) {
+          enter(to->second);
+        }
+      }
+    };
+    visit(visit, f, 0);
+  }
 
   /// Renames registers and variables of an operand of a copy.
   static void rename(Operand &o, uint32_t registers, const Names &names) {
@@ -60,7 +166,8 @@ private:
     return o;
   }
 
-  /// Appends `f` to the kernel. A statement's labels are patched when all its places are known.
+  /// Appends `f` to the kernel. A statement's labels are patched when all its places are known. `outermost`:
+  /// it is the kernel, or a function that is called.
   void copy(const Function &f, uint32_t registers, const Names &names, bool outermost) {
     std::vector<uint32_t> place(f.body.size() + 1), own;
     for (size_t k = 0; k < f.body.size(); ++k) {
@@ -74,6 +181,7 @@ private:
         break;
       }
       Statement s = f.body[k];
+      s.frame = frame;
       if (s.guard >= 0)
         s.guard += int32_t(registers);
       for (Operand &o : s.operands)
@@ -101,60 +209,64 @@ private:
     return false;
   }
 
+  /// `ld.param reg, [variable]` or `st.param [variable], value` for an argument that is no variable.
+  void move(const Statement &call, bool load, const Operand &value, uint32_t formal) {
+    Statement s = call;
+    s.root = s.opcode = load ? "ld" : "st";
+    s.mods = {"param", typeName(ast.variables[formal].type)};
+    Operand variable, address;
+    variable.kind = OperandKind::Variable;
+    variable.index = formal;
+    address.kind = OperandKind::Address;
+    address.elements = {variable};
+    s.operands = load ? std::vector{value, address} : std::vector{address, value};
+    kernel.body.push_back(std::move(s));
+  }
+
   /// call{.uni} (results), name, (arguments);
-  bool call(const Statement &s, const Function &from) { // false: reported
-    size_t at = 0, n = s.operands.size();
-    const Operand *results = nullptr, *arguments = nullptr;
-    if (at < n && s.operands[at].kind == OperandKind::List)
-      results = &s.operands[at++];
-    if (at >= n)
+  bool call(Statement s, const Function &from) { // false: reported
+    Parts p = partsOf(s);
+    if (!p.target)
       return fail(s, "expected a function to call");
-    const Operand &target = s.operands[at++];
-    if (at < n && s.operands[at].kind == OperandKind::List)
-      arguments = &s.operands[at++];
-    if (target.kind != OperandKind::Name || at != n)
-      return fail(
-          s, fmt::format("unsupported indirect call in '{}': only functions called by name are", from.name));
-    if (target.text == "__assertfail") { // assert() of CUDA; what it prints is not modelled
-      Statement trap = s;
-      trap.root = trap.opcode = "trap";
-      trap.mods.clear();
-      trap.operands.clear();
-      kernel.body.push_back(std::move(trap));
+    const Operand &target = *p.target;
+    auto variables = [&](const Operand *list) {
+      return !list || std::all_of(list->elements.begin(), list->elements.end(), [&](const Operand &o) {
+        return o.kind == OperandKind::Variable && ast.variables[o.index].isArgument;
+      });
+    };
+    if (target.kind != OperandKind::Name) {
+      if (target.kind != OperandKind::Register)
+        return fail(s, "expected a function or a register with the address of one to call");
+      if (!variables(p.arguments) || !variables(p.results))
+        return fail(s, "expected variables of .param as arguments of a call by address");
+      auto match = [&](uint32_t to) { return matches(p, ast.functions[to]); };
+      if (std::none_of(ast.addressed.begin(), ast.addressed.end(), match))
+        return fail(s,
+                    fmt::format("expected a function that takes the arguments of this call in '{}' and whose "
+                                "address the file uses, got none",
+                                from.name));
+      kernel.body.push_back(std::move(s));
       return true;
     }
     auto body = ast.bodies.find(target.text);
     const Function *f = body == ast.bodies.end() ? nullptr : &ast.functions[body->second];
+    if (!f && isSystemFunction(target.text)) {
+      if (!variables(p.arguments) || !variables(p.results))
+        return fail(s, fmt::format("expected variables of .param as arguments of '{}'", target.text));
+      kernel.body.push_back(std::move(s));
+      return true;
+    }
     if (!f)
       return fail(s, fmt::format("unsupported call of '{}', which has no body in this file", target.text));
-    if (std::find(stack.begin(), stack.end(), f) != stack.end())
-      return fail(s, fmt::format("unsupported recursive call of '{}'", target.text));
     if (stack.size() > kMostDepth)
       return fail(s,
                   fmt::format("expected at most {} nested calls, got more at '{}'", kMostDepth, target.text));
-    size_t given = arguments ? arguments->elements.size() : 0,
-           returned = results ? results->elements.size() : 0;
-    if (given != f->params.size() || returned != f->results.size())
+    if (p.given() != f->params.size() || p.returned() != f->results.size())
       return fail(s, fmt::format("expected {} arguments and {} results of '{}', got {} and {}",
-                                 f->params.size(), f->results.size(), target.text, given, returned));
-    Names names;
-    auto bind = [&](const std::vector<uint32_t> &formals, const Operand *actuals) {
-      for (size_t k = 0; k < formals.size(); ++k) {
-        const Operand &o = actuals->elements[k];
-        if (o.kind != OperandKind::Variable || !ast.variables[o.index].isArgument)
-          return fail(s, fmt::format("expected variables of .param as arguments of '{}'", target.text));
-        const Variable &formal = ast.variables[formals[k]], &actual = ast.variables[o.index];
-        if (formal.size > actual.size)
-          return fail(s, fmt::format("expected an argument of {} bytes for '{}' of '{}', got '{}' of {}",
-                                     formal.size, formal.name, target.text, actual.name, actual.size));
-        names[formals[k]] = o.index;
-      }
-      return true;
-    };
-    if (!bind(f->params, arguments) || !bind(f->results, results))
-      return false;
+                                 f->params.size(), f->results.size(), target.text, p.given(), p.returned()));
+    bool stays = isCalled(body->second);
     size_t skip = kernel.body.size();
-    if (s.guard >= 0) { // around the copy
+    if (s.guard >= 0 && !stays) { // around the copy
       Statement branch = s;
       branch.root = branch.opcode = "bra";
       branch.mods.clear();
@@ -162,12 +274,51 @@ private:
       branch.guardNegated = !s.guardNegated;
       kernel.body.push_back(std::move(branch));
     }
-    uint32_t base = uint32_t(kernel.registers.size());
-    kernel.registers.insert(kernel.registers.end(), f->registers.begin(), f->registers.end());
-    stack.push_back(f);
-    copy(*f, base, names, false);
-    stack.pop_back();
-    if (s.guard >= 0)
+    // Arguments that are registers or constants go through the formal's variable.
+    Names names;
+    std::vector<std::pair<Operand, uint32_t>> returned; // register, formal
+    auto bind = [&](const std::vector<uint32_t> &formals, const Operand *actuals, bool result) {
+      for (size_t k = 0; k < formals.size(); ++k) {
+        Operand &o = const_cast<Operand &>(actuals->elements[k]); // of s, which is a copy
+        if (o.kind == OperandKind::Variable && ast.variables[o.index].isArgument) {
+          const Variable &formal = ast.variables[formals[k]], &actual = ast.variables[o.index];
+          if (formal.size > actual.size)
+            return fail(s, fmt::format("expected an argument of {} bytes for '{}' of '{}', got '{}' of {}",
+                                       formal.size, formal.name, target.text, actual.name, actual.size));
+          names[formals[k]] = o.index;
+          continue;
+        }
+        bool isRegister = o.kind == OperandKind::Register;
+        bool isConstant = o.kind == OperandKind::Integer || o.kind == OperandKind::Float;
+        if (!isRegister && (result || !isConstant))
+          return fail(s, fmt::format("expected a variable of .param{} as {} of '{}'",
+                                     result ? " or a register" : ", a register or a constant",
+                                     result ? "result" : "argument", target.text));
+        if (result)
+          returned.push_back({o, formals[k]});
+        else
+          move(s, false, o, formals[k]);
+        o = Operand();
+        o.kind = OperandKind::Variable;
+        o.index = formals[k];
+      }
+      return true;
+    };
+    if (!bind(f->params, p.arguments, false) || !bind(f->results, p.results, true))
+      return false;
+    if (stays) {
+      Statement real = s;
+      kernel.body.push_back(std::move(real));
+    } else {
+      uint32_t base = uint32_t(kernel.registers.size());
+      kernel.registers.insert(kernel.registers.end(), f->registers.begin(), f->registers.end());
+      stack.push_back(f);
+      copy(*f, base, names, false);
+      stack.pop_back();
+    }
+    for (const auto &[reg, formal] : returned)
+      move(s, true, reg, formal);
+    if (s.guard >= 0 && !stays)
       kernel.body[skip].operands[0].index = uint32_t(kernel.body.size());
     return true;
   }
@@ -176,6 +327,8 @@ private:
   Function &kernel;
   Diagnostics &diagnostics;
   std::vector<const Function *> stack;
+  std::vector<uint32_t> called; ///< functions whose calls stay
+  uint32_t frame = 0;           ///< Statement::frame of what is copied
   bool full = false;
 };
 

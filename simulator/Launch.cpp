@@ -12,12 +12,12 @@
 
 namespace attune::sim {
 
-/// Allocates a module's variables at its first launch on a memory. One lock serves all: launches are rare.
-static Status instantiate(Launch &launch) {
+/// Allocates a module's variables at its first use on a memory, and gives their addresses. One lock serves all:
+/// launches are rare.
+static Result<const uint64_t *> instantiate(const ModuleImpl &module, GlobalMemoryImpl &memory) {
   static std::mutex mutex;
   std::lock_guard<std::mutex> lock(mutex);
-  const ModuleImpl &module = *launch.module;
-  auto [it, fresh] = launch.memory->moduleVariables.try_emplace(module.id);
+  auto [it, fresh] = memory.moduleVariables.try_emplace(module.id);
   std::vector<uint64_t> &addresses = it->second;
   if (fresh) {
     addresses.assign(module.ast.variables.size(), 0);
@@ -25,7 +25,7 @@ static Status instantiate(Launch &launch) {
       const Variable &var = module.ast.variables[v];
       if (var.space != Space::Global && var.space != Space::Const)
         continue;
-      Result<uint64_t> a = launch.memory->allocate(std::max<uint64_t>(var.size, 1), var.name);
+      Result<uint64_t> a = memory.allocate(std::max<uint64_t>(var.size, 1), var.name);
       if (!a)
         return a.error();
       addresses[v] = *a;
@@ -34,11 +34,13 @@ static Status instantiate(Launch &launch) {
     for (size_t v = 0; v < addresses.size(); ++v)
       if (addresses[v])
         byName.try_emplace(module.ast.variables[v].name, addresses[v]);
+    for (uint32_t f : module.ast.addressed)
+      byName.try_emplace(module.ast.functions[f].name, functionAddress(f));
     for (size_t v = 0; v < addresses.size(); ++v) {
       const Variable &var = module.ast.variables[v];
       if (!addresses[v])
         continue;
-      Allocation &a = launch.memory->allocations[size_t(launch.memory->find(addresses[v]))];
+      Allocation &a = memory.allocations[size_t(memory.find(addresses[v]))];
       if (!var.init.empty())
         std::memcpy(a.data, var.init.data(), var.init.size());
       for (const Variable::Reference &r : var.references)
@@ -51,8 +53,32 @@ static Status instantiate(Launch &launch) {
       a.readOnly = var.space == Space::Const;
     }
   }
-  launch.variableAddresses = addresses.data();
-  return success();
+  return addresses.data();
+}
+
+Status setVariable(const Module &module, GlobalMemory &memory, std::string_view name, const void *data,
+                   size_t bytes) {
+  const ModuleImpl &impl = module.impl();
+  Result<const uint64_t *> addresses = instantiate(impl, memory.impl());
+  if (!addresses)
+    return addresses.error();
+  std::vector<std::string_view> known;
+  for (size_t v = 0; v < impl.ast.variables.size(); ++v) {
+    const Variable &variable = impl.ast.variables[v];
+    if (!variable.isModuleScope || (variable.space != Space::Global && variable.space != Space::Const))
+      continue;
+    known.push_back(variable.name);
+    if (variable.name != name)
+      continue;
+    if (variable.size != bytes)
+      return badInput(
+          fmt::format("expected the {} bytes of the variable '{}', got {}", variable.size, name, bytes));
+    GlobalMemoryImpl &m = memory.impl();
+    std::memcpy(m.allocations[size_t(m.find((*addresses)[v]))].data, data, bytes);
+    return success();
+  }
+  return badInput(fmt::format("expected a variable of {} ({}), got '{}'", impl.ast.fileName,
+                              known.empty() ? "it has none" : fmt::format("{}", fmt::join(known, ", ")), name));
 }
 
 static void addCounters(Counters &to, const Worker &worker) {
@@ -265,8 +291,10 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
   launch.explicitCluster = config.cluster[0] || info.reqcluster[0];
   for (size_t k = 0; k < 3 && info.blocksAreClusters; ++k)
     actual.grid[k] *= launch.clusterDims[k];
-  if (Status ok = instantiate(launch); !ok)
-    return ok.error();
+  Result<const uint64_t *> variables = instantiate(*launch.module, *launch.memory);
+  if (!variables)
+    return variables.error();
+  launch.variableAddresses = *variables;
   launch.threadsPerCta = config.block[0] * config.block[1] * config.block[2];
   launch.warpsPerCta = (launch.threadsPerCta + 31) / 32;
   launch.sharedBytes =
@@ -312,12 +340,14 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
     for (const auto &[key, record] : worker->suspects)
       if (!guesses.contains(key.second))
         add(key.first, record);
+  reportLeaks(launch, workers, all);
   std::multimap<uint32_t, Finding> byLine;
   for (auto &[key, record] : all)
     byLine.emplace(record.finding.site.ptxLine, std::move(record.finding));
   for (auto &[line, finding] : byLine)
     result.findings.push_back(std::move(finding));
   mergeAddresses(result.findings);
+  gatherPrinted(workers, result);
   result.counters.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (launch.program->changesRegisters && !registersAtLaunch(info))
     result.notes.push_back("setmaxnreg is ignored: the entry says neither .maxnreg nor .minnctapersm with "

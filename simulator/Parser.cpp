@@ -1,6 +1,7 @@
 //===- Parser.cpp - modules, functions and blocks -------------------------===//
 #include "simulator/Parser.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -113,6 +114,26 @@ void Parser::run() {
   for (uint32_t f = 0; f < ast.functions.size(); ++f)
     if (!ast.functions[f].isEntry && ast.functions[f].hasBody)
       ast.bodies[ast.functions[f].name] = f;
+  findAddressed();
+}
+
+/// Which functions may be called by their address: those that an initialiser or a mov names.
+void Parser::findAddressed() {
+  auto name = [&](std::string_view text) {
+    auto it = ast.bodies.find(text);
+    if (it != ast.bodies.end() &&
+        std::find(ast.addressed.begin(), ast.addressed.end(), it->second) == ast.addressed.end())
+      ast.addressed.push_back(it->second);
+  };
+  if (ast.bodies.empty())
+    return;
+  for (const Variable &v : ast.variables)
+    for (const Variable::Reference &r : v.references)
+      name(r.symbol);
+  for (const Function &f : ast.functions)
+    for (const Statement &s : f.body)
+      if (s.root == "mov" && s.operands.size() == 2 && s.operands[1].kind == OperandKind::Name)
+        name(s.operands[1].text);
 }
 
 bool Parser::fileDirective() {
@@ -171,6 +192,18 @@ bool Parser::locDirective() {
   return true;
 }
 
+/// Devices of compute capability 7.0 and later.
+static bool isSimulated(std::string_view target) {
+  static constexpr std::string_view known[] = {"sm_70",  "sm_72",  "sm_75",  "sm_80",  "sm_86",
+                                               "sm_87",  "sm_88",  "sm_89",  "sm_90",  "sm_100",
+                                               "sm_101", "sm_103", "sm_110", "sm_120", "sm_121"};
+  bool suffixed = target.back() == 'a' || target.back() == 'f';
+  if (suffixed)
+    target.remove_suffix(1);
+  auto it = std::find(std::begin(known), std::end(known), target);
+  return it != std::end(known) && (!suffixed || it - std::begin(known) >= 8);
+}
+
 bool Parser::moduleDirective() {
   if (token.kind != TokenKind::Directive) {
     if (accept(';'))
@@ -195,6 +228,10 @@ bool Parser::moduleDirective() {
     if (token.text.substr(0, 3) != "sm_")
       return fail("a target such as sm_80");
     ast.target = std::string(token.text);
+    if (!isSimulated(ast.target))
+      diagnostics.error(token.loc, fmt::format("unsupported target '{}': sm_70 to sm_121 are simulated, "
+                                               "without the instructions that only sm_100a and later have",
+                                               ast.target));
     take();
     while (accept(',')) {
       if (token.kind != TokenKind::Word)
@@ -260,7 +297,7 @@ bool Parser::function(bool entry, bool external) {
   f.isEntry = entry;
   current = &f;
   scopes.resize(1);
-  scopes.push_back({0, {}, {}, {}, {}});
+  scopes.push_back({0, {}, {}, {}, {}, {}});
   scope = 1;
   statementScope.clear();
   locFile = locLine = 0;
@@ -329,9 +366,12 @@ bool Parser::function(bool entry, bool external) {
     return finish(false);
   }
   f.hasBody = true;
+  moveFormals(false);
   bool ok = block(0);
-  if (ok)
+  if (ok) {
+    moveFormals(true);
     resolveLabels();
+  }
   return finish(ok);
 }
 
@@ -342,7 +382,7 @@ bool Parser::block(unsigned depth) {
     return fail("at most 200 nested blocks");
   int outer = scope;
   if (depth) {
-    scopes.push_back({outer, {}, {}, {}, {}});
+    scopes.push_back({outer, {}, {}, {}, {}, {}});
     scope = int(scopes.size()) - 1;
   }
   while (!token.is('}')) {

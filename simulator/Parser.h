@@ -22,13 +22,18 @@ struct Scope {
     uint32_t first, count;
   };
   std::unordered_map<std::string_view, Range> ranges;
+  struct Vector {
+    uint32_t first, width;
+    uint32_t count; ///< of a range `%v<count>`; 0: one vector
+  };
+  std::unordered_map<std::string_view, Vector> vectors;
 };
 
 class Parser {
 public:
   Parser(Ast &ast, Diagnostics &diagnostics)
       : ast(ast), diagnostics(diagnostics), lexer(ast.text, diagnostics) {
-    scopes.push_back({-1, {}, {}, {}, {}});
+    scopes.push_back({-1, {}, {}, {}, {}, {}});
     take();
   }
   void run();
@@ -61,6 +66,8 @@ private:
   bool parameters(std::vector<uint32_t> &indices);
   bool variable(Space space, bool external, std::vector<uint32_t> *params);
   bool initialiser(Variable &v);
+  bool registerParameter(std::vector<uint32_t> &indices);
+  void moveFormals(bool results, int32_t guard = -1, bool guardNegated = false);
 
   // Bodies.
   bool block(unsigned depth);
@@ -70,7 +77,9 @@ private:
   std::optional<Operand> operand();
   std::optional<Operand> operandList(char close, OperandKind kind, std::string_view where);
   void resolveName(Operand &o);
+  bool resolveVector(Operand &o, const Scope &in) const;
   void resolveLabels();
+  void findAddressed();
   bool branchTargets();
   bool constant(int64_t &value);
 

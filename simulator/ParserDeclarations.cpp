@@ -1,6 +1,7 @@
 //===- ParserDeclarations.cpp - variables, parameters, registers ----------===//
 #include "simulator/Parser.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fmt/format.h>
 
@@ -31,6 +32,9 @@ bool Parser::variable(Space space, bool external, std::vector<uint32_t> *params)
       take();
     } else if (d == ".v2" || d == ".v4") {
       vector = d == ".v2" ? 2 : 4;
+      take();
+    } else if (d == ".texref" || d == ".samplerref" || d == ".surfref") { // which instructions refuse
+      v.type = Type::B64;
       take();
     } else if (d == ".attribute") {
       take();
@@ -216,8 +220,12 @@ bool Parser::parameters(std::vector<uint32_t> &indices) {
       take();
       if (!variable(Space::Param, false, &indices))
         return false;
+    } else if (token.is(TokenKind::Directive, ".reg") && !current->isEntry) {
+      take();
+      if (!registerParameter(indices))
+        return false;
     } else {
-      return fail("'.param'");
+      return fail(current->isEntry ? "'.param'" : "'.param' or '.reg'");
     }
     if (!accept(','))
       break;
@@ -225,7 +233,64 @@ bool Parser::parameters(std::vector<uint32_t> &indices) {
   return expect(')', "after the parameters");
 }
 
+/// A parameter or result of a device function behind `.reg`: `.u32 %r`.
+bool Parser::registerParameter(std::vector<uint32_t> &indices) {
+  Type type = token.kind == TokenKind::Directive ? parseType(token.text.substr(1)) : Type::None;
+  if (type == Type::None || type == Type::Pred || type == Type::B128)
+    return fail("a register type such as .b32");
+  take();
+  if (token.kind != TokenKind::Word)
+    return fail("a register name");
+  uint32_t reg = uint32_t(current->registers.size()), index = uint32_t(ast.variables.size());
+  current->registers.push_back({std::string(token.text), type});
+  if (!scopes[scope].registers.emplace(token.text, reg).second)
+    diagnostics.error(token.loc, fmt::format("expected a new register, got '{}' which is declared already",
+                                             token.text));
+  Variable v;
+  v.name = std::string(token.text);
+  v.loc = token.loc;
+  v.space = Space::Local;
+  v.type = type;
+  v.size = v.align = typeBytes(type);
+  v.isArgument = true;
+  ast.variables.push_back(std::move(v));
+  indices.push_back(index);
+  current->registerFormals.push_back({reg, index, &indices == &current->results});
+  take();
+  return true;
+}
+
+/// Loads the parameters that are registers, or stores the results.
+void Parser::moveFormals(bool results, int32_t guard, bool guardNegated) {
+  for (const RegisterFormal &formal : current->registerFormals) {
+    if (formal.isResult != results)
+      continue;
+    Statement s;
+    s.opcode = s.root = results ? "st" : "ld";
+    s.mods = {"param", typeName(current->registers[formal.reg].type)};
+    s.guard = guard;
+    s.guardNegated = guardNegated;
+    s.loc = current->loc;
+    s.text = results ? "a result" : "an argument";
+    Operand reg, variable, address;
+    reg.kind = OperandKind::Register;
+    reg.index = formal.reg;
+    variable.kind = OperandKind::Variable;
+    variable.index = formal.variable;
+    address.kind = OperandKind::Address;
+    address.elements = {variable};
+    s.operands = results ? std::vector{address, reg} : std::vector{reg, address};
+    current->body.push_back(std::move(s));
+    statementScope.push_back(scope);
+  }
+}
+
 bool Parser::registers() {
+  uint32_t width = 1;
+  if (token.is(TokenKind::Directive, ".v2") || token.is(TokenKind::Directive, ".v4")) {
+    width = token.text == ".v2" ? 2 : 4;
+    take();
+  }
   if (token.kind != TokenKind::Directive)
     return fail("a register type such as .b32");
   Type type = parseType(token.text.substr(1));
@@ -239,7 +304,25 @@ bool Parser::registers() {
     TextLoc loc = token.loc;
     take();
     uint32_t first = uint32_t(current->registers.size());
-    if (accept('<')) {
+    if (width > 1) {
+      uint32_t count = 0;
+      if (accept('<')) {
+        if (token.kind != TokenKind::Integer || !token.value || token.value > 50000 ||
+            first + width * token.value > 1000000)
+          return fail("a register count from 1 to 50000");
+        count = uint32_t(token.value);
+        take();
+        if (!expect('>', "after the register count"))
+          return false;
+      }
+      for (uint32_t i = 0; i < std::max(count, 1u); ++i)
+        for (uint32_t k = 0; k < width; ++k)
+          current->registers.push_back(
+              {fmt::format("{}{}.{}", name, count ? std::to_string(i) : "", "xyzw"[k]), type});
+      if (!scopes[scope].vectors.emplace(name, Scope::Vector{first, width, count}).second)
+        diagnostics.error(loc,
+                          fmt::format("expected a new register, got '{}' which is declared already", name));
+    } else if (accept('<')) {
       if (token.kind != TokenKind::Integer || token.value > 200000 || first + token.value > 1000000)
         return fail("a register count of at most 200000");
       for (uint64_t i = 0; i < token.value; ++i)

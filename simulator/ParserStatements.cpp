@@ -5,6 +5,54 @@
 
 namespace attune::sim {
 
+/// A vector register by its name, one of a range of them, or a component (%q.x, also .r .g .b .a).
+bool Parser::resolveVector(Operand &o, const Scope &in) const {
+  if (in.vectors.empty())
+    return false;
+  std::string_view name = o.text;
+  size_t component = std::string_view::npos;
+  if (name.size() > 2 && name[name.size() - 2] == '.') {
+    component = std::string_view("xyzwrgba").find(name.back());
+    if (component == std::string_view::npos)
+      return false;
+    component %= 4;
+    name.remove_suffix(2);
+  }
+  uint32_t number = 0;
+  auto it = in.vectors.find(name);
+  if (it == in.vectors.end() || it->second.count) {
+    size_t digits = name.size();
+    while (digits > 0 && name[digits - 1] >= '0' && name[digits - 1] <= '9')
+      --digits;
+    if (digits == name.size() || name.size() - digits > 6)
+      return false;
+    for (size_t i = digits; i < name.size(); ++i)
+      number = number * 10 + uint32_t(name[i] - '0');
+    it = in.vectors.find(name.substr(0, digits));
+    if (it == in.vectors.end() || number >= it->second.count)
+      return false;
+  }
+  const Scope::Vector &v = it->second;
+  uint32_t first = v.first + number * v.width;
+  if (component != std::string_view::npos) {
+    if (component >= v.width)
+      return false;
+    o.kind = OperandKind::Register;
+    o.index = first + uint32_t(component);
+    return true;
+  }
+  o.kind = OperandKind::Vector;
+  for (uint32_t k = 0; k < v.width; ++k) {
+    Operand element;
+    element.kind = OperandKind::Register;
+    element.text = o.text;
+    element.loc = o.loc;
+    element.index = first + k;
+    o.elements.push_back(std::move(element));
+  }
+  return true;
+}
+
 void Parser::resolveName(Operand &o) {
   std::string_view name = o.text;
   size_t digits = name.size();
@@ -37,6 +85,24 @@ void Parser::resolveName(Operand &o) {
       o.index = it->second;
       return;
     }
+    if (resolveVector(o, in))
+      return;
+  }
+  // A byte or half of a register, as the video instructions take them.
+  static constexpr std::string_view parts[] = {".b0", ".b1", ".b2", ".b3", ".h0", ".h1"};
+  for (size_t n = 0; n < std::size(parts) && name.size() > 3; ++n) {
+    if (!name.ends_with(parts[n]))
+      continue;
+    Operand whole;
+    whole.text = name.substr(0, name.size() - 3);
+    whole.loc = o.loc;
+    resolveName(whole);
+    if (whole.kind != OperandKind::Register)
+      break;
+    o.kind = OperandKind::Part;
+    o.value = int64_t(n);
+    o.elements.push_back(std::move(whole));
+    return;
   }
   if (name == "_") {
     o.kind = OperandKind::Sink;
@@ -136,6 +202,15 @@ std::optional<Operand> Parser::operand() {
       o.single = token.single;
       o.value = int64_t(negative ? token.value ^ (token.single ? 1ull << 31 : 1ull << 63) : token.value);
       take();
+      return o;
+    }
+    if (token.kind == TokenKind::Word && negative) { // vmad's
+      std::optional<Operand> positive = operand();
+      if (!positive)
+        return std::nullopt;
+      o.kind = OperandKind::Negative;
+      o.text = positive->text;
+      o.elements.push_back(std::move(*positive));
       return o;
     }
     if (token.kind != TokenKind::Integer) {
@@ -259,6 +334,8 @@ bool Parser::statement() {
   s.text = std::string_view(ast.text).substr(begin, end - begin);
   s.sourceFile = locFile;
   s.sourceLine = locLine;
+  if (s.root == "ret" && !current->isEntry)
+    moveFormals(true, s.guard, s.guardNegated);
   current->body.push_back(std::move(s));
   statementScope.push_back(scope);
   return true;

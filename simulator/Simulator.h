@@ -208,6 +208,11 @@ private:
   std::unique_ptr<GlobalMemoryImpl> state;
 };
 
+/// Sets a `__constant__` or `__device__` variable of the module on this memory, for the launches that follow.
+/// The error lists the module's variables, or tells how many bytes this one has.
+Status setVariable(const Module &module, GlobalMemory &memory, std::string_view name, const void *data,
+                   size_t bytes);
+
 /// When asynchronous copies land. All modes give the same bits for a correct kernel.
 enum class Mode {
   Eager,  ///< at once
@@ -264,6 +269,7 @@ struct LaunchConfig {
   bool checks = true;   ///< off: only bounds are kept
   uint64_t maxInstructionsPerWarp = 400'000'000; ///< beyond it a warp counts as an endless loop
   LaunchProgress *progress = nullptr;            ///< kept up to date while the launch runs
+  uint64_t heapBytes = 8 << 20;                  ///< of device-side malloc(), which gives null beyond them
   Trace trace = {}; ///< of no warp without `see`; a launch with a trace runs on one host thread
 };
 
@@ -279,8 +285,11 @@ enum class FindingKind {
   Deadlock,
   EndlessLoop,
   Trap,
-  BadOperand, ///< an operand value that the instruction does not allow
-  Lifetime,   ///< shared memory of a block of the cluster that has ended, or may not have begun
+  BadOperand,    ///< an operand value that the instruction does not allow
+  Lifetime,      ///< shared memory of a block of the cluster that has ended, or may not have begun
+  Assertion,     ///< an assert() that failed
+  StackOverflow, ///< calls nested deeper than a thread's stack
+  Heap           ///< a device-side free() of what malloc() did not give, or a malloc() never freed
 };
 std::string_view name(FindingKind kind);
 
@@ -338,6 +347,8 @@ struct LaunchResult {
   Counters counters;
   std::vector<std::string>
       notes; ///< what the simulator stood in for, e.g. correctly rounded `.approx` functions
+  /// What the kernel printed (vprintf): by block, then by warp in its order, then by lane.
+  std::string printed;
 };
 
 /// Runs a kernel to its end. The error is for what is wrong with the launch itself (unknown entry, parameter

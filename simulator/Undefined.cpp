@@ -81,6 +81,28 @@ void beginUndefined(Warp &w) {
   track(w, u);
 }
 
+uint32_t undefinedBytes(const Warp &w, uint32_t offset, bool predicate, bool wide, uint32_t lane) {
+  const UndefinedValues &u = *w.undefined;
+  if (predicate)
+    return u.predicates[offset] >> lane & 1;
+  uint32_t bytes = 0;
+  for (unsigned k = 0; k < (wide ? 8u : 4u); ++k)
+    bytes |= (u.slots[offset / kSlotBytes + k / 4][k % 4] >> lane & 1) << k;
+  return bytes;
+}
+
+void setUndefinedBytes(Warp &w, uint32_t offset, bool predicate, bool wide, uint32_t lane, uint32_t bytes) {
+  UndefinedValues &u = valuesOf(w);
+  auto set = [&](uint32_t &lanes, uint32_t on) { lanes = (lanes & ~(1u << lane)) | on << lane; };
+  if (predicate)
+    set(u.predicates[offset], bytes & 1);
+  else
+    for (unsigned k = 0; k < (wide ? 8u : 4u); ++k)
+      set(u.slots[offset / kSlotBytes + k / 4][k % 4], bytes >> k & 1);
+  if (bytes)
+    track(w, u);
+}
+
 void settleUndefined(Warp &w) {
   UndefinedValues &u = *w.undefined;
   const Program &p = *w.program;

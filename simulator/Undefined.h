@@ -106,6 +106,10 @@ struct UndefinedValues {
   std::vector<Result> results;
 };
 
+/// Which bytes of a lane's register are undefined (of a predicate: bit 0).
+uint32_t undefinedBytes(const Warp &w, uint32_t offset, bool predicate, bool wide, uint32_t lane);
+/// Sets them, of a register that gets back a value that it had.
+void setUndefinedBytes(Warp &w, uint32_t offset, bool predicate, bool wide, uint32_t lane, uint32_t bytes);
 /// Makes the registers undefined that may be read before they are written, and no others.
 void beginUndefined(Warp &w);
 /// Executes an instruction of a warp that has undefined values. Warp::mask may be empty.

@@ -8,6 +8,7 @@
 #include "simulator/Simulator.h"
 
 #include <chrono>
+#include <cstdio>
 #include <map>
 #include <mutex>
 
@@ -173,6 +174,7 @@ public:
     if (!result)
       return result.error();
     count(result->counters);
+    std::fwrite(result->printed.data(), 1, result->printed.size(), stderr);
     notes = result->notes;
     if (!result->findings.empty())
       return Error{ErrorKind::Verification, describe(result->findings, module.sources)};
