@@ -77,7 +77,7 @@ std::vector<Mutant> mutantsOf(const std::string &ptx) {
   return mutants;
 }
 
-void everyMutantIsCaught(int overlap, std::vector<MaskTerm> mask, size_t equivalent) {
+void everyMutantIsCaught(int overlap, std::vector<MaskTerm> mask, int lengthKv, size_t equivalent) {
   AttentionSpec spec;
   spec.headDimQk = spec.headDimV = 64;
   spec.lse = true;
@@ -86,7 +86,7 @@ void everyMutantIsCaught(int overlap, std::vector<MaskTerm> mask, size_t equival
   Result<CompiledProgram> kernel = makeKernel(spec, "sm_90", Target::PTX, /*cubin=*/false);
   REQUIRE_MESSAGE(bool(kernel), kernel.error().message);
   // Several blocks of each kind, so that every slot is filled again after each.
-  Shape shape{1, 1, 1, 130, 400, Placement::BSHD, 3};
+  Shape shape{1, 1, 1, 130, lengthKv, Placement::BSHD, 3};
   std::string fault = runOnce(*kernel, spec, shape, SimOptions::Mode::Lazy);
   REQUIRE_MESSAGE(fault.empty(), fault);
   std::vector<Mutant> mutants = mutantsOf(kernel->ptx);
@@ -132,8 +132,8 @@ TEST_CASE("a window whose blocks are cut on both sides") {
   isRight("dims=64/64 mask=150:20:tl lse=1 arch=sm_90 lens=400/400");
 }
 TEST_CASE("overlapped: every missing, weakened or mistaken synchronisation is caught") {
-  everyMutantIsCaught(1, {{260, 20, MaskAlign::BottomRight}}, 0);
+  everyMutantIsCaught(1, {{260, 20, MaskAlign::BottomRight}}, 400, 0);
 }
 TEST_CASE("one after the other: every missing, weakened or mistaken synchronisation is caught") {
-  everyMutantIsCaught(0, {{{}, 0, MaskAlign::BottomRight}}, 0);
+  everyMutantIsCaught(0, {{{}, 0, MaskAlign::BottomRight}}, 400, 0);
 }
