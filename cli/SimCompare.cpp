@@ -1,4 +1,4 @@
-//===- SimCompare.cpp - where runs of one kernel differ --------------===//
+//===- SimCompare.cpp - where runs of one kernel differ -------------------===//
 #include "cli/SimCompare.h"
 
 #include "runtime/reference/Float16.h"

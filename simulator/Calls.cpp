@@ -1,4 +1,4 @@
-//===- Calls.cpp - calls of functions that have bodies of their own --===//
+//===- Calls.cpp - calls of functions that have bodies of their own -------===//
 #include "simulator/Decode.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-//===- DecodeMove.cpp - mov of registers and vectors, cvta, isspacep -===//
+//===- DecodeMove.cpp - mov of registers and vectors, cvta, isspacep ------===//
 #include "simulator/Decode.h"
 
 #include <fmt/format.h>

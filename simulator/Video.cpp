@@ -1,4 +1,4 @@
-//===- Video.cpp - the scalar video instructions ---------------------===//
+//===- Video.cpp - the scalar video instructions --------------------------===//
 //
 // vadd, vsub, vabsdiff, vmin, vmax, vset, vshl, vshr and vmad on a byte, half or the whole of each operand,
 // with saturation and a second operation or a merge into a part of the result, as the PTX ISA's pseudo-code
