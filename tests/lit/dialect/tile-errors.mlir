@@ -124,7 +124,7 @@ tile.kernel @arch arch("sm_70") warps(4) min_blocks(1) {
 
 // -----
 
-// expected-error@+1 {{expected arguments of type array, workspace, i32 or f32, got 'i64'}}
+// expected-error@+1 {{expected arguments of type array, tensor_map, workspace, i32 or f32, got 'i64'}}
 tile.kernel @argument(%n: i64) arch("sm_80") warps(4) min_blocks(1) {
 }
 

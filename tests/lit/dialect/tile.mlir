@@ -71,8 +71,8 @@ tile.kernel @ops(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads
 tile.kernel @roles arch("sm_90a") min_blocks(1) {
   // CHECK: tile.specialize {
   tile.specialize {
-    // CHECK-NEXT: tile.role @producer warps(1) registers(24) {
-    tile.role @producer warps(1) registers(24) {
+    // CHECK-NEXT: tile.role @producer warps(4) registers(24) {
+    tile.role @producer warps(4) registers(24) {
       gpu.barrier
     }
     // CHECK: tile.role @consumer warps(4) replicas(2) registers(240) {

@@ -32,7 +32,7 @@ attn.forward @key : bf16, qk = 64, v = 64, scale = 1.0, schedule {blok_q = 64}
 
 // -----
 
-// expected-error@+1 {{expected a schedule family among portable, got 'hoper'}}
+// expected-error@+1 {{expected a schedule family among portable, hopper, got 'hoper'}}
 attn.forward @family : bf16, qk = 64, v = 64, scale = 1.0, schedule {family = "hoper"}
   score (%s: f32, %b: index, %h: index, %q: index, %kv: index) { attn.yield %s : f32 }
   mask (%b: index, %h: index, %q: index, %kv: index) { %t = arith.constant true

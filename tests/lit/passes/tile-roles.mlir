@@ -8,7 +8,7 @@
 // CHECK: tile.barrier_init [57344, 57352, 57376, 57384, 57392, 57400] counts [1, 1, 1, 1, 8, 8]
 // CHECK: tile.role @producer
 // CHECK: tile.barrier_expect %{{.*}} bytes(8192)
-// CHECK-NEXT: tile.smem_tile
+// CHECK: tile.tma_load
 // CHECK: scf.for %[[I:.*]] =
 // CHECK: %[[PARITY:.*]] = arith.andi
 // CHECK: %[[BEFORE:.*]] = arith.xori
