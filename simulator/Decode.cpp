@@ -300,8 +300,14 @@ void Decoder::genericOperands(const HandlerInfo &info, bool isFloat, uint16_t au
   }
 }
 
+bool Decoder::isExtremeOfThree() const {
+  return (current->root == "min" || current->root == "max") && current->operands.size() == 4 &&
+         current->mods.back() == "f32";
+}
+
 void Decoder::generic() {
-  const HandlerInfo *info = table.find(current->opcode);
+  const HandlerInfo *info =
+      isExtremeOfThree() ? table.find(std::string(current->opcode) + ".3") : table.find(current->opcode);
   if (!info || !*info->signature) {
     if (!floatOther() && !integerOther() && !scalarVideo())
       unsupported();

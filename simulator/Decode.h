@@ -119,6 +119,8 @@ private:
   void mbarrierStatement();
   // Requirements.cpp
   bool lackedByTarget();
+  /// min and max of three f32, which targets from sm_100 on have: the handler's name ends in ".3".
+  bool isExtremeOfThree() const;
   // DecodeCluster.cpp
   void clusterBarrier();
   void clusterAddressOf();

@@ -167,6 +167,8 @@ bool Decoder::lackedByTarget() {
       need = std::max(need, 90);
   if (current->root == "cvt" && isNewConversion(mods))
     need = 90;
+  if (isExtremeOfThree())
+    need = 100;
   for (const Operand &o : current->operands)
     if (o.kind == OperandKind::Special &&
         (o.text.find("cluster") != o.text.npos || o.text == "%aggr_smem_size"))

@@ -557,6 +557,21 @@ TEST_CASE("f64 arithmetic") {
       true);
 }
 
+TEST_CASE("min and max of three, which targets from sm_100 on have") {
+  std::vector<int> bits(3, 32);
+  auto in = inputs(bits, floatEdges, 5, true);
+  for (const char *tail : {".f32", ".NaN.f32"})
+    for (const char *op : {"min", "max"}) {
+      auto two = [&](const std::vector<uint64_t> &a, const std::vector<uint64_t> &b) {
+        return evaluate(std::string(op) + tail, 32, {32, 32}, {a, b}, "sm_100");
+      };
+      CHECK(evaluate(std::string(op) + tail, 32, bits, in, "sm_100") == two(two(in[0], in[1]), in[2]));
+    }
+  std::string body = ".reg .f32 %f<4>; max.f32 %f0, %f1, %f2, %f3; ret;";
+  CHECK(refusal(ptx("", body, "sm_90")).find("expected .target sm_100 or higher for 'max.f32'") !=
+        std::string::npos);
+}
+
 TEST_CASE("an undefined element of a vector in local memory leaves the others defined") {
   auto run = [](const std::string &stored) {
     std::string body =
