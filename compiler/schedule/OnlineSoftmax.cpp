@@ -163,4 +163,10 @@ FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value b
   return {out, empty, lse};
 }
 
+Value OnlineSoftmax::clearEmptyRows(NamingBuilder &b, const FinishedRows &rows) const {
+  auto flags = RankedTensorType::get(outType.getShape(), b.getI1Type(), outType.getEncoding());
+  Value empty = b.make<tile::RowBroadcastOp>("", flags, rows.empty);
+  return b.make<arith::SelectOp>("result", empty, splatConstant(b, outType, 0.0f), rows.out);
+}
+
 } // namespace attune

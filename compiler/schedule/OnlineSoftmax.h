@@ -67,6 +67,9 @@ public:
   /// logarithms if it is wanted. Rows that saw no key: 0, but for a NaN in `state.out`, and -inf.
   FinishedRows finish(NamingBuilder &b, SoftmaxState state, mlir::Value back, bool wantLse) const;
 
+  /// `rows.out` with 0 in the rows that saw no key, whatever a NaN made of them.
+  mlir::Value clearEmptyRows(NamingBuilder &b, const FinishedRows &rows) const;
+
 private:
   /// Whether a row's scores are so large that the one fma of `weigh` is too coarse for them.
   mlir::Value isFar(NamingBuilder &b, mlir::Value max) const;

@@ -236,7 +236,8 @@ LogicalResult ForwardBuilder::consumer(NamingBuilder at) {
   SoftmaxState state{some.getResult(0), some.getResult(1), some.getResult(2), some.getResult(3)};
   FinishedRows rows = softmax(outType()).finish(at, state, Value(), forward.getLse());
   Value staging = at.make<tile::ReuseTileOp>("staging", tensor(outType().getShape(), dtype, smem()), q);
-  at.make<tile::StoreOp>("", rows.out, view(at, "O", oArray, head, lengthQ), firstRow, staging);
+  Value out = softmax(outType()).clearEmptyRows(at, rows);
+  at.make<tile::StoreOp>("", out, view(at, "O", oArray, head, lengthQ), firstRow, staging);
   if (rows.lse)
     at.make<tile::StoreRowsOp>("", rows.lse, view(at, "LSE", lseArray, head, lengthQ), firstRow);
   return mlir::success();

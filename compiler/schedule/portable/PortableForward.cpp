@@ -262,19 +262,15 @@ void ForwardBuilder::epilogue(SoftmaxState state) {
     Value scalar = b.make<arith::SelectOp>("", small, constant(kWeightScale), constant(1.0f));
     back = b.make<tensor::SplatOp>("back", scalar, tensor({tiles.blockQ}, b.getF32Type(), row()));
   }
-  auto [usual, empty, lse] = softmax(outType()).finish(b, state, back, forward.getLse());
+  FinishedRows rows = softmax(outType()).finish(b, state, back, forward.getLse());
   // A row that saw nothing is 0; the usual way leaves it so unless it met a NaN.
-  Value isEmpty = empty, result = usual;
-  Value out = careful(b, again, result, "rows that see nothing are 0", [&](NamingBuilder &at) {
-    auto flags = RankedTensorType::get(outType().getShape(), at.getI1Type(), outType().getEncoding());
-    return at.make<arith::SelectOp>("result", at.make<tile::RowBroadcastOp>("", flags, isEmpty),
-                                    splatConstant(at, outType(), 0.0f), result);
-  });
+  Value out = careful(b, again, rows.out, "rows that see nothing are 0",
+                      [&](NamingBuilder &at) { return softmax(outType()).clearEmptyRows(at, rows); });
   retry(out);
   Value staging = b.make<tile::ReuseSmemOp>("staging", tensor(outType().getShape(), dtype, smem()));
   b.make<tile::StoreOp>("", out, view(b, "O", oArray, head, lengthQ), firstQuery, staging);
-  if (lse)
-    b.make<tile::StoreRowsOp>("", lse, view(b, "LSE", lseArray, head, lengthQ), firstQuery);
+  if (rows.lse)
+    b.make<tile::StoreRowsOp>("", rows.lse, view(b, "LSE", lseArray, head, lengthQ), firstQuery);
 }
 
 LogicalResult ForwardBuilder::build() {
