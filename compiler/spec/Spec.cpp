@@ -99,8 +99,7 @@ std::vector<std::string> toFlags(const AttentionSpec &spec) {
   if (spec.softcap)
     add("--softcap", spec.runtimeSoftcap ? runtimeText(spec.softcap) : number(*spec.softcap));
   flags.push_back(spec.lse ? "--lse" : "--no-lse");
-  if (spec.batchInvariant)
-    flags.push_back("--batch-invariant");
+  flags.push_back(spec.batchInvariant ? "--batch-invariant" : "--no-batch-invariant");
   if (!spec.schedule.family.empty())
     add("--family", spec.schedule.family);
   for (const ScheduleParameter *parameter : scheduleParameters())

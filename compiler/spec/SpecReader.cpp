@@ -517,13 +517,16 @@ size_t Reader::timesGiven(std::string_view name) const {
       std::count_if(flags.begin(), flags.end(), [&](const FlagValue &f) { return f.flag == name; }));
 }
 
+/// A flag without a value, which its negation turns off: --lse, --no-lse.
+static bool isSwitch(const Field &field) { return !field.flag.empty() && field.valueName.empty(); }
+static std::string negationOf(const Field &field) { return "--no-" + field.flag.substr(2); }
+
 void Reader::readFlags() {
   std::map<std::string, int, std::less<>> counts;
   for (const FlagValue &given : flags) {
     flag = &given;
-    bool off = given.flag == "--no-lse";
     auto field = std::find_if(fields().begin(), fields().end(), [&](const Field &f) {
-      return !f.flag.empty() && f.flag == (off ? "--lse" : given.flag);
+      return !f.flag.empty() && (f.flag == given.flag || (isSwitch(f) && negationOf(f) == given.flag));
     });
     Value value;
     if (field == fields().end()) {
@@ -532,17 +535,17 @@ void Reader::readFlags() {
     }
     bool isMask = field->key == "mask";
     if (int count = ++counts[field->key]; count > 1 && !isMask) {
-      bool isLse = off || given.flag == "--lse";
       if (count == 2)
-        error(value, isLse ? "expected one of --lse and --no-lse, once"
-                           : fmt::format("expected it once, got it {} times", timesGiven(given.flag)));
+        error(value, isSwitch(*field)
+                         ? fmt::format("expected one of {} and {}, once", field->flag, negationOf(*field))
+                         : fmt::format("expected it once, got it {} times", timesGiven(given.flag)));
       continue;
     }
     value.text = given.value;
     value.kind = json::parseNumber(given.value, value.number) ? Kind::Number : Kind::String;
-    if (field->valueName.empty()) {
+    if (isSwitch(*field)) {
       value.kind = Kind::Bool;
-      value.boolean = !off;
+      value.boolean = given.flag == field->flag;
     }
     if (isMask && counts[field->key] == 1)
       spec.mask.clear();
@@ -626,12 +629,12 @@ Result<AttentionSpec> Reader::read() {
 const std::vector<SpecFlag> &specFlags() {
   static const std::vector<SpecFlag> flags = [] {
     std::vector<SpecFlag> result;
-    for (const Field &field : fields())
+    for (const Field &field : fields()) {
       if (!field.flag.empty())
         result.push_back({field.flag, field.valueName, field.help, field.key == "mask"});
-    auto lse =
-        std::find_if(result.begin(), result.end(), [](const SpecFlag &f) { return f.flag == "--lse"; });
-    result.insert(lse + 1, {"--no-lse", "", "do not, whatever the file says"});
+      if (isSwitch(field))
+        result.push_back({negationOf(field), "", "do not, whatever the file says"});
+    }
     return result;
   }();
   return flags;

@@ -14,7 +14,7 @@
 
 namespace attune {
 
-/// One flag as given on a command line. Of `--lse` and `--no-lse` the value is empty.
+/// One flag as given on a command line. Of switches (`--lse`, `--no-lse`) the value is empty.
 struct FlagValue {
   std::string flag; ///< with its dashes: "--head-dim"
   std::string value;

@@ -19,7 +19,7 @@ AttentionSpec read(std::string_view text, const std::vector<FlagValue> &flags = 
 std::vector<FlagValue> pairFlags(const std::vector<std::string> &arguments) {
   std::vector<FlagValue> flags;
   for (size_t i = 0; i < arguments.size(); ++i) {
-    bool alone = arguments[i] == "--lse" || arguments[i] == "--no-lse" || arguments[i] == "--batch-invariant";
+    bool alone = arguments[i].ends_with("lse") || arguments[i].ends_with("batch-invariant");
     flags.push_back({arguments[i], alone ? "" : arguments[i + 1]});
     i += !alone;
   }
