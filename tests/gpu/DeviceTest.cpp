@@ -112,7 +112,12 @@ TEST_CASE("gpu: a cubin by ptxas" * doctest::skip(noGpu())) {
   }
   Result<Assembled> built = assemblePtx(tools, addKernel, "add.ptx", device.info().arch, {"add"});
   REQUIRE_MESSAGE(built, (built ? "" : built.error().message));
-  CHECK(runAdd(device, {ImageKind::Cubin, built->cubin, "add.cubin", {}}, 16) == "");
+  std::string fault = runAdd(device, {ImageKind::Cubin, built->cubin, "add.cubin", {}}, 16);
+  // The simulated driver has PTX alone, and must say so as a driver says that a cubin is for other GPUs.
+  if (device.info().name == "simulated GPU")
+    CHECK_MESSAGE(fault.find("CUDA_ERROR_NO_BINARY_FOR_GPU") != std::string::npos, fault);
+  else
+    CHECK(fault == "");
 }
 
 TEST_CASE("gpu: several threads at once" * doctest::skip(noGpu())) {
