@@ -97,8 +97,11 @@ void readInput(CommandLine &line, Job &job, const Input &input) {
   Shape &shape = job.shape;
   for (auto [dimension, at] : {std::pair(&Shape::batch, size_t(0)), std::pair(input.heads, heads),
                                std::pair(input.length, 3 - heads)})
-    if (shape.*dimension == 0)
-      shape.*dimension = array->shape[at];
+    if (shape.*dimension == 0) // an extent of 0 is refused below; it is not one that nobody said
+      shape.*dimension = std::max<int64_t>(array->shape[at], 1);
+  if (array->elements() == 0)
+    return line.problem(input.flag, fmt::format("expected an array that is not empty, got {} in {}",
+                                                array->describe(), path));
   std::vector<int64_t> expected =
       shapeOf(spec.layout, shape.batch, shape.*input.heads, shape.*input.length, spec.*input.dim);
   if (array->shape != expected)
