@@ -35,7 +35,8 @@ public:
   explicit SimArguments(sim::GlobalMemory &memory) : memory(memory) {}
   /// The next argument; the error is "expected ..., got ..." alone.
   Result<sim::Argument> read(const std::string &text);
-  /// The bytes of a module's variable, given as a number, a struct, bytes or a .npy file; the error is as above.
+  /// The bytes of a module's variable, given as a number, a struct, bytes or a .npy file; the error is as
+  /// above.
   Result<std::vector<std::byte>> variable(const std::string &text);
   const std::vector<SimOutput> &outputs() const { return results; }
 

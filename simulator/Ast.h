@@ -159,7 +159,7 @@ struct Ast {
   std::vector<Variable> variables;
   std::vector<Function> functions;
   std::unordered_map<std::string_view, uint32_t> bodies; ///< functions that can be called by name
-  std::vector<uint32_t> addressed; ///< those of them whose address the file uses
+  std::vector<uint32_t> addressed;                       ///< those of them whose address the file uses
 };
 
 /// Collects messages, at most some dozens of different ones. One that comes again at other places is one line

@@ -118,8 +118,7 @@ Finding findingAt(const Launch &launch, uint32_t statement, FindingKind kind, ui
 static Finding finding(Warp &w, const Inst &i, FindingKind kind, uint32_t lane, uint64_t address,
                        std::string message, OtherAccess other) {
   const Launch &launch = *w.worker->launch;
-  Finding f =
-      findingAt(launch, i.statement, kind, w.cta->linear, w.index, lane, address, std::move(message));
+  Finding f = findingAt(launch, i.statement, kind, w.cta->linear, w.index, lane, address, std::move(message));
   if (other.statement >= 0) {
     f.hasOther = true;
     f.other = siteOf(launch, uint32_t(other.statement));

@@ -442,7 +442,8 @@ void Decoder::layout() {
     for (const Operand &o : s.operands)
       visit(visit, o, s.frame != 0);
   for (const Function::Called &c : function.called)
-    for (const std::vector<uint32_t> &list : {ast.functions[c.function].params, ast.functions[c.function].results})
+    for (const std::vector<uint32_t> &list :
+         {ast.functions[c.function].params, ast.functions[c.function].results})
       framed.insert(framed.end(), list.begin(), list.end());
   for (std::vector<uint32_t> *list : {&used, &framed}) {
     std::sort(list->begin(), list->end());

@@ -146,8 +146,7 @@ private:
   void frameAddress(const Operand &dst, const Operand &src, char width);
   /// Whether it is a variable in the frame of a function that is called.
   bool inFrame(const Operand &o) const {
-    return current->frame && o.kind == OperandKind::Variable &&
-           ast.variables[o.index].space == Space::Local;
+    return current->frame && o.kind == OperandKind::Variable && ast.variables[o.index].space == Space::Local;
   }
   // Video.cpp
   bool scalarVideo();

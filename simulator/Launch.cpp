@@ -12,8 +12,8 @@
 
 namespace attune::sim {
 
-/// Allocates a module's variables at its first use on a memory, and gives their addresses. One lock serves all:
-/// launches are rare.
+/// Allocates a module's variables at its first use on a memory, and gives their addresses. One lock serves
+/// all: launches are rare.
 static Result<const uint64_t *> instantiate(const ModuleImpl &module, GlobalMemoryImpl &memory) {
   static std::mutex mutex;
   std::lock_guard<std::mutex> lock(mutex);
@@ -78,7 +78,8 @@ Status setVariable(const Module &module, GlobalMemory &memory, std::string_view 
     return success();
   }
   return badInput(fmt::format("expected a variable of {} ({}), got '{}'", impl.ast.fileName,
-                              known.empty() ? "it has none" : fmt::format("{}", fmt::join(known, ", ")), name));
+                              known.empty() ? "it has none" : fmt::format("{}", fmt::join(known, ", ")),
+                              name));
 }
 
 static void addCounters(Counters &to, const Worker &worker) {

@@ -244,8 +244,8 @@ bool Parser::registerParameter(std::vector<uint32_t> &indices) {
   uint32_t reg = uint32_t(current->registers.size()), index = uint32_t(ast.variables.size());
   current->registers.push_back({std::string(token.text), type});
   if (!scopes[scope].registers.emplace(token.text, reg).second)
-    diagnostics.error(token.loc, fmt::format("expected a new register, got '{}' which is declared already",
-                                             token.text));
+    diagnostics.error(token.loc,
+                      fmt::format("expected a new register, got '{}' which is declared already", token.text));
   Variable v;
   v.name = std::string(token.text);
   v.loc = token.loc;

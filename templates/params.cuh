@@ -8,9 +8,9 @@
 
 namespace attune {
 
-// An array: the address of its first element, and the strides of all axes but the last, whose elements are adjacent.
-// Strides count elements. Rows that are copied as tiles start at multiples of 16 bytes, and the stride between them is
-// below 2^30 elements.
+// An array: the address of its first element, and the strides of all axes but the last, whose elements are
+// adjacent. Strides count elements. Rows that are copied as tiles start at multiples of 16 bytes, and the
+// stride between them is below 2^30 elements.
 template <int Strides> struct Array {
   uint64 base;
   int64 stride[Strides];

@@ -55,9 +55,9 @@ struct Argument {
 
   bool isFloat() const { return type != DType::I32 && type != DType::I64; }
 
-  /// "q: array<batch x heads_q x len_q x 128 x bf16>", "o: array<...> output align 16", "length_q: i32 = len_q",
-  /// "scale: f32", "partial: workspace<f32, sm_count * 4> zero",
-  /// "k_map: tensor_map<k, 64 x 128, swizzle 128>"; `parse` reads it back.
+  /// "q: array<batch x heads_q x len_q x 128 x bf16>", "o: array<...> output align 16", "length_q: i32 =
+  /// len_q", "scale: f32", "partial: workspace<f32, sm_count * 4> zero", "k_map: tensor_map<k, 64 x 128,
+  /// swizzle 128>"; `parse` reads it back.
   std::string text() const;
   static Result<Argument> parse(std::string_view text);
 

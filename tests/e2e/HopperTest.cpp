@@ -83,7 +83,8 @@ std::vector<Mutant> mutantsOf(const std::string &ptx) {
 ///   rows (1);
 ///   - the fence before a product that starts from zero: it reads no register that the thread wrote (3 and
 ///   2);
-///   - overlapped: the producer's wait for K's slot: V of the block before is given back after it, and waited for
+///   - overlapped: the producer's wait for K's slot: V of the block before is given back after it, and waited
+///   for
 ///     one block earlier (1);
 ///   - one after the other, blocks with a mask: the end of a product on K behind K's release, where the next
 ///     product is waited for before its scores are read (3). The simulator takes what a product reads as read

@@ -178,7 +178,8 @@ std::string print(const std::string &format, const std::string &list) {
 
 TEST_CASE("vprintf prints by block, warp and lane, whatever the number of host threads") {
   std::string k =
-      head + printing + text("format", "%u|%5d|%-6s|%.3f|%c|%%|%lld|%08x|%s\n") + text("word", "abc") + begin +
+      head + printing + text("format", "%u|%5d|%-6s|%.3f|%c|%%|%lld|%08x|%s\n") + text("word", "abc") +
+      begin +
       ".local .align 8 .b8 list[64]; mov.u64 %d3, list; setp.lt.u32 %p1, %t3, 2; setp.eq.u32 %p2, %t3, 40; "
       "or.pred %p1, %p1, %p2; mov.u32 %t2, 9;\n"
       "@!%p1 bra SKIP;\n"

@@ -125,7 +125,8 @@ TEST_CASE("findings and results are the same for every number of host threads") 
       CHECK(texts(one.result.findings) == texts(many.result.findings));
       CHECK(one.out == many.out);
       CHECK(one.aux == many.aux);
-      // guess_ok's blocks look first and skip the atomic where another was quicker: how many do is the race's own.
+      // guess_ok's blocks look first and skip the atomic where another was quicker: how many do is the race's
+      // own.
       if (entry.name != "guess_ok")
         CHECK(one.result.counters.warpInstructions == many.result.counters.warpInstructions);
     }
