@@ -196,7 +196,7 @@ void raceGlobal(Warp &w, const Inst &i, const Allocation &in, const uint64_t *ad
   for (uint32_t m = mask; m;) { // adjacent lanes with adjacent addresses
     uint32_t lane = uint32_t(__builtin_ctz(m)), n = 1;
     m &= m - 1;
-    while (m >> (lane + n) & 1 && address[lane + n] == address[lane] + n * bytes) {
+    while (uint64_t(m) >> (lane + n) & 1 && address[lane + n] == address[lane] + n * bytes) {
       m &= m - 1;
       if (lane + ++n == 32)
         break;

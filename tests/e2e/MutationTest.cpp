@@ -68,14 +68,24 @@ void everyMutantIsCaught(Target target, int stages, std::vector<MaskTerm> mask) 
   Shape shape{1, 1, 1, 90, 400, Placement::BSHD, 3};
   std::string fault = runOnce(*kernel, spec, shape, SimOptions::Mode::Lazy);
   REQUIRE_MESSAGE(fault.empty(), fault);
+  // Values that the mask hides are NaN: blocks of queries are computed again, in the slower way.
+  Shape again = shape;
+  again.nanValues = true;
+  fault = runOnce(*kernel, spec, again, SimOptions::Mode::Lazy);
+  REQUIRE_MESSAGE(fault.empty(), fault);
   std::vector<Mutant> mutants = mutantsOf(kernel->ptx, stages != 2);
   CHECK(mutants.size() >= 10);
+  std::vector<std::string> unseen;
   for (const Mutant &mutant : mutants) {
     CompiledProgram damaged = *kernel;
     damaged.ptx = mutant.ptx;
-    CHECK_MESSAGE(!runOnce(damaged, spec, shape, SimOptions::Mode::Lazy).empty(),
-                  fmt::format("{} stages, not caught: {}", stages, mutant.what));
+    if (runOnce(damaged, spec, shape, SimOptions::Mode::Lazy).empty() &&
+        runOnce(damaged, spec, again, SimOptions::Mode::Lazy).empty())
+      unseen.push_back(mutant.what);
   }
+  // The barrier before O is staged is implied: the block has just voted on whether to compute it again.
+  CHECK_MESSAGE(unseen.size() == 1,
+                fmt::format("{} stages, not caught: {}", stages, fmt::join(unseen, "; ")));
 }
 
 } // namespace

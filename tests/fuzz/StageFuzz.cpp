@@ -165,7 +165,7 @@ int main(int argc, char **argv) {
   int compiled = 0, refused = 0, wrong = 0;
   for (int run = 0; run < runs; ++run) {
     const Seed &seed = seeds[size_t(run) % seeds.size()];
-    std::string text = fuzz::mutate(seed.text, dictionary, random, 1 << 16);
+    std::string text = fuzz::mutate(seed.text, dictionary, random, 1 << 19);
     Target target = seed.stage != Stage::LLVM && random() % 2 ? Target::CUDA : Target::PTX;
     current = &text;
     currentStage = seed.name;

@@ -73,7 +73,7 @@ def faults(report, arch, dims, mask):
 
 
 def table(rows):
-    lines = ["| arch | head dims | tile, stages, warps | target | registers | spills | shared | blocks an SM | slots: whole / masked | FlashAttention | goal |",
+    lines = ["| arch | head dims | schedule | target | registers | spills | shared | blocks an SM | slots: whole / masked | FlashAttention | goal |",
              "|---|---|---|---|---|---|---|---|---|---|---|"]
     for (arch, dims, mask, target, dtype), report in rows:
         if mask != "causal" or dtype != "bf16":
@@ -81,10 +81,11 @@ def table(rows):
         schedule = report["schedule"]
         loops = [loop["slots_per_element"] for loop in report.get("inner_loops") or []]
         slots = f"{loops[1]:.2f} / {loops[0]:.2f}" if len(loops) == 2 else "-"
+        rest = ", ".join(f"{name} {value}" for name, value in schedule.items() if name in ("stages", "warps", "overlap"))
         limit = LIMITS.get((arch, dims), (None, None))
         text = [f"{pair[0]} / {pair[1]}" if pair else "" for pair in limit]
-        lines.append(f"| {arch} | {dims[0]}/{dims[1]} | {schedule['block_q']}x{schedule['block_kv']}, {schedule['stages']}, "
-                     f"{schedule['warps']} | {target} | {report['registers']} | {report['spill_store_bytes']} | "
+        lines.append(f"| {arch} | {dims[0]}/{dims[1]} | {schedule['block_q']}x{schedule['block_kv']}, {rest} | "
+                     f"{target} | {report['registers']} | {report['spill_store_bytes']} | "
                      f"{report['shared_bytes'] // 1024} KB | {report['blocks_per_sm']} | {slots} | {text[0]} | {text[1]} |")
     return "\n".join(lines)
 
