@@ -1,6 +1,8 @@
 //===- IrText.cpp - IR to text and back -----------------------------------===//
 #include "compiler/ir/IrText.h"
 
+#include "compiler/support/Isolated.h"
+
 #include "mlir/AsmParser/AsmParser.h"
 #include "mlir/AsmParser/AsmParserState.h"
 #include "mlir/IR/Diagnostics.h"
@@ -65,8 +67,8 @@ static void takeNames(const AsmParserState &state) {
       argument.setLoc(withName(argument.getLoc(), definition.loc));
 }
 
-Result<OwningOpRef<ModuleOp>> parseIr(MLIRContext *context, const std::string &text,
-                                      const std::string &file) {
+static Result<OwningOpRef<ModuleOp>> parseHere(MLIRContext *context, const std::string &text,
+                                               const std::string &file) {
   llvm::SourceMgr sources;
   sources.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBuffer(text, file), SMLoc());
   std::string messages;
@@ -88,6 +90,20 @@ Result<OwningOpRef<ModuleOp>> parseIr(MLIRContext *context, const std::string &t
   if (failed(verify(*module)))
     return badInput(StringRef(messages).rtrim().str());
   return module;
+}
+
+Result<OwningOpRef<ModuleOp>> parseIr(MLIRContext *context, const std::string &text,
+                                      const std::string &file) {
+  // MLIR's parsers of some operations (llvm.extractvalue of no aggregate) crash on what no printer writes.
+  Result<std::string> trial = runIsolated(file, [&]() -> Result<std::string> {
+    Result<OwningOpRef<ModuleOp>> module = parseHere(context, text, file);
+    if (!module)
+      return module.error();
+    return std::string();
+  });
+  if (!trial)
+    return trial.error();
+  return parseHere(context, text, file);
 }
 
 } // namespace attune
