@@ -429,21 +429,25 @@ LogicalResult StoreOp::verify() {
   return mlir::success();
 }
 
-LogicalResult DotOp::verify() {
-  auto a = cast<RankedTensorType>(getA().getType());
-  RankedTensorType b = getB().getType(), result = getResult().getType();
+LogicalResult verifyProduct(Operation *op, RankedTensorType a, RankedTensorType b, bool transposed,
+                            RankedTensorType result) {
   if (a.getElementType() != b.getElementType())
-    return emitOpError("expected a and b of one element type, got ")
+    return op->emitOpError("expected a and b of one element type, got ")
            << a.getElementType() << " and " << b.getElementType();
-  int64_t n = b.getDimSize(getTransposed() ? 0 : 1), k = b.getDimSize(getTransposed() ? 1 : 0);
+  int64_t n = b.getDimSize(transposed ? 0 : 1), k = b.getDimSize(transposed ? 1 : 0);
   if (a.getDimSize(1) != k)
-    return emitOpError("expected a and b to agree in k, got ") << a.getDimSize(1) << " and " << k;
+    return op->emitOpError("expected a and b to agree in k, got ") << a.getDimSize(1) << " and " << k;
   if (result.getDimSize(0) != a.getDimSize(0) || result.getDimSize(1) != n)
-    return emitOpError("expected a result of shape ")
+    return op->emitOpError("expected a result of shape ")
            << shapeText({a.getDimSize(0), n}) << ", got " << shapeText(result.getShape());
   if (!result.getElementType().isF32())
-    return emitOpError("expected a result of f32, got ") << result.getElementType();
+    return op->emitOpError("expected a result of f32, got ") << result.getElementType();
   return mlir::success();
+}
+
+LogicalResult DotOp::verify() {
+  return verifyProduct(*this, cast<RankedTensorType>(getA().getType()), getB().getType(), getTransposed(),
+                       getResult().getType());
 }
 
 LogicalResult TakeNonfiniteOp::verify() {

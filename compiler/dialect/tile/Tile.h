@@ -55,6 +55,11 @@ mlir::LogicalResult verifyNumbers(mlir::Operation *op);
 /// "64x128".
 std::string shapeText(llvm::ArrayRef<int64_t> shape);
 
+/// What holds for every product a * b, or a * b^T where `transposed`: element types and shapes agree, and the
+/// result is f32.
+mlir::LogicalResult verifyProduct(mlir::Operation *op, mlir::RankedTensorType a, mlir::RankedTensorType b,
+                                  bool transposed, mlir::RankedTensorType result);
+
 /// Bytes of a tile in shared memory.
 int64_t tileBytes(mlir::RankedTensorType type);
 

@@ -63,18 +63,9 @@ LogicalResult BarrierInitOp::verify() {
 
 LogicalResult DotIssueOp::verify() {
   auto a = cast<RankedTensorType>(getA().getType());
-  RankedTensorType b = getB().getType(), result = getResult().getType();
-  if (a.getElementType() != b.getElementType())
-    return emitOpError("expected a and b of one element type, got ")
-           << a.getElementType() << " and " << b.getElementType();
-  int64_t n = b.getDimSize(getTransposed() ? 0 : 1), k = b.getDimSize(getTransposed() ? 1 : 0);
-  if (a.getDimSize(1) != k)
-    return emitOpError("expected a and b to agree in k, got ") << a.getDimSize(1) << " and " << k;
-  if (result.getDimSize(0) != a.getDimSize(0) || result.getDimSize(1) != n)
-    return emitOpError("expected a result of shape ")
-           << shapeText({a.getDimSize(0), n}) << ", got " << shapeText(result.getShape());
-  if (!result.getElementType().isF32())
-    return emitOpError("expected a result of f32, got ") << result.getElementType();
+  if (failed(verifyProduct(*this, a, getB().getType(), getTransposed(), getResult().getType())))
+    return failure();
+  int64_t n = getResult().getType().getDimSize(1);
   if (a.getDimSize(0) != 64)
     return emitOpError("expected the 64 rows of a warpgroup, got ") << a.getDimSize(0);
   if (n % 8 != 0 || n < 8 || n > 256)
