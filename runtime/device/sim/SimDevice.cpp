@@ -6,6 +6,7 @@
 #include "runtime/device/sim/SimDevice.h"
 
 #include "simulator/Simulator.h"
+#include "simulator/Tables.h"
 
 #include <chrono>
 #include <cstdio>
@@ -288,6 +289,9 @@ Result<std::unique_ptr<Device>> openSimDevice(const std::string &archName, const
   Result<Arch> arch = findArch(archName.empty() ? "sm_80" : archName);
   if (!arch)
     return arch.error();
+  // A bad file of tables is told before any work, and as what it is: not as a kernel that cannot be loaded.
+  if (const Status &tables = sim::loadDeviceTables(); !tables)
+    return tables.error();
   DeviceInfo info = describeSimDevice(*arch);
   info.why = why;
   return std::unique_ptr<Device>(std::make_unique<SimDevice>(std::move(info), options));
