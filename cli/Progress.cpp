@@ -55,6 +55,7 @@ Watch::Watch(bool wanted) {
 void Watch::phase(std::string text) {
   std::lock_guard guard(lock);
   name = std::move(text);
+  warned = false;
   launch.blocks = 0;
   seen = 0;
   began = Clock::now();
@@ -70,21 +71,29 @@ void Watch::look(ProgressLine &line) {
   double elapsed = std::chrono::duration<double>(Clock::now() - began).count();
   if (elapsed < sure)
     return;
-  if (blocks == 0) {
-    if (!name.empty())
-      line.show(fmt::format("{}, for {}", name, durationText(std::floor(elapsed))));
+  if (done == 0) { // so what is left is not known
+    if (blocks == 0 && name.empty())
+      return;
+    std::string text = fmt::format("{}, for {}", blocks ? fmt::format("simulating {} blocks", blocks) : name,
+                                   durationText(std::floor(elapsed)));
+    line.show(text);
+    if (!warned && elapsed > aMinute / 3)
+      tell(line, text + " so far");
+    warned |= elapsed > aMinute / 3;
     return;
   }
-  if (done == 0)
-    return line.show(fmt::format("simulating {} blocks, for {}", blocks, durationText(std::floor(elapsed))));
   double left = elapsed / double(done) * double(blocks - done);
   line.show(fmt::format("simulating: {} of {} blocks, about {} left", done, blocks, durationText(left)));
   if (!told && elapsed + left > aMinute) {
-    line.clear();
-    std::fprintf(stderr, "note: simulating %llu blocks takes about %s from here on this machine\n",
-                 static_cast<unsigned long long>(blocks), durationText(left).c_str());
+    tell(line, fmt::format("simulating {} blocks takes about {} from here on this machine", blocks,
+                           durationText(left)));
     told = true;
   }
+}
+
+void Watch::tell(ProgressLine &line, const std::string &what) {
+  line.clear();
+  std::fprintf(stderr, "note: %s\n", what.c_str());
 }
 
 void Watch::end() {

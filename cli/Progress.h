@@ -32,7 +32,8 @@ private:
 };
 
 /// Watches a long job from a thread of its own: on a terminal a line says how far it is and what is left;
-/// elsewhere what will take longer than a minute is said once, as soon as it can be known.
+/// elsewhere what will take longer than a minute is said once, as soon as it can be known, and what has taken
+/// long without anybody knowing its end, too.
 class Watch {
 public:
   /// Nothing is said if `wanted` is false.
@@ -51,11 +52,13 @@ public:
 private:
   using Clock = std::chrono::steady_clock;
   void look(ProgressLine &line);
+  void tell(ProgressLine &line, const std::string &what);
 
   sim::LaunchProgress launch;
   std::mutex lock;
   std::condition_variable changed;
   bool ended = false, told = false;
+  bool warned = false; ///< that the phase takes long
   std::string name;
   Clock::time_point began = Clock::now(); ///< of the phase, or of the launch
   uint64_t seen = 0;                      ///< blocks of the launch that `began` belongs to

@@ -47,7 +47,7 @@ struct Job {
   std::vector<uint16_t> q, k, v;
   std::string out, lseOut;
   bool check = true, json = false;
-  bool arraysRead = true; ///< else what their shapes would have said is unknown
+  bool arraysTaken = true; ///< else what their shapes would have said is unknown
 };
 
 /// One of the arrays that can come from a file: what its dimensions are in the shape.
@@ -76,40 +76,38 @@ void readInput(CommandLine &line, Job &job, const Input &input) {
   if (!line.has(input.flag))
     return;
   std::string path = line.text(input.flag);
+  auto refuse = [&](const std::string &why) {
+    job.arraysTaken = false;
+    line.problem(input.flag, why);
+  };
   Result<Array> array = readNpy(path);
-  if (!array) {
-    job.arraysRead = false;
-    return line.problem(input.flag, array.error().message);
-  }
+  if (!array)
+    return refuse(array.error().message);
   const AttentionSpec &spec = job.spec;
   ElementType wanted = elementOf(spec.dtype);
   if (array->type != wanted)
-    return line.problem(input.flag, fmt::format("expected an array of {} for dtype {}, got {} in {}",
-                                                spec.dtype == DType::F16 ? "float16" : "uint16 (raw bits)",
-                                                nameOf(spec.dtype), array->describe(), path));
+    return refuse(fmt::format("expected an array of {} for dtype {}, got {} in {}",
+                              spec.dtype == DType::F16 ? "float16" : "uint16 (raw bits)", nameOf(spec.dtype),
+                              array->describe(), path));
   if (array->shape.size() != 4)
-    return line.problem(input.flag,
-                        fmt::format("expected an array of 4 dimensions ({}), got {} in {}",
-                                    spec.layout == Layout::BSHD ? "batch, length, heads, head dim"
-                                                                : "batch, heads, length, head dim",
-                                    array->describe(), path));
+    return refuse(fmt::format("expected an array of 4 dimensions ({}), got {} in {}",
+                              spec.layout == Layout::BSHD ? "batch, length, heads, head dim"
+                                                          : "batch, heads, length, head dim",
+                              array->describe(), path));
+  if (array->elements() == 0)
+    return refuse(fmt::format("expected an array that is not empty, got {} in {}", array->describe(), path));
   size_t heads = spec.layout == Layout::BSHD ? 2 : 1;
   Shape &shape = job.shape;
   for (auto [dimension, at] : {std::pair(&Shape::batch, size_t(0)), std::pair(input.heads, heads),
                                std::pair(input.length, 3 - heads)})
-    if (shape.*dimension == 0) // an extent of 0 is refused below; it is not one that nobody said
-      shape.*dimension = std::max<int64_t>(array->shape[at], 1);
-  if (array->elements() == 0)
-    return line.problem(input.flag, fmt::format("expected an array that is not empty, got {} in {}",
-                                                array->describe(), path));
+    if (shape.*dimension == 0)
+      shape.*dimension = array->shape[at];
   std::vector<int64_t> expected =
       shapeOf(spec.layout, shape.batch, shape.*input.heads, shape.*input.length, spec.*input.dim);
   if (array->shape != expected)
-    return line.problem(
-        input.flag,
-        fmt::format("expected shape ({}, {}, {}, {}), by the spec, the flags and the arrays before "
-                    "it, got {} in {}",
-                    expected[0], expected[1], expected[2], expected[3], array->describe(), path));
+    return refuse(fmt::format("expected shape ({}, {}, {}, {}), by the spec, the flags and the arrays before "
+                              "it, got {} in {}",
+                              expected[0], expected[1], expected[2], expected[3], array->describe(), path));
   (job.*input.values).assign(array->as<uint16_t>(), array->as<uint16_t>() + array->elements());
 }
 
@@ -126,7 +124,7 @@ Shape readShape(CommandLine &line) {
 
 /// What neither flags nor arrays said, and what they said that does not fit together.
 void completeShape(CommandLine &line, Job &job) {
-  if (!job.arraysRead)
+  if (!job.arraysTaken)
     return;
   Shape &shape = job.shape;
   if (shape.lengthQ == 0 || shape.lengthKv == 0)
@@ -396,25 +394,30 @@ int runJob(Job &job) {
     fmt::print("{}", problemText(job.spec, size));
     std::fflush(stdout); // in a file too: whoever waits sees what for
   }
+  auto fail = [&](const Error &error) {
+    watch.end(); // the error begins a line of its own
+    return report(error);
+  };
+  watch.phase("choosing the schedule and compiling");
   v1::Result<Plan> plan = job.staged.stage ? job.planner->plan(job.spec, shape, *job.staged.stage,
                                                                job.target.value_or(Target::PTX))
                                            : job.planner->plan(job.spec, shape);
   if (!plan)
-    return report(withKind(plan.error()));
+    return fail(withKind(plan.error()));
   RunResult result{std::move(*plan), {}, {}};
   Result<std::vector<ScalarArgument>> scalars = scalarsFor(job, result.plan.program);
   if (!scalars)
-    return report(scalars.error());
+    return fail(scalars.error());
   StageTimes times = result.plan.times;
   StageClock clock;
+  watch.phase("making random arrays");
   makeArrays(job, result);
+  watch.phase("");
   times.emplace_back("inputs", clock.lap());
   v1::Result<HostRun> run = runOnHost(result.plan.program, result.arrays, *scalars);
   watch.phase("");
-  if (!run) {
-    watch.end(); // the error begins a line of its own
-    return report(withKind(run.error()));
-  }
+  if (!run)
+    return fail(withKind(run.error()));
   result.run = std::move(*run);
   times.insert(times.end(), result.run.times.begin(), result.run.times.end());
   std::vector<std::string> notes = result.plan.notes;
@@ -422,7 +425,7 @@ int runJob(Job &job) {
     notes.insert(notes.begin(), note);
   notes.insert(notes.end(), result.run.notes.begin(), result.run.notes.end());
   if (Status wrote = writeArrays(job, result); !wrote)
-    return report(wrote.error());
+    return fail(wrote.error());
   std::optional<reference::Report> verdict;
   clock.lap();
   if (job.check && job.staged.said) {

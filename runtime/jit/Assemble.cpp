@@ -6,6 +6,7 @@
 #include "runtime/jit/NvrtcApi.h"
 #include "runtime/jit/Subprocess.h"
 
+#include <map>
 #include <optional>
 
 #include <fmt/format.h>
@@ -20,6 +21,24 @@ template <typename Take> void eachLine(std::string_view text, Take take) {
     take(text.substr(0, end));
     text.remove_prefix(std::min(end + 1, text.size()));
   }
+}
+
+/// What ptxas says of a text that it refuses; what it says of many lines is said once, with its count.
+std::string foldedLog(std::string_view log) {
+  std::vector<std::pair<std::string_view, size_t>> lines;
+  std::map<std::string_view, size_t> places; // by what stands behind "ptxas FILE, line N"
+  eachLine(log, [&](std::string_view line) {
+    size_t at = line.starts_with("ptxas ") ? line.find(", line ") : line.npos;
+    std::string_view said = line.substr(at == line.npos ? 0 : std::min(line.find(';', at), line.size()));
+    if (auto [place, isNew] = places.try_emplace(said, lines.size()); !isNew)
+      ++lines[place->second].second;
+    else
+      lines.emplace_back(line, 1);
+  });
+  std::string text;
+  for (auto [line, count] : lines)
+    text += count > 1 ? fmt::format("{} ({} times)\n", line, count) : fmt::format("{}\n", line);
+  return text;
 }
 
 /// A program of NVRTC, destroyed with its scope.
@@ -140,7 +159,7 @@ Result<Assembled> assemblePtx(const Toolchain &tools, const std::string &ptx, co
     result.log.replace(at, input.size(), sourceName);
   if (run->status != 0)
     return badInput(fmt::format("{}: ptxas does not assemble it for {} (exit status {}):\n{}", sourceName,
-                                arch.name, run->status, result.log));
+                                arch.name, run->status, foldedLog(result.log)));
   Result<std::string> cubin = readFile(output);
   if (!cubin)
     return cubin.error();

@@ -302,3 +302,22 @@ TEST_CASE("ptxas: cubin and resources, errors without the temporary folder, noth
   CHECK(!has(broken.error().message, folder->path()));
   CHECK(fs::is_empty(folder->path()));
 }
+
+TEST_CASE("ptxas: a mistake that comes at many lines is told once, with its first line and its count") {
+  Toolchain tools = Toolchain::find();
+  if (!tools.tool(Tool::Ptxas)) {
+    MESSAGE("skipped: no ptxas");
+    return;
+  }
+  std::string text =
+      ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k()\n{\n .reg .b32 %x;\n";
+  for (int i = 0; i < 300; ++i)
+    text += " neg.s31 %x, %x;\n";
+  text += " abs.s33 %x, %x;\n ret;\n}\n";
+  Result<Assembled> broken = assemblePtx(tools, text, "k.ptx", *findArch("sm_80"), {"k"});
+  REQUIRE(!broken);
+  CHECK(has(broken.error().message, "k.ptx, line 7"));
+  CHECK(has(broken.error().message, "(300 times)"));
+  CHECK(has(broken.error().message, "k.ptx, line 307")); // what comes once is not lost among them
+  CHECK(std::count(broken.error().message.begin(), broken.error().message.end(), '\n') < 8);
+}
