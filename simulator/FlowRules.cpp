@@ -62,7 +62,7 @@ FlowRule flowRule(const Inst &i) {
       else if (begins("shfl."))
         r.flow = Flow::Shuffle;
       else if (begins("vote.") || begins("match.") || begins("redux.") || begins("elect."))
-        r.flow = Flow::Collective;
+        r = {Flow::Collective, uint8_t(begins("elect.") ? 0 : 1)};
       else if (begins("mma:"))
         r.flow = Flow::Matrix;
       else if (begins("atom:"))

@@ -137,13 +137,8 @@ private:
     results(f);
   }
 
-  Field membersField() const { // the last operand
-    Field last = Field::A;
-    for (const FlowRef *r = refs; r != end; ++r)
-      if (!r->def && r->field == Field::B)
-        last = Field::B;
-    return last;
-  }
+  /// The last operand, which may be a constant and so none of the references.
+  Field membersField() const { return flow.rule.detail ? Field::B : Field::A; }
 
   Bytes at(uint32_t offset, bool wide = false) const { return bytesAt(u, offset, wide); }
   const uint32_t *words(uint32_t offset) const { return reinterpret_cast<const uint32_t *>(w.regs + offset); }
@@ -301,8 +296,7 @@ private:
     }
     case Flow::Collective: {
       uint32_t m = 0, from = operandLanes() & lanes;
-      Field last = membersField();
-      const uint32_t *members = words(last == Field::B ? i.b : i.a);
+      const uint32_t *members = words(membersField() == Field::B ? i.b : i.a);
       for (uint32_t l = 0; l < 32; ++l)
         m |= uint32_t((from & members[l]) != 0) << l;
       return resultAll(all(m));

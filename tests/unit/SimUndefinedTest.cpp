@@ -34,6 +34,9 @@ TEST_CASE("an undefined value matters as an address, in a branch, as a result, i
   expectOne(undefined + "add.u32 %r9, %r8, 1; xor.b32 %r9, %r9, %r8; st.global.u32 [%q4], %r9;",
             {"is stored to global memory"});
   expectOne(undefined + "red.global.add.u32 [%q0], %r8;", {"is an operand"});
+  expectOne(undefined +
+                "setp.gt.u32 %p0, %r8, 5; vote.sync.any.pred %p1, %p0, -1; @%p1 st.global.u32 [%q4], %r0;",
+            {"decides whether"});
   expectFault(undefined + "bar.sync %r8;\n", Kind::Uninitialised, {"operand of a barrier"}, 32);
   expectOne(undefined + "shfl.sync.idx.b32 %r9, %r0, %r8, 31, -1; st.global.u32 [%q4], %r9;", {"which lane"});
   expectOne("ld.global.u32 %r8, [%q4]; mul.lo.u32 %r8, %r8, 3; st.global.u32 [%q4], %r8;",
