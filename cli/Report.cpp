@@ -30,12 +30,15 @@ std::string maskText(const AttentionSpec &spec) {
   std::string text;
   for (const MaskTerm &term : normalizedMask(spec)) {
     const char *align = term.align == MaskAlign::TopLeft ? "" : " (bottom right)";
-    auto bound = [](const std::optional<int64_t> &keys) { return keys ? fmt::format("{}", *keys) : "all"; };
-    bool causal = !term.left && term.right == 0;
+    auto bound = [](const std::optional<int64_t> &keys, bool runtime) {
+      return runtime ? "(at launch)" : keys ? fmt::format("{}", *keys) : "all";
+    };
+    bool causal = !term.hasLeft() && term.right == 0 && !term.runtimeRight;
     text +=
-        (text.empty() ? "" : " and ") + (causal ? fmt::format("causal{}", align)
-                                                : fmt::format("window of {} keys before and {} after{}",
-                                                              bound(term.left), bound(term.right), align));
+        (text.empty() ? "" : " and ") +
+        (causal ? fmt::format("causal{}", align)
+                : fmt::format("window of {} keys before and {} after{}", bound(term.left, term.runtimeLeft),
+                              bound(term.right, term.runtimeRight), align));
   }
   return text.empty() ? "no mask" : text;
 }

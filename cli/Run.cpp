@@ -432,10 +432,7 @@ int runJob(Job &job) {
     watch.phase("verifying against fp64");
     AttentionSpec spec = job.spec;
     for (const ScalarArgument &scalar : *scalars)
-      if (scalar.name == "scale")
-        spec.scale = scalar.value;
-      else if (scalar.name == "softcap")
-        spec.softcap = scalar.value;
+      setScalar(spec, scalar.name, scalar.value);
     reference::Problem problem =
         reference::denseProblem(spec, int(shape.batch), int(shape.headsQ), int(shape.headsKv),
                                 int(shape.lengthQ), int(shape.lengthKv));

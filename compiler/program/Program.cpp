@@ -34,6 +34,8 @@ std::string Argument::text() const {
     result += element;
     if (value)
       result += " = " + value->text();
+    if (range)
+      result += fmt::format(" in {}..{}", (*range)[0], (*range)[1]);
     break;
   case Kind::Workspace:
     result += fmt::format("workspace<{}, {}>{}", element, bytes.text(), zero ? " zero" : "");
@@ -92,10 +94,11 @@ Result<Argument> Argument::parse(std::string_view text) {
   if (!isIdentifier(name))
     return refuse("no name");
   result.name = name;
-  // KIND<INSIDE> FLAGS, or TYPE [= VALUE].
+  // KIND<INSIDE> FLAGS, or TYPE [= VALUE], or TYPE in LEAST..MOST.
   size_t open = rest.find('<'), close = rest.rfind('>');
   if (open == std::string_view::npos || close == std::string_view::npos || close < open) {
-    auto [type, value] = splitAt(rest, "=");
+    auto [declared, value] = splitAt(rest, "=");
+    auto [type, range] = splitAt(declared, " in ");
     std::optional<DType> element = dtypeFromIr(type);
     if (!element || infoOf(*element).bits != 32)
       return refuse("a scalar is i32 or f32");
@@ -108,6 +111,13 @@ Result<Argument> Argument::parse(std::string_view text) {
       if (result.type != DType::I32)
         return refuse("only an i32 follows from sizes");
       result.value = *read;
+    }
+    if (type != declared) {
+      auto [first, last] = splitAt(range, "..");
+      std::optional<int> least = wholeNumber(first), most = wholeNumber(last);
+      if (result.type != DType::I32 || result.value || !least || !most || *least > *most)
+        return refuse("only an i32 that is given has a range, LEAST..MOST");
+      result.range = {*least, *most};
     }
     return result;
   }

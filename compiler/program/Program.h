@@ -42,6 +42,9 @@ struct Argument {
 
   // Scalar: what it is, where sizes say it; otherwise the caller gives it by name.
   std::optional<SizeExpr> value;
+  /// Of an i32 that the caller gives: the least and the most that the kernel takes, where that is less than
+  /// 32 bits hold.
+  std::optional<std::array<int32_t, 2>> range;
 
   // Workspace: its bytes, and whether they must be zero before the program's first launch.
   SizeExpr bytes;
@@ -56,8 +59,8 @@ struct Argument {
   bool isFloat() const { return type != DType::I32 && type != DType::I64; }
 
   /// "q: array<batch x heads_q x len_q x 128 x bf16>", "o: array<...> output align 16", "length_q: i32 =
-  /// len_q", "scale: f32", "partial: workspace<f32, sm_count * 4> zero", "k_map: tensor_map<k, 64 x 128,
-  /// swizzle 128>"; `parse` reads it back.
+  /// len_q", "scale: f32", "window: i32 in 0..1024", "partial: workspace<f32, sm_count * 4> zero", "k_map:
+  /// tensor_map<k, 64 x 128, swizzle 128>"; `parse` reads it back.
   std::string text() const;
   static Result<Argument> parse(std::string_view text);
 

@@ -6,7 +6,8 @@ using namespace mlir;
 namespace attune {
 
 /// What `bound` adds to its multiple of the row.
-static Value offsetOf(NamingBuilder &b, const LinearIndex &bound, Value lengthQ, Value lengthKv) {
+static Value offsetOf(NamingBuilder &b, const LinearIndex &bound, Value lengthQ, Value lengthKv,
+                      const llvm::StringMap<Value> &scalars) {
   Scalars s(b);
   Value offset = s.constant(bound.constant);
   auto accumulate = [&](int64_t factor, Value value) {
@@ -19,22 +20,25 @@ static Value offsetOf(NamingBuilder &b, const LinearIndex &bound, Value lengthQ,
   };
   accumulate(bound.lengthKv, lengthKv);
   accumulate(bound.lengthQ, lengthQ);
+  for (auto [name, factor] : bound.scalars)
+    accumulate(factor, scalars.lookup(name));
   return offset;
 }
 
-MaskLimits MaskLimits::of(NamingBuilder &b, const MaskBounds &bounds, Value lengthQ, Value lengthKv) {
+MaskLimits MaskLimits::of(NamingBuilder &b, const MaskBounds &bounds, Value lengthQ, Value lengthKv,
+                          const llvm::StringMap<Value> &scalars) {
   Scalars s(b);
   MaskLimits limits;
   limits.last = s.sub(lengthKv, s.constant(1));
   for (const LinearIndex &bound : bounds.last) {
-    Value offset = offsetOf(b, bound, lengthQ, lengthKv);
+    Value offset = offsetOf(b, bound, lengthQ, lengthKv, scalars);
     if (bound.q == 0)
       limits.last = s.min(limits.last, offset, "last");
     else
       limits.lastShift = limits.lastShift ? s.min(limits.lastShift, offset, "last_shift") : offset;
   }
   for (const LinearIndex &bound : bounds.first) {
-    Value offset = offsetOf(b, bound, lengthQ, lengthKv);
+    Value offset = offsetOf(b, bound, lengthQ, lengthKv, scalars);
     Value &slot = bound.q == 0 ? limits.first : limits.firstShift;
     slot = slot ? s.max(slot, offset) : offset;
   }

@@ -12,6 +12,8 @@
 #include "compiler/schedule/MaskBounds.h"
 #include "compiler/schedule/Scalars.h"
 
+#include "llvm/ADT/StringMap.h"
+
 namespace attune {
 
 /// The keys that row r sees: from `first` to `last`, and from r + firstShift to r + lastShift, all inclusive
@@ -19,8 +21,10 @@ namespace attune {
 struct MaskLimits {
   mlir::Value first, last, firstShift, lastShift;
 
-  /// The tightest of the limits of each kind. Lengths are i32.
-  static MaskLimits of(NamingBuilder &b, const MaskBounds &bounds, mlir::Value lengthQ, mlir::Value lengthKv);
+  /// The tightest of the limits of each kind. Lengths are i32, as are `scalars`, which are given at launch by
+  /// name.
+  static MaskLimits of(NamingBuilder &b, const MaskBounds &bounds, mlir::Value lengthQ, mlir::Value lengthKv,
+                       const llvm::StringMap<mlir::Value> &scalars = {});
 
   bool hasFirst() const { return first || firstShift; }
 };

@@ -52,27 +52,36 @@ static void buildScore(NamingBuilder b, Block *block, const AttentionSpec &spec)
 
 static void buildMask(NamingBuilder b, Block *block, const std::vector<MaskTerm> &terms) {
   Value q = block->getArgument(2), kv = block->getArgument(3);
-  auto constant = [&](int64_t value) -> Value { return b.make<arith::ConstantIndexOp>("", value); };
+  Type index = b.getIndexType();
+  auto bound = [&](StringRef name, const std::optional<int64_t> &value, bool runtime) -> Value {
+    if (!runtime)
+      return b.make<arith::ConstantIndexOp>("", *value);
+    return b.make<attn::ScalarOp>(name, index, name, b.getDenseI32ArrayAttr({0, limits::maxWindow}));
+  };
   Value keep, shift;
   auto conjoin = [&](Value term) { keep = keep ? Value(b.make<arith::AndIOp>("keep", keep, term)) : term; };
   for (const MaskTerm &term : terms) {
     Value position = q;
     if (term.align == MaskAlign::BottomRight) {
       if (!shift) {
-        Value lengthKv = b.make<attn::LengthOp>("length_kv", b.getIndexType(), attn::Axis::KV);
-        Value lengthQ = b.make<attn::LengthOp>("length_q", b.getIndexType(), attn::Axis::Q);
+        Value lengthKv = b.make<attn::LengthOp>("length_kv", index, attn::Axis::KV);
+        Value lengthQ = b.make<attn::LengthOp>("length_q", index, attn::Axis::Q);
         shift = b.make<arith::SubIOp>("shift", lengthKv, lengthQ);
       }
       position = b.make<arith::AddIOp>("position", q, shift);
     }
-    if (term.right) {
-      Value last =
-          *term.right == 0 ? position : Value(b.make<arith::AddIOp>("last", position, constant(*term.right)));
+    if (term.hasRight()) {
+      bool atPosition = term.right == 0 && !term.runtimeRight;
+      Value last = position;
+      if (!atPosition)
+        last = b.make<arith::AddIOp>("last", position, bound("window_right", term.right, term.runtimeRight));
       conjoin(b.make<arith::CmpIOp>("keep", arith::CmpIPredicate::sle, kv, last));
     }
-    if (term.left) {
-      Value first =
-          *term.left == 0 ? position : Value(b.make<arith::SubIOp>("first", position, constant(*term.left)));
+    if (term.hasLeft()) {
+      bool atPosition = term.left == 0 && !term.runtimeLeft;
+      Value first = position;
+      if (!atPosition)
+        first = b.make<arith::SubIOp>("first", position, bound("window_left", term.left, term.runtimeLeft));
       conjoin(b.make<arith::CmpIOp>("keep", arith::CmpIPredicate::sge, kv, first));
     }
   }

@@ -11,8 +11,8 @@
 namespace attune {
 
 ScheduleQuery queryOf(const AttentionSpec &spec, const Arch &arch) {
-  bool rowsHaveFirstKey = std::any_of(spec.mask.begin(), spec.mask.end(),
-                                      [](const MaskTerm &term) { return term.left.has_value(); });
+  bool rowsHaveFirstKey =
+      std::any_of(spec.mask.begin(), spec.mask.end(), [](const MaskTerm &term) { return term.hasLeft(); });
   return {spec.headDimQk, spec.headDimV, spec.dtype, rowsHaveFirstKey, arch};
 }
 

@@ -80,6 +80,10 @@ void ForwardProgram::declareArguments() {
       Argument argument;
       argument.name = scalar.getName();
       argument.kind = Argument::Kind::Scalar;
+      if (scalar.getType().isIndex())
+        argument.type = DType::I32;
+      if (std::optional<ArrayRef<int32_t>> range = scalar.getRange())
+        argument.range = {(*range)[0], (*range)[1]};
       known = addArgument(argument);
     }
 }
@@ -118,7 +122,7 @@ void ForwardProgram::locate(int64_t blockQ) {
 
 BlockRange ForwardProgram::blocksOfKeys(int64_t blockQ, int64_t blockKv) {
   Scalars s(b);
-  limits = MaskLimits::of(b, bounds, lengthQ, lengthKv);
+  limits = MaskLimits::of(b, bounds, lengthQ, lengthKv, scalars);
   Value lastQuery = s.sub(s.min(s.add(firstQuery, s.constant(blockQ)), lengthQ), s.constant(1), "last_query");
   return BlockRange::ofKeys(b, limits, firstQuery, lastQuery, blockKv);
 }
@@ -134,7 +138,8 @@ Value ForwardProgram::indexTile(NamingBuilder &at, RankedTensorType shape, Value
   auto rowType = tensor({shape.getDimSize(0)}, at.getI32Type(), row());
   auto splat = [&](Value scalar) -> Value { return at.make<tensor::SplatOp>("", scalar, type); };
   if (auto scalar = argument.getDefiningOp<attn::ScalarOp>())
-    return at.make<tensor::SplatOp>(scalar.getName(), scalars.lookup(scalar.getName()), shape);
+    return at.make<tensor::SplatOp>(scalar.getName(), scalars.lookup(scalar.getName()),
+                                    scalar.getType().isIndex() ? type : shape);
   if (auto length = argument.getDefiningOp<attn::LengthOp>())
     return splat(length.getAxis() == attn::Axis::Q ? lengthQ : lengthKv);
   auto blockArgument = cast<BlockArgument>(argument);

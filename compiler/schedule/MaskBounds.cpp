@@ -11,8 +11,20 @@ using namespace mlir;
 namespace attune {
 
 static LinearIndex combine(const LinearIndex &a, const LinearIndex &b, int64_t sign) {
-  return {a.q + sign * b.q, a.kv + sign * b.kv, a.lengthQ + sign * b.lengthQ, a.lengthKv + sign * b.lengthKv,
-          a.constant + sign * b.constant};
+  LinearIndex sum{a.q + sign * b.q,
+                  a.kv + sign * b.kv,
+                  a.lengthQ + sign * b.lengthQ,
+                  a.lengthKv + sign * b.lengthKv,
+                  a.constant + sign * b.constant,
+                  a.scalars};
+  for (auto [name, factor] : b.scalars) {
+    auto known = llvm::find_if(sum.scalars, [&](const auto &one) { return one.first == name; });
+    if (known == sum.scalars.end())
+      sum.scalars.emplace_back(name, sign * factor);
+    else
+      known->second += sign * factor;
+  }
+  return sum;
 }
 
 /// `value` as a linear form, if it is one.
@@ -30,6 +42,8 @@ static std::optional<LinearIndex> linear(Value value) {
   Operation *op = value.getDefiningOp();
   if (auto length = dyn_cast<attn::LengthOp>(op))
     return length.getAxis() == attn::Axis::Q ? LinearIndex{.lengthQ = 1} : LinearIndex{.lengthKv = 1};
+  if (auto scalar = dyn_cast<attn::ScalarOp>(op))
+    return LinearIndex{.scalars = {{scalar.getName(), 1}}};
   if (!isa<arith::AddIOp, arith::SubIOp>(op))
     return std::nullopt;
   auto left = linear(op->getOperand(0)), right = linear(op->getOperand(1));

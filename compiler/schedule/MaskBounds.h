@@ -13,9 +13,11 @@
 
 namespace attune {
 
-/// q * (query row) + lengthQ * length_q + lengthKv * length_kv + constant.
+/// q * (query row) + lengthQ * length_q + lengthKv * length_kv + constant + a factor times each scalar that
+/// is given at launch.
 struct LinearIndex {
   int64_t q = 0, kv = 0, lengthQ = 0, lengthKv = 0, constant = 0;
+  llvm::SmallVector<std::pair<llvm::StringRef, int64_t>, 2> scalars = {}; ///< each name once
 };
 
 /// A mask as the conjunction of: kv >= every `first`, kv <= every `last`, and every `residual` (i1 values of

@@ -16,22 +16,26 @@ namespace {
 /// The shortest text that reads back to the same number.
 std::string number(double value) { return fmt::format("{}", value); }
 
-/// "runtime", or "runtime:0.2" with what runs give.
-std::string runtimeText(const std::optional<double> &value) {
-  return value ? "runtime:" + number(*value) : "runtime";
+/// "runtime", or "runtime:0.2" with what runs give; in a flag's mask a `=` parts them.
+template <typename Number> std::string runtimeText(const std::optional<Number> &value, char separator = ':') {
+  return value ? fmt::format("runtime{}{}", separator, *value) : "runtime";
 }
 
 const char *nameOf(MaskAlign align) { return align == MaskAlign::TopLeft ? "top_left" : "bottom_right"; }
 
-bool isCausal(const MaskTerm &term) { return !term.left && term.right == 0; }
+bool isCausal(const MaskTerm &term) { return !term.hasLeft() && term.right == 0 && !term.runtimeRight; }
 
 std::string termJson(const MaskTerm &term) {
   std::string result = isCausal(term) ? R"({"kind":"causal")" : R"({"kind":"window")";
+  auto bound = [&](const char *key, const std::optional<int64_t> &value, bool runtime) {
+    if (runtime)
+      result += fmt::format(R"(,"{}":"{}")", key, runtimeText(value));
+    else if (value)
+      result += fmt::format(R"(,"{}":{})", key, *value);
+  };
   if (!isCausal(term)) {
-    if (term.left)
-      result += fmt::format(R"(,"left":{})", *term.left);
-    if (term.right)
-      result += fmt::format(R"(,"right":{})", *term.right);
+    bound("left", term.left, term.runtimeLeft);
+    bound("right", term.right, term.runtimeRight);
   }
   return result + fmt::format(R"(,"align":"{}"}})", nameOf(term.align));
 }
@@ -87,13 +91,15 @@ std::vector<std::string> toFlags(const AttentionSpec &spec) {
     flags.push_back(flag);
     flags.push_back(std::move(value));
   };
-  auto bound = [](const std::optional<int64_t> &value) { return value ? std::to_string(*value) : ""; };
+  auto bound = [](const std::optional<int64_t> &value, bool runtime) {
+    return runtime ? runtimeText(value, '=') : value ? std::to_string(*value) : "";
+  };
   if (spec.runtimeScale || spec.scale)
     add("--scale", spec.runtimeScale ? runtimeText(spec.scale) : number(*spec.scale));
   for (const MaskTerm &term : spec.mask)
     add("--mask", isCausal(term) ? fmt::format("causal:{}", nameOf(term.align))
-                                 : fmt::format("window:{}:{}:{}", bound(term.left), bound(term.right),
-                                               nameOf(term.align)));
+                                 : fmt::format("window:{}:{}:{}", bound(term.left, term.runtimeLeft),
+                                               bound(term.right, term.runtimeRight), nameOf(term.align)));
   if (spec.mask.empty())
     add("--mask", "none");
   if (spec.softcap)
@@ -116,27 +122,77 @@ std::vector<MaskTerm> normalizedMask(const AttentionSpec &spec) {
   };
   std::vector<MaskTerm> result;
   for (MaskAlign align : {MaskAlign::TopLeft, MaskAlign::BottomRight}) {
-    MaskTerm merged{{}, {}, align};
+    MaskTerm merged, atLaunch;
+    merged.align = atLaunch.align = align;
     for (const MaskTerm &term : spec.mask) {
       if (term.align != align)
         continue;
-      tighten(merged.left, term.left);
-      tighten(merged.right, term.right);
+      for (auto [bound, runtime] : {std::pair(&MaskTerm::left, &MaskTerm::runtimeLeft),
+                                    std::pair(&MaskTerm::right, &MaskTerm::runtimeRight)}) {
+        if (term.*runtime) {
+          atLaunch.*runtime = true;
+          atLaunch.*bound = term.*bound;
+        } else {
+          tighten(merged.*bound, term.*bound);
+        }
+      }
     }
-    if (merged.left || merged.right)
-      result.push_back(merged);
+    for (const MaskTerm &one : {merged, atLaunch})
+      if (one.hasLeft() || one.hasRight())
+        result.push_back(one);
   }
   return result;
 }
 
+/// The bound of a window that the scalar `name` is, and the term that it belongs to; null: none. A term that
+/// leaves it to run time goes before one whose bound is fixed.
+static std::optional<int64_t> *boundNamed(std::vector<MaskTerm> &mask, std::string_view name) {
+  bool left = name == "window_left";
+  if (!left && name != "window_right")
+    return nullptr;
+  auto value = left ? &MaskTerm::left : &MaskTerm::right;
+  auto runtime = left ? &MaskTerm::runtimeLeft : &MaskTerm::runtimeRight;
+  MaskTerm *found = nullptr;
+  for (MaskTerm &term : mask)
+    if (term.*runtime || (!found && term.*value))
+      found = &term;
+  return found ? &(found->*value) : nullptr;
+}
+
+std::optional<double> scalarOf(const AttentionSpec &spec, std::string_view name) {
+  if (name == "scale")
+    return spec.effectiveScale();
+  if (name == "softcap")
+    return spec.softcap;
+  std::vector<MaskTerm> mask = spec.mask;
+  if (std::optional<int64_t> *bound = boundNamed(mask, name))
+    return double(bound->value_or(MaskTerm::usualWindow));
+  return std::nullopt;
+}
+
+void setScalar(AttentionSpec &spec, std::string_view name, double value) {
+  if (name == "scale")
+    spec.scale = value;
+  else if (name == "softcap" && spec.softcap)
+    spec.softcap = value;
+  else if (std::optional<int64_t> *bound = boundNamed(spec.mask, name))
+    *bound = int64_t(value);
+}
+
 std::string codeKey(const AttentionSpec &spec) {
+  std::vector<MaskTerm> mask = normalizedMask(spec);
+  for (MaskTerm &term : mask) {
+    if (term.runtimeLeft)
+      term.left.reset();
+    if (term.runtimeRight)
+      term.right.reset();
+  }
   // Scale and softcap enter the code through double precision, so their doubles are what counts.
   std::string result =
       fmt::format(R"({{"op":"forward","name":{},"dtype":"{}","head_dim_qk":{},"head_dim_v":{})",
                   json::quote(spec.name), nameOf(spec.dtype), spec.headDimQk, spec.headDimV);
   result += fmt::format(R"(,"scale":{},"mask":{})",
-                        spec.runtimeScale ? "\"runtime\"" : number(spec.effectiveScale()),
-                        maskJson(normalizedMask(spec)));
+                        spec.runtimeScale ? "\"runtime\"" : number(spec.effectiveScale()), maskJson(mask));
   if (spec.softcap)
     result += R"(,"softcap":)" + (spec.runtimeSoftcap ? "\"runtime\"" : number(*spec.softcap));
   return result + fmt::format(R"(,"lse":{},"schedule":{}}})", spec.lse, scheduleJson(spec.schedule));

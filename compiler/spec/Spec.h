@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace attune {
@@ -34,6 +35,13 @@ struct MaskTerm {
   std::optional<int64_t> left;  ///< how many earlier keys are kept, >= 0
   std::optional<int64_t> right; ///< how many later keys are kept, >= 0
   MaskAlign align = MaskAlign::TopLeft;
+  /// Given at launch, as the scalars `window_left` and `window_right`, of which a spec has one each. The
+  /// values above then are what runs give where nobody says otherwise; absent: usualWindow.
+  bool runtimeLeft = false, runtimeRight = false;
+
+  static constexpr int64_t usualWindow = 4096; ///< Mistral's
+  bool hasLeft() const { return left || runtimeLeft; }
+  bool hasRight() const { return right || runtimeRight; }
 
   bool operator==(const MaskTerm &) const = default;
 };
@@ -58,7 +66,7 @@ struct AttentionSpec {
   std::optional<double> scale;    ///< default 1 / sqrt(headDimQk)
   std::vector<MaskTerm> mask;     ///< empty: every key is kept
   std::optional<double> softcap;  ///< c: scores become c * tanh(score / c), after scaling; > 0
-  bool lse = false;               ///< also write the natural logarithm of the softmax's denominator
+  bool lse = false; ///< also write the natural logarithm of the softmax's denominator
   /// The bits of a row depend on its query, keys and values alone, not on the batch, the heads or the lengths
   /// that it is computed with: what the schedule leaves open is the default of the spec, whatever was tuned.
   bool batchInvariant = false;
@@ -91,13 +99,20 @@ std::string toJson(const AttentionSpec &spec);
 /// The command-line flags that give `spec`, for example {"--head-dim", "128", "--lse"}.
 std::vector<std::string> toFlags(const AttentionSpec &spec);
 
-/// The mask with at most one term an alignment: the same keys kept, the same code.
+/// The mask with at most one term an alignment, and one a bound that is given at launch: the same keys kept,
+/// the same code.
 std::vector<MaskTerm> normalizedMask(const AttentionSpec &spec);
 
+/// What `spec` gives a scalar that kernels leave to run time: "scale", "softcap", "window_left",
+/// "window_right"; nothing where it has none of this name.
+std::optional<double> scalarOf(const AttentionSpec &spec, std::string_view name);
+/// Makes `spec` say `value`, where it has such a scalar.
+void setScalar(AttentionSpec &spec, std::string_view name, double value);
+
 /// Canonical bytes of everything in `spec` that decides the generated code; specs of equal keys give
-/// the same kernel. The scale is resolved and the mask normalised. The name is part of it (it is the entry
-/// point's symbol); the layout is not (kernels take any strides), nor are the origin, the default, and what
-/// only decides about the schedule (batchInvariant).
+/// the same kernel. The scale is resolved, the mask normalised, and what is given at launch has no value. The
+/// name is part of it (it is the entry point's symbol); the layout is not (kernels take any strides), nor are
+/// the origin, the default, and what only decides about the schedule (batchInvariant).
 std::string codeKey(const AttentionSpec &spec);
 
 const char *nameOf(Layout layout); ///< "bshd", "bhsd"

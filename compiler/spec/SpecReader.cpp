@@ -1,7 +1,7 @@
 //===- SpecReader.cpp - specs from JSON and flags -------------------------===//
 #include "compiler/spec/SpecReader.h"
 #include "compiler/schedule/Family.h"
-#include "compiler/spec/Json.h"
+#include "compiler/spec/MaskReader.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,7 +9,6 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
-#include <limits>
 #include <map>
 
 #include <fmt/format.h>
@@ -24,39 +23,19 @@ using Kind = json::Value::Kind;
 constexpr size_t maxSpecBytes = 1 << 20;
 
 /// Reads one source after the other into one spec and collects what is wrong.
-class Reader {
+class Reader : public ValueReader {
 public:
-  /// Who wrote the text: a person, who is shown lines and columns, or a program, whose spec became text here.
-  enum class Origin { Person, Program };
   Reader(std::string_view text, std::string_view file, const std::vector<FlagValue> &flags,
          Origin origin = Origin::Person)
-      : text(text), file(file), flags(flags), origin(origin) {}
+      : ValueReader(text, file, origin), flags(flags) {}
 
   Result<AttentionSpec> read();
-
-  // What the setters of the field table use.
-  void error(const Value &at, std::string message);
-  /// "expected EXPECTED, got VALUE (nearest: NEAREST)".
-  void mismatch(const Value &at, const std::string &expected, const std::string &nearest = "");
-  std::optional<int64_t> integer(const Value &value, int64_t least, int64_t most, int64_t step = 1);
-  std::optional<double> finite(const Value &value);
-  std::optional<bool> boolean(const Value &value);
-  /// The index of a string's word in `words`; `shown` is how messages spell the choice.
-  std::optional<size_t> word(const Value &value, const std::vector<std::string> &words,
-                             const std::vector<std::string> &shown);
-  void mask(const Value &value);
   void schedule(const Value &value);
 
   AttentionSpec spec;
 
 private:
-  std::string_view text, file;
   const std::vector<FlagValue> &flags;
-  Origin origin;
-  const FlagValue *flag = nullptr; ///< whose value is read; null while the file is read
-  std::string_view currentKey;     ///< whose value is read, or checked with others
-  std::vector<Diagnostic> diagnostics;
-  std::string flagErrors;
   std::map<std::string, std::pair<Value, const FlagValue *>, std::less<>>
       places; ///< of the fields that were set
 
@@ -65,9 +44,6 @@ private:
   void readObject(const Value &object, bool inSchedule);
   void readFlags();
   void checkTogether();
-  void maskTerm(const Value &value, bool inList);
-  void maskName(const Value &value);
-  void maskObject(const Value &value);
 };
 
 struct Field {
@@ -147,22 +123,9 @@ void setLayout(Reader &reader, const Value &value) {
     reader.spec.layout = *index == 0 ? Layout::BSHD : Layout::BHSD;
 }
 
-/// Whether `value` is left to run time: "runtime", or "runtime:0.2", whose number takes its place in `value`.
-bool isRuntime(Value &value) {
-  constexpr std::string_view word = "runtime";
-  if (value.kind != Kind::String || !value.text.starts_with(word))
-    return false;
-  std::string rest = value.text.substr(word.size());
-  if (rest.empty() || (rest[0] == ':' && json::parseNumber(rest.substr(1), value.number))) {
-    value.kind = rest.empty() ? Kind::Null : Kind::Number;
-    return true;
-  }
-  return false;
-}
-
 void setScale(Reader &reader, const Value &given) {
   Value value = given;
-  reader.spec.runtimeScale = isRuntime(value);
+  reader.spec.runtimeScale = takeRuntime(value);
   reader.spec.scale.reset();
   if (value.kind == Kind::Null && reader.spec.runtimeScale)
     return;
@@ -172,7 +135,7 @@ void setScale(Reader &reader, const Value &given) {
 
 void setSoftcap(Reader &reader, const Value &given) {
   Value value = given;
-  reader.spec.runtimeSoftcap = isRuntime(value);
+  reader.spec.runtimeSoftcap = takeRuntime(value);
   if (value.kind == Kind::Null && reader.spec.runtimeSoftcap) {
     reader.spec.softcap = 50; // Gemma 2's
     return;
@@ -191,14 +154,9 @@ void setSoftcap(Reader &reader, const Value &given) {
   reader.spec.softcap = *cap;
 }
 
-void setLse(Reader &reader, const Value &value) {
-  if (auto lse = reader.boolean(value))
-    reader.spec.lse = *lse;
-}
-
-void setBatchInvariant(Reader &reader, const Value &value) {
-  if (auto invariant = reader.boolean(value))
-    reader.spec.batchInvariant = *invariant;
+template <bool AttentionSpec::*member> void setSwitch(Reader &reader, const Value &value) {
+  if (auto on = reader.boolean(value))
+    reader.spec.*member = *on;
 }
 
 /// The fields of a schedule: the family, and the parameters of all families.
@@ -242,16 +200,15 @@ std::vector<Field> makeFields() {
       {"scale", "--scale", "X", "factor of the scores (1 / sqrt(head_dim_qk)); runtime[:X]: given at launch",
        Field::Top, setScale},
       {"mask", "--mask", "MASK",
-       "none, causal[:ALIGN] or window:LEFT:RIGHT[:ALIGN], ALIGN top_left|bottom_right; given more than "
-       "once, all "
-       "must keep a key",
-       Field::Top, [](Reader &reader, const Value &value) { reader.mask(value); }},
+       "none, causal[:ALIGN] or window:LEFT:RIGHT[:ALIGN], ALIGN top_left|bottom_right, LEFT and RIGHT a "
+       "number or runtime[=N]: given at launch; given more than once, all must keep a key",
+       Field::Top, [](Reader &reader, const Value &value) { readMask(reader, value, reader.spec); }},
       {"softcap", "--softcap", "C", "scores become C * tanh(score / C); runtime[:C]: given at launch",
        Field::Top, setSoftcap},
-      {"lse", "--lse", "", "also compute the log-sum-exp of each row", Field::Top, setLse},
+      {"lse", "--lse", "", "also compute the log-sum-exp of each row", Field::Top, setSwitch<&A::lse>},
       {"batch_invariant", "--batch-invariant", "",
        "a row's bits depend on no other row: not on batch, heads or lengths, and on nothing tuned",
-       Field::Top, setBatchInvariant},
+       Field::Top, setSwitch<&A::batchInvariant>},
       {"schedule", "", "", "", Field::Top,
        [](Reader &reader, const Value &value) { reader.schedule(value); }},
   };
@@ -262,207 +219,6 @@ std::vector<Field> makeFields() {
 const std::vector<Field> &fields() {
   static const std::vector<Field> table = makeFields();
   return table;
-}
-
-void Reader::error(const Value &at, std::string message) {
-  auto place = [&](std::string_view source, std::string_view name) {
-    flagErrors += fmt::format("{}{}: {}: error: {}", flagErrors.empty() ? "" : "\n", source, name, message);
-  };
-  if (flag)
-    place("command line", flag->flag);
-  else if (origin == Origin::Program && !currentKey.empty())
-    place(file, currentKey);
-  else
-    diagnostics.push_back({at.range, std::move(message)});
-}
-
-void Reader::mismatch(const Value &at, const std::string &expected, const std::string &nearest) {
-  if (at.kind != Kind::Invalid) // else the syntax error has been reported
-    error(at, fmt::format("expected {}, got {}{}", expected, json::describe(at),
-                          nearest.empty() ? "" : fmt::format(" (nearest: {})", nearest)));
-}
-
-std::optional<int64_t> Reader::integer(const Value &value, int64_t least, int64_t most, int64_t step) {
-  std::string what = step > 1 ? fmt::format("a multiple of {} from {} to {}", step, least, most)
-                     : most == limits::maxWindow ? fmt::format("a whole number from {} on, below 2^30", least)
-                                                 : fmt::format("a whole number from {} to {}", least, most);
-  if (value.kind != Kind::Number) {
-    mismatch(value, what);
-    return {};
-  }
-  // Half way between two steps the larger one is named: it loses nothing.
-  double clamped = std::clamp(value.number, double(least), double(most));
-  int64_t nearest = static_cast<int64_t>(std::floor(clamped / double(step) + 0.5)) * step;
-  if (double(nearest) == value.number)
-    return nearest;
-  mismatch(value, what, std::to_string(nearest));
-  return {};
-}
-
-std::optional<double> Reader::finite(const Value &value) {
-  if (value.kind != Kind::Number)
-    mismatch(value, "a number");
-  else if (!(std::abs(value.number) <= std::numeric_limits<float>::max()))
-    mismatch(value, "a number that fits f32", value.number > 0 ? "3.4e38" : "-3.4e38");
-  else
-    return value.number;
-  return {};
-}
-
-std::optional<bool> Reader::boolean(const Value &value) {
-  if (value.kind == Kind::Bool)
-    return value.boolean;
-  mismatch(value, "true or false",
-           value.kind == Kind::String ? nearestWord(value.text, {"true", "false"}) : "");
-  return {};
-}
-
-std::optional<size_t> Reader::word(const Value &value, const std::vector<std::string> &words,
-                                   const std::vector<std::string> &shown) {
-  std::string nearest;
-  if (value.kind == Kind::String) {
-    auto found = std::find(words.begin(), words.end(), value.text);
-    if (found != words.end())
-      return found - words.begin();
-    nearest = nearestWord(value.text, words);
-  }
-  mismatch(value, oneOf(shown), nearest.empty() || shown.size() == 1 ? "" : json::quote(nearest));
-  return {};
-}
-
-//===----------------------------------------------------------------------===//
-// Masks
-//===----------------------------------------------------------------------===//
-
-constexpr const char *maskForms = "\"none\", \"causal\", \"window:LEFT:RIGHT\" or a mask object";
-
-std::optional<MaskAlign> alignOf(std::string_view text) {
-  if (text == "top_left")
-    return MaskAlign::TopLeft;
-  if (text == "bottom_right")
-    return MaskAlign::BottomRight;
-  return {};
-}
-
-void Reader::mask(const Value &value) {
-  if (value.kind != Kind::Array)
-    return maskTerm(value, false);
-  for (const Value &term : value.elements)
-    maskTerm(term, true);
-}
-
-void Reader::maskTerm(const Value &value, bool inList) {
-  if (spec.mask.size() == limits::maxMaskTerms)
-    return error(value, fmt::format("expected at most {} mask terms, got more", limits::maxMaskTerms));
-  if (value.kind == Kind::String)
-    maskName(value);
-  else if (value.kind == Kind::Object)
-    maskObject(value);
-  else
-    mismatch(value, inList ? maskForms : std::string(maskForms) + ", or a list of them");
-}
-
-/// "none", "causal[:ALIGN]" or "window:LEFT:RIGHT[:ALIGN]"; an empty bound does not limit.
-void Reader::maskName(const Value &value) {
-  std::vector<std::string> parts(1);
-  for (char c : value.text)
-    if (c == ':')
-      parts.emplace_back();
-    else
-      parts.back() += c;
-  MaskTerm term;
-  bool causal = parts[0] == "causal", window = parts[0] == "window";
-  if (value.text == "none")
-    return;
-  if (!causal && !window) {
-    std::string nearest = nearestWord(parts[0], {"none", "causal", "window"});
-    return mismatch(value, maskForms,
-                    nearest == "window" ? "\"window:LEFT:RIGHT\""
-                    : nearest.empty()   ? ""
-                                        : json::quote(nearest));
-  }
-  size_t alignAt = causal ? 1 : 3;
-  if (parts.size() > alignAt + 1 || (window && parts.size() < 3))
-    return mismatch(value, causal ? "\"causal\" or \"causal:ALIGN\""
-                                  : "\"window:LEFT:RIGHT\" or \"window:LEFT:RIGHT:ALIGN\"");
-  if (parts.size() == alignAt + 1) {
-    auto align = alignOf(parts[alignAt]);
-    if (!align) {
-      std::string nearest = nearestWord(parts[alignAt], {"top_left", "bottom_right"});
-      return mismatch(value, "an alignment of top_left or bottom_right", nearest);
-    }
-    term.align = *align;
-    spec.origin.align = true;
-  }
-  auto bound = [&](const std::string &part, std::optional<int64_t> &out) {
-    Value number = value;
-    number.text = part;
-    number.kind = json::parseNumber(part, number.number) ? Kind::Number : Kind::String;
-    if (part.empty())
-      return true;
-    out = integer(number, 0, limits::maxWindow);
-    return out.has_value();
-  };
-  if (causal) {
-    term.right = 0;
-  } else {
-    bool leftGood = bound(parts[1], term.left), rightGood = bound(parts[2], term.right);
-    if (!leftGood || !rightGood)
-      return;
-  }
-  if (!term.left && !term.right)
-    return mismatch(value, "LEFT, RIGHT or both (or \"none\")");
-  spec.mask.push_back(term);
-}
-
-void Reader::maskObject(const Value &value) {
-  std::map<std::string, const json::Member *, std::less<>> members;
-  static const std::vector<std::string> keys = {"kind", "left", "right", "align"};
-  for (const json::Member &member : value.members) {
-    Value key{Kind::String, member.keyRange, false, 0, member.key, {}, {}};
-    if (std::find(keys.begin(), keys.end(), member.key) == keys.end()) {
-      std::string nearest = nearestWord(member.key, keys);
-      mismatch(key, nearest.empty() ? "one of the keys " + oneOf(keys) : "a key of a mask",
-               nearest.empty() ? "" : json::quote(nearest));
-    } else if (!members.emplace(member.key, &member).second) {
-      error(key, fmt::format("expected each key once, got {} again", json::quote(member.key)));
-    }
-  }
-  auto find = [&](const char *key) {
-    auto found = members.find(key);
-    return found == members.end() ? nullptr : &found->second->value;
-  };
-  MaskTerm term;
-  bool good = true;
-  std::optional<size_t> kind;
-  if (const Value *at = find("kind"))
-    kind = word(*at, {"causal", "window"}, {"\"causal\"", "\"window\""});
-  else
-    error(value, "expected a mask with the key \"kind\" (\"causal\" or \"window\"), got none");
-  if (const Value *at = find("align")) {
-    auto align = word(*at, {"top_left", "bottom_right"}, {"\"top_left\"", "\"bottom_right\""});
-    good &= align.has_value();
-    term.align = align == 1 ? MaskAlign::BottomRight : MaskAlign::TopLeft;
-    spec.origin.align = true;
-  }
-  for (auto [key, bound] : {std::pair("left", &term.left), std::pair("right", &term.right)}) {
-    const Value *at = find(key);
-    if (at && kind == 0) {
-      error(*at, fmt::format("expected no \"{}\" in a causal mask; a window has one", key));
-    } else if (at) {
-      *bound = integer(*at, 0, limits::maxWindow);
-      good &= bound->has_value();
-    }
-  }
-  if (kind == 0)
-    term.right = 0;
-  if (kind == 1 && !find("left") && !find("right")) {
-    error(value, "expected a window with \"left\", \"right\" or both (how many keys before and after are "
-                 "kept), got neither");
-    good = false;
-  }
-  if (kind && good)
-    spec.mask.push_back(term);
 }
 
 //===----------------------------------------------------------------------===//
@@ -541,8 +297,7 @@ void Reader::readFlags() {
                          : fmt::format("expected it once, got it {} times", timesGiven(given.flag)));
       continue;
     }
-    value.text = given.value;
-    value.kind = json::parseNumber(given.value, value.number) ? Kind::Number : Kind::String;
+    value = valueOfText(value, given.value);
     if (isSwitch(*field)) {
       value.kind = Kind::Bool;
       value.boolean = given.flag == field->flag;
@@ -616,11 +371,8 @@ Result<AttentionSpec> Reader::read() {
     spec.origin.schedule = scheduleFlags;
   if (!fromFile())
     spec.origin.spec = "command line";
-  std::string errors = render(text, file, diagnostics);
-  if (!flagErrors.empty())
-    errors += (errors.empty() ? "" : "\n") + flagErrors;
-  if (!errors.empty())
-    return badInput(errors);
+  if (std::string wrong = errors(); !wrong.empty())
+    return badInput(wrong);
   return spec;
 }
 

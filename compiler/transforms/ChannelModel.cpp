@@ -25,11 +25,17 @@ bool sharesBarrierWithPrevious(tile::WaitOp wait) {
 }
 
 namespace {
-/// The sizes and the block of one run.
+/// The sizes, the block, and the numbers that the launch gives of one run.
 struct Problem {
   Sizes sizes;
   int64_t queryBlock, queryBlocks;
+  ArrayRef<int64_t> given; ///< of the i32 arguments that do not follow from sizes, in their order
 };
+
+/// Whether a launch gives this number, on which loops may depend: a window's bound.
+bool isGiven(const Argument &argument) {
+  return argument.kind == Argument::Kind::Scalar && argument.type == DType::I32 && !argument.value;
+}
 
 /// What is known of one tile of a ring.
 struct TileState {
@@ -47,10 +53,15 @@ class Run {
 public:
   Run(tile::KernelOp kernel, const Problem &problem, ChannelPlan &plan, RowCache &rows)
       : problem(problem), plan(plan), rows(rows) {
+    ArrayRef<int64_t> given = problem.given;
     for (auto [argument, value] : llvm::zip(tile::argumentsOf(kernel), kernel.getBody().getArguments()))
-      if (std::optional<int64_t> known =
-              argument.value ? argument.value->evaluate(problem.sizes) : std::nullopt)
+      if (isGiven(argument)) {
+        values[value] = given.front();
+        given = given.drop_front();
+      } else if (std::optional<int64_t> known =
+                     argument.value ? argument.value->evaluate(problem.sizes) : std::nullopt) {
         values[value] = *known;
+      }
   }
 
   /// Failure after an error, or after more steps than any sensible program takes.
@@ -303,6 +314,25 @@ LogicalResult Run::visit(Operation *op) {
   return mlir::success();
 }
 
+/// What launches may give: for each number the least, one like a block of `step` keys, and the most, side by
+/// side with each of another's.
+static SmallVector<SmallVector<int64_t>> givenNumbers(tile::KernelOp kernel, int64_t step) {
+  SmallVector<SmallVector<int64_t, 3>> choices;
+  for (const Argument &argument : tile::argumentsOf(kernel))
+    if (isGiven(argument)) {
+      auto [least, most] = argument.range.value_or(std::array{INT32_MIN, INT32_MAX});
+      choices.push_back({least, std::clamp<int64_t>(step, least, most), most});
+    }
+  SmallVector<SmallVector<int64_t>> all;
+  for (size_t shift = 0; shift < (choices.size() > 1 ? 3 : 1); ++shift)
+    for (size_t first = 0; first < (choices.empty() ? 1 : 3); ++first) {
+      SmallVector<int64_t> &numbers = all.emplace_back();
+      for (size_t i = 0; i < choices.size(); ++i)
+        numbers.push_back(choices[i][(first + i * shift) % 3]);
+    }
+  return all;
+}
+
 FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
   // Rows of the rings' tiles are the steps in which loops walk over a sequence.
   SmallVector<int64_t> steps;
@@ -327,6 +357,7 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
       for (int64_t length : {blocks * step, blocks * step + 1})
         if (!llvm::is_contained(lengthsKv, length))
           lengthsKv.push_back(length);
+  const SmallVector<SmallVector<int64_t>> given = givenNumbers(kernel, longest);
   SmallVector<Problem> problems;
   auto addProblems = [&](int64_t lengthQ, int64_t lengthKv, bool lastOnly) {
     Sizes sizes;
@@ -337,7 +368,8 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
         (grid ? grid->evaluate(sizes) : std::nullopt).value_or((lengthQ + longest - 1) / longest);
     for (int64_t block = lastOnly ? std::max<int64_t>(blocks - 1, 0) : 0;
          block < std::min<int64_t>(blocks, 4096); ++block)
-      problems.push_back({sizes, block, blocks});
+      for (ArrayRef<int64_t> numbers : given)
+        problems.push_back({sizes, block, blocks, numbers});
   };
   for (int64_t lengthKv : lengthsKv)
     for (int64_t lengthQ : {int64_t(1), longest, lengthKv, lengthKv + 2 * longest + 1})

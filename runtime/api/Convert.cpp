@@ -18,9 +18,9 @@ AttentionSpec toInside(const v1::Spec &spec) {
   inside.layout = spec.layout == v1::Layout::BSHD ? Layout::BSHD : Layout::BHSD;
   inside.scale = spec.scale;
   for (const v1::MaskTerm &term : spec.mask)
-    inside.mask.push_back(
-        {term.left, term.right,
-         term.align == v1::MaskAlign::TopLeft ? MaskAlign::TopLeft : MaskAlign::BottomRight});
+    inside.mask.push_back({term.left, term.right,
+                           term.align == v1::MaskAlign::TopLeft ? MaskAlign::TopLeft : MaskAlign::BottomRight,
+                           term.runtimeLeft, term.runtimeRight});
   inside.softcap = spec.softcap;
   inside.lse = spec.lse;
   inside.runtimeScale = spec.runtimeScale;
@@ -41,7 +41,8 @@ v1::Spec toPublic(const AttentionSpec &spec) {
   for (const MaskTerm &term : spec.mask)
     result.mask.push_back(
         {term.left, term.right,
-         term.align == MaskAlign::TopLeft ? v1::MaskAlign::TopLeft : v1::MaskAlign::BottomRight});
+         term.align == MaskAlign::TopLeft ? v1::MaskAlign::TopLeft : v1::MaskAlign::BottomRight,
+         term.runtimeLeft, term.runtimeRight});
   result.softcap = spec.softcap;
   result.lse = spec.lse;
   result.batchInvariant = spec.batchInvariant;

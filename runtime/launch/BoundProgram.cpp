@@ -258,6 +258,18 @@ static v1::Status checkAddress(const BoundArgument &bound, const ArrayArgument *
   return succeeded();
 }
 
+/// Numbers that the kernels do not take.
+static v1::Status checkScalar(const Argument &argument, double value) {
+  if (argument.isFloat())
+    return succeeded();
+  std::array<int32_t, 2> range = argument.range.value_or(std::array{INT32_MIN, INT32_MAX});
+  if (value >= range[0] && value <= range[1] && value == double(int32_t(value)))
+    return succeeded();
+  return v1::Error{ErrorCode::InvalidArgument,
+                   fmt::format("expected {} to be a whole number in {}..{}, got {}", argument.name, range[0],
+                               range[1], value)};
+}
+
 /// Types, extents and strides that the kernels do not take: a line for each.
 static void checkLayout(const BoundArgument &bound, const ArrayArgument &array, ErrorCode &code,
                         std::string &errors) {
@@ -400,6 +412,9 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
       return v1::Error{ErrorCode::InvalidArgument,
                        fmt::format("expected a value for {}, which the kernel leaves to run time, got none",
                                    scalarTable[i].argument->name)};
+  for (size_t i = 0; i < scalarTable.size(); ++i)
+    if (v1::Status good = checkScalar(*scalarTable[i].argument, scalars[i]->value); !good)
+      return good;
   for (size_t o = 0; o < arrayTable.size(); ++o)
     for (size_t i = 0; arrayTable[o].output && i < arrayTable.size(); ++i)
       if (i != o && arrays[o] && arrays[i] && arrays[o]->address &&

@@ -63,10 +63,8 @@ HostArray HostArray::of(const ArrayArgument &layout) {
 std::vector<ScalarArgument> scalarsOf(const BoundProgram &program, const AttentionSpec &spec) {
   std::vector<ScalarArgument> scalars;
   for (const BoundArgument &scalar : program.scalars())
-    if (const std::string &name = scalar.argument->name; name == "scale")
-      scalars.push_back({name, spec.effectiveScale()});
-    else if (name == "softcap" && spec.softcap)
-      scalars.push_back({name, *spec.softcap});
+    if (const std::string &name = scalar.argument->name; std::optional<double> value = scalarOf(spec, name))
+      scalars.push_back({name, *value});
   return scalars;
 }
 

@@ -106,6 +106,12 @@ TEST_CASE("masks") {
         "s:1:10: error: expected a window with \"left\", \"right\" or both (how many keys before and after "
         "are kept), "
         "got neither");
+  CHECK(errors(R"({"mask": ["window:runtime:0", {"kind": "window", "left": "runtime:5"}]})") ==
+        "s:1:58: error: expected at most one left bound that is given at launch, got another");
+  CHECK(errors(R"({"mask": {"kind": "window", "left": "runtime:-5"}})") ==
+        "s:1:37: error: expected a whole number from 0 on, below 2^30, got -5 (nearest: 0)");
+  CHECK(errors(R"({"mask": "window:runtme:0"})") ==
+        "s:1:10: error: expected a whole number from 0 on, below 2^30, got \"runtme\"");
   CHECK(errors(R"({"mask": {"kind": "causal", "left": 3}})") ==
         "s:1:37: error: expected no \"left\" in a causal mask; a window has one");
   CHECK(errors(R"({"mask": {"left": 2147483648, "kid": 1, "align": 3}})") ==

@@ -1,6 +1,7 @@
 // JSON, flags and the C++ struct always agree.
 #include "compiler/spec/SpecReader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -19,7 +20,9 @@ AttentionSpec read(std::string_view text, const std::vector<FlagValue> &flags = 
 std::vector<FlagValue> pairFlags(const std::vector<std::string> &arguments) {
   std::vector<FlagValue> flags;
   for (size_t i = 0; i < arguments.size(); ++i) {
-    bool alone = arguments[i].ends_with("lse") || arguments[i].ends_with("batch-invariant");
+    bool alone = std::any_of(specFlags().begin(), specFlags().end(), [&](const SpecFlag &flag) {
+      return flag.flag == arguments[i] && flag.valueName.empty();
+    });
     flags.push_back({arguments[i], alone ? "" : arguments[i + 1]});
     i += !alone;
   }
@@ -36,6 +39,8 @@ AttentionSpec randomSpec(std::mt19937 &random) {
   spec.layout = upTo(2) ? Layout::BSHD : Layout::BHSD;
   if (upTo(2))
     spec.scale = std::ldexp(static_cast<double>(random()) - 2e9, -upTo(80));
+  spec.runtimeScale = upTo(2);
+  int leftAtLaunch = upTo(8), rightAtLaunch = upTo(8); // of which term, if there is one
   for (int terms = upTo(4); terms > 0; --terms) {
     MaskTerm term;
     if (upTo(2))
@@ -43,10 +48,13 @@ AttentionSpec randomSpec(std::mt19937 &random) {
     if (!term.left || upTo(2))
       term.right = upTo(3);
     term.align = upTo(2) ? MaskAlign::TopLeft : MaskAlign::BottomRight;
+    term.runtimeLeft = term.left && terms == leftAtLaunch;
+    term.runtimeRight = term.right && terms == rightAtLaunch;
     spec.mask.push_back(term);
   }
   if (upTo(2))
     spec.softcap = 1.0 + random() % 60000 / 7.0;
+  spec.runtimeSoftcap = spec.softcap && upTo(2);
   spec.lse = upTo(2);
   spec.batchInvariant = upTo(2);
   if (upTo(2))
@@ -108,10 +116,14 @@ TEST_CASE("what one form says the others say: struct -> JSON, flags -> struct") 
     AttentionSpec other = randomSpec(random);
     // Flags win over every field of a file; only what a flag cannot take back stays.
     AttentionSpec both = *readSpec(toJson(other), "other.json", pairFlags(toFlags(spec)));
-    if (!spec.scale)
+    if (!spec.scale && !spec.runtimeScale) {
       both.scale.reset();
-    if (!spec.softcap)
+      both.runtimeScale = false;
+    }
+    if (!spec.softcap) {
       both.softcap.reset();
+      both.runtimeSoftcap = false;
+    }
     if (!spec.schedule.get("block_q"))
       both.schedule = {};
     if (spec.schedule.family.empty())
@@ -153,6 +165,27 @@ TEST_CASE("the code key: same kernel, same key") {
   CHECK(codeKey(a) != codeKey(b));
 }
 
+TEST_CASE("the code key: what is given at launch has no value in it") {
+  AttentionSpec a = read(R"({"mask": {"kind": "window", "left": "runtime:100", "right": 0}})");
+  AttentionSpec b = read("{}", {{"--mask", "window:runtime=7:0"}});
+  CHECK(a.mask[0].left == 100);
+  CHECK(b.mask[0].left == 7);
+  CHECK(read("{}", {{"--mask", "window:runtime:"}}).mask[0].left == MaskTerm::usualWindow);
+  CHECK(codeKey(a) == codeKey(b));
+  b.mask[0].runtimeLeft = false;
+  CHECK(codeKey(a) != codeKey(b));
+  // A bound that is given stands beside one that is fixed: either may be the tighter one.
+  b.mask[0] = a.mask[0];
+  b.mask.push_back({5, {}, MaskAlign::TopLeft});
+  CHECK(normalizedMask(b).size() == 2);
+  CHECK(codeKey(a) != codeKey(b));
+  setScalar(b, "window_left", 12);
+  CHECK(b.mask[0].left == 12);
+  CHECK(scalarOf(b, "window_left") == 12);
+  CHECK(!scalarOf(b, "softcap"));
+  CHECK(scalarOf(b, "scale") == b.effectiveScale());
+}
+
 TEST_CASE("batch_invariant is read from files and flags, and decides about schedules alone") {
   AttentionSpec spec = read(R"({"batch_invariant": true})", {});
   CHECK(spec.batchInvariant);
@@ -167,6 +200,8 @@ TEST_CASE("each field that changes the code changes the key") {
            [](AttentionSpec &s) { s.headDimQk = 64; }, [](AttentionSpec &s) { s.headDimV = 64; },
            [](AttentionSpec &s) { s.scale = 1; },
            [](AttentionSpec &s) { s.mask = {{{}, 0, MaskAlign::TopLeft}}; },
+           [](AttentionSpec &s) { s.mask = {{9, 0, MaskAlign::TopLeft, true}}; },
+           [](AttentionSpec &s) { s.mask = {{9, 0, MaskAlign::TopLeft, false, true}}; },
            [](AttentionSpec &s) { s.softcap = 30; }, [](AttentionSpec &s) { s.lse = true; },
            [](AttentionSpec &s) { s.schedule.set("stages", 2); }}) {
     AttentionSpec spec;

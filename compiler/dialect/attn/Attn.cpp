@@ -100,6 +100,9 @@ LogicalResult attn::ScalarOp::verify() {
   if (!isKernelName(getName()))
     return emitOpError("expected a name that is a C identifier of at most 64 characters, got '")
            << getName() << "'";
+  std::optional<ArrayRef<int32_t>> range = getRange();
+  if (range && (!getType().isIndex() || range->size() != 2 || (*range)[0] > (*range)[1]))
+    return emitOpError("expected the range of an index, [least, most]");
   return success();
 }
 
@@ -117,6 +120,13 @@ LogicalResult ForwardOp::verify() {
 
   MLIRContext *context = getContext();
   Type index = IndexType::get(context), f32 = Float32Type::get(context), i1 = IntegerType::get(context, 1);
+  llvm::StringMap<attn::ScalarOp> scalars;
+  for (Region *region : {&getScore(), &getMask()})
+    for (auto scalar : region->getOps<attn::ScalarOp>()) {
+      attn::ScalarOp known = scalars.try_emplace(scalar.getName(), scalar).first->second;
+      if (known.getType() != scalar.getType() || known.getRangeAttr() != scalar.getRangeAttr())
+        return scalar.emitOpError("expected one type and range of scalar '") << scalar.getName() << "'";
+    }
   auto checkRegion = [&](StringRef name, Region &region, ArrayRef<Type> arguments,
                          Type result) -> LogicalResult {
     if (!llvm::equal(region.getArgumentTypes(), arguments))

@@ -64,11 +64,16 @@ def Attn_LengthOp : Attn_Op<"length", [Pure]> {
 def Attn_ScalarOp : Attn_Op<"scalar", [Pure]> {
   let summary = "A number that is given at launch, under this name";
   let description = [{
-    Example: `%cap = attn.scalar "softcap"`
+    An index is given as an i32, perhaps one in a range only (least, most). Every use of a name says the same.
+
+    Example: `%left = attn.scalar "window_left" in [0, 65536] : index`
   }];
-  let arguments = (ins StrAttr:$name);
-  let results = (outs F32:$result);
-  let assemblyFormat = "$name attr-dict";
+  let arguments = (ins StrAttr:$name, OptionalAttr<DenseI32ArrayAttr>:$range);
+  let results = (outs AnyTypeOf<[F32, Index]>:$result);
+  let builders = [OpBuilder<(ins "::mlir::Type":$result, "::llvm::StringRef":$name), [{
+    build($_builder, $_state, result, name, ::mlir::DenseI32ArrayAttr());
+  }]>];
+  let assemblyFormat = "$name (`in` $range^)? attr-dict `:` type($result)";
   let hasVerifier = 1;
 }
 

@@ -196,6 +196,12 @@ static FailureOr<Argument> readArgument(Type type, DictionaryAttr attributes,
       if (failed(expression("value", value)))
         return failure();
       result.value = value;
+    } else if (Attribute range = attributes.get("range")) {
+      known.insert("range");
+      auto bounds = dyn_cast<DenseI32ArrayAttr>(range);
+      if (!type.isInteger(32) || !bounds || bounds.size() != 2 || bounds[0] > bounds[1])
+        return refuse("expected the range of an i32 to be array<i32: LEAST, MOST>");
+      result.range = {bounds[0], bounds[1]};
     }
   } else {
     return error() << "expected arguments of type array, tensor_map, workspace, i32 or f32, got " << type,
@@ -253,6 +259,8 @@ Value addArgument(Block *body, SmallVectorImpl<Attribute> &attributes, const Arg
   default:
     if (argument.value)
       entry.set("value", b.getStringAttr(argument.value->text()));
+    if (argument.range)
+      entry.set("range", b.getDenseI32ArrayAttr(*argument.range));
   }
   attributes.push_back(entry.getDictionary(context));
   return body->addArgument(type, NameLoc::get(b.getStringAttr(argument.name), where));

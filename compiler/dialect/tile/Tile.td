@@ -17,7 +17,7 @@ def Tile_KernelOp : Tile_Op<"kernel", [
   let description = [{
     Arguments are arrays, workspaces and run-time scalars. An array may say `output`, `optional` (its address may be
     0) and `align` (bytes that its address and strides are multiples of). An i32 with `value` follows from sizes, which
-    is what `grid` is made of too; other scalars are given by name at launch. A workspace says its `bytes`, and `zero`
+    is what `grid` is made of too; other scalars are given by name at launch, an i32 perhaps in a `range` (least, most) only. A workspace says its `bytes`, and `zero`
     where it must be zero at first. A kernel without tile.specialize is one role of `warps` warps.
 
     `smem` (bytes of dynamic shared memory) is there once tile-allocate-smem has run.

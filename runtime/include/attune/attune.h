@@ -110,6 +110,9 @@ enum class Target { PTX, CUDA };
 struct MaskTerm {
   std::optional<std::int64_t> left = {}, right = {}; ///< 0 .. 2^30 - 1
   MaskAlign align = MaskAlign::TopLeft;
+  /// Given at launch, as scalars "window_left" and "window_right", of which a spec has one each: one kernel
+  /// for every window.
+  bool runtimeLeft = false, runtimeRight = false;
 };
 /// The mask of decoders: no key after the query.
 inline constexpr MaskTerm causal{std::nullopt, 0, MaskAlign::TopLeft};
