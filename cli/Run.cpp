@@ -11,10 +11,8 @@
 #include "cli/Stage.h"
 #include "runtime/io/Npy.h"
 #include "runtime/jit/ProgramBuild.h"
-#include "runtime/launch/DeviceArrays.h"
 #include "runtime/plan/Planner.h"
-#include "runtime/reference/Compare.h"
-#include "runtime/reference/RandomArray.h"
+#include "runtime/reference/HostProblem.h"
 
 #include <algorithm>
 #include <charconv>
@@ -45,6 +43,7 @@ struct Job {
   std::unique_ptr<Planner> planner;
   uint64_t seed = 0;
   std::vector<uint16_t> q, k, v;
+  std::vector<std::pair<std::string, Array>> arrays; ///< others, by the names of the kernel's arguments
   std::string out, lseOut;
   bool check = true, json = false;
   bool arraysTaken = true; ///< else what their shapes would have said is unknown
@@ -64,7 +63,22 @@ constexpr Input inputs[] = {
     {"--v", &Shape::headsKv, &Shape::lengthKv, &AttentionSpec::headDimV, &Job::v},
 };
 
-ElementType elementOf(DType dtype) { return dtype == DType::F16 ? ElementType::F16 : ElementType::U16; }
+/// What an array of this type is in a file.
+ElementType elementOf(DType dtype) {
+  switch (dtype) {
+  case DType::F16:
+    return ElementType::F16;
+  case DType::BF16:
+    return ElementType::U16;
+  case DType::I32:
+    return ElementType::I32;
+  case DType::I64:
+    return ElementType::I64;
+  case DType::F32:
+    break;
+  }
+  return ElementType::F32;
+}
 
 std::vector<int64_t> shapeOf(Layout layout, int64_t batch, int64_t heads, int64_t length, int64_t dim) {
   return layout == Layout::BSHD ? std::vector<int64_t>{batch, length, heads, dim}
@@ -159,6 +173,21 @@ void readValues(CommandLine &line, Job &job) {
   }
 }
 
+/// NAME=FILE, of arrays that a kernel has beside Q, K and V.
+void readNamedArrays(CommandLine &line, Job &job) {
+  for (const std::string &text : line.texts("--array")) {
+    size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
+      line.problem("--array", fmt::format("expected NAME=FILE.npy, such as sink=sink.npy, got '{}'", text));
+      continue;
+    }
+    if (Result<Array> array = readNpy(text.substr(equals + 1)))
+      job.arrays.emplace_back(text.substr(0, equals), std::move(*array));
+    else
+      line.problem("--array", array.error().message);
+  }
+}
+
 Job readJob(CommandLine &line) {
   Job job;
   if (line.has("--target"))
@@ -185,6 +214,7 @@ Job readJob(CommandLine &line) {
     job.spec.lse = true; // whoever wants it written wants it computed
   job.shape = readShape(line);
   readValues(line, job);
+  readNamedArrays(line, job);
   auto readArrays = [&] {
     for (const Input &input : inputs)
       readInput(line, job, input);
@@ -235,36 +265,56 @@ struct RunResult {
   Plan plan;
   std::vector<HostArray> arrays;
   HostRun run;
-
-  HostArray *find(std::string_view name) {
-    for (HostArray &array : arrays)
-      if (array.layout.name == name)
-        return &array;
-    return nullptr;
-  }
 };
 
+/// What --array gives for `array`; null: nothing.
+Result<const Array *> givenFor(const Job &job, const HostArray &array) {
+  const ArrayArgument &layout = array.layout;
+  auto given = std::find_if(job.arrays.begin(), job.arrays.end(),
+                            [&](const auto &one) { return one.first == layout.name; });
+  if (given == job.arrays.end())
+    return nullptr;
+  Array expected{elementOf(layout.type), {layout.shape.begin(), layout.shape.begin() + layout.rank}, {}};
+  if (given->second.type != expected.type || given->second.shape != expected.shape)
+    return badInput(fmt::format("command line: --array: error: expected {} for {}, got {}",
+                                expected.describe(), layout.name, given->second.describe()));
+  return &given->second;
+}
+
 /// The program's arrays, dense: inputs as they were given or random, outputs marked as unwritten.
-void makeArrays(const Job &job, RunResult &result) {
-  for (const BoundArgument &argument : result.plan.program.arrays()) {
-    HostArray array = HostArray::of(denseArray(argument, job.spec.layout));
+Status makeArrays(const Job &job, RunResult &result) {
+  const BoundProgram &program = result.plan.program;
+  std::string others;
+  for (size_t place = 0; place < program.arrays().size(); ++place) {
+    const BoundArgument &argument = program.arrays()[place];
+    const std::string &name = argument.argument->name;
     auto input = std::find_if(std::begin(inputs), std::end(inputs),
-                              [&](const Input &one) { return array.layout.name == one.flag + 2; });
+                              [&](const Input &one) { return name == one.flag + 2; });
+    const void *bytes = nullptr;
+    HostArray array;
     if (input != std::end(inputs)) {
-      const std::vector<uint16_t> &given = job.*input->values;
-      std::vector<uint16_t> random;
-      if (given.empty())
-        random = reference::normalArray(int64_t(array.count<uint16_t>()), job.spec.dtype, job.seed,
-                                        uint64_t(input - inputs));
-      const std::vector<uint16_t> &values = given.empty() ? random : given;
-      std::copy_n(values.begin(), std::min(values.size(), array.count<uint16_t>()), array.as<uint16_t>());
-    } else if (argument.output && infoOf(array.layout.type).bytes() == 2) {
-      std::fill_n(array.as<uint16_t>(), array.count<uint16_t>(), reference::unwritten16);
-    } else if (argument.output) {
-      std::fill_n(array.as<uint32_t>(), array.count<uint32_t>(), reference::unwritten32);
+      bytes = (job.*input->values).empty() ? nullptr : (job.*input->values).data();
+    } else if (!argument.output) {
+      others += (others.empty() ? "" : ", ") + name;
+      Result<const Array *> given = givenFor(job, {denseArray(argument, job.spec.layout), {}});
+      if (!given)
+        return given.error();
+      bytes = *given ? (*given)->bytes.data() : nullptr;
+    }
+    if (bytes) {
+      array = HostArray::of(denseArray(argument, job.spec.layout));
+      std::memcpy(array.bytes.data(), bytes, array.bytes.size());
+    } else {
+      array = reference::sampleArray(program, place, job.spec.layout, job.seed);
     }
     result.arrays.push_back(std::move(array));
   }
+  for (const auto &[name, array] : job.arrays)
+    if ((", " + others + ",").find(", " + name + ",") == std::string::npos)
+      return badInput(fmt::format("command line: --array: error: expected an array that the kernel reads "
+                                  "beside Q, K and V ({}), got '{}'",
+                                  others.empty() ? "there is none" : others, name));
+  return success();
 }
 
 /// A value for each scalar that the kernels leave to run time: as given, else the spec's.
@@ -297,13 +347,13 @@ Status writeArrays(const Job &job, RunResult &result) {
   if (!job.out.empty()) {
     Status wrote = write(job.out, elementOf(spec.dtype),
                          shapeOf(spec.layout, shape.batch, shape.headsQ, shape.lengthQ, spec.headDimV),
-                         result.find("o")->bytes.data());
+                         reference::findArray(result.arrays, "o")->bytes.data());
     if (!wrote)
       return wrote;
   }
   if (!job.lseOut.empty())
     return write(job.lseOut, ElementType::F32, {shape.batch, shape.headsQ, shape.lengthQ},
-                 result.find("lse")->bytes.data());
+                 reference::findArray(result.arrays, "lse")->bytes.data());
   return success();
 }
 
@@ -411,7 +461,8 @@ int runJob(Job &job) {
   StageTimes times = result.plan.times;
   StageClock clock;
   watch.phase("making random arrays");
-  makeArrays(job, result);
+  if (Status made = makeArrays(job, result); !made)
+    return fail(made.error());
   watch.phase("");
   times.emplace_back("inputs", clock.lap());
   v1::Result<HostRun> run = runOnHost(result.plan.program, result.arrays, *scalars);
@@ -436,9 +487,8 @@ int runJob(Job &job) {
     reference::Problem problem =
         reference::denseProblem(spec, int(shape.batch), int(shape.headsQ), int(shape.headsKv),
                                 int(shape.lengthQ), int(shape.lengthKv));
-    auto input = [&](const char *name) { return result.find(name)->as<uint16_t>(); };
-    const float *lse = spec.lse ? result.find("lse")->as<float>() : nullptr;
-    verdict = reference::verify(spec, problem, {input("q"), input("k"), input("v")}, {input("o"), lse});
+    verdict = reference::verify(spec, problem, reference::inputsOf(result.arrays),
+                                reference::outputsOf(spec, result.arrays));
     times.emplace_back("verify", clock.lap());
   }
   watch.end();
@@ -473,6 +523,8 @@ Run addRun(CLI::App &parent) {
                problem);
   line->option("--k", "K.npy", "keys", problem);
   line->option("--v", "V.npy", "values", problem);
+  line->option("--array", "NAME=FILE.npy", "repeatable: another array that the kernel reads (random)",
+               problem);
   line->option("--seed", "N", "of random arrays, and of --sim-mode random (0)", problem);
   line->option("--out", "O.npy", "where to write O", problem);
   line->option("--lse-out", "LSE.npy", "where to write the log-sum-exp (batch, heads, length) float32",

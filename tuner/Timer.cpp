@@ -1,12 +1,10 @@
 //===- Timer.cpp - where candidates are run -------------------------------===//
 #include "tuner/Timer.h"
 
-#include "runtime/launch/DeviceArrays.h"
-#include "runtime/reference/Compare.h"
+#include "runtime/reference/HostProblem.h"
 #include "runtime/reference/RandomArray.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 
 #include <fmt/format.h>
@@ -36,13 +34,6 @@ struct Truth {
   reference::Problem problem;
   reference::ExactAttention exact;
   std::vector<uint16_t> plain;
-
-  const uint16_t *values(std::string_view name) const {
-    for (const HostArray &array : arrays)
-      if (array.layout.name == name)
-        return array.as<uint16_t>();
-    return nullptr;
-  }
 };
 
 class DeviceTimer final : public Timer {
@@ -105,25 +96,12 @@ void DeviceTimer::prepareTruth(const BoundProgram &program) {
   if (truth)
     return;
   Truth made;
-  for (const BoundArgument &argument : program.arrays()) {
-    HostArray array = HostArray::of(denseArray(argument, about.spec.layout));
-    constexpr std::array inputs = {"q", "k", "v"};
-    auto input = std::find(inputs.begin(), inputs.end(), array.layout.name);
-    if (input != inputs.end()) {
-      std::vector<uint16_t> values = reference::normalArray(
-          int64_t(array.count<uint16_t>()), about.spec.dtype, about.seed, uint64_t(input - inputs.begin()));
-      std::copy(values.begin(), values.end(), array.as<uint16_t>());
-    } else if (infoOf(array.layout.type).bytes() == 2) {
-      std::fill_n(array.as<uint16_t>(), array.count<uint16_t>(), reference::unwritten16);
-    } else {
-      std::fill_n(array.as<uint32_t>(), array.count<uint32_t>(), reference::unwritten32);
-    }
-    made.arrays.push_back(std::move(array));
-  }
+  for (size_t place = 0; place < program.arrays().size(); ++place)
+    made.arrays.push_back(reference::sampleArray(program, place, about.spec.layout, about.seed));
   const ProblemShape &shape = about.verified;
   made.problem = reference::denseProblem(about.spec, int(shape.batch), int(shape.headsQ), int(shape.headsKv),
                                          int(shape.lengthQ), int(shape.lengthKv));
-  reference::Inputs views{made.values("q"), made.values("k"), made.values("v")};
+  reference::Inputs views = reference::inputsOf(made.arrays);
   made.exact = reference::exactAttention(about.spec, made.problem, views);
   made.plain = reference::plainAttention(about.spec, made.problem, views);
   truth = std::move(made);
@@ -145,15 +123,8 @@ Opened DeviceTimer::verify(const Candidate &candidate) {
   }
   Opened answer;
   answer.counters = run->counters;
-  reference::Outputs outputs{nullptr, nullptr};
-  for (HostArray &array : arrays) {
-    if (array.layout.name == "o")
-      outputs.o = array.as<uint16_t>();
-    else if (array.layout.name == "lse" && about.spec.lse)
-      outputs.lse = array.as<float>();
-  }
-  reference::Report report =
-      reference::compare(about.spec, truth->problem, outputs, truth->exact, truth->plain);
+  reference::Report report = reference::compare(
+      about.spec, truth->problem, reference::outputsOf(about.spec, arrays), truth->exact, truth->plain);
   if (!report.passed) {
     answer.verdict = Verdict::Wrong;
     answer.message = report.why;
@@ -198,9 +169,16 @@ Status DeviceTimer::prepareTiming(const BoundProgram &program) {
   // Normal values, a million of them repeated: drawing all of a large problem's would take longer than a
   // sweep.
   std::vector<uint16_t> chunk = reference::normalArray(1 << 20, about.spec.dtype, about.seed, 3);
-  for (const ArrayArgument &array : arrays->arrays()) {
-    if (program.findArray(array.name)->output)
+  for (size_t place = 0; place < program.arrays().size(); ++place) {
+    const ArrayArgument &array = arrays->arrays()[place];
+    if (program.arrays()[place].output)
       continue;
+    if (array.type != about.spec.dtype) { // small ones, whose values are no bits of others
+      HostArray sample = reference::sampleArray(program, place, about.spec.layout, about.seed);
+      if (Status copied = gpu->copyIn(array.address, sample.bytes.data(), sample.bytes.size()); !copied)
+        return copied;
+      continue;
+    }
     for (size_t at = 0, bytes = bytesOf(array), step = chunk.size() * 2; at < bytes; at += step)
       if (Status copied = gpu->copyIn(array.address + at, chunk.data(), std::min(step, bytes - at)); !copied)
         return copied;

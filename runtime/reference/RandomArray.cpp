@@ -64,18 +64,28 @@ std::array<double, 2> RandomBits::normals() {
   }
 }
 
-void fillNormal(uint16_t *out, int64_t count, DType dtype, uint64_t seed, uint64_t stream, double deviation) {
+template <typename T, typename Round>
+static void fillRounded(T *out, int64_t count, uint64_t seed, uint64_t stream, double deviation,
+                        const Round &round) {
   constexpr int64_t chunk = 1 << 14; // has its own generator, so that chunks can be filled in any order
   parallelFor((count + chunk - 1) / chunk, [&](int64_t index) {
     RandomBits random(seed, (stream << 40) + uint64_t(index));
     int64_t end = std::min(count, (index + 1) * chunk);
     for (int64_t i = index * chunk; i < end; i += 2) {
       std::array<double, 2> pair = random.normals();
-      out[i] = fromFloat(dtype, float(pair[0] * deviation));
+      out[i] = round(float(pair[0] * deviation));
       if (i + 1 < end)
-        out[i + 1] = fromFloat(dtype, float(pair[1] * deviation));
+        out[i + 1] = round(float(pair[1] * deviation));
     }
   });
+}
+
+void fillNormal(uint16_t *out, int64_t count, DType dtype, uint64_t seed, uint64_t stream, double deviation) {
+  fillRounded(out, count, seed, stream, deviation, [&](float value) { return fromFloat(dtype, value); });
+}
+
+void fillNormal(float *out, int64_t count, uint64_t seed, uint64_t stream, double deviation) {
+  fillRounded(out, count, seed, stream, deviation, [](float value) { return value; });
 }
 
 std::vector<uint16_t> normalArray(int64_t count, DType dtype, uint64_t seed, uint64_t stream,

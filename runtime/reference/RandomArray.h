@@ -37,6 +37,9 @@ private:
 void fillNormal(uint16_t *out, int64_t count, DType dtype, uint64_t seed, uint64_t stream,
                 double deviation = 1.0);
 
+/// The same in f32.
+void fillNormal(float *out, int64_t count, uint64_t seed, uint64_t stream, double deviation = 1.0);
+
 std::vector<uint16_t> normalArray(int64_t count, DType dtype, uint64_t seed, uint64_t stream,
                                   double deviation = 1.0);
 

@@ -1,0 +1,43 @@
+//===- HostProblem.cpp - arrays of a program on the host ------------------===//
+#include "runtime/reference/HostProblem.h"
+
+#include "runtime/reference/RandomArray.h"
+
+#include <algorithm>
+
+namespace attune::reference {
+
+HostArray sampleArray(const BoundProgram &program, size_t place, Layout layout, uint64_t seed) {
+  const BoundArgument &argument = program.arrays()[place];
+  HostArray array = HostArray::of(denseArray(argument, layout));
+  DType type = array.layout.type;
+  int bits = infoOf(type).bits;
+  if (argument.output && bits == 16)
+    std::fill_n(array.as<uint16_t>(), array.count<uint16_t>(), unwritten16);
+  else if (argument.output)
+    std::fill_n(array.as<uint32_t>(), array.count<uint32_t>(), unwritten32);
+  else if (bits == 16)
+    fillNormal(array.as<uint16_t>(), int64_t(array.count<uint16_t>()), type, seed, place);
+  else if (type == DType::F32)
+    fillNormal(array.as<float>(), int64_t(array.count<float>()), seed, place);
+  return array;
+}
+
+const HostArray *findArray(const std::vector<HostArray> &arrays, std::string_view name) {
+  for (const HostArray &array : arrays)
+    if (array.layout.name == name)
+      return &array;
+  return nullptr;
+}
+
+Inputs inputsOf(const std::vector<HostArray> &arrays) {
+  auto bits = [&](std::string_view name) { return findArray(arrays, name)->as<uint16_t>(); };
+  return {bits("q"), bits("k"), bits("v")};
+}
+
+Outputs outputsOf(const AttentionSpec &spec, const std::vector<HostArray> &arrays) {
+  const HostArray *lse = spec.lse ? findArray(arrays, "lse") : nullptr;
+  return {findArray(arrays, "o")->as<uint16_t>(), lse ? lse->as<float>() : nullptr};
+}
+
+} // namespace attune::reference
