@@ -52,6 +52,8 @@ std::string specText(const AttentionSpec &spec) {
   std::string text = fmt::format("{}, {}, {}", nameOf(spec.dtype), dims, maskText(spec));
   if (spec.softcap)
     text += fmt::format(", softcap {}", *spec.softcap);
+  if (spec.sink)
+    text += ", sinks";
   if (spec.lse)
     text += ", LSE";
   return text;

@@ -71,6 +71,7 @@ Result<AttentionSpec> fitSpec(const StagedSpec &staged, const Program &program) 
                                 staged.stage->file, expected, has));
   };
   const Argument *q = find(program, "q"), *v = find(program, "v"), *lse = find(program, "lse");
+  bool sink = find(program, "sink");
   for (const char *name : {"q", "k", "v", "o"}) {
     const Argument *array = find(program, name);
     if (!array || array->axes.size() != 4 || !array->axes[3].constant())
@@ -82,12 +83,14 @@ Result<AttentionSpec> fitSpec(const StagedSpec &staged, const Program &program) 
     spec.dtype = q->type;
     spec.headDimQk = dimQk;
     spec.headDimV = dimV;
+    spec.sink = sink;
     spec.lse = lse && !lse->optional;
     spec.name = program.kernels.front().name;
-  } else if (spec.dtype != q->type || spec.headDimQk != dimQk || spec.headDimV != dimV ||
+  } else if (spec.dtype != q->type || spec.headDimQk != dimQk || spec.headDimV != dimV || spec.sink != sink ||
              (spec.lse && !lse)) {
-    return refuse(fmt::format("for {}, head dims {} and {}{}, as the spec says", nameOf(spec.dtype),
-                              spec.headDimQk, spec.headDimV, spec.lse ? ", with LSE" : ""));
+    return refuse(fmt::format("for {}, head dims {} and {}{}{}, as the spec says", nameOf(spec.dtype),
+                              spec.headDimQk, spec.headDimV, spec.sink ? ", with sinks" : "",
+                              spec.lse ? ", with LSE" : ""));
   }
   if (spec.lse && !lse)
     return refuse("that computes an LSE");

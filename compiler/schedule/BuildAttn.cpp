@@ -99,7 +99,7 @@ OwningOpRef<ModuleOp> buildAttn(MLIRContext *context, const AttentionSpec &spec)
   Type dtype = typeOf(context, spec.dtype);
   auto forward = attn::ForwardOp::create(
       b, loc, spec.name, dtype, spec.headDimQk, spec.headDimV,
-      llvm::APFloat(spec.runtimeScale ? 1.0 : spec.effectiveScale()), spec.lse,
+      llvm::APFloat(spec.runtimeScale ? 1.0 : spec.effectiveScale()), spec.sink, spec.lse,
       spec.schedule.empty() ? DictionaryAttr() : scheduleAttr(context, spec.schedule));
   buildScore(openRegion(b, loc, forward.getScore(), /*withScore=*/true), &forward.getScore().front(), spec);
   buildMask(openRegion(b, loc, forward.getMask(), /*withScore=*/false), &forward.getMask().front(),

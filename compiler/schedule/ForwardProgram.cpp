@@ -67,6 +67,8 @@ void ForwardProgram::declareArguments() {
   kArray = array("k", element(), {Size::Batch, Size::HeadsKv, Size::LengthKv, headDimQk}, false, 16);
   vArray = array("v", element(), {Size::Batch, Size::HeadsKv, Size::LengthKv, headDimV}, false, 16);
   oArray = array("o", element(), {Size::Batch, Size::HeadsQ, Size::LengthQ, headDimV}, true, 16);
+  if (forward.getSink())
+    sinkArray = array("sink", DType::F32, {Size::HeadsQ}, false, 0);
   if (forward.getLse())
     lseArray = array("lse", DType::F32, {Size::Batch, Size::HeadsQ, Size::LengthQ}, true, 0);
   lengthQ = number("length_q", Size::LengthQ);
@@ -125,6 +127,14 @@ BlockRange ForwardProgram::blocksOfKeys(int64_t blockQ, int64_t blockKv) {
   limits = MaskLimits::of(b, bounds, lengthQ, lengthKv, scalars);
   Value lastQuery = s.sub(s.min(s.add(firstQuery, s.constant(blockQ)), lengthQ), s.constant(1), "last_query");
   return BlockRange::ofKeys(b, limits, firstQuery, lastQuery, blockKv);
+}
+
+FinishedRows ForwardProgram::finishRows(NamingBuilder &at, SoftmaxState state, RankedTensorType outType,
+                                        Value back) {
+  Value sink;
+  if (sinkArray)
+    sink = at.make<tile::LoadValueOp>("sink", at.getF32Type(), sinkArray, ValueRange{head});
+  return softmax(outType).finish(at, state, back, sink, forward.getLse());
 }
 
 //===----------------------------------------------------------------------===//

@@ -46,7 +46,8 @@ protected:
   /// The kernel, with a grid of (blocks of `blockQ` queries, query heads, batch); its body is where `b`
   /// stands. `warps` is 0 where roles have them; `note` tells a reader what to expect.
   void openKernel(int64_t blockQ, int64_t warps, llvm::StringRef note);
-  /// q, k, v, o, lse where it is wanted, and the sizes; a family may add more before finishArguments.
+  /// q, k, v, o, sink and lse where they are wanted, and the sizes; a family may add more before
+  /// finishArguments.
   void declareArguments();
   mlir::Value addArgument(const Argument &argument, int64_t cols = 0);
   void finishArguments();
@@ -59,10 +60,14 @@ protected:
   BlockRange blocksOfKeys(int64_t blockQ, int64_t blockKv);
 
   /// Whether the scale can be multiplied inside the exponential.
-  bool scaleFolds() const { return identityScore && OnlineSoftmax::takesScale(scale); }
-  OnlineSoftmax softmax(mlir::RankedTensorType outType) const {
+  bool scaleFolds() { return identityScore && OnlineSoftmax::takesScale(scale, forward.getSink()); }
+  OnlineSoftmax softmax(mlir::RankedTensorType outType) {
     return OnlineSoftmax(outType, scaleFolds() ? scale : 1.0);
   }
+  /// What is stored of the rows that this block's loops ended with: with the head's sink, where there are
+  /// any.
+  FinishedRows finishRows(NamingBuilder &at, SoftmaxState state, mlir::RankedTensorType outType,
+                          mlir::Value back = {});
   /// The scores of a tile of products whose first row and key these are: scaled and changed as the spec says,
   /// -inf where a row does not see a key. Fails, with an error at the op, on what tiles cannot do.
   mlir::FailureOr<mlir::Value> scoresOf(NamingBuilder &at, const BlockKind &kind, mlir::Value products,
@@ -80,7 +85,7 @@ protected:
 
   tile::KernelOp kernel;
   llvm::StringMap<mlir::Value> scalars; ///< what is given at launch by name
-  mlir::Value qArray, kArray, vArray, oArray, lseArray, headsPerKvHead;
+  mlir::Value qArray, kArray, vArray, oArray, sinkArray, lseArray, headsPerKvHead;
   mlir::Value lengthQ, lengthKv, batch, head, kvHead, firstQuery;
   MaskLimits limits;
 

@@ -22,9 +22,9 @@ Value splatConstant(NamingBuilder &b, RankedTensorType type, float value) {
   return b.make<arith::ConstantOp>("", DenseElementsAttr::get(type, value));
 }
 
-bool OnlineSoftmax::takesScale(double scale) {
+bool OnlineSoftmax::takesScale(double scale, bool sinks) {
   float factor = float(scale / std::numbers::ln2);
-  return factor > 0 && std::isnormal(factor);
+  return factor > (sinks ? 0x1p-32f : 0) && std::isnormal(factor);
 }
 
 OnlineSoftmax::OnlineSoftmax(RankedTensorType outType, double scale)
@@ -143,11 +143,36 @@ Value OnlineSoftmax::weigh(NamingBuilder &b, SoftmaxState &state, const ScoreBlo
   return probabilities;
 }
 
-FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value back, bool wantLse) const {
+OnlineSoftmax::SinkRows OnlineSoftmax::meetSink(NamingBuilder &b, Value max, Value sinks) const {
+  // An infinite sink is its own reference; a NaN is none, and makes a NaN of its part.
+  Value leads = b.make<arith::CmpFOp>("sink_leads", arith::CmpFPredicate::OGE, sinks, max);
+  Value apart = b.make<math::AbsFOp>("", b.make<arith::SubFOp>("", max, sinks));
+  Value downLog2 = b.make<arith::MulFOp>("down", apart, splatConstant(b, rowType, -scoreToLog2));
+  Value down = b.make<math::Exp2Op>("", downLog2, kApproximate);
+  Value one = splatConstant(b, rowType, 1.0f);
+  auto select = [&](StringRef name, Value yes, Value no) -> Value {
+    return b.make<arith::SelectOp>(name, leads, yes, no);
+  };
+  return {select("keys_factor", down, one), select("max", sinks, max), select("sink_part", one, down)};
+}
+
+FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value back, Value sink,
+                                   bool wantLse) const {
   Value zero = splatConstant(b, rowType, 0.0f);
   Value sum = b.make<tile::RowCombineOp>("total", tile::Reduction::Add, state.sum);
   Value empty = b.make<arith::CmpFOp>("empty", arith::CmpFPredicate::OEQ, sum, zero);
+  Value emptyLse;
+  SinkRows met;
+  if (sink) {
+    emptyLse = b.make<tensor::SplatOp>("sinks", sink, rowType);
+    Value scores = b.make<arith::MulFOp>("", emptyLse, splatConstant(b, rowType, 1 / scaleOfScores));
+    met = meetSink(b, state.max, scores);
+    sum = b.make<arith::AddFOp>("total", b.make<arith::MulFOp>("", sum, met.factor), met.part);
+    state.max = met.max;
+  }
   Value reciprocal = b.make<arith::DivFOp>("reciprocal", splatConstant(b, rowType, 1.0f), sum, kApproximate);
+  if (sink)
+    reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal, met.factor);
   if (back)
     reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal, back);
   Value inverse = b.make<arith::SelectOp>("inverse", empty, zero, reciprocal);
@@ -158,8 +183,9 @@ FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value b
   Value logSum = b.make<arith::MulFOp>("", log2Sum, splatConstant(b, rowType, std::numbers::ln2_v<float>));
   // In natural logarithms from the start: the maximum in base 2 may be beyond f32 where this is not.
   Value natural = b.make<math::FmaOp>("", state.max, splatConstant(b, rowType, scaleOfScores), logSum);
-  Value minusInf = splatConstant(b, rowType, -std::numeric_limits<float>::infinity());
-  Value lse = b.make<arith::SelectOp>("lse", empty, minusInf, natural);
+  if (!sink)
+    emptyLse = splatConstant(b, rowType, -std::numeric_limits<float>::infinity());
+  Value lse = b.make<arith::SelectOp>("lse", empty, emptyLse, natural);
   return {out, empty, lse};
 }
 

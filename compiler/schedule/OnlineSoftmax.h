@@ -49,8 +49,9 @@ public:
   /// `outType` is the output accumulator's type. Scores are multiplied by `scale` inside the exponential.
   OnlineSoftmax(mlir::RankedTensorType outType, double scale);
 
-  /// Whether `scale` can be multiplied inside the exponential: it is positive and a normal f32 in base 2.
-  static bool takesScale(double scale);
+  /// Whether `scale` can be multiplied inside the exponential: it is positive and a normal f32 in base 2,
+  /// and, where sinks are divided by it, not so small that one would leave f32.
+  static bool takesScale(double scale, bool sinks);
 
   SoftmaxState start(NamingBuilder &b) const;
 
@@ -64,13 +65,21 @@ public:
   mlir::Value weigh(NamingBuilder &b, SoftmaxState &state, const ScoreBlock &block) const;
 
   /// The output, divided by the whole sum (times `back`, #row, where it is not null), and LSE in natural
-  /// logarithms if it is wanted. Rows that saw no key: 0, but for a NaN in `state.out`, and -inf.
-  FinishedRows finish(NamingBuilder &b, SoftmaxState state, mlir::Value back, bool wantLse) const;
+  /// logarithms if it is wanted. `sink`, an f32 in natural logarithms, is one more score of every row where
+  /// it is not null. Rows that saw no key: 0, but for a NaN in `state.out`, and the sink, or -inf.
+  FinishedRows finish(NamingBuilder &b, SoftmaxState state, mlir::Value back, mlir::Value sink,
+                      bool wantLse) const;
 
   /// `rows.out` with 0 in the rows that saw no key, whatever a NaN made of them.
   mlir::Value clearEmptyRows(NamingBuilder &b, const FinishedRows &rows) const;
 
 private:
+  /// What the sum and the output are multiplied by, for a denominator whose reference is the larger one of
+  /// `max` and the sink; that reference, and the sink's part of the denominator.
+  struct SinkRows {
+    mlir::Value factor, max, part;
+  };
+  SinkRows meetSink(NamingBuilder &b, mlir::Value max, mlir::Value sinks) const;
   /// Whether a row's scores are so large that the one fma of `weigh` is too coarse for them.
   mlir::Value isFar(NamingBuilder &b, mlir::Value max) const;
 

@@ -75,6 +75,8 @@ std::string toJson(const AttentionSpec &spec) {
     result += R"(,"softcap":)" + json::quote(runtimeText(spec.softcap));
   else if (spec.softcap)
     result += R"(,"softcap":)" + number(*spec.softcap);
+  if (spec.sink)
+    result += R"(,"sink":true)";
   result += fmt::format(R"(,"lse":{})", spec.lse);
   if (spec.batchInvariant)
     result += R"(,"batch_invariant":true)";
@@ -104,6 +106,7 @@ std::vector<std::string> toFlags(const AttentionSpec &spec) {
     add("--mask", "none");
   if (spec.softcap)
     add("--softcap", spec.runtimeSoftcap ? runtimeText(spec.softcap) : number(*spec.softcap));
+  flags.push_back(spec.sink ? "--sink" : "--no-sink");
   flags.push_back(spec.lse ? "--lse" : "--no-lse");
   flags.push_back(spec.batchInvariant ? "--batch-invariant" : "--no-batch-invariant");
   if (!spec.schedule.family.empty())
@@ -195,6 +198,8 @@ std::string codeKey(const AttentionSpec &spec) {
                         spec.runtimeScale ? "\"runtime\"" : number(spec.effectiveScale()), maskJson(mask));
   if (spec.softcap)
     result += R"(,"softcap":)" + (spec.runtimeSoftcap ? "\"runtime\"" : number(*spec.softcap));
+  if (spec.sink)
+    result += R"(,"sink":true)";
   return result + fmt::format(R"(,"lse":{},"schedule":{}}})", spec.lse, scheduleJson(spec.schedule));
 }
 

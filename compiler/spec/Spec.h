@@ -66,6 +66,9 @@ struct AttentionSpec {
   std::optional<double> scale;    ///< default 1 / sqrt(headDimQk)
   std::vector<MaskTerm> mask;     ///< empty: every key is kept
   std::optional<double> softcap;  ///< c: scores become c * tanh(score / c), after scaling; > 0
+  /// Each query head has a sink: one f32, in natural-logarithm units, whose exp joins the denominator of
+  /// every row's softmax (-inf: none). A row that keeps no key still gives 0; LSE has the sink in it.
+  bool sink = false;
   bool lse = false; ///< also write the natural logarithm of the softmax's denominator
   /// The bits of a row depend on its query, keys and values alone, not on the batch, the heads or the lengths
   /// that it is computed with: what the schedule leaves open is the default of the spec, whatever was tuned.

@@ -205,6 +205,8 @@ std::vector<Field> makeFields() {
        Field::Top, [](Reader &reader, const Value &value) { readMask(reader, value, reader.spec); }},
       {"softcap", "--softcap", "C", "scores become C * tanh(score / C); runtime[:C]: given at launch",
        Field::Top, setSoftcap},
+      {"sink", "--sink", "", "each query head has a sink, whose exp joins the softmax's denominator",
+       Field::Top, setSwitch<&A::sink>},
       {"lse", "--lse", "", "also compute the log-sum-exp of each row", Field::Top, setSwitch<&A::lse>},
       {"batch_invariant", "--batch-invariant", "",
        "a row's bits depend on no other row: not on batch, heads or lengths, and on nothing tuned",

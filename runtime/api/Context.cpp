@@ -130,12 +130,13 @@ static PlanInfo infoOf(const attune::Plan &plan) {
 static Plan::State stateOf(attune::Plan made) {
   Plan::State state{std::move(made), {}, {}};
   state.info = infoOf(state.plan);
-  constexpr std::array names = {"q", "k", "v", "o", "lse"};
   const std::vector<BoundArgument> &arrays = state.plan.program.arrays();
-  for (size_t i = 0; i < names.size(); ++i) {
+  for (size_t i = 0; i < namedArrays.size(); ++i) {
     state.places[i] = -1;
     for (size_t place = 0; place < arrays.size(); ++place)
-      if (arrays[place].argument->name == names[i] && arrays[place].argument->axes.size() >= 3)
+      if (const Argument &one = *arrays[place].argument;
+          one.name == namedArrays[i].name &&
+          (namedArrays[i].isVector ? one.axes.size() == 1 : one.axes.size() >= 3))
         state.places[i] = int(place);
   }
   return state;

@@ -22,6 +22,7 @@ AttentionSpec toInside(const v1::Spec &spec) {
                            term.align == v1::MaskAlign::TopLeft ? MaskAlign::TopLeft : MaskAlign::BottomRight,
                            term.runtimeLeft, term.runtimeRight});
   inside.softcap = spec.softcap;
+  inside.sink = spec.sink;
   inside.lse = spec.lse;
   inside.runtimeScale = spec.runtimeScale;
   inside.runtimeSoftcap = spec.runtimeSoftcap;
@@ -44,6 +45,7 @@ v1::Spec toPublic(const AttentionSpec &spec) {
          term.align == MaskAlign::TopLeft ? v1::MaskAlign::TopLeft : v1::MaskAlign::BottomRight,
          term.runtimeLeft, term.runtimeRight});
   result.softcap = spec.softcap;
+  result.sink = spec.sink;
   result.lse = spec.lse;
   result.batchInvariant = spec.batchInvariant;
   result.runtimeScale = spec.runtimeScale;

@@ -14,8 +14,6 @@
 namespace attune::v1 {
 namespace {
 
-constexpr std::array<const char *, 5> argumentNames = {"q", "k", "v", "o", "lse"};
-
 Strides stridesOf(const ArrayArgument &array) {
   return {array.strides[0], array.strides[1], array.strides[2]};
 }
@@ -70,20 +68,22 @@ Status Plan::launch(Stream stream, const Arguments &arguments) const {
   if (!state)
     return Error{ErrorCode::EmptyHandle, "expected a plan, got one that was moved from"};
   const BoundProgram &program = state->plan.program;
-  const void *data[] = {arguments.q.data, arguments.k.data, arguments.v.data, arguments.o.data,
-                        arguments.lse.data};
-  const Strides *strides[] = {&arguments.q.strides, &arguments.k.strides, &arguments.v.strides,
-                              &arguments.o.strides, &arguments.lse.strides};
-  std::array<ArrayArgument, 5> arrays;
+  const void *data[] = {arguments.q.data, arguments.k.data,   arguments.v.data,
+                        arguments.o.data, arguments.lse.data, arguments.sink};
+  constexpr Strides adjacent{1, 0, 0}; // of the one axis
+  const Strides *strides[] = {&arguments.q.strides, &arguments.k.strides,   &arguments.v.strides,
+                              &arguments.o.strides, &arguments.lse.strides, &adjacent};
+  std::array<ArrayArgument, namedArrays.size()> arrays;
   size_t count = 0;
   for (size_t i = 0; i < arrays.size(); ++i)
     if (int place = state->places[i]; place >= 0)
-      arrays[count++] = inside(program.arrays()[size_t(place)], argumentNames[i], data[i], *strides[i]);
+      arrays[count++] = inside(program.arrays()[size_t(place)], namedArrays[i].name, data[i], *strides[i]);
     else if (data[i])
       return Error{ErrorCode::InvalidArgument,
-                   fmt::format("expected no array for {}, since kernel '{}' computes none, got {}{}",
-                               argumentNames[i], state->info.kernel, data[i],
-                               i == 4 ? "; set the spec's lse" : "")};
+                   fmt::format("expected no array for {}, since kernel '{}' has none, got {}{}",
+                               namedArrays[i].name, state->info.kernel, data[i],
+                               namedArrays[i].field ? fmt::format("; set the spec's {}", namedArrays[i].field)
+                                                    : std::string())};
   std::array<ScalarArgument, 8> scalars;
   if (arguments.scalars.size() > scalars.size())
     return Error{ErrorCode::InvalidArgument, fmt::format("expected at most {} scalars, got {}",

@@ -26,9 +26,18 @@ struct Buffer::State {
 struct Plan::State {
   attune::Plan plan;
   PlanInfo info;
-  /// Where the arrays of Arguments (q, k, v, o, lse) stand among the program's; -1: it has none of that name.
-  std::array<int, 5> places;
+  /// Where the arrays of Arguments stand among the program's; -1: it has none of that name.
+  std::array<int, 6> places;
 };
+
+/// The arrays of Arguments by the names that kernels have for them, with the spec's field that asks for them.
+struct NamedArray {
+  const char *name;
+  bool isVector; ///< one axis; others have three or four
+  const char *field = nullptr;
+};
+inline constexpr std::array<NamedArray, 6> namedArrays = {
+    {{"q", false}, {"k", false}, {"v", false}, {"o", false}, {"lse", false, "lse"}, {"sink", true, "sink"}}};
 
 inline DeviceAddress addressOf(const void *pointer) { return reinterpret_cast<DeviceAddress>(pointer); }
 inline attune::Stream streamOf(Stream stream) { return {reinterpret_cast<uint64_t>(stream)}; }

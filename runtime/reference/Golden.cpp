@@ -36,7 +36,8 @@ class ScoreFunction {
 public:
   explicit ScoreFunction(const AttentionSpec &spec) {
     double factor = spec.scale.value_or(1.0 / std::sqrt(double(spec.headDimQk)));
-    identity = !spec.softcap && !spec.runtimeScale && factor > 0 && std::isnormal(float(factor * log2e));
+    identity = !spec.softcap && !spec.runtimeScale && factor > 0 && std::isnormal(float(factor * log2e)) &&
+               (!spec.sink || float(factor * log2e) > 0x1p-32f);
     scale = float(factor);
     toLog2 = float(identity ? factor * log2e : log2e);
     toNatural = identity ? scale : 1.0f;
@@ -212,12 +213,33 @@ private:
   static float sumOf(const std::array<float, 4> &partial) {
     return (partial[0] + partial[1]) + (partial[2] + partial[3]);
   }
-  float inverseOf(float sum) const { return sum == 0 ? 0 : small() ? rcp(sum) * weightScale : rcp(sum); }
+  /// A row's denominator, its reference, and what its output is multiplied by.
+  struct Ending {
+    float total, reference, inverse;
+  };
+  Ending endingOf(float sum, float maximum) const {
+    Ending ending{sum, maximum, 0};
+    float keysFactor = 1;
+    if (spec.sink) {
+      float sink = inputs.sink[headIndex] * (1.0f / score.toNatural);
+      float down = ex2(std::abs(maximum - sink) * -score.toLog2);
+      bool leads = sink >= maximum;
+      keysFactor = leads ? down : 1;
+      ending = {sum * keysFactor + (leads ? 1 : down), leads ? sink : maximum, 0};
+    }
+    if (sum == 0)
+      return ending;
+    ending.inverse = rcp(ending.total) * keysFactor;
+    if (small())
+      ending.inverse *= weightScale;
+    return ending;
+  }
   bool allFinite() const {
     for (const Warp &warp : warps)
       for (size_t i = 0; i < warp.rows.size(); ++i)
         for (int64_t d = 0; exists(warp.rows[i]) && d < paddedV; ++d)
-          if (!std::isfinite(warp.output[i * paddedV + d] * inverseOf(sumOf(warp.sum[i]))))
+          if (!std::isfinite(warp.output[i * paddedV + d] *
+                             endingOf(sumOf(warp.sum[i]), warp.maximum[i]).inverse))
             return false;
     return true;
   }
@@ -227,16 +249,18 @@ private:
       if (!exists(warp.rows[i]))
         continue;
       int64_t row = first + warp.rows[i];
-      float sum = sumOf(warp.sum[i]), inverse = inverseOf(sum);
+      float sum = sumOf(warp.sum[i]);
+      Ending ending = endingOf(sum, warp.maximum[i]);
       uint16_t *out = o + problem.o.at(batchIndex, headIndex, row);
       for (int d = 0; d < spec.headDimV; ++d)
-        out[d] = fromFloat(spec.dtype, sum == 0 ? 0.0f : warp.output[i * paddedV + d] * inverse);
+        out[d] = fromFloat(spec.dtype, sum == 0 ? 0.0f : warp.output[i * paddedV + d] * ending.inverse);
       if (!lse)
         continue;
-      float value = std::fma(warp.maximum[i], score.toNatural, lg2(sum) * float(ln2));
+      float value = std::fma(ending.reference, score.toNatural, lg2(ending.total) * float(ln2));
       if (std::isnan(value))
         value = std::bit_cast<float>(0x7fffffff);
-      lse[problem.lse.at(batchIndex, headIndex, row)] = sum == 0 ? -infinity : value;
+      float empty = spec.sink ? inputs.sink[headIndex] : -infinity;
+      lse[problem.lse.at(batchIndex, headIndex, row)] = sum == 0 ? empty : value;
     }
   }
 

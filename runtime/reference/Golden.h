@@ -38,6 +38,8 @@ struct GoldenOptions {
 /// At the end O *= 1 / l and LSE = fma(m, c ln 2, lg2(l) * ln 2). Without softcap, and with a positive scale
 /// that the kernel knows and whose c is a normal number, x = S, c = scale * log2(e) and c ln 2 = scale; else
 /// x = softcap(S * scale), c = log2(e) and c ln 2 = 1.
+/// A sink is s = sink / (c ln 2) at the end: with e = ex2(-|m - s| c), if s >= m then l = l e + 1, O *= e and
+/// m = s, else l += e. It lets a scale be x = S only if c > 2^-32. LSE of a row that kept no key is the sink.
 void goldenAttention(const AttentionSpec &spec, const Problem &problem, const Inputs &inputs,
                      const GoldenOptions &options, uint16_t *o, float *lse);
 

@@ -32,7 +32,8 @@ const HostArray *findArray(const std::vector<HostArray> &arrays, std::string_vie
 
 Inputs inputsOf(const std::vector<HostArray> &arrays) {
   auto bits = [&](std::string_view name) { return findArray(arrays, name)->as<uint16_t>(); };
-  return {bits("q"), bits("k"), bits("v")};
+  const HostArray *sink = findArray(arrays, "sink");
+  return {bits("q"), bits("k"), bits("v"), sink ? sink->as<float>() : nullptr};
 }
 
 Outputs outputsOf(const AttentionSpec &spec, const std::vector<HostArray> &arrays) {

@@ -41,9 +41,11 @@ struct ElementCounts {
 };
 ElementCounts elementCounts(const AttentionSpec &spec, const Problem &problem);
 
-/// The inputs' 16-bit elements, element (0, 0, 0, 0) first.
+/// The inputs' 16-bit elements, element (0, 0, 0, 0) first, and what a spec with sinks has for each query
+/// head.
 struct Inputs {
   const uint16_t *q, *k, *v;
+  const float *sink = nullptr;
 };
 
 /// The keys that a row keeps: [begin, end), empty when begin >= end.

@@ -40,6 +40,8 @@ public:
   void compute(int batch, int head, int64_t begin, int64_t end) {
     batchIndex = batch;
     kvHead = head / (problem.headsQ / problem.headsKv);
+    if (spec.sink)
+      sink = inputs.sink[head];
     rows = end - begin;
     for (int64_t r = 0; r < rows; ++r) {
       const uint16_t *row = inputs.q + problem.q.at(batch, head, begin + r);
@@ -112,19 +114,21 @@ private:
     constexpr Number infinity = std::numeric_limits<Number>::infinity();
     if (kept.empty()) {
       std::fill(row + keys.begin, row + std::max(keys.begin, keys.end), Number(0));
-      return -infinity;
+      return sink;
     }
     std::fill(row + keys.begin, row + kept.begin, Number(0));
     std::fill(row + kept.end, row + keys.end, Number(0));
-    Number maximum = -infinity;
+    Number maximum = sink;
     for (int64_t kv = kept.begin; kv < kept.end; ++kv) {
       row[kv] = scoreOf(row[kv]);
       maximum = std::max(maximum, row[kv]);
     }
-    Number reference = maximum == -infinity ? Number(0) : maximum, sum = 0;
+    Number reference = maximum == -infinity ? Number(0) : maximum;
+    // inf - inf would be NaN: an infinite sink leaves nothing to the keys.
+    Number sum = sink == reference ? Number(1) : std::exp(sink - reference);
     for (int64_t kv = kept.begin; kv < kept.end; ++kv)
       sum += row[kv] = std::exp(row[kv] - reference);
-    // A denominator of 0 means that every kept score is -inf: there is nothing to attend to.
+    // A denominator of 0 means that every kept score is -inf, and the sink: there is nothing to attend to.
     for (int64_t kv = kept.begin; kv < kept.end; ++kv)
       row[kv] = sum == 0 ? Number(0) : Algorithm<dtype>::round(row[kv] / sum);
     return sum == 0 ? -infinity : double(reference) + std::log(double(sum));
@@ -164,6 +168,7 @@ private:
   std::vector<Number> query, scores, output, matrix;
   std::vector<Interval> kept;
   std::vector<double> logSum;
+  Number sink = -std::numeric_limits<Number>::infinity(); ///< of the head
   int batchIndex = 0, kvHead = 0;
   int64_t rows = 0;
   Interval keys{0, 0}; ///< steps that hold what any of the rows keeps
@@ -223,6 +228,9 @@ ExactAttention exactTyped(const AttentionSpec &spec, const Problem &problem, con
   double scale = std::abs(spec.scale.value_or(1.0 / std::sqrt(double(spec.headDimQk))));
   result.scoreBound = scale * largestNorm(inputs.q, problem.q, problem.headsQ, problem.lengthQ) *
                       largestNorm(inputs.k, problem.k, problem.headsKv, problem.lengthKv);
+  for (int h = 0; spec.sink && h < problem.headsQ; ++h)
+    if (std::isfinite(inputs.sink[h]))
+      result.scoreBound = std::max(result.scoreBound, double(std::abs(inputs.sink[h])));
   return result;
 }
 

@@ -15,10 +15,12 @@ constexpr std::pair<Placement, const char *> placements[] = {
     {Placement::FarBatch, "far-batch"}, {Placement::FarHead, "far-head"}, {Placement::FarRow, "far-row"},
 };
 
-/// A term is LEFT:RIGHT:tl or LEFT:RIGHT:br, a bound that is absent is empty.
+/// A term is LEFT:RIGHT:tl or LEFT:RIGHT:br, a bound that is absent is empty, and r5 is 5, given at launch.
 std::string termText(const MaskTerm &term) {
-  auto bound = [](const std::optional<int64_t> &value) { return value ? std::to_string(*value) : ""; };
-  return fmt::format("{}:{}:{}", bound(term.left), bound(term.right),
+  auto bound = [](const std::optional<int64_t> &value, bool runtime) {
+    return value ? (runtime ? "r" : "") + std::to_string(*value) : "";
+  };
+  return fmt::format("{}:{}:{}", bound(term.left, term.runtimeLeft), bound(term.right, term.runtimeRight),
                      term.align == MaskAlign::TopLeft ? "tl" : "br");
 }
 
@@ -57,9 +59,12 @@ bool readMask(const std::string &text, std::vector<MaskTerm> &mask) {
   for (const std::string &part : split(text, ',')) {
     std::vector<std::string> fields = split(part, ':');
     MaskTerm term;
-    if (fields.size() != 3 || (!fields[0].empty() && !readOptional(fields[0], term.left)) ||
-        (!fields[1].empty() && !readOptional(fields[1], term.right)) ||
-        (fields[2] != "tl" && fields[2] != "br"))
+    auto bound = [](const std::string &field, std::optional<int64_t> &value, bool &runtime) {
+      runtime = field.starts_with("r");
+      return field.empty() || readOptional(field.substr(runtime), value);
+    };
+    if (fields.size() != 3 || !bound(fields[0], term.left, term.runtimeLeft) ||
+        !bound(fields[1], term.right, term.runtimeRight) || (fields[2] != "tl" && fields[2] != "br"))
       return false;
     term.align = fields[2] == "tl" ? MaskAlign::TopLeft : MaskAlign::BottomRight;
     mask.push_back(term);
@@ -90,8 +95,9 @@ bool readField(const std::string &key, const std::string &value, Case &one, Shap
     return readOptional(value, spec.softcap);
   if (key == "scale")
     return readOptional(value, spec.scale);
-  if (key == "lse")
-    return (spec.lse = value == "1") || value == "0";
+  for (auto [name, field] : {std::pair("lse", &AttentionSpec::lse), std::pair("sink", &AttentionSpec::sink)})
+    if (key == name)
+      return (spec.*field = value == "1") || value == "0";
   for (const ScheduleParameter *parameter : scheduleParameters())
     if (key == parameter->name) {
       std::optional<int> number;
@@ -117,6 +123,8 @@ bool readField(const std::string &key, const std::string &value, Case &one, Shap
     return readNumber(value, shape.deviation);
   if (key == "deviation_v")
     return readNumber(value, shape.deviationV);
+  if (key == "deviation_sink")
+    return readNumber(value, shape.deviationSink);
   if (key == "nan")
     return (shape.nanValues = value == "1") || value == "0";
   if (key == "inf")
@@ -140,6 +148,8 @@ std::string kernelText(const Kernel &kernel) {
     text += fmt::format(" softcap={}", *spec.softcap);
   if (spec.scale)
     text += fmt::format(" scale={}", *spec.scale);
+  if (spec.sink)
+    text += " sink=1";
   if (spec.lse)
     text += " lse=1";
   if (!spec.schedule.values.empty())
@@ -157,6 +167,8 @@ std::string shapeText(const Shape &shape) {
     text += fmt::format(" deviation={}", shape.deviation);
   if (shape.deviationV != 1)
     text += fmt::format(" deviation_v={}", shape.deviationV);
+  if (shape.deviationSink != 3)
+    text += fmt::format(" deviation_sink={}", shape.deviationSink);
   if (shape.nanValues)
     text += " nan=1";
   if (shape.infiniteKeys)

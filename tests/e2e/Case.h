@@ -37,6 +37,7 @@ struct Shape {
   bool nanValues = false;
   /// The later half of the keys are -inf and Q is positive, but for row 7, which alone may be NaN.
   bool infiniteKeys = false;
+  double deviationSink = 3; ///< of a spec with sinks; 0: they are -inf
 };
 
 /// What is compiled.

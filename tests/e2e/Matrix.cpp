@@ -105,6 +105,32 @@ void addSpecialCases(std::vector<Case> &cases) {
     if (dtype == DType::BF16)
       sharp.shapes.push_back({1, 2, 1, 50, 333, Placement::BSHD, 19, 1, /*deviationV=*/5e37});
     cases.push_back(sharp);
+    // Sinks that are one of many terms, that leave nothing to the keys, and that are not there; with rows
+    // that see no key. They meet scores that are scaled in the exponential, and before.
+    for (const char *arch : {"sm_80", "sm_90"}) {
+      Kernel sinks = kernel;
+      sinks.arch = arch;
+      sinks.spec.sink = true;
+      sinks.spec.mask = {causal(MaskAlign::BottomRight)};
+      if (dtype == DType::F16)
+        sinks.spec.softcap = 20;
+      Case one{sinks, {}};
+      for (double deviation : {3.0, 100.0, 0.0}) {
+        Shape shape{2, 4, 2, 70, 50, Placement::Padded, 23};
+        shape.deviationSink = deviation;
+        one.shapes.push_back(shape);
+      }
+      one.shapes.push_back({1, 2, 1, 50, 60, Placement::BSHD, 24, 1, 1, /*nanValues=*/true});
+      cases.push_back(one);
+    }
+    // One kernel for every window; a bound that is fixed may be the tighter one.
+    for (const char *arch : {"sm_80", "sm_90"}) {
+      Kernel windows = kernel;
+      windows.arch = arch;
+      windows.spec.mask = {{70, 30, MaskAlign::BottomRight, true, true}, {90, {}, MaskAlign::TopLeft}};
+      cases.push_back(
+          {windows, {{1, 2, 1, 150, 270, Placement::BSHD, 25}, {1, 1, 1, 64, 40, Placement::BSHD, 26}}});
+    }
     for (double scale : {1e4, 1e-320}) {
       Case scaled{kernel, {}};
       scaled.kernel.spec.scale = scale;

@@ -35,10 +35,13 @@ struct PlacedArray {
   ArrayArgument host;
 
   size_t elementBytes() const { return size_t(infoOf(device.type).bytes()); }
-  int64_t dim() const { return device.rank == 4 ? device.shape[3] : 1; }
+  /// An array of one axis is one row.
+  int64_t dim() const { return device.rank == 4 ? device.shape[3] : device.rank == 1 ? device.shape[0] : 1; }
 
   /// Calls visit(offset on the device, offset on the host) for each row, in elements.
   template <typename Visit> Status eachRow(const Visit &visit) const {
+    if (device.rank == 1)
+      return visit(int64_t(0), int64_t(0));
     for (int64_t b = 0; b < device.shape[0]; ++b)
       for (int64_t h = 0; h < device.shape[1]; ++h)
         for (int64_t r = 0; r < device.shape[2]; ++r) {
@@ -71,7 +74,7 @@ struct PlacedArray {
 struct Expected {
   Problem problem; ///< dense
   std::vector<uint16_t> q, k, v, o;
-  std::vector<float> lse;
+  std::vector<float> lse, sink;
   std::string faultOfGolden; ///< golden against fp64
 
   Expected(const AttentionSpec &spec, const Shape &shape, const reference::GoldenOptions &golden) {
@@ -83,6 +86,10 @@ struct Expected {
     q = reference::normalArray(counts.q, spec.dtype, shape.seed, 0, shape.deviation);
     k = reference::normalArray(counts.k, spec.dtype, shape.seed, 1, shape.deviation);
     v = reference::normalArray(counts.v, spec.dtype, shape.seed, 2, shape.deviationV);
+    sink.resize(size_t(shape.headsQ));
+    reference::fillNormal(sink.data(), shape.headsQ, shape.seed, 3, shape.deviationSink);
+    if (shape.deviationSink == 0)
+      std::fill(sink.begin(), sink.end(), -std::numeric_limits<float>::infinity());
     o.assign(counts.o, reference::unwritten16);
     lse.assign(counts.lse, std::bit_cast<float>(reference::unwritten32));
     bool bf16 = spec.dtype == DType::BF16;
@@ -107,7 +114,7 @@ struct Expected {
       if (int64_t(i) / spec.headDimQk % shape.lengthKv >= shape.lengthKv / 2)
         k[i] = minusInfinity;
   }
-  reference::Inputs inputs() const { return {q.data(), k.data(), v.data()}; }
+  reference::Inputs inputs() const { return {q.data(), k.data(), v.data(), sink.data()}; }
   reference::Outputs outputs(const AttentionSpec &spec) const {
     return {o.data(), spec.lse ? lse.data() : nullptr};
   }
@@ -180,12 +187,11 @@ Result<RunResult> launch(const Loaded &loaded, const AttentionSpec &spec, const 
     const Strides *device, *host;
     void *values;
   };
-  auto input = [](const std::vector<uint16_t> &values) { return const_cast<uint16_t *>(values.data()); };
-  const Source sources[] = {{"q", &placed.q, &dense.q, input(expected.q)},
-                            {"k", &placed.k, &dense.k, input(expected.k)},
-                            {"v", &placed.v, &dense.v, input(expected.v)},
-                            {"o", &placed.o, &dense.o, result.o.data()},
-                            {"lse", &placed.lse, &dense.lse, result.lse.data()}};
+  auto input = [](const auto &values) { return (void *)values.data(); };
+  const Source sources[] = {
+      {"q", &placed.q, &dense.q, input(expected.q)}, {"k", &placed.k, &dense.k, input(expected.k)},
+      {"v", &placed.v, &dense.v, input(expected.v)}, {"sink", nullptr, nullptr, input(expected.sink)},
+      {"o", &placed.o, &dense.o, result.o.data()},   {"lse", &placed.lse, &dense.lse, result.lse.data()}};
   std::vector<PlacedArray> arrays;
   std::vector<ArrayArgument> layouts;
   std::vector<const Source *> of;
@@ -196,8 +202,9 @@ Result<RunResult> launch(const Loaded &loaded, const AttentionSpec &spec, const 
       return badInput(fmt::format("expected no argument '{}'", argument.argument->name));
     PlacedArray array{denseArray(argument, Layout::BHSD), denseArray(argument, Layout::BHSD)};
     for (auto [layout, strides] : {std::pair(&array.device, source->device), {&array.host, source->host}})
-      std::tie(layout->strides[0], layout->strides[1], layout->strides[2]) =
-          std::tuple(strides->batch, strides->head, strides->row);
+      if (strides)
+        std::tie(layout->strides[0], layout->strides[1], layout->strides[2]) =
+            std::tuple(strides->batch, strides->head, strides->row);
     layouts.push_back(array.device);
     arrays.push_back(array);
     of.push_back(source);

@@ -161,7 +161,7 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   expect(plan.launch(nullptr, bad), ErrorCode::InvalidStrides, "64 bits");
   s.spec.lse = false;
   v1::Plan noLse = s.plan(gpu);
-  expect(noLse.launch(nullptr, someArguments(noLse, true)), ErrorCode::InvalidArgument, "computes none");
+  expect(noLse.launch(nullptr, someArguments(noLse, true)), ErrorCode::InvalidArgument, "has none");
   v1::Plan moved = std::move(noLse);
   expect(noLse.launch(nullptr, good), ErrorCode::EmptyHandle, "moved from");
   CHECK(noLse.info().kernel.empty());

@@ -148,6 +148,31 @@ TEST_CASE("api: a launch passes its arrays on as the kernel reads them") {
   CHECK(state.retained == 1);
 }
 
+TEST_CASE("api: sinks are an array of their own") {
+  FakeCuda &state = fake();
+  Setup s;
+  s.options.device = "cuda:0";
+  v1::Context context = s.open();
+  v1::Plan without = s.plan(context);
+  v1::Arguments arguments = someArguments(without, false);
+  arguments.sink = static_cast<const float *>(at(0x6000));
+  v1::Status refused = without.launch(nullptr, arguments);
+  REQUIRE(!refused);
+  CHECK(refused.error().code == ErrorCode::InvalidArgument);
+  CHECK(has(refused.error().message, "expected no array for sink"));
+  CHECK(has(refused.error().message, "set the spec's sink"));
+  s.spec.sink = true;
+  v1::Plan plan = s.plan(context);
+  REQUIRE(plan.launch(nullptr, arguments));
+  uint64_t address = 0;
+  std::memcpy(&address, state.launches.back().params.data() + 128, sizeof address);
+  CHECK(address == 0x6000);
+  arguments.sink = nullptr;
+  CHECK(plan.launch(nullptr, arguments).error().code == ErrorCode::NullPointer);
+  arguments.sink = static_cast<const float *>(at(0x6002));
+  CHECK(plan.launch(nullptr, arguments).error().code == ErrorCode::Misaligned);
+}
+
 TEST_CASE("api: launches can be captured, take no memory and cost less than two microseconds") {
   FakeCuda &state = fake();
   Setup s;

@@ -97,8 +97,8 @@ Result<KernelText> compile(const AttentionSpec &spec, const CompileOptions &opti
   text.target = options.target;
   text.arch = options.arch;
   text.stage = Stage::Text;
-  Result<Program> program =
-      Program::parse(fmt::format(R"(
+  Result<Program> program = Program::parse(
+      fmt::format(R"(
 kernel {0}: portable block_q=64 block_kv=64 stages=2 warps=2
   threads 64, min_blocks 2, shared 4096, cluster 1 x 1 x 1
   q: array<batch x heads_q x len_q x {1} x bf16> align 16
@@ -109,8 +109,9 @@ kernel {0}: portable block_q=64 block_kv=64 stages=2 warps=2
   length_kv: i32 = len_kv
 launch {0}: grid ceil_div(len_q, 64) x heads_q x batch, block 64, cluster 1 x 1 x 1, shared 4096
 )",
-                                 spec.name, spec.headDimQk, spec.headDimV,
-                                 spec.lse ? "lse: array<batch x heads_q x len_q x f32> output\n  " : ""));
+                  spec.name, spec.headDimQk, spec.headDimV,
+                  std::string(spec.sink ? "sink: array<heads_q x f32>\n  " : "") +
+                      (spec.lse ? "lse: array<batch x heads_q x len_q x f32> output\n  " : "")));
   if (!program)
     return program.error();
   text.program = *program;

@@ -55,6 +55,7 @@ AttentionSpec randomSpec(std::mt19937 &random) {
   if (upTo(2))
     spec.softcap = 1.0 + random() % 60000 / 7.0;
   spec.runtimeSoftcap = spec.softcap && upTo(2);
+  spec.sink = upTo(2);
   spec.lse = upTo(2);
   spec.batchInvariant = upTo(2);
   if (upTo(2))
@@ -203,7 +204,7 @@ TEST_CASE("each field that changes the code changes the key") {
            [](AttentionSpec &s) { s.mask = {{9, 0, MaskAlign::TopLeft, true}}; },
            [](AttentionSpec &s) { s.mask = {{9, 0, MaskAlign::TopLeft, false, true}}; },
            [](AttentionSpec &s) { s.softcap = 30; }, [](AttentionSpec &s) { s.lse = true; },
-           [](AttentionSpec &s) { s.schedule.set("stages", 2); }}) {
+           [](AttentionSpec &s) { s.sink = true; }, [](AttentionSpec &s) { s.schedule.set("stages", 2); }}) {
     AttentionSpec spec;
     change(spec);
     CHECK(codeKey(spec) != key);

@@ -58,12 +58,17 @@ ParseResult ForwardOp::parse(OpAsmParser &parser, OperationState &result) {
   result.addAttribute(getHeadDimVAttrName(result.name), b.getI64IntegerAttr(v));
   result.addAttribute(getScaleAttrName(result.name), b.getF64FloatAttr(scale));
   while (succeeded(parser.parseOptionalComma())) {
-    if (succeeded(parser.parseOptionalKeyword("lse"))) {
-      result.addAttribute(getLseAttrName(result.name), b.getUnitAttr());
+    StringAttr flag;
+    for (StringAttr name : {getSinkAttrName(result.name), getLseAttrName(result.name)})
+      if (succeeded(parser.parseOptionalKeyword(name)))
+        flag = name;
+    if (flag) {
+      result.addAttribute(flag, b.getUnitAttr());
       continue;
     }
     DictionaryAttr schedule;
-    if (parser.parseKeyword("schedule", ": expected 'lse' or 'schedule'") || parser.parseAttribute(schedule))
+    if (parser.parseKeyword("schedule", ": expected 'sink', 'lse' or 'schedule'") ||
+        parser.parseAttribute(schedule))
       return failure();
     result.addAttribute(getScheduleAttrName(result.name), schedule);
   }
@@ -77,6 +82,8 @@ void ForwardOp::print(OpAsmPrinter &p) {
   p.printSymbolName(getSymName());
   p << " : " << getDtype() << ", qk = " << getHeadDimQk() << ", v = " << getHeadDimV() << ", scale = ";
   p.printFloat(getScale());
+  if (getSink())
+    p << ", sink";
   if (getLse())
     p << ", lse";
   if (auto schedule = getScheduleAttr())
@@ -92,8 +99,8 @@ void ForwardOp::print(OpAsmPrinter &p) {
   printRegion("mask", getMask());
   p.printOptionalAttrDictWithKeyword((*this)->getAttrs(),
                                      {getSymNameAttrName(), getDtypeAttrName(), getHeadDimQkAttrName(),
-                                      getHeadDimVAttrName(), getScaleAttrName(), getLseAttrName(),
-                                      getScheduleAttrName()});
+                                      getHeadDimVAttrName(), getScaleAttrName(), getSinkAttrName(),
+                                      getLseAttrName(), getScheduleAttrName()});
 }
 
 LogicalResult attn::ScalarOp::verify() {

@@ -22,7 +22,7 @@ def Attn_ForwardOp : Attn_Op<"forward", [Symbol, IsolatedFromAbove, SingleBlock]
   let description = [{
     For every batch `b`, query head `h` and query row `q`: the softmax runs over the keys `kv` for which the
     mask region yields true, of what the score region makes of the scaled product. A row that keeps no key gives
-    0 and LSE -inf.
+    0 and LSE -inf. With `sink`, each query head has a number whose exp joins the denominator of its rows, and LSE.
 
     Example:
     ```mlir
@@ -37,7 +37,7 @@ def Attn_ForwardOp : Attn_Op<"forward", [Symbol, IsolatedFromAbove, SingleBlock]
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$dtype, I64Attr:$head_dim_qk, I64Attr:$head_dim_v,
-                   F64Attr:$scale, UnitAttr:$lse, OptionalAttr<DictionaryAttr>:$schedule);
+                   F64Attr:$scale, UnitAttr:$sink, UnitAttr:$lse, OptionalAttr<DictionaryAttr>:$schedule);
   let regions = (region SizedRegion<1>:$score, SizedRegion<1>:$mask);
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;

@@ -234,7 +234,7 @@ LogicalResult ForwardBuilder::consumer(NamingBuilder at) {
     otherwise.make<scf::YieldOp>("", ValueRange{none.out, none.max, none.limit, none.sum});
   }
   SoftmaxState state{some.getResult(0), some.getResult(1), some.getResult(2), some.getResult(3)};
-  FinishedRows rows = softmax(outType()).finish(at, state, Value(), forward.getLse());
+  FinishedRows rows = finishRows(at, state, outType());
   Value staging = at.make<tile::ReuseTileOp>("staging", tensor(outType().getShape(), dtype, smem()), q);
   Value out = softmax(outType()).clearEmptyRows(at, rows);
   at.make<tile::StoreOp>("", out, view(at, "O", oArray, head, lengthQ), firstRow, staging);

@@ -262,7 +262,7 @@ void ForwardBuilder::epilogue(SoftmaxState state) {
     Value scalar = b.make<arith::SelectOp>("", small, constant(kWeightScale), constant(1.0f));
     back = b.make<tensor::SplatOp>("back", scalar, tensor({tiles.blockQ}, b.getF32Type(), row()));
   }
-  FinishedRows rows = softmax(outType()).finish(b, state, back, forward.getLse());
+  FinishedRows rows = finishRows(b, state, outType(), back);
   // A row that saw nothing is 0; the usual way leaves it so unless it met a NaN.
   Value out = careful(b, again, rows.out, "rows that see nothing are 0",
                       [&](NamingBuilder &at) { return softmax(outType()).clearEmptyRows(at, rows); });

@@ -152,6 +152,9 @@ struct Spec {
   std::optional<double> softcap = {}; ///< c: scores become c * tanh(score / c), after scaling
   /// Given at launch, as scalars "scale" and "softcap": one kernel for every value.
   bool runtimeScale = false, runtimeSoftcap = false;
+  /// Each query head has a sink (Arguments::sink), whose exp joins the denominator of its rows' softmax. A
+  /// row that keeps no key still gives 0; LSE has the sink in it.
+  bool sink = false;
   bool lse = false; ///< also write each row's log-sum-exp (natural logarithm, f32; -inf if empty)
   /// The bits of a row depend on its query, keys and values alone, not on the batch, the heads or the lengths
   /// that it is computed with: the schedule is the spec's default, whatever an advisor knows.
@@ -351,7 +354,9 @@ struct Scalar {
 struct Arguments {
   Input q = {}, k = {}, v = {};
   Output o = {};
-  Output lse = {};           ///< f32; null unless the spec has LSE
+  Output lse = {}; ///< f32; null unless the spec has LSE
+  /// f32, one a query head, adjacent, in natural logarithms (-inf: none); null unless the spec has sinks.
+  const float *sink = nullptr;
   void *workspace = nullptr; ///< Plan::info().workspaceBytes bytes at a multiple of 256; null if they are 0
   std::span<const Scalar> scalars = {};
 };

@@ -101,6 +101,31 @@ TEST_CASE("one key gives its value, no key gives zero") {
   CHECK(exact.lse[2] == doctest::Approx(score / std::sqrt(8.0)).epsilon(1e-14));
 }
 
+TEST_CASE("a sink is one more term of the denominator") {
+  AttentionSpec spec = smallSpec();
+  spec.mask = {{{}, 0, MaskAlign::BottomRight}}; // row 0 of 3 sees nothing
+  Problem p = denseProblem(spec, 1, 4, 1, 3, 2);
+  auto q = normalArray(4 * 3 * 8, spec.dtype, 1, 0), k = normalArray(2 * 8, spec.dtype, 1, 1),
+       v = normalArray(2 * 8, spec.dtype, 1, 2);
+  const float sinks[4] = {0.7f, -infinity, 40.0f, infinity};
+  ExactAttention without = exactAttention(spec, p, {q.data(), k.data(), v.data()});
+  spec.sink = true;
+  ExactAttention with = exactAttention(spec, p, {q.data(), k.data(), v.data(), sinks});
+  std::vector<uint16_t> plain = plainAttention(spec, p, {q.data(), k.data(), v.data(), sinks});
+  for (int i = 0; i < 4 * 3; ++i) {
+    int head = i / 3 % 4, row = i % 3;
+    double lse = std::log(std::exp(without.lse[i]) + std::exp(double(sinks[head])));
+    CAPTURE(i);
+    CHECK((with.lse[i] == lse || std::abs(with.lse[i] - lse) < 1e-13));
+    for (int d = 0; d < 8; ++d) {
+      int at = (head * 3 + row) * 8 + d;
+      double share = row == 0 ? 0 : std::exp(without.lse[i] - lse);
+      CHECK(std::abs(with.o[at] - without.o[at] * share) < 1e-13);
+      CHECK(std::abs(toFloat(spec.dtype, plain[at]) - with.o[at]) < 8 * unitRoundoff(spec.dtype));
+    }
+  }
+}
+
 TEST_CASE("what a row does not keep adds nothing, NaN or not") {
   AttentionSpec spec = smallSpec();
   spec.mask = {{{}, 0, MaskAlign::TopLeft}};
