@@ -26,9 +26,10 @@ namespace attune::cli {
 
 namespace {
 
-/// The run-time shape; 0: not said yet.
+/// The run-time shape.
 struct Shape {
-  int64_t batch = 0, headsQ = 0, headsKv = 0, lengthQ = 0, lengthKv = 0;
+  static constexpr int64_t unsaid = -1;
+  int64_t batch = unsaid, headsQ = unsaid, headsKv = unsaid, lengthQ = unsaid, lengthKv = unsaid;
 };
 
 struct Job {
@@ -108,13 +109,13 @@ void readInput(CommandLine &line, Job &job, const Input &input) {
                               spec.layout == Layout::BSHD ? "batch, length, heads, head dim"
                                                           : "batch, heads, length, head dim",
                               array->describe(), path));
-  if (array->elements() == 0)
-    return refuse(fmt::format("expected an array that is not empty, got {} in {}", array->describe(), path));
   size_t heads = spec.layout == Layout::BSHD ? 2 : 1;
+  if (array->shape[heads] == 0)
+    return refuse(fmt::format("expected an array with heads, got {} in {}", array->describe(), path));
   Shape &shape = job.shape;
   for (auto [dimension, at] : {std::pair(&Shape::batch, size_t(0)), std::pair(input.heads, heads),
                                std::pair(input.length, 3 - heads)})
-    if (shape.*dimension == 0)
+    if (shape.*dimension == Shape::unsaid)
       shape.*dimension = array->shape[at];
   std::vector<int64_t> expected =
       shapeOf(spec.layout, shape.batch, shape.*input.heads, shape.*input.length, spec.*input.dim);
@@ -127,12 +128,12 @@ void readInput(CommandLine &line, Job &job, const Input &input) {
 
 Shape readShape(CommandLine &line) {
   Shape shape;
-  int64_t length = line.whole("--len", 0, 1, maxLength);
-  shape.lengthQ = line.whole("--len-q", length, 1, maxLength);
-  shape.lengthKv = line.whole("--len-kv", length, 1, maxLength);
-  shape.batch = line.whole("--batch", 0, 1, maxGrid);
-  shape.headsQ = line.whole("--heads-q", 0, 1, maxGrid);
-  shape.headsKv = line.whole("--heads-kv", 0, 1, maxGrid);
+  int64_t length = line.whole("--len", Shape::unsaid, 0, maxLength);
+  shape.lengthQ = line.whole("--len-q", length, 0, maxLength);
+  shape.lengthKv = line.whole("--len-kv", length, 0, maxLength);
+  shape.batch = line.whole("--batch", Shape::unsaid, 0, maxCount);
+  shape.headsQ = line.whole("--heads-q", Shape::unsaid, 1, maxCount);
+  shape.headsKv = line.whole("--heads-kv", Shape::unsaid, 1, maxCount);
   return shape;
 }
 
@@ -141,13 +142,14 @@ void completeShape(CommandLine &line, Job &job) {
   if (!job.arraysTaken)
     return;
   Shape &shape = job.shape;
-  if (shape.lengthQ == 0 || shape.lengthKv == 0)
+  if (shape.lengthQ == Shape::unsaid || shape.lengthKv == Shape::unsaid)
     line.problem("--len",
                  "expected a length (--len, or --len-q and --len-kv), or arrays that have one, got none");
-  shape.batch = std::max<int64_t>(shape.batch, 1);
-  if (shape.headsQ == 0)
+  if (shape.batch == Shape::unsaid)
+    shape.batch = 1;
+  if (shape.headsQ == Shape::unsaid)
     shape.headsQ = std::max<int64_t>(shape.headsKv, 1);
-  if (shape.headsKv == 0)
+  if (shape.headsKv == Shape::unsaid)
     shape.headsKv = shape.headsQ;
   if (shape.headsQ % shape.headsKv != 0) {
     int64_t nearest =

@@ -43,8 +43,9 @@ void readShapes(CommandLine &line, SweepJob &job, bool needed) {
   ProblemShape one;
   one.lengthQ = line.whole("--len-q", length, 1, maxLength);
   one.lengthKv = line.whole("--len-kv", length, 1, maxLength);
-  one.batch = line.whole("--batch", 1, 1, maxGrid);
-  int64_t headsQ = line.whole("--heads-q", 0, 1, maxGrid), headsKv = line.whole("--heads-kv", 0, 1, maxGrid);
+  one.batch = line.whole("--batch", 1, 1, maxCount);
+  int64_t headsQ = line.whole("--heads-q", 0, 1, maxCount),
+          headsKv = line.whole("--heads-kv", 0, 1, maxCount);
   one.headsQ = headsQ ? headsQ : std::max<int64_t>(headsKv, 1);
   one.headsKv = headsKv ? headsKv : one.headsQ;
   if (line.has("--shapes")) {

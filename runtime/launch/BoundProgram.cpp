@@ -69,6 +69,7 @@ v1::Status BoundProgram::collectArguments(const Sizes &sizes) {
         if (!extent || *extent < 0)
           return wrongSize(fmt::format("an extent of {}", argument.name), argument.axes[axis]);
         array.shape[axis] = *extent;
+        array.empty |= *extent == 0;
       }
     }
   if (arrayTable.size() > maxArguments || scalarTable.size() > maxArguments)
@@ -101,8 +102,7 @@ v1::Result<size_t> BoundProgram::addMap(const Argument &argument) {
   map.request.type = array.argument->type;
   map.request.rank = int(rank);
   for (size_t i = 0; i < rank; ++i) {
-    // An empty array has no map; a kernel that gets it reads nothing.
-    map.request.extents[i] = uint64_t(std::max<int64_t>(array.shape[rank - 1 - i], 1));
+    map.request.extents[i] = uint64_t(array.shape[rank - 1 - i]);
     map.request.box[i] = i < argument.box.size() ? uint32_t(argument.box[i]) : 1;
   }
   map.request.swizzle = argument.swizzle;
@@ -121,10 +121,10 @@ v1::Status BoundProgram::bindLaunches(const Sizes &sizes) {
     numbers.kernel = launch.kernel;
     for (size_t axis = 0; axis < 3; ++axis) {
       std::optional<int64_t> blocks = launch.grid[axis].evaluate(sizes);
-      if (!blocks || *blocks < 1 || *blocks > mostBlocks[axis])
+      if (!blocks || *blocks < 0 || *blocks > mostBlocks[axis])
         return v1::Error{
             ErrorCode::InvalidShape,
-            fmt::format("error: expected {} of kernel '{}' in 1..{} (blocks along {}), got {}",
+            fmt::format("error: expected {} of kernel '{}' in 0..{} (blocks along {}), got {}",
                         launch.grid[axis].text(), kernel.name, mostBlocks[axis], "xyz"[axis],
                         blocks ? fmt::format("{}", *blocks) : std::string("more than 64 bits hold"))};
       (&numbers.grid.x)[axis] = uint32_t(*blocks);
@@ -242,9 +242,11 @@ static bool overlaps(const ArrayArgument &array) {
   return false;
 }
 
-/// Addresses that no kernel takes; null where it is right.
+/// Addresses that no kernel takes.
 static v1::Status checkAddress(const BoundArgument &bound, const ArrayArgument *array) {
   const Argument &argument = *bound.argument;
+  if (array && bound.empty)
+    return succeeded();
   if (!array || !array->address) {
     if (argument.optional)
       return succeeded();
@@ -291,6 +293,8 @@ static void checkLayout(const BoundArgument &bound, const ArrayArgument &array, 
       return wrong(fmt::format("expected {} {}s in {} ({}), got {}", bound.shape[axis],
                                axisWord(argument, axis), argument.name, argument.axes[axis].text(),
                                array.shape[axis]));
+  if (bound.empty)
+    return; // strides between no elements
   int elementBytes = infoOf(argument.type).bytes();
   // Powers of two: divisions are what a launch would spend most of its time on.
   int64_t step = std::max(argument.alignment, elementBytes) >> std::countr_zero(unsigned(elementBytes));
@@ -418,7 +422,7 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
   for (size_t o = 0; o < arrayTable.size(); ++o)
     for (size_t i = 0; arrayTable[o].output && i < arrayTable.size(); ++i)
       if (i != o && arrays[o] && arrays[i] && arrays[o]->address &&
-          arrays[i]->address == arrays[o]->address &&
+          arrays[i]->address == arrays[o]->address && !arrayTable[o].empty && !arrayTable[i].empty &&
           (arrayTable[i].output || !mayShare(*arrayTable[i].argument, *arrayTable[o].argument)))
         return v1::Error{ErrorCode::InvalidArgument,
                          fmt::format("expected {} apart from {}, got 0x{:x} for both",
@@ -427,7 +431,7 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
   std::string errors;
   ErrorCode code = ErrorCode::InvalidStrides;
   for (size_t i = 0; i < arrayTable.size(); ++i)
-    if (arrays[i] && arrays[i]->address)
+    if (arrays[i] && (arrays[i]->address || arrayTable[i].empty))
       checkLayout(arrayTable[i], *arrays[i], code, errors);
   if (!errors.empty()) {
     errors.pop_back(); // the last line's end
@@ -447,6 +451,9 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
       return deviceFailure(done.error(), ErrorCode::LaunchFailed);
   alignas(128) std::array<std::byte, maxParameterBytes> parameters;
   for (size_t i = 0; i < bound.size(); ++i) {
+    const BoundLaunch &numbers = bound[i];
+    if (numbers.grid.x == 0 || numbers.grid.y == 0 || numbers.grid.z == 0)
+      continue; // nothing to compute, which a driver refuses to launch
     const Block &block = blocks[i];
     std::copy(block.bytes.begin(), block.bytes.end(), parameters.begin());
     for (const Patch &patch : block.patches) {
@@ -469,12 +476,15 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
         break;
       case Patch::What::Map: {
         const Map &map = maps[patch.index];
+        if (arrayTable[map.array].empty) {
+          put(TensorMap{}); // there is no map of nothing, and nobody reads through it
+          break;
+        }
         if (v1::Status done = encode(map, *arrays[map.array], parameters.data() + patch.at); !done)
           return done;
       }
       }
     }
-    const BoundLaunch &numbers = bound[i];
     DeviceLaunch launch{
         loaded->kernels()[numbers.kernel].entry,         numbers.grid,   numbers.block, numbers.sharedBytes,
         std::span(parameters).first(block.bytes.size()), numbers.cluster};

@@ -24,10 +24,11 @@ namespace attune {
 struct BoundArgument {
   const Argument *argument; ///< of the first kernel that has it
   bool output = false;      ///< some kernel writes it
+  bool empty = false;       ///< it has no element: nobody looks at where it is
   std::array<int64_t, maxRank> shape{};
 };
 
-/// One launch with its numbers.
+/// One launch with its numbers; one of no blocks is not issued.
 struct BoundLaunch {
   size_t kernel = 0;
   Dim3 grid, block;

@@ -1,9 +1,18 @@
 //===- Planning.cpp - decisions between a spec and a launch ---------------===//
 #include "runtime/plan/Planning.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace attune {
+
+/// The shape as an advisor knows such: models and measurements are of work that there is.
+static ProblemShape atLeastOne(ProblemShape shape) {
+  for (int64_t *size : {&shape.batch, &shape.lengthQ, &shape.lengthKv})
+    *size = std::max<int64_t>(*size, 1);
+  return shape;
+}
 
 Decision decide(const AttentionSpec &spec, std::optional<Target> target, const ProblemShape &shape,
                 const DeviceInfo &device, const Advisor &advisor) {
@@ -12,7 +21,7 @@ Decision decide(const AttentionSpec &spec, std::optional<Target> target, const P
   decision.target = target.value_or(Target::PTX);
   // Advice depends on the shape.
   std::optional<Advice> advice =
-      advisor && !spec.batchInvariant ? advisor(spec, shape, device) : std::nullopt;
+      advisor && !spec.batchInvariant ? advisor(spec, atLeastOne(shape), device) : std::nullopt;
   if (!advice)
     return decision;
   std::string conflict;

@@ -9,15 +9,15 @@ namespace attune {
 
 Status validateShape(const ProblemShape &shape) {
   std::string errors;
-  auto within = [&](const char *name, int64_t value, int64_t most, const char *why) {
-    if (value < 1 || value > most)
-      errors += fmt::format("error: expected {} in 1..{}{}, got {}\n", name, most, why, value);
+  auto within = [&](const char *name, int64_t value, int64_t least, int64_t most) {
+    if (value < least || value > most)
+      errors += fmt::format("error: expected {} in {}..{}, got {}\n", name, least, most, value);
   };
-  within("batch", shape.batch, maxGrid, " (the grid's z)");
-  within("heads_q", shape.headsQ, maxGrid, " (the grid's y)");
-  within("heads_kv", shape.headsKv, maxGrid, "");
-  within("len_q", shape.lengthQ, maxLength, "");
-  within("len_kv", shape.lengthKv, maxLength, "");
+  within("batch", shape.batch, 0, maxCount);
+  within("heads_q", shape.headsQ, 1, maxCount);
+  within("heads_kv", shape.headsKv, 1, maxCount);
+  within("len_q", shape.lengthQ, 0, maxLength);
+  within("len_kv", shape.lengthKv, 0, maxLength);
   if (shape.headsKv > 0 && shape.headsQ % shape.headsKv != 0)
     errors += fmt::format("error: expected heads_q to be a multiple of heads_kv, got {} and {}\n",
                           shape.headsQ, shape.headsKv);

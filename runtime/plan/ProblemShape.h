@@ -12,18 +12,20 @@ namespace attune {
 
 /// Of a sequence: kernels compare 32-bit positions that may lie a window and a tile beyond it.
 inline constexpr int64_t maxLength = int64_t(1) << 30;
-/// Of a batch and of heads: the grid's y and z.
-inline constexpr int64_t maxGrid = 65535;
+/// Of a batch and of heads: kernels get them as 32-bit numbers. How many blocks a grid may have, only binding
+/// knows.
+inline constexpr int64_t maxCount = INT32_MAX;
 
-/// The run-time sizes of a problem. headsQ is a multiple of headsKv.
+/// The run-time sizes of a problem. headsQ is a multiple of headsKv. With no batch or no queries there is
+/// nothing to compute; with no keys every row is one that keeps none.
 struct ProblemShape {
   int64_t batch = 1, headsQ = 1, headsKv = 1, lengthQ = 1, lengthKv = 1;
 
   bool operator==(const ProblemShape &) const = default;
 };
 
-/// Whether kernels can run a problem of this shape: positive lengths and counts, heads_q a multiple of
-/// heads_kv, the grid's limits. One error with a line for each mistake.
+/// Whether kernels can run a problem of this shape: heads, no negative lengths and counts, heads_q a multiple
+/// of heads_kv, all in 32 bits. One error with a line for each mistake.
 Status validateShape(const ProblemShape &shape);
 
 /// The same, and that 64 bits count the bytes of dense arrays of `spec`.

@@ -188,10 +188,9 @@ Result<std::pair<Case, RunFilter>> parseCase(const std::string &text) {
       return badInput(
           fmt::format("expected fields like dtype=bf16 dims=128/64 mask=:0:br lens=65/127, got '{}'", field));
   }
-  if (shape.batch < 1 || shape.headsKv < 1 || shape.headsQ % shape.headsKv || shape.headsQ < 1 ||
-      shape.lengthQ < 1 || shape.lengthKv < 1)
-    return badInput(
-        "expected batch, heads and lengths of at least 1, and heads of Q a multiple of those of K and V");
+  if (shape.batch < 0 || shape.headsKv < 1 || shape.headsQ % shape.headsKv || shape.headsQ < 1 ||
+      shape.lengthQ < 0 || shape.lengthKv < 0)
+    return badInput("expected no negative batch and lengths, and heads of Q a multiple of those of K and V");
   one.shapes.push_back(shape);
   return std::pair{one, filter};
 }

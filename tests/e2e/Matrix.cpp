@@ -121,6 +121,9 @@ void addSpecialCases(std::vector<Case> &cases) {
         one.shapes.push_back(shape);
       }
       one.shapes.push_back({1, 2, 1, 50, 60, Placement::BSHD, 24, 1, 1, /*nanValues=*/true});
+      // Nothing to attend to, and nothing to compute.
+      one.shapes.push_back({1, 2, 1, 70, 0, Placement::BSHD, 27});
+      one.shapes.push_back({1, 2, 1, 0, 70, Placement::BSHD, 28});
       cases.push_back(one);
     }
     // One kernel for every window; a bound that is fixed may be the tighter one.

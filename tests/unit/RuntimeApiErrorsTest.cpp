@@ -97,7 +97,7 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   shape.lengthKv = int64_t(1) << 40;
   expect(sim.plan(s.spec, shape), ErrorCode::InvalidShape, "multiple of heads_kv, got 3 and 2");
   expect(sim.plan(s.spec, shape), ErrorCode::InvalidShape,
-         "expected len_kv in 1..1073741824, got 1099511627776");
+         "expected len_kv in 0..1073741824, got 1099511627776");
   spec = s.spec;
   spec.softcap = 3;
   expect(sim.plan(spec, s.shape), ErrorCode::CompileFailed, "no softcap");

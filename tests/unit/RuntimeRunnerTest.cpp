@@ -103,10 +103,12 @@ TEST_CASE("shapes: each mistake is named") {
     return status ? "" : status.error().message;
   };
   CHECK(refusal({2, 4, 2, 65, 33}).empty());
-  std::string text = refusal({2, 3, 2, 65, 0});
-  CHECK(has(text, "expected len_kv in 1..1073741824, got 0"));
+  std::string text = refusal({2, 3, 2, 65, -1});
+  CHECK(has(text, "expected len_kv in 0..1073741824, got -1"));
   CHECK(has(text, "multiple of heads_kv, got 3 and 2"));
-  CHECK(has(refusal({70000, 4, 2, 65, 33}), "expected batch in 1..65535 (the grid's z), got 70000"));
+  CHECK(has(refusal({int64_t(1) << 31, 4, 2, 65, 33}), "expected batch in 0..2147483647, got 2147483648"));
+  CHECK(has(refusal({1, 0, 0, 65, 33}), "expected heads_q in 1..2147483647, got 0"));
+  CHECK(refusal({0, 1, 1, 0, 0}).empty());
   AttentionSpec spec;
   CHECK(validateDense(spec, {2, 4, 2, 65, 33}));
   CHECK(has(validateDense(spec, {65535, 65535, 1, 1 << 30, 1}).error().message, "whose bytes 64 bits count"));

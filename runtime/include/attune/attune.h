@@ -167,10 +167,12 @@ struct Spec {
 };
 
 /// The sizes of one problem. A kernel serves them all. Query head h reads KV head h / (headsQ / headsKv).
+/// With no batch or no queries, launches do nothing; with no keys, O is 0 and LSE -inf (or the head's sink).
+/// The arrays of an empty axis may be null.
 struct Shape {
-  std::int64_t batch = 1;                 ///< 1 .. 65535
-  std::int64_t headsQ = 1, headsKv = 1;   ///< 1 .. 65535; headsQ is a multiple of headsKv
-  std::int64_t lengthQ = 1, lengthKv = 1; ///< 1 .. 2^30
+  std::int64_t batch = 1;                 ///< 0 .. 2^31 - 1
+  std::int64_t headsQ = 1, headsKv = 1;   ///< 1 .. 2^31 - 1; headsQ is a multiple of headsKv
+  std::int64_t lengthQ = 1, lengthKv = 1; ///< 0 .. 2^30
 };
 
 //===----------------------------------------------------------------------===//
