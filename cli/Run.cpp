@@ -26,18 +26,15 @@ namespace attune::cli {
 
 namespace {
 
-/// The run-time shape.
-struct Shape {
-  static constexpr int64_t unsaid = -1;
-  int64_t batch = unsaid, headsQ = unsaid, headsKv = unsaid, lengthQ = unsaid, lengthKv = unsaid;
-};
+/// A size that nobody has said yet.
+constexpr int64_t unsaid = -1;
 
 struct Job {
   AttentionSpec spec;
   std::optional<Target> target;                       ///< nothing: the advisor's, else ptx
   StagedSpec staged;                                  ///< as the command line has it
   std::vector<std::pair<std::string, double>> values; ///< of run-time scalars
-  Shape shape;
+  ProblemShape shape{unsaid, unsaid, unsaid, unsaid, unsaid};
   DeviceOptions device;
   std::shared_ptr<Watch> watch; ///< what the device reports to
   std::unique_ptr<JitMaker> maker;
@@ -53,15 +50,15 @@ struct Job {
 /// One of the arrays that can come from a file: what its dimensions are in the shape.
 struct Input {
   const char *flag;
-  int64_t Shape::*heads;
-  int64_t Shape::*length;
+  int64_t ProblemShape::*heads;
+  int64_t ProblemShape::*length;
   int AttentionSpec::*dim;
   std::vector<uint16_t> Job::*values;
 };
 constexpr Input inputs[] = {
-    {"--q", &Shape::headsQ, &Shape::lengthQ, &AttentionSpec::headDimQk, &Job::q},
-    {"--k", &Shape::headsKv, &Shape::lengthKv, &AttentionSpec::headDimQk, &Job::k},
-    {"--v", &Shape::headsKv, &Shape::lengthKv, &AttentionSpec::headDimV, &Job::v},
+    {"--q", &ProblemShape::headsQ, &ProblemShape::lengthQ, &AttentionSpec::headDimQk, &Job::q},
+    {"--k", &ProblemShape::headsKv, &ProblemShape::lengthKv, &AttentionSpec::headDimQk, &Job::k},
+    {"--v", &ProblemShape::headsKv, &ProblemShape::lengthKv, &AttentionSpec::headDimV, &Job::v},
 };
 
 /// What an array of this type is in a file.
@@ -112,10 +109,10 @@ void readInput(CommandLine &line, Job &job, const Input &input) {
   size_t heads = spec.layout == Layout::BSHD ? 2 : 1;
   if (array->shape[heads] == 0)
     return refuse(fmt::format("expected an array with heads, got {} in {}", array->describe(), path));
-  Shape &shape = job.shape;
-  for (auto [dimension, at] : {std::pair(&Shape::batch, size_t(0)), std::pair(input.heads, heads),
+  ProblemShape &shape = job.shape;
+  for (auto [dimension, at] : {std::pair(&ProblemShape::batch, size_t(0)), std::pair(input.heads, heads),
                                std::pair(input.length, 3 - heads)})
-    if (shape.*dimension == Shape::unsaid)
+    if (shape.*dimension == unsaid)
       shape.*dimension = array->shape[at];
   std::vector<int64_t> expected =
       shapeOf(spec.layout, shape.batch, shape.*input.heads, shape.*input.length, spec.*input.dim);
@@ -126,14 +123,14 @@ void readInput(CommandLine &line, Job &job, const Input &input) {
   (job.*input.values).assign(array->as<uint16_t>(), array->as<uint16_t>() + array->elements());
 }
 
-Shape readShape(CommandLine &line) {
-  Shape shape;
-  int64_t length = line.whole("--len", Shape::unsaid, 0, maxLength);
+ProblemShape readShape(CommandLine &line) {
+  ProblemShape shape;
+  int64_t length = line.whole("--len", unsaid, 0, maxLength);
   shape.lengthQ = line.whole("--len-q", length, 0, maxLength);
   shape.lengthKv = line.whole("--len-kv", length, 0, maxLength);
-  shape.batch = line.whole("--batch", Shape::unsaid, 0, maxCount);
-  shape.headsQ = line.whole("--heads-q", Shape::unsaid, 1, maxCount);
-  shape.headsKv = line.whole("--heads-kv", Shape::unsaid, 1, maxCount);
+  shape.batch = line.whole("--batch", unsaid, 0, maxCount);
+  shape.headsQ = line.whole("--heads-q", unsaid, 1, maxCount);
+  shape.headsKv = line.whole("--heads-kv", unsaid, 1, maxCount);
   return shape;
 }
 
@@ -141,15 +138,15 @@ Shape readShape(CommandLine &line) {
 void completeShape(CommandLine &line, Job &job) {
   if (!job.arraysTaken)
     return;
-  Shape &shape = job.shape;
-  if (shape.lengthQ == Shape::unsaid || shape.lengthKv == Shape::unsaid)
+  ProblemShape &shape = job.shape;
+  if (shape.lengthQ == unsaid || shape.lengthKv == unsaid)
     line.problem("--len",
                  "expected a length (--len, or --len-q and --len-kv), or arrays that have one, got none");
-  if (shape.batch == Shape::unsaid)
+  if (shape.batch == unsaid)
     shape.batch = 1;
-  if (shape.headsQ == Shape::unsaid)
+  if (shape.headsQ == unsaid)
     shape.headsQ = std::max<int64_t>(shape.headsKv, 1);
-  if (shape.headsKv == Shape::unsaid)
+  if (shape.headsKv == unsaid)
     shape.headsKv = shape.headsQ;
   if (shape.headsQ % shape.headsKv != 0) {
     int64_t nearest =
@@ -256,7 +253,7 @@ Job readJob(CommandLine &line) {
   return job;
 }
 
-std::string problemText(const AttentionSpec &spec, const Shape &shape) {
+std::string problemText(const AttentionSpec &spec, const ProblemShape &shape) {
   return fmt::format(
       "{}: forward, {}\n{:<12} batch {}, {} query heads over {} KV heads, {} queries, {} keys\n", spec.name,
       specText(spec), "problem", shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ, shape.lengthKv);
@@ -340,7 +337,7 @@ Result<std::vector<ScalarArgument>> scalarsFor(const Job &job, const BoundProgra
 
 Status writeArrays(const Job &job, RunResult &result) {
   const AttentionSpec &spec = job.spec;
-  const Shape &shape = job.shape;
+  const ProblemShape &shape = job.shape;
   auto write = [](const std::string &path, ElementType type, std::vector<int64_t> dims, const void *bytes) {
     Array array = Array::zeros(type, std::move(dims));
     std::memcpy(array.bytes.data(), bytes, array.bytes.size());
@@ -386,7 +383,7 @@ std::string resultJson(const Job &job, const RunResult &result, const StageTimes
                        const std::vector<std::string> &notes,
                        const std::optional<reference::Report> &verdict) {
   const LoadedProgram &loaded = result.plan.loaded();
-  const Shape &shape = job.shape;
+  const ProblemShape &shape = job.shape;
   JsonObject json;
   json.raw("spec", toJson(job.spec));
   json.raw("problem", JsonObject()
@@ -437,13 +434,12 @@ std::string resultJson(const Job &job, const RunResult &result, const StageTimes
 }
 
 int runJob(Job &job) {
-  const Shape &size = job.shape;
-  ProblemShape shape{size.batch, size.headsQ, size.headsKv, size.lengthQ, size.lengthKv};
+  const ProblemShape &shape = job.shape;
   if (Status good = validateDense(job.spec, shape); !good)
     return report(good.error());
   Watch &watch = *job.watch;
   if (!job.json) {
-    fmt::print("{}", problemText(job.spec, size));
+    fmt::print("{}", problemText(job.spec, shape));
     std::fflush(stdout); // in a file too: whoever waits sees what for
   }
   auto fail = [&](const Error &error) {
@@ -474,7 +470,7 @@ int runJob(Job &job) {
   result.run = std::move(*run);
   times.insert(times.end(), result.run.times.begin(), result.run.times.end());
   std::vector<std::string> notes = result.plan.notes;
-  if (std::string note = alignNote(job.spec, size.lengthQ, size.lengthKv); !note.empty())
+  if (std::string note = alignNote(job.spec, shape.lengthQ, shape.lengthKv); !note.empty())
     notes.insert(notes.begin(), note);
   notes.insert(notes.end(), result.run.notes.begin(), result.run.notes.end());
   if (Status wrote = writeArrays(job, result); !wrote)
