@@ -9,55 +9,6 @@ namespace attune {
 
 static Schedule toInside(const v1::Schedule &asked) { return {asked.family, asked.values}; }
 
-AttentionSpec toInside(const v1::Spec &spec) {
-  AttentionSpec inside;
-  inside.name = spec.name;
-  inside.dtype = spec.dtype == v1::DType::F16 ? DType::F16 : DType::BF16;
-  inside.headDimQk = spec.headDimQk;
-  inside.headDimV = spec.headDimV;
-  inside.layout = spec.layout == v1::Layout::BSHD ? Layout::BSHD : Layout::BHSD;
-  inside.scale = spec.scale;
-  for (const v1::MaskTerm &term : spec.mask)
-    inside.mask.push_back({term.left, term.right,
-                           term.align == v1::MaskAlign::TopLeft ? MaskAlign::TopLeft : MaskAlign::BottomRight,
-                           term.runtimeLeft, term.runtimeRight});
-  inside.softcap = spec.softcap;
-  inside.sink = spec.sink;
-  inside.lse = spec.lse;
-  inside.runtimeScale = spec.runtimeScale;
-  inside.runtimeSoftcap = spec.runtimeSoftcap;
-  inside.batchInvariant = spec.batchInvariant;
-  inside.schedule = toInside(spec.schedule);
-  return inside;
-}
-
-v1::Spec toPublic(const AttentionSpec &spec) {
-  v1::Spec result;
-  result.name = spec.name;
-  result.dtype = spec.dtype == DType::F16 ? v1::DType::F16 : v1::DType::BF16;
-  result.headDimQk = spec.headDimQk;
-  result.headDimV = spec.headDimV;
-  result.layout = spec.layout == Layout::BSHD ? v1::Layout::BSHD : v1::Layout::BHSD;
-  result.scale = spec.scale;
-  for (const MaskTerm &term : spec.mask)
-    result.mask.push_back(
-        {term.left, term.right,
-         term.align == MaskAlign::TopLeft ? v1::MaskAlign::TopLeft : v1::MaskAlign::BottomRight,
-         term.runtimeLeft, term.runtimeRight});
-  result.softcap = spec.softcap;
-  result.sink = spec.sink;
-  result.lse = spec.lse;
-  result.batchInvariant = spec.batchInvariant;
-  result.runtimeScale = spec.runtimeScale;
-  result.runtimeSoftcap = spec.runtimeSoftcap;
-  result.schedule = {spec.schedule.family, spec.schedule.values};
-  return result;
-}
-
-ProblemShape toInside(const v1::Shape &shape) {
-  return {shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ, shape.lengthKv};
-}
-
 /// Place by place, the same types.
 struct TypePair {
   DType inside;
@@ -80,6 +31,55 @@ v1::DType toPublic(DType type) {
     if (pair.inside == type)
       return pair.outside;
   return v1::DType::I32;
+}
+
+AttentionSpec toInside(const v1::Spec &spec) {
+  AttentionSpec inside;
+  inside.name = spec.name;
+  inside.dtype = toInside(spec.dtype);
+  inside.headDimQk = spec.headDimQk;
+  inside.headDimV = spec.headDimV;
+  inside.layout = spec.layout == v1::Layout::BSHD ? Layout::BSHD : Layout::BHSD;
+  inside.scale = spec.scale;
+  for (const v1::MaskTerm &term : spec.mask)
+    inside.mask.push_back({term.left, term.right,
+                           term.align == v1::MaskAlign::TopLeft ? MaskAlign::TopLeft : MaskAlign::BottomRight,
+                           term.runtimeLeft, term.runtimeRight});
+  inside.softcap = spec.softcap;
+  inside.sink = spec.sink;
+  inside.lse = spec.lse;
+  inside.runtimeScale = spec.runtimeScale;
+  inside.runtimeSoftcap = spec.runtimeSoftcap;
+  inside.batchInvariant = spec.batchInvariant;
+  inside.schedule = toInside(spec.schedule);
+  return inside;
+}
+
+v1::Spec toPublic(const AttentionSpec &spec) {
+  v1::Spec result;
+  result.name = spec.name;
+  result.dtype = toPublic(spec.dtype);
+  result.headDimQk = spec.headDimQk;
+  result.headDimV = spec.headDimV;
+  result.layout = spec.layout == Layout::BSHD ? v1::Layout::BSHD : v1::Layout::BHSD;
+  result.scale = spec.scale;
+  for (const MaskTerm &term : spec.mask)
+    result.mask.push_back(
+        {term.left, term.right,
+         term.align == MaskAlign::TopLeft ? v1::MaskAlign::TopLeft : v1::MaskAlign::BottomRight,
+         term.runtimeLeft, term.runtimeRight});
+  result.softcap = spec.softcap;
+  result.sink = spec.sink;
+  result.lse = spec.lse;
+  result.batchInvariant = spec.batchInvariant;
+  result.runtimeScale = spec.runtimeScale;
+  result.runtimeSoftcap = spec.runtimeSoftcap;
+  result.schedule = {spec.schedule.family, spec.schedule.values};
+  return result;
+}
+
+ProblemShape toInside(const v1::Shape &shape) {
+  return {shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ, shape.lengthKv};
 }
 
 v1::DeviceInfo toPublic(const DeviceInfo &device) {

@@ -1,3 +1,4 @@
+//===- Case.cpp - cases as text -------------------------------------------===//
 #include "tests/e2e/Case.h"
 
 #include "compiler/schedule/Family.h"

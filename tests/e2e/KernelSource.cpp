@@ -1,3 +1,4 @@
+//===- KernelSource.cpp - where the kernels of a case come from -----------===//
 #include "tests/e2e/KernelSource.h"
 
 #include "runtime/jit/ProgramBuild.h"

@@ -1,3 +1,4 @@
+//===- Matrix.cpp - which cases are run -----------------------------------===//
 #include "tests/e2e/Matrix.h"
 
 #include "runtime/reference/RandomArray.h"

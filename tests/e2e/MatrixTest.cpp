@@ -1,3 +1,4 @@
+//===- MatrixTest.cpp - the matrix covers what it says --------------------===//
 #include "tests/e2e/Matrix.h"
 
 #include <set>

@@ -1,3 +1,4 @@
+//===- Runner.cpp - runs cases and judges them ----------------------------===//
 #include "tests/e2e/Runner.h"
 
 #include "compiler/Compiler.h"

@@ -1,4 +1,8 @@
+//===- AttentionTest.cpp - attention on the GPU against fp64 --------------===//
+//
 // Attention on the GPU against fp64, over a spread of specs, with both targets.
+//
+//===----------------------------------------------------------------------===//
 #include "runtime/jit/ProgramBuild.h"
 #include "runtime/launch/DeviceArrays.h"
 #include "runtime/plan/Planner.h"

@@ -1,4 +1,8 @@
+//===- DeviceTest.cpp - the driver behind the device interface ------------===//
+//
 // The CUDA driver behind the device interface: memory, modules from PTX and from cubins, launches, times.
+//
+//===----------------------------------------------------------------------===//
 #include "runtime/jit/Assemble.h"
 #include "tests/gpu/Gpu.h"
 

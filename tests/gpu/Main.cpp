@@ -1,3 +1,4 @@
+//===- Main.cpp - tests that need a GPU -----------------------------------===//
 #include "tests/gpu/Gpu.h"
 
 #define DOCTEST_CONFIG_IMPLEMENT

@@ -1,3 +1,5 @@
+//===- SimulatedDriver.cpp - a CUDA driver over the simulated GPU ---------===//
+//
 // A CUDA driver library over the simulated GPU: what calls the driver, from C++ or by ctypes, runs on it
 // unchanged where there is no GPU. It loads PTX only. Its name and the symbol `attuneSimulatedDriver` say
 // what it is.
@@ -10,6 +12,8 @@
 //   ATTUNE_SIMULATED_FAULT=N:FILE    the same, with a launch failure that later calls keep giving
 // Time is made up, and the same in every run: a launch takes 1 us and, recorded, 10 ns a block or, run, 1 ns
 // an instruction of a warp; a fill takes 1 us a megabyte.
+//
+//===----------------------------------------------------------------------===//
 #include "simulator/Simulator.h"
 #include "simulator/TensorMap.h"
 

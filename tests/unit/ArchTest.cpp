@@ -1,3 +1,4 @@
+//===- ArchTest.cpp - architectures ---------------------------------------===//
 #include "compiler/support/Arch.h"
 
 #include <doctest/doctest.h>

@@ -1,5 +1,9 @@
+//===- BlockRangeTest.cpp - block ranges against a walk over rows and keys ===//
+//
 // Block ranges against a walk over every row and key: the IR that they build is evaluated by the table of
 // scalar operations.
+//
+//===----------------------------------------------------------------------===//
 #include "compiler/schedule/BlockRange.h"
 
 #include "compiler/dialect/ScalarOps.h"

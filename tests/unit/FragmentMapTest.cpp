@@ -1,5 +1,9 @@
+//===- FragmentMapTest.cpp - properties of the layouts --------------------===//
+//
 // Property tests of the layouts: every element has exactly one owner, every byte one place, no row of banks
 // twice.
+//
+//===----------------------------------------------------------------------===//
 #include "compiler/transforms/FragmentMap.h"
 
 #include <doctest/doctest.h>

@@ -1,2 +1,3 @@
+//===- Main.cpp - where unit tests begin ----------------------------------===//
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>

@@ -1,3 +1,4 @@
+//===- ProgramTest.cpp - programs, arguments and size expressions ---------===//
 #include "compiler/program/Program.h"
 
 #include <doctest/doctest.h>

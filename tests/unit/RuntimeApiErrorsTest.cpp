@@ -1,4 +1,8 @@
+//===- RuntimeApiErrorsTest.cpp - what the public interface refuses -------===//
+//
 // What the public interface refuses: by which code, in which words, and with nothing launched.
+//
+//===----------------------------------------------------------------------===//
 #include "tests/unit/RuntimeApiSupport.h"
 
 #include <climits>

@@ -1,4 +1,8 @@
+//===- RuntimeApiHeader.cpp - the public header alone ---------------------===//
+//
 // The public header as a program sees it: alone, with the names that its documentation uses.
+//
+//===----------------------------------------------------------------------===//
 #include "runtime/include/attune/attune.h"
 
 #include <doctest/doctest.h>

@@ -1,5 +1,9 @@
+//===- RuntimeApiSupport.h - what tests of the interface share --*- C++ -*-===//
+//
 // What the tests of the public interface share: a context on the simulated GPU or on a made-up driver, with a
 // made-up compiler whose kernel copies Q to O.
+//
+//===----------------------------------------------------------------------===//
 #ifndef ATTUNE_TESTS_UNIT_RUNTIMEAPISUPPORT_H
 #define ATTUNE_TESTS_UNIT_RUNTIMEAPISUPPORT_H
 

@@ -1,4 +1,8 @@
+//===- RuntimeApiTest.cpp - the public interface --------------------------===//
+//
 // The public interface over the simulated GPU and a made-up driver.
+//
+//===----------------------------------------------------------------------===//
 #include "tests/unit/RuntimeApiSupport.h"
 
 #include <chrono>

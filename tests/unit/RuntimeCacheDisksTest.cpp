@@ -1,5 +1,9 @@
+//===- RuntimeCacheDisksTest.cpp - full and read-only disks ---------------===//
+//
 // Real full and read-only disks: a small tmpfs in a mount namespace of the test's own. Where that is not
 // allowed, the cases say so, and the limits on file sizes and permissions of RuntimeCacheTest.cpp stand in.
+//
+//===----------------------------------------------------------------------===//
 #include "runtime/cache/CacheFolder.h"
 #include "runtime/io/File.h"
 

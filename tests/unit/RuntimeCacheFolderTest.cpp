@@ -1,4 +1,8 @@
+//===- RuntimeCacheFolderTest.cpp - locks, turns, and attune cache --------===//
+//
 // Locks, turns, and what `attune cache` is made of.
+//
+//===----------------------------------------------------------------------===//
 #include "runtime/cache/CacheFolder.h"
 #include "runtime/io/File.h"
 #include "runtime/io/FileLock.h"

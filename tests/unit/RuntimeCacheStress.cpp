@@ -1,7 +1,11 @@
+//===- RuntimeCacheStress.cpp - one cache, many processes, some killed ----===//
+//
 // Processes that build kernels through one cache folder while some of them are killed and the folder is
 // cleaned up: no load is ever bad, nothing half-written stays, and a new kernel is compiled once.
 //
 // usage: cache_stress PROCESSES KILLS
+//
+//===----------------------------------------------------------------------===//
 #include "runtime/cache/CacheFolder.h"
 #include "runtime/io/File.h"
 #include "runtime/jit/ProgramBuild.h"

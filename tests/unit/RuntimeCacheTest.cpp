@@ -1,3 +1,4 @@
+//===- RuntimeCacheTest.cpp - the cache of kernels ------------------------===//
 #include "runtime/cache/Cache.h"
 #include "runtime/cache/Checksum.h"
 #include "runtime/io/File.h"

@@ -1,3 +1,4 @@
+//===- RuntimeDeviceTest.cpp - devices ------------------------------------===//
 #include "runtime/device/Device.h"
 #include "tests/unit/RuntimeFakeCuda.h"
 

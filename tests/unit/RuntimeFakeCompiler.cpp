@@ -1,4 +1,8 @@
+//===- RuntimeFakeCompiler.cpp - a made-up compiler -----------------------===//
+//
 // A compiler for tests of the runtime: its kernel copies Q to O.
+//
+//===----------------------------------------------------------------------===//
 #include "tests/unit/RuntimeFakeCompiler.h"
 
 #include "compiler/Compiler.h"

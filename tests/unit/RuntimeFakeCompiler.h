@@ -1,5 +1,9 @@
+//===- RuntimeFakeCompiler.h - a made-up compiler ---------------*- C++ -*-===//
+//
 // What the made-up compiler of RuntimeFakeCompiler.cpp lets a test set and see. It stands in for
 // attune::compile. Specs with a softcap it refuses, and schedules of `refusedStages`.
+//
+//===----------------------------------------------------------------------===//
 #ifndef ATTUNE_TESTS_UNIT_RUNTIMEFAKECOMPILER_H
 #define ATTUNE_TESTS_UNIT_RUNTIMEFAKECOMPILER_H
 

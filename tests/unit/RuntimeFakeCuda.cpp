@@ -1,5 +1,9 @@
+//===- RuntimeFakeCuda.cpp - a made-up driver -----------------------------===//
+//
 // A driver library for tests: device memory lies on the host, modules and streams are numbers, launches are
 // recorded and compute nothing. Its functions have the real driver's names and meanings.
+//
+//===----------------------------------------------------------------------===//
 #include "tests/unit/RuntimeFakeCuda.h"
 
 #include <cstdlib>

@@ -1,4 +1,8 @@
+//===- RuntimeFakeCuda.h - a made-up driver ---------------------*- C++ -*-===//
+//
 // What the made-up driver of RuntimeFakeCuda.cpp lets a test set and see.
+//
+//===----------------------------------------------------------------------===//
 #ifndef ATTUNE_TESTS_UNIT_RUNTIMEFAKECUDA_H
 #define ATTUNE_TESTS_UNIT_RUNTIMEFAKECUDA_H
 

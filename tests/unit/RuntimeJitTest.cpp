@@ -1,3 +1,4 @@
+//===- RuntimeJitTest.cpp - assemblers, cubins and NVRTC ------------------===//
 #include "runtime/io/File.h"
 #include "runtime/jit/Assemble.h"
 #include "runtime/jit/Cubin.h"

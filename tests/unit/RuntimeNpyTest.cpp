@@ -1,3 +1,4 @@
+//===- RuntimeNpyTest.cpp - .npy files ------------------------------------===//
 #include "runtime/io/File.h"
 #include "runtime/io/Npy.h"
 

@@ -1,4 +1,8 @@
+//===- RuntimeProgramsTest.cpp - programs of several launches -------------===//
+//
 // Programs of several launches, and stages that people wrote: through cache and plan, on the simulator.
+//
+//===----------------------------------------------------------------------===//
 #include "runtime/launch/DeviceArrays.h"
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/RandomArray.h"

@@ -1,4 +1,8 @@
+//===- RuntimeRunnerTest.cpp - from a spec to outputs ---------------------===//
+//
 // The flow from spec to outputs with a made-up compiler, whose kernel copies Q to O.
+//
+//===----------------------------------------------------------------------===//
 #include "runtime/io/File.h"
 #include "runtime/jit/ProgramBuild.h"
 #include "runtime/launch/DeviceArrays.h"

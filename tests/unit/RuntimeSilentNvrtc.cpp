@@ -1,5 +1,9 @@
+//===- RuntimeSilentNvrtc.cpp - an NVRTC that logs nothing ----------------===//
+//
 // An NVRTC that logs nothing, as the real one does where it has compiled the same text before: it passes all
 // else on to the library that ATTUNE_REAL_NVRTC names.
+//
+//===----------------------------------------------------------------------===//
 #include <cstdlib>
 #include <dlfcn.h>
 

@@ -1,6 +1,10 @@
+//===- RuntimeSlotsTest.cpp - issue slots of machine code -----------------===//
+//
 // Issue slots: on disassembly written for the test, where every number can be counted by hand, and on a loop
 // shaped like attention's that is compiled here. The numbers of whole loops agree with a separate script that
 // takes the code between a backward branch and its target; those of skipped blocks have no other source.
+//
+//===----------------------------------------------------------------------===//
 #include "runtime/jit/Assemble.h"
 #include "runtime/jit/Slots.h"
 

@@ -1,4 +1,8 @@
+//===- SimTablesTest.cpp - files of a device's tables ---------------------===//
+//
 // Files of a device's dumped functions: read to the bit, refused when broken, and adopted by the simulator.
+//
+//===----------------------------------------------------------------------===//
 #include "simulator/Tables.h"
 #include "tests/unit/SimSupport.h"
 

@@ -1,4 +1,8 @@
+//===- SpecErrorsTest.cpp - broken specs ----------------------------------===//
+//
 // Broken specs: every mistake is reported with its place and the nearest valid value, and nothing crashes.
+//
+//===----------------------------------------------------------------------===//
 #include "compiler/spec/SpecReader.h"
 
 #include <random>

@@ -1,4 +1,8 @@
+//===- SpecTest.cpp - JSON, flags and the struct agree --------------------===//
+//
 // JSON, flags and the C++ struct always agree.
+//
+//===----------------------------------------------------------------------===//
 #include "compiler/spec/SpecReader.h"
 
 #include <algorithm>

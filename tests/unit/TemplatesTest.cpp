@@ -1,5 +1,9 @@
+//===- TemplatesTest.cpp - what host and kernels share --------------------===//
+//
 // The device's side of what host and kernels share: templates/params.cuh lays arrays out as ParameterBlock
 // does, and the headers compile alone, with no flag but those that the runtime gives.
+//
+//===----------------------------------------------------------------------===//
 #include "compiler/program/Program.h"
 #include "runtime/jit/Assemble.h"
 #include "runtime/jit/ProgramBuild.h"

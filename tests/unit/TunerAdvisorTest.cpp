@@ -1,4 +1,8 @@
+//===- TunerAdvisorTest.cpp - what an advisor says ------------------------===//
+//
 // What an advisor says to planning: the nearest shape's winner, else the model's choice, and how fast.
+//
+//===----------------------------------------------------------------------===//
 #include "tuner/Advisor.h"
 
 #include "runtime/api/Api.h"

@@ -1,4 +1,8 @@
+//===- TunerFeasibilityTest.cpp - forecasts against reports ---------------===//
+//
 // What the space says before compiling, against what the compiler, ptxas and the simulator really report.
+//
+//===----------------------------------------------------------------------===//
 #include "tuner/CostModel.h"
 #include "tuner/Timer.h"
 

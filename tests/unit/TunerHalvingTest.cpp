@@ -1,4 +1,8 @@
+//===- TunerHalvingTest.cpp - successive halving --------------------------===//
+//
 // Successive halving on synthetic noisy timings whose winner is known.
+//
+//===----------------------------------------------------------------------===//
 #include "tuner/Halving.h"
 #include "tuner/Statistics.h"
 

@@ -1,4 +1,8 @@
+//===- TunerSpaceTest.cpp - schedules and the cost model ------------------===//
+//
 // The space of schedules, its feasibility and the cost model.
+//
+//===----------------------------------------------------------------------===//
 #include "tuner/CostModel.h"
 #include "tuner/Space.h"
 

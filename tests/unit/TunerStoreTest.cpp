@@ -1,4 +1,8 @@
+//===- TunerStoreTest.cpp - the store of results --------------------------===//
+//
 // The store of results: what it keeps, and broken ones, which are reported and left as they are.
+//
+//===----------------------------------------------------------------------===//
 #include "tuner/Store.h"
 
 #include "runtime/io/File.h"

@@ -1,4 +1,8 @@
+//===- TunerSweepTest.cpp - whole sweeps ----------------------------------===//
+//
 // Whole sweeps over a device that crashes, hangs, errs and times noisily at chosen candidates.
+//
+//===----------------------------------------------------------------------===//
 #include "TunerFaultyDevice.h"
 
 #include "runtime/io/File.h"

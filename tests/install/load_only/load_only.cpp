@@ -1,5 +1,9 @@
+//===- load_only.cpp - launches what is in the cache ----------------------===//
+//
 // Launches the kernel of a spec if it is in the cache: load_only CACHE SPEC_JSON DRIVER, on a GPU through
 // this driver library, or with WITH_SIMULATOR on the simulated one, where what comes out is checked.
+//
+//===----------------------------------------------------------------------===//
 #include <attune/attune.h>
 
 #include <cstdint>

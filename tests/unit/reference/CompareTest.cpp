@@ -1,3 +1,4 @@
+//===- CompareTest.cpp - verdicts -----------------------------------------===//
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/Float16.h"
 #include "runtime/reference/RandomArray.h"

@@ -1,3 +1,4 @@
+//===- GoldenTest.cpp - the golden model ----------------------------------===//
 #include "runtime/reference/Golden.h"
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/Float16.h"

@@ -1,3 +1,4 @@
+//===- RandomArrayTest.cpp - random inputs --------------------------------===//
 #include "runtime/reference/RandomArray.h"
 #include "runtime/reference/Float16.h"
 

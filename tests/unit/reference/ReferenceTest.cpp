@@ -1,3 +1,4 @@
+//===- ReferenceTest.cpp - the fp64 reference against numpy ---------------===//
 #include "runtime/reference/Reference.h"
 #include "runtime/reference/Float16.h"
 #include "runtime/reference/RandomArray.h"

@@ -1,3 +1,4 @@
+//===- TensorCoreTest.cpp - the exact tensor core -------------------------===//
 #include "runtime/reference/TensorCore.h"
 #include "runtime/reference/Float16.h"
 #include "runtime/reference/RandomArray.h"
