@@ -1,8 +1,4 @@
-//===- jit_launch.cpp - attention from C++, checked -----------------------===//
-//
 // Causal attention on this machine's GPU, or on the simulated one, checked against a plain computation.
-//
-//===----------------------------------------------------------------------===//
 #include <attune/attune.h>
 
 #include <bit>
