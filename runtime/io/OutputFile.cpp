@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -42,8 +43,9 @@ struct Place {
   enum Kind {
     Stream, ///< standard output or error or another that is open, in `descriptor`
     Device,
-    Pipe, ///< or a socket
-    File, ///< or nothing yet
+    Pipe,  ///< or a socket
+    File,  ///< or nothing yet
+    Fixed, ///< a file that another cannot take the place of
   } kind = File;
   std::string path; ///< links followed
   int descriptor = -1;
@@ -78,6 +80,16 @@ int descriptorIn(std::string_view path) {
   return failed == std::errc() && end == last && ::fcntl(number, F_GETFD) != -1 ? number : -1;
 }
 
+/// Whether the file is there and cannot be replaced: something is mounted on it (as a container's files are),
+/// or nothing can be made beside it.
+bool isFixed(const std::string &path) {
+  struct statx status{};
+  if (::statx(AT_FDCWD, path.c_str(), 0, 0, &status) == 0 && (status.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+    return true;
+  Uninterrupted untilGone;
+  return ::access(path.c_str(), W_OK) == 0 && tryTemporaryBeside(path) != 0;
+}
+
 Result<Place> placeOf(const std::string &path) {
   if (path == "-")
     return Place{Place::Stream, path, STDOUT_FILENO};
@@ -104,7 +116,8 @@ Result<Place> placeOf(const std::string &path) {
     return Place{Place::Pipe, path};
   std::error_code ignored;
   fs::path target = fs::canonical(path, ignored);
-  return Place{Place::File, ignored ? path : target.string()};
+  std::string end = ignored ? path : target.string();
+  return Place{isFixed(end) ? Place::Fixed : Place::File, end};
 }
 
 /// 0, or the errno.
@@ -180,7 +193,11 @@ Status writeOutput(const std::string &path, const std::vector<std::string_view> 
   bool isStream = place->kind == Place::Stream;
   if (isStream && std::fflush(stdout) != 0) // what was said before comes before
     return failed(path, errno);
-  int descriptor = isStream ? place->descriptor : ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
+  int cut = place->kind == Place::Fixed ? O_TRUNC : 0;
+  std::optional<Uninterrupted> untilWhole;
+  if (cut)
+    untilWhole.emplace();
+  int descriptor = isStream ? place->descriptor : ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | cut);
   if (descriptor < 0)
     return failed(path, errno);
   int number = writeAll(descriptor, parts);

@@ -2,8 +2,9 @@
 //
 // The one way in which commands write what a user named. A regular file, or one that is not there yet, is
 // written beside and renamed, so that nobody ever sees half of it; it keeps the mode and owner that it had,
-// and a link stays one: its target is written. Devices and pipes are written in place. A name of
-// standard output or standard error (/dev/stdout) is written through that stream.
+// and a link stays one: its target is written. Devices and pipes are written in place, and so is a file that
+// cannot be replaced. A name of standard output or standard error (/dev/stdout) is written through that
+// stream.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_RUNTIME_IO_OUTPUTFILE_H

@@ -1,13 +1,22 @@
 //===- RuntimeNpyTest.cpp - .npy files ------------------------------------===//
 #include "runtime/io/File.h"
 #include "runtime/io/Npy.h"
+#include "runtime/io/OutputFile.h"
 
 #include <cstring>
+#include <filesystem>
 #include <random>
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <fstream>
+#include <functional>
+#include <grp.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace attune;
 
@@ -153,4 +162,49 @@ TEST_CASE("npy: files that are not there, not files, or not writable") {
   Status status = writeNpy("/nowhere/x.npy", Array::zeros(ElementType::F32, {2}));
   REQUIRE(!status);
   CHECK(has(status.error().message, "/nowhere/x.npy: cannot create: No such file"));
+}
+
+TEST_CASE("outputs: a file that cannot be replaced is written where it is") {
+  Result<TempDir> folder = TempDir::make();
+  REQUIRE(folder);
+  std::string path = folder->path() + "/o.npy", other = folder->path() + "/other";
+  for (const std::string &file : {path, other}) {
+    std::ofstream(file) << "what was there before, which is longer";
+    ::chmod(file.c_str(), 0666);
+  }
+  struct stat before{};
+  REQUIRE(::stat(path.c_str(), &before) == 0);
+  // In a process of its own; 0: written, and checked before.
+  auto inChild = [&](const std::function<bool()> &prepare) {
+    pid_t child = ::fork();
+    if (child == 0)
+      ::_exit(!prepare() ? 2 : checkOutput(path) && writeOutput(path, {"new ", "text"}) ? 0 : 1);
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  };
+  // In a folder where its user may make nothing.
+  ::chmod(folder->path().c_str(), 0555);
+  CHECK(inChild([] {
+          return ::getuid() != 0 || (::setgroups(0, nullptr) == 0 && ::setresgid(65534, 65534, 65534) == 0 &&
+                                     ::setresuid(65534, 65534, 65534) == 0);
+        }) == 0);
+  CHECK(*readFile(path) == "new text");
+  ::chmod(folder->path().c_str(), 0755);
+  // With something mounted on it, as containers mount files.
+  int mounted = inChild([&] {
+    return ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+           ::mount(other.c_str(), path.c_str(), nullptr, MS_BIND, nullptr) == 0;
+  });
+  if (mounted == 2)
+    MESSAGE("no mounts here");
+  else
+    CHECK(mounted == 0);
+  if (mounted == 0)
+    CHECK(*readFile(other) == "new text");
+  struct stat after{};
+  REQUIRE(::stat(path.c_str(), &after) == 0);
+  CHECK(after.st_ino == before.st_ino);
+  CHECK(after.st_mode == before.st_mode);
+  CHECK(std::distance(std::filesystem::directory_iterator(folder->path()), {}) == 2); // and nothing beside
 }
