@@ -107,10 +107,14 @@ template <ShuffleMode M> static void shuffle(Warp &w, const Inst &i) {
     outside |= uint32_t(!(w.mask >> j & 1) || members[j] != members[l]) << l;
   }
   outside &= w.mask;
-  if (outside && w.worker->launch->checks && !reportedBefore(w, i, FindingKind::BadOperand))
-    report(w, i, FindingKind::BadOperand, uint32_t(__builtin_ctz(outside)), 0,
-           fmt::format("lane {} reads a lane that does not execute it (executing: 0x{:08x})",
-                       __builtin_ctz(outside), w.mask));
+  if (outside && w.worker->launch->checks && !reportedBefore(w, i, FindingKind::BadOperand)) {
+    uint32_t l = uint32_t(__builtin_ctz(outside)), j = source[l];
+    report(w, i, FindingKind::BadOperand, l, 0,
+           fmt::format("lane {} reads lane {}, which {}", l, j,
+                       w.mask >> j & 1 ? fmt::format("names other members: 0x{:08x}, not 0x{:08x}",
+                                                     members[j], members[l])
+                                       : fmt::format("does not execute it (executing: 0x{:08x})", w.mask)));
+  }
   if (w.tracked)
     shuffleUndefined(w, i, source);
   uint32_t *d = words(w, i.d);

@@ -39,6 +39,7 @@ TEST_CASE("an undefined value matters as an address, in a branch, as a result, i
             {"decides whether"});
   expectFault(undefined + "bar.sync %r8;\n", Kind::Uninitialised, {"operand of a barrier"}, 32);
   expectOne(undefined + "shfl.sync.idx.b32 %r9, %r0, %r8, 31, -1; st.global.u32 [%q4], %r9;", {"which lane"});
+  expectFault(undefined + "redux.sync.add.u32 %r9, %r0, %r8;", Kind::Uninitialised, {"is a member mask"}, 32);
   expectOne("ld.global.u32 %r8, [%q4]; mul.lo.u32 %r8, %r8, 3; st.global.u32 [%q4], %r8;",
             {"'out'", "ld.global.u32 %r8"});
   expectOne("cp.async.ca.shared.global [%r5], [%q4], 16; cp.async.wait_all; ld.shared.u32 %r8, [%r5]; "
@@ -71,6 +72,21 @@ TEST_CASE("an undefined value that is dropped is silent") {
                 "shfl.sync.bfly.b32 %r9, %r8, 1, 31, -1; @%p0 st.global.u32 [%q4], %r9;",
             {"thread (4, 0, 0)", "ld.shared.u32 %r8"});
   expectClean(undefined + "st.shared.u32 [%r3+512], %r8; ld.shared.u32 %r9, [%r3+512];");
+  // Among lanes, whichever way the members are named: it is a value, and no mask.
+  for (std::string mask : {"-1", "%r11"}) {
+    std::string named = "mov.b32 %r11, -1;\n" + undefined;
+    expectClean(named + "redux.sync.add.u32 %r9, %r8, " + mask + ";");
+    expectClean(named + "match.any.sync.b32 %r9, %r8, " + mask + ";");
+    expectOne(named + "redux.sync.add.u32 %r9, %r8, " + mask + "; st.global.u32 [%q4], %r9;",
+              {"is stored to global memory"});
+    expectOne(named + "setp.gt.u32 %p0, %r8, 4; vote.sync.ballot.b32 %r9, %p0, " + mask +
+                  "; st.global.u32 [%q4], %r9;",
+              {"is stored to global memory"});
+  }
+  // Lanes of another group have nothing of it.
+  expectClean("setp.lt.u32 %p0, %r0, 16; @%p0 st.shared.u32 [%r3], %r0;\n" + undefined +
+              "selp.b32 %r11, 0xffff, 0xffff0000, %p0; setp.lt.u32 %p1, %r0, 32; @!%p1 mov.b32 %r11, -1; "
+              "redux.sync.add.u32 %r9, %r8, %r11; @%p0 st.global.u32 [%q4], %r9;");
   expectFault(undefined +
                   "st.shared.u32 [%r3+512], %r8; ld.shared.u32 %r9, [%r3+512]; st.global.u32 [%q4], %r9;",
               Kind::Uninitialised, {"ld.shared.u32 %r9"});
