@@ -63,7 +63,7 @@ TimerProblem problemOf() {
   return problem;
 }
 
-std::unique_ptr<Timer> faultyTimer(const Behaviours &behaviours, const WorkerLimits &limits = {60, 8, 3}) {
+std::unique_ptr<Timer> faultyTimer(const Behaviours &behaviours, const WorkerLimits &limits = {60, 5, 2}) {
   Result<std::unique_ptr<Timer>> timer = startWorkerTimer(
       [=]() -> Result<std::unique_ptr<Timer>> {
         return makeDeviceTimer(std::make_unique<FaultyDevice>(behaviours, timedLength), problemOf());
