@@ -63,32 +63,14 @@ template <int AttentionSpec::*...members> void setHeadDim(Reader &reader, const 
 void setOp(Reader &reader, const Value &value) { (void)reader.word(value, {"forward"}, {"\"forward\""}); }
 
 void setName(Reader &reader, const Value &value) {
-  static const std::vector<std::string> taken = {"WARP_SZ",   "alignas",   "alignof",
-                                                 "and",       "asm",       "attune",
-                                                 "auto",      "bool",      "break",
-                                                 "case",      "catch",     "char",
-                                                 "class",     "concept",   "const",
-                                                 "consteval", "constexpr", "continue",
-                                                 "decltype",  "default",   "delete",
-                                                 "do",        "double",    "else",
-                                                 "enum",      "explicit",  "export",
-                                                 "extern",    "false",     "float",
-                                                 "for",       "friend",    "goto",
-                                                 "if",        "inline",    "int",
-                                                 "long",      "main",      "mutable",
-                                                 "namespace", "new",       "noexcept",
-                                                 "not",       "nullptr",   "operator",
-                                                 "or",        "private",   "protected",
-                                                 "public",    "register",  "reinterpret_cast",
-                                                 "requires",  "return",    "short",
-                                                 "signed",    "sizeof",    "static",
-                                                 "struct",    "switch",    "template",
-                                                 "this",      "throw",     "true",
-                                                 "try",       "typedef",   "typeid",
-                                                 "typename",  "union",     "unsigned",
-                                                 "using",     "virtual",   "void",
-                                                 "volatile",  "wchar_t",   "while",
-                                                 "xor"};
+  static constexpr std::string_view taken =
+      " WARP_SZ alignas alignof and asm attune auto bool break case catch char class"
+      " concept const consteval constexpr continue decltype default delete do double else"
+      " enum explicit export extern false float for friend goto if inline int long main"
+      " mutable namespace new noexcept not nullptr operator or private protected public"
+      " register reinterpret_cast requires return short signed sizeof static static_assert"
+      " struct switch template this throw true try typedef typeid typename union unsigned"
+      " using virtual void volatile wchar_t while xor ";
   const std::string expected = fmt::format("a C identifier of at most {} characters", limits::maxName);
   if (value.kind != Kind::String)
     return reader.mismatch(value, expected);
@@ -103,7 +85,7 @@ void setName(Reader &reader, const Value &value) {
     near.erase(near.find("__"), 1);
   if (near.starts_with("_"))
     near.insert(0, "k");
-  if (std::find(taken.begin(), taken.end(), near) != taken.end())
+  if (taken.find(fmt::format(" {} ", near)) != taken.npos)
     near += "_kernel";
   near.resize(std::min(near.size(), limits::maxName));
   if (near.empty() || near != value.text)

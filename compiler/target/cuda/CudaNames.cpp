@@ -14,6 +14,32 @@ namespace attune {
 // Names and variables
 //===----------------------------------------------------------------------===//
 
+bool isNameOfCuda(StringRef name) {
+  // Types and constants that a kernel's text uses; functions of the templates may share its name.
+  static const llvm::StringSet<> used = {
+      "AOperandOf", "Acc",      "AccOf",    "Array", "TensorMap",    "From",   "FromDiagonal",
+      "Row",        "RowOf",    "SmemTile", "UpTo",  "UpToDiagonal", "View",   "bf16",
+      "f16",        "kThreads", "kWarps",   "smem",  "uint32",       "uint64", "int64"};
+  // Functions that CUDA declares with C linkage, as kernels have it; most exist with a trailing f, too.
+  static const llvm::StringSet<> functions = [] {
+    SmallVector<StringRef> names;
+    StringRef(
+        "abs acos acosh asin asinh assert atan atan2 atanh cbrt ceil clock clock64 copysign cos cosh cospi "
+        "cyl_bessel_i0 cyl_bessel_i1 dim3 erf erfc erfcinv erfcx erfinv exp exp10 exp2 expm1 fabs fdim "
+        "fdivide floor fma fmax fmin fmod free frexp hypot ilogb j0 j1 jn labs ldexp lgamma llabs llmax "
+        "llmin llrint llround log log10 log1p log2 logb lrint lround malloc max memcpy memmove memset min "
+        "modf nan nearbyint nextafter norm norm3d norm4d normcdf normcdfinv pow printf rcbrt remainder "
+        "remquo rhypot rint rnorm rnorm3d rnorm4d round rsqrt scalbln scalbn sin sincos sincospi sinh sinpi "
+        "sqrt tan tanh tgamma trunc ullmax ullmin umax umin va_arg va_copy va_end va_start y0 y1 yn")
+        .split(names, ' ');
+    llvm::StringSet<> set;
+    set.insert(names.begin(), names.end());
+    return set;
+  }();
+  return used.contains(name) || functions.contains(name) ||
+         (name.consume_back("f") && functions.contains(name));
+}
+
 std::string CudaPrinter::unique(std::string name) {
   // What the templates and CUDA call something else.
   static const llvm::StringMap<StringRef> taken = {{"max", "largest"},

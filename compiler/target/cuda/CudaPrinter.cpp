@@ -483,12 +483,7 @@ LogicalResult CudaPrinter::header() {
   if (rows == 0)
     return kernel.emitOpError("expected a thread.dot or a thread.store, which say how many rows a tile has");
 
-  // Types and constants that the kernel's text uses; functions of the templates may share its name.
-  static const llvm::StringSet<> taken = {
-      "AOperandOf", "Acc",      "AccOf",    "Array", "TensorMap",    "From",   "FromDiagonal",
-      "Row",        "RowOf",    "SmemTile", "UpTo",  "UpToDiagonal", "View",   "bf16",
-      "f16",        "kThreads", "kWarps",   "smem",  "uint32",       "uint64", "int64"};
-  if (taken.contains(kernel.getSymName()))
+  if (isNameOfCuda(kernel.getSymName()))
     return kernel.emitOpError("expected a kernel name that CUDA C++ and templates/ leave free, got '")
            << kernel.getSymName() << "'; '" << kernel.getSymName() << "_kernel' is free";
 

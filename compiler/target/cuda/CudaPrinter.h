@@ -23,6 +23,9 @@ struct Expression {
   Form form = Form::Scalar;
 };
 
+/// Whether CUDA C++ or the templates call something else so that a kernel's text uses, or that has C linkage.
+bool isNameOfCuda(llvm::StringRef name);
+
 class CudaPrinter {
 public:
   /// `kernel` is a copy that the printer may change.

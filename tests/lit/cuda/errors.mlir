@@ -10,6 +10,10 @@ module {
   }
 }
 
-// A kernel cannot have the name of a type that its text uses.
+// A kernel cannot have the name of a type that its text uses, nor of a function that CUDA declares with C linkage.
 // RUN: not attune compile --head-dim 64 --name smem --target cuda --emit cuda 2>&1 | FileCheck %s --check-prefix=NAME
 // NAME: error: 'thread.kernel' op expected a kernel name that CUDA C++ and templates/ leave free, got 'smem'; 'smem_kernel' is free
+// RUN: not attune compile --head-dim 64 --name exp2f --target cuda --emit cuda 2>&1 | FileCheck %s --check-prefix=FUNCTION
+// RUN: not attune compile --head-dim 64 --name printf --target cuda --emit cuda 2>&1 | FileCheck %s --check-prefix=FUNCTION
+// RUN: attune compile --head-dim 64 --name printff --target cuda --emit spec
+// FUNCTION: error: 'thread.kernel' op expected a kernel name that CUDA C++ and templates/ leave free, got '[[NAME:[a-z0-9]+]]'; '[[NAME]]_kernel' is free
