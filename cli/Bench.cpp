@@ -173,9 +173,7 @@ Run addBench(CLI::App &parent) {
     if (job.sweep.staged.stage && !job.schedules.empty())
       line->problem("--with", "expected --from or this, got both: the stage's schedule is decided");
     if (job.sweep.staged.stage && !job.sweep.staged.said)
-      line->problem("--from",
-                    "expected the spec that the stage computes, to verify it (--spec FILE, or its flags), "
-                    "got none");
+      line->lacking("--from", "the spec that the stage computes, to verify it (--spec FILE, or its flags)");
     if (Status good = line->problems(); !good)
       return report(good.error());
     return runShapes(job.sweep, "benches", [&](const ShapeRun &run) { return benchShape(job, run); });

@@ -176,8 +176,7 @@ int show(CommandLine &line) {
   std::string given = line.text("ENTRY"), part = line.text("--part"),
               output = line.output("-o", CommandLine::Dash::StandardOutput);
   if (given.empty())
-    line.problem("ENTRY",
-                 "expected the beginning of an entry's hash, as attune cache list shows it, got none");
+    line.lacking("ENTRY", "the beginning of an entry's hash, as attune cache list shows it");
   if (!output.empty() && part.empty())
     line.problem("-o", "expected --part with it, got none");
   if (Status good = line.problems(); !good)

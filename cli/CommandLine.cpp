@@ -173,6 +173,10 @@ void CommandLine::problem(const std::string &name, const std::string &message) {
   }
 }
 
+void CommandLine::lacking(const std::string &name, const std::string &what) {
+  lacks.push_back(badInput(fmt::format("command line: {}: error: expected {}, got none", name, what)));
+}
+
 void CommandLine::problem(Error error) {
   auto same = [&](const Error &other) { return other.message == error.message; };
   if (std::none_of(errors.begin(), errors.end(), same))
@@ -205,6 +209,9 @@ Status CommandLine::problems() {
     if (!takenForSpec)
       errors.push_back(std::move(error));
   }
+  if (!anyFlag)
+    errors.insert(errors.end(), lacks.begin(), lacks.end());
+  lacks.clear();
   bool toFile = std::any_of(outputs.begin(), outputs.end(),
                             [](const auto &output) { return output.first == "-o" && output.second != "-"; });
   if (!toFile)

@@ -72,12 +72,15 @@ public:
   /// Writes the stages of a compilation into the folder that an option names; empty if it names none.
   DumpSink dump(const std::string &name);
   Cache cache();
+  /// Something was not given. Beside a flag that there is not nothing is said: it may have been meant to give
+  /// it.
+  void lacking(const std::string &name, const std::string &what);
   /// A mistake that only the command itself can see.
   void problem(const std::string &name, const std::string &message);
   void problem(Error error);
 
   /// Whether no mistake was found so far.
-  bool clean() const { return errors.empty(); }
+  bool clean() const { return errors.empty() && lacks.empty(); }
   /// Every mistake so far, unknown and repeated options among them, as one error; a standard output that
   /// cannot be written to is one, unless all that is asked for goes to files.
   Status problems();
@@ -86,7 +89,7 @@ private:
   CLI::App &app;
   std::map<std::string, std::shared_ptr<std::vector<std::string>>> values;
   std::vector<FlagValue> specFlags; ///< in the order of their declaration
-  std::vector<Error> errors;
+  std::vector<Error> errors, lacks;
   std::vector<std::pair<std::string, std::string>> outputs; ///< the option, and what it stands for
 };
 

@@ -105,7 +105,7 @@ Job readJob(CommandLine &line) {
   } else if (line.hasSpecFlags()) {
     line.problem("--from", "expected no flags of the spec, for the stage has it all");
   } else if (job.file.empty()) {
-    line.problem("--from", "expected a file with the stage's text, got none");
+    line.lacking("--from", "a file with the stage's text");
   }
   return job;
 }

@@ -306,7 +306,7 @@ Run addGenerate(CLI::App &parent) {
     constexpr std::string (*const texts[])(const CommandText &) = {manual, bash, zsh, fish};
     size_t what = line->choice("WHAT", {"man", "bash", "zsh", "fish"}, 0);
     if (!line->has("WHAT"))
-      line->problem("WHAT", "expected man, bash, zsh or fish, got none");
+      line->lacking("WHAT", "man, bash, zsh or fish");
     std::string output = line->output("-o", CommandLine::Dash::StandardOutput);
     if (Status good = line->problems(); !good)
       return report(good.error());

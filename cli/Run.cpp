@@ -140,8 +140,7 @@ void completeShape(CommandLine &line, Job &job) {
     return;
   ProblemShape &shape = job.shape;
   if (shape.lengthQ == unsaid || shape.lengthKv == unsaid)
-    line.problem("--len",
-                 "expected a length (--len, or --len-q and --len-kv), or arrays that have one, got none");
+    line.lacking("--len", "a length (--len, or --len-q and --len-kv), or arrays that have one");
   if (shape.batch == unsaid)
     shape.batch = 1;
   if (shape.headsQ == unsaid)

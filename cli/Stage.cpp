@@ -22,7 +22,7 @@ static std::optional<StageText> readStage(CommandLine &line, std::optional<Targe
   const NamedStage &named = namedStages[line.choice("--from", names, 0)];
   std::string path = line.text("SPEC");
   if (path.empty()) {
-    line.problem("--from", "expected a file with the stage's text, got none");
+    line.lacking("--from", "a file with the stage's text");
     return std::nullopt;
   }
   Result<std::string> text = readFile(path);

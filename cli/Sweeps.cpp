@@ -68,7 +68,7 @@ void readShapes(CommandLine &line, SweepJob &job, bool needed) {
   } else if (one.lengthQ > 0 && one.lengthKv > 0) {
     job.shapes.push_back(one);
   } else if (needed || line.has("--len-q") || line.has("--len-kv")) {
-    line.problem("--len", "expected a length (--len, or --len-q and --len-kv) or --shapes, got none");
+    line.lacking("--len", "a length (--len, or --len-q and --len-kv) or --shapes");
   }
   for (const ProblemShape &shape : job.shapes) {
     if (Status good = validateDense(job.spec, shape); !good)
