@@ -16,6 +16,8 @@
 #include <charconv>
 #include <cstdio>
 #include <iterator>
+#include <set>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -90,10 +92,12 @@ std::string limitText(const sim::EntryInfo &e) {
   return text;
 }
 
-void printEntries(const sim::Module &module, bool json) {
+/// Those of the file, or `only` one.
+void printEntries(const sim::Module &module, const sim::EntryInfo *only, bool json) {
+  std::span<const sim::EntryInfo> all = only ? std::span(only, 1) : std::span(module.entries());
   if (json) {
     std::vector<std::string> entries;
-    for (const sim::EntryInfo &e : module.entries()) {
+    for (const sim::EntryInfo &e : all) {
       std::vector<std::string> params;
       for (const sim::Param &p : e.params)
         params.push_back(JsonObject()
@@ -124,9 +128,9 @@ void printEntries(const sim::Module &module, bool json) {
                            .str());
     return;
   }
-  fmt::print("{}: {}, {} {}\n", module.fileName(), module.target(), module.entries().size(),
-             module.entries().size() == 1 ? "entry" : "entries");
-  for (const sim::EntryInfo &e : module.entries()) {
+  fmt::print("{}: {}, {} {}\n", module.fileName(), module.target(), module.names().size(),
+             module.names().size() == 1 ? "entry" : "entries");
+  for (const sim::EntryInfo &e : all) {
     fmt::print("\n{}\n", e.name);
     if (!e.refusal.empty())
       fmt::print("  cannot run here:\n{}\n", e.refusal);
@@ -388,6 +392,7 @@ void readArguments(CommandLine &line, Job &job, const sim::EntryInfo &entry) {
 /// --var NAME=VALUE.
 void setVariables(const std::vector<std::string> &texts, Job &job,
                   const std::function<void(std::string, std::string)> &bad) {
+  std::set<std::string> names;
   for (const std::string &text : texts) {
     size_t equal = text.find('=');
     std::string name = fmt::format("--var {}", text);
@@ -401,6 +406,8 @@ void setVariables(const std::vector<std::string> &texts, Job &job,
               : Status(value.error());
     if (!set)
       bad(name, set.error().message);
+    else if (!names.insert(text.substr(0, equal)).second)
+      bad(name, "expected one value of a variable, got a second");
   }
 }
 
@@ -491,7 +498,7 @@ int runCommand(CommandLine &line) {
   job.config.cooperative = line.has("--cooperative");
   job.config.heapBytes = uint64_t(line.whole("--heap", int64_t(job.config.heapBytes), 0, int64_t(1) << 40));
   if (path.empty())
-    line.problem("FILE", "expected a PTX file, or - for standard input, got none");
+    line.lacking("FILE", "a PTX file, or - for standard input");
   if (line.has("--seed") && job.config.mode != sim::Mode::Random)
     line.problem("--seed", "expected it with --mode random only");
   // A mistake in the options may have made a wrong word the file.
@@ -499,6 +506,12 @@ int runCommand(CommandLine &line) {
     for (const char *other : {"--mode", "--seed", "--trace", "--counters", "--list"})
       if (line.has(other))
         line.problem(other, "expected it without --compare-modes");
+  if (line.has("--list"))
+    for (const char *other : {"--grid", "--block", "--cluster", "--cooperative", "--smem", "--arg", "--var",
+                              "--heap", "--mode", "--seed", "--threads", "--max-instructions", "--no-checks",
+                              "--counters", "--trace", "--trace-limit"})
+      if (line.has(other))
+        line.problem(other, "expected it without --list, which runs nothing");
   int64_t seeds = line.whole("--compare-modes", 4, 0, 10000);
   if (Status good = line.problems(); !good)
     return fail(job.json, good.error());
@@ -510,7 +523,10 @@ int runCommand(CommandLine &line) {
     return fail(job.json, module.error());
   job.module = *module;
   if (line.has("--list")) {
-    printEntries(*job.module, job.json);
+    const sim::EntryInfo *only = line.has("--entry") ? chooseEntry(line, *job.module) : nullptr;
+    if (Status good = line.problems(); !good)
+      return fail(job.json, good.error());
+    printEntries(*job.module, only, job.json);
     return 0;
   }
   const sim::EntryInfo *entry = chooseEntry(line, *job.module);
@@ -553,7 +569,7 @@ Examples
 Run addSim(CLI::App &parent) {
   auto line = CommandLine::add(parent, "sim", "run any PTX kernel on the simulated GPU and find its faults");
   line->option("FILE", "", "a PTX file, or - for standard input");
-  line->flag("--list", "print the file's entries with their parameters, and run nothing");
+  line->flag("--list", "print the file's entries (or --entry) with their parameters, and run nothing");
   const char *launch = "The launch";
   line->option("--entry", "NAME", "the kernel (the file's only one)", launch);
   line->option("--grid", "X[,Y[,Z]]", "blocks (1)", launch);
