@@ -127,7 +127,8 @@ std::vector<Seed> makeSeeds(const Arch &arch) {
   specs[1].lse = true;
   specs[2].headDimQk = specs[2].headDimV = 16;
   specs[2].dtype = DType::F16;
-  specs[2].mask = {{40, 3, MaskAlign::BottomRight}};
+  specs[2].mask = {{40, 3, MaskAlign::BottomRight, /*runtimeLeft=*/true}};
+  specs[2].sink = true;
   specs[2].softcap = 20;
   std::vector<Seed> seeds;
   for (AttentionSpec &spec : specs) {

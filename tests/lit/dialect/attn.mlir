@@ -32,3 +32,19 @@ attn.forward @asked : f16, qk = 64, v = 80, scale = 1.0, lse, schedule {block_q 
     %keep = arith.cmpi sle, %kv, %last : index
     attn.yield %keep : i1
   }
+
+// CHECK-LABEL: attn.forward @given : bf16, qk = 64, v = 64, scale = 1.000000e+00, sink, lse
+// CHECK: attn.scalar "cap" : f32
+// CHECK: attn.scalar "left" in [0, 4096] : index
+attn.forward @given : bf16, qk = 64, v = 64, scale = 1.0, sink, lse
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
+    %c = attn.scalar "cap" : f32
+    %t = arith.mulf %s, %c : f32
+    attn.yield %t : f32
+  }
+  mask (%b: index, %h: index, %q: index, %kv: index) {
+    %left = attn.scalar "left" in [0, 4096] : index
+    %first = arith.subi %q, %left : index
+    %keep = arith.cmpi sge, %kv, %first : index
+    attn.yield %keep : i1
+  }

@@ -138,6 +138,27 @@ tile.kernel @value(%n: i32 {value = "len"}) arch("sm_80") warps(4) min_blocks(1)
 
 // -----
 
+// expected-error@+1 {{argument 'n': expected the range of an i32 to be array<i32: LEAST, MOST>}}
+tile.kernel @range(%n: i32 {range = array<i32: 2, 1>}) arch("sm_80") warps(4) min_blocks(1) {
+}
+
+
+// -----
+
+// expected-error@+1 {{argument 'x': expected the range of an i32 to be array<i32: LEAST, MOST>}}
+tile.kernel @range_of_f32(%x: f32 {range = array<i32: 0, 1>}) arch("sm_80") warps(4) min_blocks(1) {
+}
+
+
+// -----
+
+// expected-error@+1 {{argument 'n': expected no attribute 'range'}}
+tile.kernel @range_of_size(%n: i32 {range = array<i32: 0, 1>, value = "len_q"}) arch("sm_80") warps(4) min_blocks(1) {
+}
+
+
+// -----
+
 // expected-error@+1 {{argument 'n': expected no attribute 'output'}}
 tile.kernel @attribute(%n: i32 {output}) arch("sm_80") warps(4) min_blocks(1) {
 }
