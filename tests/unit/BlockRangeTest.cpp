@@ -20,9 +20,9 @@ using namespace mlir;
 
 namespace {
 /// Builds into a module of its own and evaluates.
-class Bench {
+class RangeBuilder {
 public:
-  Bench()
+  RangeBuilder()
       : module(makeModule(context)), b(OpBuilder::atBlockEnd(module->getBody()), UnknownLoc::get(&context)) {}
 
   Value number(int64_t value) { return Scalars(b).constant(value); }
@@ -57,9 +57,9 @@ struct Sample {
            (!last || key <= *last) && (!firstShift || key >= row + *firstShift) &&
            (!lastShift || key <= row + *lastShift);
   }
-  MaskLimits limits(Bench &bench) const {
-    auto of = [&](const std::optional<int64_t> &limit) { return limit ? bench.number(*limit) : Value(); };
-    return {of(first), bench.number(std::min(last.value_or(lengthKv - 1), lengthKv - 1)), of(firstShift),
+  MaskLimits limits(RangeBuilder &builder) const {
+    auto of = [&](const std::optional<int64_t> &limit) { return limit ? builder.number(*limit) : Value(); };
+    return {of(first), builder.number(std::min(last.value_or(lengthKv - 1), lengthKv - 1)), of(firstShift),
             of(lastShift)};
   }
 };
@@ -67,9 +67,10 @@ struct Sample {
 /// The range covers every block that is needed, and what it calls whole is whole; on either side of the range
 /// nothing is needed.
 template <typename Needed, typename Whole>
-void check(Bench &bench, const attune::BlockRange &range, int64_t blocks, Needed needed, Whole whole) {
-  int64_t begin = bench.evaluate(range.begin), end = bench.evaluate(range.end);
-  int64_t wholeBegin = bench.evaluate(range.wholeBegin), wholeEnd = bench.evaluate(range.wholeEnd);
+void check(RangeBuilder &builder, const attune::BlockRange &range, int64_t blocks, Needed needed,
+           Whole whole) {
+  int64_t begin = builder.evaluate(range.begin), end = builder.evaluate(range.end);
+  int64_t wholeBegin = builder.evaluate(range.wholeBegin), wholeEnd = builder.evaluate(range.wholeEnd);
   CHECK(begin >= 0);
   CHECK(begin <= end);
   CHECK(begin <= wholeBegin);
@@ -101,8 +102,8 @@ TEST_CASE("block ranges hold what some row and key need, and whole blocks need n
     if (upTo(4) == 0)
       sample.last = upTo(90) - 5;
     CAPTURE(round);
-    Bench bench;
-    MaskLimits limits = sample.limits(bench);
+    RangeBuilder builder;
+    MaskLimits limits = sample.limits(builder);
     int64_t size = 1 + upTo(4) * 5, keyBlocks = (sample.lengthKv + size - 1) / size,
             rowBlocks = (sample.lengthQ + size - 1) / size;
     int64_t rows = 1 + upTo(20), firstRow = upTo(sample.lengthQ),
@@ -113,8 +114,8 @@ TEST_CASE("block ranges hold what some row and key need, and whole blocks need n
           return true;
       return false;
     };
-    attune::BlockRange keys =
-        attune::BlockRange::ofKeys(bench.b, limits, bench.number(firstRow), bench.number(lastRow), size);
+    attune::BlockRange keys = attune::BlockRange::ofKeys(builder.b, limits, builder.number(firstRow),
+                                                         builder.number(lastRow), size);
     auto keyNeeded = [&](int64_t block) {
       return any(firstRow, lastRow + 1, [&](int64_t row) {
         return any(block * size, (block + 1) * size, [&](int64_t key) { return sample.sees(row, key); });
@@ -125,14 +126,15 @@ TEST_CASE("block ranges hold what some row and key need, and whole blocks need n
         return any(block * size, (block + 1) * size, [&](int64_t key) { return !sample.sees(row, key); });
       });
     };
-    check(bench, keys, keyBlocks, keyNeeded, keyWhole);
-    wholes += bench.evaluate(keys.wholeEnd) - bench.evaluate(keys.wholeBegin);
+    check(builder, keys, keyBlocks, keyNeeded, keyWhole);
+    wholes += builder.evaluate(keys.wholeEnd) - builder.evaluate(keys.wholeBegin);
 
     int64_t firstKey = upTo(sample.lengthKv), lastKey = std::min(firstKey + rows, sample.lengthKv) - 1;
-    attune::BlockRange queries = attune::BlockRange::ofQueries(
-        bench.b, limits, bench.number(firstKey), bench.number(lastKey), bench.number(sample.lengthQ), size);
+    attune::BlockRange queries =
+        attune::BlockRange::ofQueries(builder.b, limits, builder.number(firstKey), builder.number(lastKey),
+                                      builder.number(sample.lengthQ), size);
     check(
-        bench, queries, rowBlocks,
+        builder, queries, rowBlocks,
         [&](int64_t block) {
           return any(firstKey, lastKey + 1, [&](int64_t key) {
             return any(block * size, (block + 1) * size, [&](int64_t row) { return sample.sees(row, key); });
@@ -146,17 +148,18 @@ TEST_CASE("block ranges hold what some row and key need, and whole blocks need n
         });
 
     // Pieces follow each other and make up the range.
-    int64_t parts = 1 + upTo(5), at = bench.evaluate(keys.begin);
+    int64_t parts = 1 + upTo(5), at = builder.evaluate(keys.begin);
     for (int64_t part = 0; part < parts; ++part) {
-      attune::BlockRange piece = keys.piece(bench.b, bench.number(part), bench.number(parts));
-      CHECK(bench.evaluate(piece.begin) == at);
-      at = bench.evaluate(piece.end);
-      CHECK(bench.evaluate(piece.wholeBegin) >= bench.evaluate(piece.begin));
-      CHECK(bench.evaluate(piece.wholeEnd) <= at);
-      for (int64_t block = bench.evaluate(piece.wholeBegin); block < bench.evaluate(piece.wholeEnd); ++block)
+      attune::BlockRange piece = keys.piece(builder.b, builder.number(part), builder.number(parts));
+      CHECK(builder.evaluate(piece.begin) == at);
+      at = builder.evaluate(piece.end);
+      CHECK(builder.evaluate(piece.wholeBegin) >= builder.evaluate(piece.begin));
+      CHECK(builder.evaluate(piece.wholeEnd) <= at);
+      for (int64_t block = builder.evaluate(piece.wholeBegin); block < builder.evaluate(piece.wholeEnd);
+           ++block)
         CHECK(keyWhole(block));
     }
-    CHECK(at == bench.evaluate(keys.end));
+    CHECK(at == builder.evaluate(keys.end));
   }
   CHECK(wholes > 200);
 }
