@@ -310,8 +310,14 @@ Run addTune(CLI::App &parent) {
     job.resume = line->has("--resume");
     job.all = line->has("--all");
     job.store = line->text("--store");
-    job.exportFile = line->output("--export", CommandLine::Dash::StandardOutput);
-    job.sweep = readSweepJob(*line, 60, !job.list && job.exportFile.empty());
+    job.sweep = readSweepJob(*line, 60, !job.list && !line->has("--export"));
+    // Beside a sweep standard output takes the table.
+    job.exportFile = line->output("--export", job.sweep.shapes.empty() ? CommandLine::Dash::StandardOutput
+                                                                       : CommandLine::Dash::Refused);
+    if (job.list)
+      for (const char *other : {"--budget", "--resume", "--all", "--store", "--export"})
+        if (line->has(other))
+          line->problem(other, "expected it without --list, which runs nothing");
     if (Status good = line->problems(); !good)
       return report(good.error());
     return runTune(job);

@@ -328,6 +328,8 @@ bool isCutShort(const std::string &path, int64_t size) {
 
 /// What the file itself says, before SQLite looks at it. `write` becomes whether it can be written.
 Status checkFile(const std::string &path, bool &write, bool &exists) {
+  if (path == "-") // and no file of that name
+    return badInput("-: error: expected a tuning store, got the name of standard input and output");
   struct stat status;
   exists = ::stat(path.c_str(), &status) == 0;
   if (!exists) {
