@@ -88,7 +88,11 @@ __device__ __forceinline__ AccOf<M, N, W> keep_columns(Vec<float, R, AccShape<M,
         const int n = word * 16 + bit / 2;
         if (n < N / 8) {
           float &e = x[(i / 2 * (N / 8) + n) * 4 + i % 2 * 2 + bit % 2];
-          e = drop & 1u << bit ? -infinity() : e;
+          // Written out: compilers test bits 0, 7 and 15 in other ways, which the assembler does not join.
+          asm("{ .reg .pred p; .reg .b32 t; and.b32 t, %1, %2; setp.ne.b32 p, t, 0; "
+              "selp.f32 %0, 0fFF800000, %0, p; }"
+              : "+f"(e)
+              : "r"(drop), "r"(1u << bit));
         }
       }
     }

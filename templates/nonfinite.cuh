@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 #pragma once
 #include "elementwise.cuh"
+#include "mma.cuh"
 #include "shared.cuh"
 
 namespace attune {
@@ -39,6 +40,29 @@ __device__ __forceinline__ void store_piece(uint32 address, const Piece &p) {
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(p.word[0]), "r"(p.word[1]),
                "r"(p.word[2]), "r"(p.word[3])
                : "memory");
+}
+
+// Replaces the words of a tile, which each hold two elements, between two barriers of the block.
+template <int Threads, typename T, int Rows, int Cols, typename F>
+__device__ __forceinline__ void rewrite_tile(SmemTile<T, Rows, Cols> tile, F rewrite) {
+  __syncthreads();
+#pragma unroll 1
+  for (uint32 place = threadIdx.x * 16; place < tile.kBytes; place += Threads * 16) {
+    Piece p = load_piece(tile.address + place);
+#pragma unroll
+    for (int j = 0; j < 4; ++j)
+      p.word[j] = rewrite(p.word[j]);
+    store_piece(tile.address + place, p);
+  }
+  __syncthreads();
+}
+
+// Multiplies every element of a tile by `factor`, and rounds it.
+template <int Warps, typename T, int Rows, int Cols>
+__device__ __forceinline__ void scale_tile(SmemTile<T, Rows, Cols> tile, float factor) {
+  rewrite_tile<32 * Warps>(tile, [&](uint32 word) {
+    return round_pair(T{}, multiply(half_of<0>(T{}, word), factor), multiply(half_of<1>(T{}, word), factor));
+  });
 }
 
 // `out` with each NaN and infinity of the tile, whose rows are keys, added to the rows whose score of the key
@@ -85,20 +109,11 @@ __device__ __forceinline__ AccOf<M, Cols, W> take_nonfinite(SmemTile<T, Rows, Co
       }
     }
   }
-  __syncthreads();
   const uint32 low = exponents(T{}) & 0xffffu, high = exponents(T{}) & 0xffff0000u;
-#pragma unroll 1
-  for (uint32 place = threadIdx.x * 16; place < tile.kBytes; place += 32 * W * 16) {
-    Piece p = load_piece(tile.address + place);
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      uint32 &word = p.word[j];
-      word &=
-          ((word & low) == low ? 0xffff0000u : 0xffffffffu) & ((word & high) == high ? 0xffffu : 0xffffffffu);
-    }
-    store_piece(tile.address + place, p);
-  }
-  __syncthreads();
+  rewrite_tile<32 * W>(tile, [&](uint32 word) {
+    return word & ((word & low) == low ? 0xffff0000u : 0xffffffffu) &
+           ((word & high) == high ? 0xffffu : 0xffffffffu);
+  });
   return out;
 }
 

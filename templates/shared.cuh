@@ -33,9 +33,8 @@ template <typename T, int Rows, int Cols> struct SmemTile {
   uint32 address;
 };
 
-// Shared-space address of the block's dynamic shared memory.
-__device__ __forceinline__ uint32 shared_address(const void *p) {
-  return uint32(__cvta_generic_to_shared(p));
-}
+// The block's dynamic shared memory, and its address in the shared space.
+extern __shared__ __align__(1024) unsigned char smem[];
+__device__ __forceinline__ uint32 shared_address() { return uint32(__cvta_generic_to_shared(smem)); }
 
 } // namespace attune

@@ -29,15 +29,32 @@ template <int Pending, int R, typename S> __device__ __forceinline__ void wait(V
   fence_registers(x);
 }
 
-// How wgmma finds a tile (PTX ISA, "Matrix Descriptor Format"): its address; bytes from one panel to the
-// next, where the tile's rows are steps along k; bytes from eight rows to the next eight; and the swizzle,
-// whose pattern eight rows are.
+// How wgmma finds a tile (PTX ISA, "Matrix Descriptor Format"), but for its address: bytes from one panel to
+// the next, where the tile's rows are steps along k; bytes from eight rows to the next eight; and the
+// swizzle, whose pattern eight rows are.
+template <int Rows, int Cols> __device__ constexpr uint64 layout_of(bool rows_are_k) {
+  using P = Panel<Cols>;
+  const uint64 leading = rows_are_k ? Rows * P::kPitch : 16, stride = 8 * P::kPitch;
+  const uint64 swizzle = P::kCols == 64 ? 1 : P::kCols == 32 ? 2 : 3;
+  return (leading >> 4) << 16 | (stride >> 4) << 32 | swizzle << 62;
+}
+// A tile that stays where it is. Its address counts in units of 16 bytes; the block's rank in its cluster
+// lies above bit 17.
 template <typename T, int Rows, int Cols>
 __device__ __forceinline__ uint64 describe(SmemTile<T, Rows, Cols> tile, bool rows_are_k) {
-  using P = Panel<Cols>;
-  const uint64 leading = rows_are_k ? tile.kPanelBytes : 16, stride = 8 * P::kPitch;
-  const uint64 swizzle = P::kCols == 64 ? 1 : P::kCols == 32 ? 2 : 3;
-  return (leading >> 4) << 16 | (stride >> 4) << 32 | swizzle << 62 | uint64((tile.address & 0x3ffff) >> 4);
+  return layout_of<Rows, Cols>(rows_are_k) | uint64((tile.address & 0x3ffff) >> 4);
+}
+// The same, where the tile is another one in each step: what does not change is one number, so that a loop
+// pays a multiplication and an addition, and the compiler, which is shown two halves, adds k steps as 64
+// bits.
+template <typename T, int Rows, int Cols>
+__device__ __forceinline__ uint64 describe_moving(SmemTile<T, Rows, Cols> tile, bool rows_are_k) {
+  const uint64 layout = layout_of<Rows, Cols>(rows_are_k);
+  const uint32 base = shared_address();
+  const uint32 low = ((base & 0x3ffff) >> 4) + uint32(layout) + ((tile.address - base) >> 4);
+  uint64 description;
+  asm("mov.b64 %0, {%1, %2};" : "=l"(description) : "r"(low), "r"(uint32(layout >> 32)));
+  return description;
 }
 // From k step to k step, in units of 16 bytes: 16 columns inside a panel, then the next panel; or 16 rows.
 template <int Rows, int Cols> __device__ constexpr int step_along_columns(int step) {
@@ -54,7 +71,7 @@ template <typename T, int N, bool Across> struct Wgmma;
 template <typename T, int K, int N>
 __device__ __forceinline__ void issue_transposed(AccOf<64, N, 4> &d, SmemTile<T, 64, K> a,
                                                  SmemTile<T, N, K> b) {
-  const uint64 first_a = describe(a, false), first_b = describe(b, false);
+  const uint64 first_a = describe(a, false), first_b = describe_moving(b, false);
   fence_products();
 #pragma unroll
   for (int i = 0; i < K / 16; ++i)
@@ -66,7 +83,7 @@ __device__ __forceinline__ void issue_transposed(AccOf<64, N, 4> &d, SmemTile<T,
 template <typename T, int K, int N>
 __device__ __forceinline__ void issue(AccOf<64, N, 4> &d, const AOperandOf<T, 64, K, 4> &a,
                                       SmemTile<T, K, N> b) {
-  const uint64 first_b = describe(b, true);
+  const uint64 first_b = describe_moving(b, true);
   fence_registers(d);
   fence_products();
 #pragma unroll

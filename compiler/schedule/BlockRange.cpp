@@ -29,7 +29,7 @@ MaskLimits MaskLimits::of(NamingBuilder &b, const MaskBounds &bounds, Value leng
                           const llvm::StringMap<Value> &scalars) {
   Scalars s(b);
   MaskLimits limits;
-  limits.last = s.sub(lengthKv, s.constant(1));
+  limits.last = s.sub(lengthKv, s.constant(1), "last_key");
   for (const LinearIndex &bound : bounds.last) {
     Value offset = offsetOf(b, bound, lengthQ, lengthKv, scalars);
     if (bound.q == 0)

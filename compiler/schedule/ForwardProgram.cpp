@@ -130,11 +130,11 @@ BlockRange ForwardProgram::blocksOfKeys(int64_t blockQ, int64_t blockKv) {
 }
 
 FinishedRows ForwardProgram::finishRows(NamingBuilder &at, SoftmaxState state, RankedTensorType outType,
-                                        Value back) {
+                                        Value small) {
   Value sink;
   if (sinkArray)
     sink = at.make<tile::LoadValueOp>("sink", at.getF32Type(), sinkArray, ValueRange{head});
-  return softmax(outType).finish(at, state, back, sink, forward.getLse());
+  return softmax(outType).finish(at, state, small, sink, forward.getLse());
 }
 
 //===----------------------------------------------------------------------===//

@@ -67,7 +67,7 @@ protected:
   /// What is stored of the rows that this block's loops ended with: with the head's sink, where there are
   /// any.
   FinishedRows finishRows(NamingBuilder &at, SoftmaxState state, mlir::RankedTensorType outType,
-                          mlir::Value back = {});
+                          mlir::Value small = {});
   /// The scores of a tile of products whose first row and key these are: scaled and changed as the spec says,
   /// -inf where a row does not see a key. Fails, with an error at the op, on what tiles cannot do.
   mlir::FailureOr<mlir::Value> scoresOf(NamingBuilder &at, const BlockKind &kind, mlir::Value products,

@@ -16,6 +16,11 @@ static constexpr float kRescaleThresholdLog2 = 8.0f;
 /// A row is far out when its reference times the factor is at least this. Up to here the product's rounding
 /// moves an exponent by at most 2^-11, and all exponents of a reference alike.
 static constexpr float kFarLog2 = 0x1p14f;
+/// O is summed before it is divided, and a sum of large bf16 values overflows though their mean does not:
+/// such blocks are computed once more with values that are smaller by this, more than the number of keys.
+static constexpr float kValueScale = 0x1p40f;
+static constexpr float kInfinity = std::numeric_limits<float>::infinity();
+static constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 static constexpr auto kApproximate = arith::FastMathFlags::afn;
 
 Value splatConstant(NamingBuilder &b, RankedTensorType type, float value) {
@@ -32,13 +37,37 @@ OnlineSoftmax::OnlineSoftmax(RankedTensorType outType, double scale)
                                                       tile::RowAttr::get(outType.getContext()))),
       scoreToLog2(float(scale / std::numbers::ln2)), scaleOfScores(float(scale)) {}
 
-SoftmaxState OnlineSoftmax::start(NamingBuilder &b) const {
+/// Each row's value: `yes` in a careful attempt, else `no`.
+static Value inCareful(NamingBuilder &b, StringRef name, RankedTensorType rowType, Value again, float yes,
+                       float no) {
+  auto constant = [&](float value) -> Value {
+    return b.make<arith::ConstantOp>("", b.getF32FloatAttr(value));
+  };
+  Value scalar = b.make<arith::SelectOp>("", again, constant(yes), constant(no));
+  return b.make<tensor::SplatOp>(name, scalar, rowType);
+}
+
+SoftmaxState OnlineSoftmax::start(NamingBuilder &b, Value again) const {
   auto constant = [&](StringRef name, RankedTensorType type, float value) -> Value {
     return b.make<arith::ConstantOp>(name, DenseElementsAttr::get(type, value));
   };
-  return {constant("out0", outType, 0.0f), constant("max0", rowType, 0.0f),
-          constant("limit0", rowType, -std::numeric_limits<float>::infinity()),
-          constant("sum0", rowType, 0.0f)};
+  SoftmaxState state{constant("out0", outType, 0.0f), Value(), Value(), constant("sum0", rowType, 0.0f)};
+  if (!again) {
+    state.max = constant("max0", rowType, 0.0f);
+    state.limit = constant("limit0", rowType, -kInfinity);
+    return state;
+  }
+  // What a careful row lacks is a limit that says that it has seen nothing: its reference does.
+  state.max = inCareful(b, "max0", rowType, again, std::numeric_limits<float>::lowest(), 0.0f);
+  state.limit = inCareful(b, "limit0", rowType, again, kNaN, -kInfinity);
+  return state;
+}
+
+Value OnlineSoftmax::limitOf(NamingBuilder &b, Value max) const {
+  Value above =
+      b.make<arith::AddFOp>("", max, splatConstant(b, rowType, kRescaleThresholdLog2 / scoreToLog2));
+  // An infinite score is above every limit.
+  return b.make<arith::MinimumFOp>("", above, splatConstant(b, rowType, std::numeric_limits<float>::max()));
 }
 
 Value OnlineSoftmax::isFar(NamingBuilder &b, Value max) const {
@@ -60,7 +89,7 @@ Value OnlineSoftmax::scale(NamingBuilder &b, Value out, const LaterScale &later)
 }
 
 SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreBlock &block,
-                                    LaterScale *later) const {
+                                    LaterScale *later, const CarefulAttempt *careful) const {
   auto scoresType = cast<RankedTensorType>(block.scores.getType());
   Value newMax =
       b.make<tile::RowReduceOp>("new_max", rowType, tile::Reduction::Max, block.scores, state.limit, false);
@@ -82,7 +111,13 @@ SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreB
     };
     // Each row decides for itself, so that its bits do not depend on the rows beside it: one that stays has
     // an alpha of 1.
-    Value floor = select("floor", isFar(then, state.max), state.max, state.limit);
+    Value known = state.limit;
+    if (careful) {
+      // A careful row has no limit, so that it comes here; it moves as it did in the first attempt.
+      Value limited = then.make<arith::CmpFOp>("", arith::CmpFPredicate::ORD, known, known);
+      known = select("", limited, known, limitOf(then, state.max));
+    }
+    Value floor = select("floor", isFar(then, state.max), state.max, known);
     Value moves = then.make<arith::CmpFOp>("moves", arith::CmpFPredicate::OGT, newMax, floor);
     Value max = select("max", moves, newMax, state.max);
     Value down = then.make<arith::SubFOp>("", state.max, max);
@@ -95,10 +130,10 @@ SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreB
     if (!later)
       out = then.make<arith::MulFOp>("out", state.out, then.make<tile::RowBroadcastOp>("", outType, alpha));
     Value far = isFar(then, max);
-    Value above = then.make<arith::AddFOp>("", max, constant(kRescaleThresholdLog2 / scoreToLog2));
-    // An infinite score is above every limit.
-    Value finite = then.make<arith::MinimumFOp>("", above, constant(std::numeric_limits<float>::max()));
-    Value next = select("", far, constant(std::numeric_limits<float>::quiet_NaN()), finite);
+    Value next = limitOf(then, max);
+    if (careful)
+      next = then.make<arith::AddFOp>("", next, inCareful(then, "", rowType, careful->again, kNaN, 0.0f));
+    next = select("", far, constant(kNaN), next);
     Value limit = select("limit", moves, next, state.limit);
     Value nearOffset = then.make<arith::MulFOp>("offset", max, constant(-scoreToLog2));
 
@@ -117,10 +152,13 @@ SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreB
       NamingBuilder otherwise(OpBuilder::atBlockBegin(&farBranch.getElseRegion().front()), b.unnamed());
       otherwise.make<scf::YieldOp>("", ValueRange{nearOffset, block.scores});
     }
+    if (careful)
+      out = withoutHidden(then, *careful, farBranch.getResult(1), out);
     then.make<scf::YieldOp>("",
                             ValueRange{out, max, limit, sum, farBranch.getResult(0), farBranch.getResult(1)});
     NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), b.unnamed());
-    Value usual = later ? splatConstant(otherwise, rowType, 1.0f) : state.out;
+    // Nobody looks at an alpha where nothing moved: the maxima are at hand, and free.
+    Value usual = later ? newMax : state.out;
     otherwise.make<scf::YieldOp>("",
                                  ValueRange{usual, state.max, state.limit, state.sum, offset, block.scores});
   }
@@ -129,6 +167,33 @@ SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreB
     *later = {move, branch.getResult(0)};
   return {later ? state.out : branch.getResult(0), branch.getResult(1), branch.getResult(2),
           branch.getResult(3)};
+}
+
+Value OnlineSoftmax::withoutHidden(NamingBuilder &b, const CarefulAttempt &careful, Value scores,
+                                   Value out) const {
+  auto branch = [&](Value condition, StringRef note, TypeRange types) {
+    auto made = b.make<scf::IfOp>(types.empty() ? "" : "out", types, condition, /*withElse=*/!types.empty());
+    made->setAttr("note", b.getStringAttr(note));
+    return made;
+  };
+  if (careful.hides) {
+    auto taken =
+        branch(careful.again, "only rows that see a NaN or an infinity of V get it", TypeRange(outType));
+    NamingBuilder inside(OpBuilder::atBlockBegin(&taken.getThenRegion().front()), b.unnamed());
+    Value with = inside.make<tile::TakeNonfiniteOp>("out", outType, careful.values, scores, out);
+    inside.make<scf::YieldOp>("", ValueRange{with});
+    NamingBuilder otherwise(OpBuilder::atBlockBegin(&taken.getElseRegion().front()), b.unnamed());
+    otherwise.make<scf::YieldOp>("", ValueRange{out});
+    out = taken.getResult(0);
+  }
+  if (careful.small) {
+    auto scaled =
+        branch(careful.small, "values so large that their sum overflowed: smaller ones", TypeRange());
+    NamingBuilder inside(OpBuilder::atBlockBegin(&scaled.getThenRegion().front()), b.unnamed());
+    Value factor = inside.make<arith::ConstantOp>("", b.getF32FloatAttr(1 / kValueScale));
+    inside.make<tile::ScaleTileOp>("", careful.values, factor);
+  }
+  return out;
 }
 
 Value OnlineSoftmax::weigh(NamingBuilder &b, SoftmaxState &state, const ScoreBlock &block) const {
@@ -156,7 +221,7 @@ OnlineSoftmax::SinkRows OnlineSoftmax::meetSink(NamingBuilder &b, Value max, Val
   return {select("keys_factor", down, one), select("max", sinks, max), select("sink_part", one, down)};
 }
 
-FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value back, Value sink,
+FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value small, Value sink,
                                    bool wantLse) const {
   Value zero = splatConstant(b, rowType, 0.0f);
   Value sum = b.make<tile::RowCombineOp>("total", tile::Reduction::Add, state.sum);
@@ -173,8 +238,9 @@ FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value b
   Value reciprocal = b.make<arith::DivFOp>("reciprocal", splatConstant(b, rowType, 1.0f), sum, kApproximate);
   if (sink)
     reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal, met.factor);
-  if (back)
-    reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal, back);
+  if (small)
+    reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal,
+                                       inCareful(b, "back", rowType, small, kValueScale, 1.0f));
   Value inverse = b.make<arith::SelectOp>("inverse", empty, zero, reciprocal);
   Value out = b.make<arith::MulFOp>("result", state.out, b.make<tile::RowBroadcastOp>("", outType, inverse));
   if (!wantLse)
@@ -184,7 +250,7 @@ FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value b
   // In natural logarithms from the start: the maximum in base 2 may be beyond f32 where this is not.
   Value natural = b.make<math::FmaOp>("", state.max, splatConstant(b, rowType, scaleOfScores), logSum);
   if (!sink)
-    emptyLse = splatConstant(b, rowType, -std::numeric_limits<float>::infinity());
+    emptyLse = splatConstant(b, rowType, -kInfinity);
   Value lse = b.make<arith::SelectOp>("lse", empty, emptyLse, natural);
   return {out, empty, lse};
 }

@@ -485,6 +485,7 @@ LogicalResult ThreadToNvvm::lower(Operation *op) {
       .Case([&](tile::AttemptOp x) { return done([&] { values[x.getResult()] = {start->getArgument(0)}; }); })
       .Case([&](thread::RetryOp x) { return done([&] { lowerRetry(x); }); })
       .Case([&](thread::TakeNonfiniteOp x) { return done([&] { lowerTakeNonfinite(x); }); })
+      .Case([&](thread::ScaleTileOp x) { return done([&] { lowerScaleTile(x); }); })
       .Case([&](thread::ToAOpOp x) { return done([&] { lowerToAOp(x); }); })
       .Case([&](thread::StoreOp x) { return done([&] { lowerStore(x); }); })
       .Case([&](thread::StoreRowsOp x) { return done([&] { lowerStoreRows(x); }); })

@@ -56,6 +56,11 @@ private:
   void lowerDot(thread::DotOp op);
   void lowerToAOp(thread::ToAOpOp op);
   void lowerTakeNonfinite(thread::TakeNonfiniteOp op);
+  void lowerScaleTile(thread::ScaleTileOp op);
+  /// Replaces the words of a tile, which each hold two elements, between two barriers.
+  void rewriteTile(mlir::Value offset, int64_t bytes, llvm::function_ref<mlir::Value(mlir::Value)> rewrite);
+  /// An element of a pair as f32.
+  mlir::Value halfOf(mlir::Value pair, int64_t half, bool isBf16);
   void lowerStore(thread::StoreOp op);
   void lowerStoreRows(thread::StoreRowsOp op);
   // Barriers, TMA and wgmma (ThreadToNvvmWarpgroup.cpp).
@@ -73,9 +78,13 @@ private:
   mlir::Value issuer();
   /// Assembly through which all these registers pass: nothing that reads or makes them moves across it.
   Registers asmTied(llvm::StringRef text, llvm::ArrayRef<mlir::Value> values);
+  /// What of an offset varies (null: nothing), and what is constant.
+  static std::pair<mlir::Value, int64_t> splitConstant(mlir::Value offset);
+  /// `bytes` / 16; it is a multiple.
+  mlir::Value sixteenths(mlir::Value bytes);
   /// wgmma's 64-bit description of a tile at this byte offset. `rowsAreK`: the rows are steps along k, else
-  /// columns are.
-  mlir::Value matrixDescriptor(const SwizzledTile &tile, mlir::Value offset, bool rowsAreK);
+  /// columns are. `moves`: it is another tile in each step.
+  mlir::Value matrixDescriptor(const SwizzledTile &tile, mlir::Value offset, bool rowsAreK, bool moves);
   // Rows.
   void lowerRowReduce(thread::RowReduceOp op);
   void lowerRowCombine(thread::RowCombineOp op);

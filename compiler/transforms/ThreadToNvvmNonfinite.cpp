@@ -10,7 +10,7 @@ namespace attune {
 void ThreadToNvvm::lowerTakeNonfinite(thread::TakeNonfiniteOp op) {
   SwizzledTile tile{int64_t(op.getRows()), int64_t(op.getCols())};
   bool isBf16 = op.getType().isBF16();
-  Type word = b.getI32Type(), f = b.getF32Type();
+  Type word = b.getI32Type();
   auto bor = [&](Value x, Value y) -> Value { return x ? Value(LLVM::OrOp::create(b, loc, x, y)) : y; };
   auto select = [&](Value condition, Value yes, Value no) -> Value {
     return LLVM::SelectOp::create(b, loc, condition, yes, no);
@@ -58,15 +58,7 @@ void ThreadToNvvm::lowerTakeNonfinite(thread::TakeNonfiniteOp op) {
               LLVM::LoadOp::create(b, loc, word, sharedPointer(add(address, panel * tile.panelBytes())),
                                    /*alignment=*/4);
           for (int64_t half = 0; half != 2; ++half) {
-            Value value;
-            if (isBf16) {
-              Value bits =
-                  half ? band(pair, int32_t(0xffff0000)) : Value(LLVM::ShlOp::create(b, loc, pair, i32(16)));
-              value = LLVM::BitcastOp::create(b, loc, f, bits);
-            } else {
-              Value bits = LLVM::TruncOp::create(b, loc, b.getI16Type(), shr(pair, 16 * half));
-              value = LLVM::FPExtOp::create(b, loc, f, LLVM::BitcastOp::create(b, loc, b.getF16Type(), bits));
-            }
+            Value value = halfOf(pair, half, isBf16);
             Value beyond = LLVM::FCmpOp::create(b, loc, LLVM::FCmpPredicate::uge,
                                                 LLVM::FAbsOp::create(b, loc, value), infinity);
             Value taken = select(beyond, value, nothing);
@@ -79,29 +71,53 @@ void ThreadToNvvm::lowerTakeNonfinite(thread::TakeNonfiniteOp op) {
         return carried;
       });
 
-  barrier();
   // An element is finite unless all bits of its exponent are set.
-  int64_t low = isBf16 ? 0x7f80 : 0x7c00, high = low << 16, bytes = tile.rows * tile.cols * 2;
-  Type quad = VectorType::get({4}, word);
-  Value start = mul(thread, 16), base = add(sharedBase, scalar(op.getOffset()));
+  int64_t low = isBf16 ? 0x7f80 : 0x7c00, high = low << 16;
+  rewriteTile(op.getOffset(), tile.rows * tile.cols * 2, [&](Value pair) -> Value {
+    Value keepLow = select(equal(band(pair, low), i32(low)), i32(int32_t(0xffff0000)), i32(-1));
+    Value keepHigh = select(equal(band(pair, high), i32(high)), i32(0xffff), i32(-1));
+    return LLVM::AndOp::create(b, loc, pair, LLVM::AndOp::create(b, loc, keepLow, keepHigh).getResult());
+  });
+  values[op.getResult()] = std::move(out);
+}
+
+void ThreadToNvvm::lowerScaleTile(thread::ScaleTileOp op) {
+  Value factor = scalar(op.getFactor());
+  rewriteTile(op.getOffset(), int64_t(op.getRows()) * int64_t(op.getCols()) * 2, [&](Value pair) -> Value {
+    Value scaled[2];
+    for (int64_t half = 0; half != 2; ++half)
+      scaled[half] = LLVM::FMulOp::create(b, loc, halfOf(pair, half, op.getType().isBF16()), factor);
+    return LLVM::BitcastOp::create(b, loc, b.getI32Type(), pack(scaled[0], scaled[1], op.getType()));
+  });
+}
+
+Value ThreadToNvvm::halfOf(Value pair, int64_t half, bool isBf16) {
+  Type f = b.getF32Type();
+  if (isBf16) {
+    Value bits = half ? band(pair, int32_t(0xffff0000)) : Value(LLVM::ShlOp::create(b, loc, pair, i32(16)));
+    return LLVM::BitcastOp::create(b, loc, f, bits);
+  }
+  Value bits = LLVM::TruncOp::create(b, loc, b.getI16Type(), shr(pair, 16 * half));
+  return LLVM::FPExtOp::create(b, loc, f, LLVM::BitcastOp::create(b, loc, b.getF16Type(), bits));
+}
+
+void ThreadToNvvm::rewriteTile(Value offset, int64_t bytes, llvm::function_ref<Value(Value)> rewrite) {
+  barrier();
+  Type quad = VectorType::get({4}, b.getI32Type());
+  Value start = mul(thread, 16), base = add(sharedBase, scalar(offset));
   branch(less(start, i32(bytes)), [&] {
     (void)countingLoop(start, i32(bytes), 32 * warps * 16, {}, [&](Value place, Registers) {
       Value pointer = sharedPointer(add(base, place));
       Value piece = LLVM::LoadOp::create(b, loc, quad, pointer, /*alignment=*/16);
       for (int64_t i = 0; i != 4; ++i) {
         Value pair = LLVM::ExtractElementOp::create(b, loc, piece, i32(i));
-        Value keepLow = select(equal(band(pair, low), i32(low)), i32(int32_t(0xffff0000)), i32(-1));
-        Value keepHigh = select(equal(band(pair, high), i32(high)), i32(0xffff), i32(-1));
-        Value clean =
-            LLVM::AndOp::create(b, loc, pair, LLVM::AndOp::create(b, loc, keepLow, keepHigh).getResult());
-        piece = LLVM::InsertElementOp::create(b, loc, piece, clean, i32(i));
+        piece = LLVM::InsertElementOp::create(b, loc, piece, rewrite(pair), i32(i));
       }
       LLVM::StoreOp::create(b, loc, piece, pointer, /*alignment=*/16);
       return Registers();
     });
   });
   barrier();
-  values[op.getResult()] = std::move(out);
 }
 
 } // namespace attune

@@ -14,8 +14,7 @@ namespace attune {
 // Copies between global and shared memory, 16 bytes a thread
 //===----------------------------------------------------------------------===//
 
-/// Splits off what of `offset` is constant.
-static std::pair<Value, int64_t> splitConstant(Value offset) {
+std::pair<Value, int64_t> ThreadToNvvm::splitConstant(Value offset) {
   APInt constant;
   if (matchPattern(offset, m_ConstantInt(&constant)))
     return {Value(), constant.getSExtValue()};
@@ -369,15 +368,19 @@ void ThreadToNvvm::lowerKeepColumns(thread::KeepColumnsOp op) {
     }
     dropped.push_back(bits);
   }
-  for (size_t i = 0; i != scores.size(); ++i) {
-    int64_t column = columnOfAccValue(int64_t(i), n), bit = column / 8 * 2 + column % 2;
-    Value word = dropped[size_t(rowOfAccValue(int64_t(i), n))][size_t(bit / 32)];
-    // Written out, because LLVM would shift each bit down to test it, which hides the pattern from ptxas.
-    std::string text = llvm::formatv("{{ .reg .pred p; .reg .b32 t; and.b32 t, $1, {0}; setp.ne.b32 p, t, 0; "
-                                     "selp.f32 $0, 0fFF800000, $2, p; }",
-                                     uint32_t(1) << bit % 32);
-    scores[i] = asm1(b.getF32Type(), text, "=f,r,f", {word, scores[i]});
-  }
+  // Row by row: bits of one word that are tested one after the other share an R2P.
+  for (size_t row = 0; row != dropped.size(); ++row)
+    for (size_t i = 0; i != scores.size(); ++i) {
+      if (size_t(rowOfAccValue(int64_t(i), n)) != row)
+        continue;
+      int64_t column = columnOfAccValue(int64_t(i), n), bit = column / 8 * 2 + column % 2;
+      // Written out, because LLVM would shift each bit down to test it, which hides the pattern from ptxas.
+      std::string text =
+          llvm::formatv("{{ .reg .pred p; .reg .b32 t; and.b32 t, $1, {0}; setp.ne.b32 p, t, 0; "
+                        "selp.f32 $0, 0fFF800000, $2, p; }",
+                        uint32_t(1) << bit % 32);
+      scores[i] = asm1(b.getF32Type(), text, "=f,r,f", {dropped[row][size_t(bit / 32)], scores[i]});
+    }
   values[op.getResult()] = std::move(scores);
 }
 

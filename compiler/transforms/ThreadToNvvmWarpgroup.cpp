@@ -2,6 +2,7 @@
 #include "compiler/dialect/Elements.h"
 #include "compiler/transforms/ThreadToNvvm.h"
 
+#include "mlir/IR/Matchers.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -103,17 +104,34 @@ Registers ThreadToNvvm::asmTied(StringRef text, ArrayRef<Value> values) {
   return out;
 }
 
-Value ThreadToNvvm::matrixDescriptor(const SwizzledTile &tile, Value offset, bool rowsAreK) {
+Value ThreadToNvvm::sixteenths(Value bytes) {
+  APInt factor;
+  if (auto product = bytes.getDefiningOp<LLVM::MulOp>();
+      product && matchPattern(product.getRhs(), m_ConstantInt(&factor)) && factor.getZExtValue() % 16 == 0)
+    return mul(product.getLhs(), factor.getSExtValue() / 16);
+  return shr(bytes, 4);
+}
+
+Value ThreadToNvvm::matrixDescriptor(const SwizzledTile &tile, Value offset, bool rowsAreK, bool moves) {
   // PTX ISA 9.0, "Matrix Descriptor Format". Eight rows of a panel are one swizzle pattern; the stride is
   // from one such group to the next. Where rows are k, columns beyond a panel are reached by the leading
   // offset.
   uint64_t swizzle = tile.panelCols() == 64 ? 1 : tile.panelCols() == 32 ? 2 : 3;
   uint64_t leading = rowsAreK ? uint64_t(tile.panelBytes()) : 16, stride = uint64_t(8 * tile.pitch());
   uint64_t constant = (leading >> 4) << 16 | (stride >> 4) << 32 | swizzle << 62;
-  // The address has the CTA's rank in the cluster above bit 17.
-  Value address = shr(band(add(sharedBase, scalar(offset)), 0x3FFFF), 4);
-  return LLVM::OrOp::create(b, loc, LLVM::ZExtOp::create(b, loc, b.getI64Type(), address),
-                            i64(int64_t(constant)));
+  // The address counts in units of 16 bytes; the CTA's rank in the cluster lies above its bit 17.
+  if (!moves) {
+    Value address = shr(band(add(sharedBase, scalar(offset)), 0x3FFFF), 4);
+    return LLVM::OrOp::create(b, loc, LLVM::ZExtOp::create(b, loc, b.getI64Type(), address),
+                              i64(int64_t(constant)));
+  }
+  // What does not change from tile to tile is one number, so that a loop pays a multiplication and an
+  // addition, and LLVM, which is shown two halves, adds k steps as 64 bits.
+  auto [variable, fixed] = splitConstant(scalar(offset));
+  Value low = add(shr(band(sharedBase, 0x3FFFF), 4), int64_t(uint32_t(constant)) + (fixed >> 4));
+  if (variable)
+    low = add(low, sixteenths(variable));
+  return asm1(b.getI64Type(), "mov.b64 $0, {$1, $2};", "=l,r,r", {low, i32(int64_t(constant >> 32))});
 }
 
 void ThreadToNvvm::lowerDotIssue(thread::DotIssueOp op) {
@@ -139,8 +157,8 @@ void ThreadToNvvm::lowerDotIssue(thread::DotIssueOp op) {
       c.assign(after.begin() + a.size(), after.end());
   }
 
-  Value aStart = aInShared ? matrixDescriptor(aTile, op.getA(), false) : Value();
-  Value bStart = matrixDescriptor(bTile, op.getB(), !op.getTransposed());
+  Value aStart = aInShared ? matrixDescriptor(aTile, op.getA(), false, /*moves=*/false) : Value();
+  Value bStart = matrixDescriptor(bTile, op.getB(), !op.getTransposed(), /*moves=*/true);
   auto advance = [&](Value descriptor, int64_t bytes) {
     return bytes ? Value(LLVM::AddOp::create(b, loc, descriptor, i64(bytes >> 4))) : descriptor;
   };

@@ -239,6 +239,11 @@ LogicalResult Distributor::visit(Operation *op) {
                                                 map(take.getOut()), tile[0], tile[1],
                                                 take.getTile().getType().getElementType());
       })
+      .Case([&](tile::ScaleTileOp scale) {
+        ArrayRef<int64_t> tile = shape(scale.getTile());
+        return replace<thread::ScaleTileOp>(op, map(scale.getTile()), map(scale.getFactor()), tile[0],
+                                            tile[1], scale.getTile().getType().getElementType());
+      })
       .Case([&](tile::ToAOpOp convert) {
         ArrayRef<int64_t> tile = shape(convert.getValue());
         return replace<thread::ToAOpOp>(op, resultType(), map(convert.getValue()), tile[0], tile[1]);

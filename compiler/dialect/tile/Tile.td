@@ -343,6 +343,15 @@ def Tile_TakeNonfiniteOp : Tile_Op<"take_nonfinite", [Tile_RewritesShared, AllTy
   let hasVerifier = 1;
 }
 
+def Tile_ScaleTileOp : Tile_Op<"scale_tile", [Tile_RewritesShared]> {
+  let summary = "Multiplies every element of a tile in shared memory by `factor`, and rounds it, for all threads";
+  let description = [{
+    Example: `tile.scale_tile %v by %factor : tensor<64x128xbf16, #tile.smem>`
+  }];
+  let arguments = (ins Tile_Smem:$tile, F32:$factor);
+  let assemblyFormat = "$tile `by` $factor attr-dict `:` type($tile)";
+}
+
 def Tile_ToAOpOp : Tile_Op<"to_a_op", [Pure]> {
   let summary = "Rounds an accumulator to 16 bits as the A operand of a dot: a re-packing inside each thread";
   let arguments = (ins Tile_Acc:$value);

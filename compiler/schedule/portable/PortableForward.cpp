@@ -8,10 +8,6 @@ using namespace mlir;
 
 namespace attune::portable {
 
-/// O is summed before it is divided, and a sum of large bf16 values overflows though their mean does not:
-/// such blocks are computed once more with weights that are smaller by this, more than the number of keys.
-static constexpr float kWeightScale = 0x1p40f;
-
 namespace {
 class ForwardBuilder : public ForwardProgram {
 public:
@@ -29,7 +25,6 @@ private:
               Value condition);
   FailureOr<SoftmaxState> loop(const BlockKind &kind, Value from, Value to, SoftmaxState state);
   FailureOr<SoftmaxState> step(NamingBuilder &at, const BlockKind &kind, Value it, SoftmaxState state);
-  Value takeNonfinite(NamingBuilder &at, Value v, Value scores, Value out);
   Value careful(NamingBuilder &at, Value condition, Value usual, StringRef note,
                 llvm::function_ref<Value(NamingBuilder &)> make);
   void retry(Value out);
@@ -137,13 +132,6 @@ void ForwardBuilder::prologue() {
 // The loop over blocks of keys
 //===----------------------------------------------------------------------===//
 
-/// In a block of which some rows see only a part, 0 x NaN must not reach those that do not see the NaN.
-Value ForwardBuilder::takeNonfinite(NamingBuilder &at, Value v, Value scores, Value out) {
-  return careful(
-      at, again, out, "only rows that see a NaN or an infinity of V get it",
-      [&](NamingBuilder &b) { return b.make<tile::TakeNonfiniteOp>("out", out.getType(), v, scores, out); });
-}
-
 /// `make`'s value where `condition`, a scalar, holds, else `usual`.
 Value ForwardBuilder::careful(NamingBuilder &at, Value condition, Value usual, StringRef note,
                               llvm::function_ref<Value(NamingBuilder &)> make) {
@@ -195,16 +183,11 @@ FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind 
   if (failed(kept))
     return failure();
   ScoreBlock scoreBlock{*kept, Value()};
-  SoftmaxState next = softmax(outType()).advance(at, state, scoreBlock);
-  if (kind.first || kind.last || !bounds.residual.empty())
-    next.out = takeNonfinite(at, v, scoreBlock.scores, next.out);
+  bool hides = kind.first || kind.last || !bounds.residual.empty();
+  CarefulAttempt careful{again, small, v, hides};
+  SoftmaxState next = softmax(outType()).advance(at, state, scoreBlock, /*later=*/nullptr,
+                                                 hides || small ? &careful : nullptr);
   Value p = softmax(outType()).weigh(at, next, scoreBlock);
-  if (small)
-    p = careful(at, small, p, "values so large that their sum overflowed: smaller weights",
-                [&](NamingBuilder &b) {
-                  auto type = cast<RankedTensorType>(p.getType());
-                  return b.make<arith::MulFOp>("p", p, splatConstant(b, type, 1 / kWeightScale));
-                });
   auto pType = tensor({tiles.blockQ, tiles.blockKv}, dtype, tile::AOpAttr::get(context));
   Value pOperand = at.make<tile::ToAOpOp>("p_operand", pType, p);
   next.out = at.make<tile::DotOp>("out", outType(), pOperand, v, /*transposed=*/false, next.out);
@@ -254,15 +237,7 @@ void ForwardBuilder::retry(Value out) {
 
 void ForwardBuilder::epilogue(SoftmaxState state) {
   b.make<tile::ReleaseOp>("", qRing, Scalars(b).constant(0));
-  Value back;
-  if (small) {
-    auto constant = [&](float value) -> Value {
-      return b.make<arith::ConstantOp>("", b.getF32FloatAttr(value));
-    };
-    Value scalar = b.make<arith::SelectOp>("", small, constant(kWeightScale), constant(1.0f));
-    back = b.make<tensor::SplatOp>("back", scalar, tensor({tiles.blockQ}, b.getF32Type(), row()));
-  }
-  FinishedRows rows = finishRows(b, state, outType(), back);
+  FinishedRows rows = finishRows(b, state, outType(), small);
   // A row that saw nothing is 0; the usual way leaves it so unless it met a NaN.
   Value out = careful(b, again, rows.out, "rows that see nothing are 0",
                       [&](NamingBuilder &at) { return softmax(outType()).clearEmptyRows(at, rows); });
@@ -282,7 +257,7 @@ LogicalResult ForwardBuilder::build() {
   findBlocks();
   openRings();
   prologue();
-  SoftmaxState state = softmax(outType()).start(b);
+  SoftmaxState state = softmax(outType()).start(b, again);
 
   Value zero = Scalars(b).constant(0);
   FailureOr<SoftmaxState> next = loop(limits.hasFirst() ? kRightAndLeft : kRight, zero, maskedRight, state);

@@ -339,6 +339,14 @@ LogicalResult CudaPrinter::statement(Operation *op) {
                          leader.empty() ? "" : ", " + replica));
         return mlir::success();
       })
+      .Case([&](thread::ScaleTileOp scale) -> LogicalResult {
+        FailureOr<std::string> tile = smemTile(scale.getOffset(), scale.getRows(), scale.getCols(),
+                                               scale.getType()),
+                               factor = text(scale.getFactor());
+        if (failed(tile) || failed(factor))
+          return failure();
+        return line(fmt::format("scale_tile<kWarps>({}, {});", *tile, *factor)), mlir::success();
+      })
       .Case([&](thread::StoreRowsOp store) -> LogicalResult {
         FailureOr<std::string> to = text(store.getView()), row = text(store.getRow()),
                                value = full(store.getValue());
@@ -525,7 +533,6 @@ LogicalResult CudaPrinter::header() {
   line(fmt::format("constexpr int kWarps = {}, kThreads = {};", warps, threads));
   line("template <int M, int N> using Acc = AccOf<M, N, kWarps>;");
   line("template <int M> using Row = RowOf<M, kWarps>;");
-  line("extern __shared__ __align__(1024) unsigned char smem[];");
   line("");
   parameters();
   // The longest line of a kernel stays whole: broken, it is harder to read.
@@ -558,7 +565,7 @@ FailureOr<std::string> CudaPrinter::print() {
     if (current < Part::Memory && isa<thread::AsyncCopyOp, thread::LoadOperandOp, thread::DotOp,
                                       thread::StoreOp, scf::ForOp, scf::IfOp, tile::BarrierInitOp>(op)) {
       section(Part::Memory);
-      line("const uint32 shared = shared_address(smem);");
+      line("const uint32 shared = shared_address();");
       for (const SmemTile &tile : tiles)
         line(fmt::format("const {} {}{{shared{}}};", tileType(tile.rows, tile.cols, tile.element), tile.name,
                          tile.offset ? fmt::format(" + {}", tile.offset) : ""));

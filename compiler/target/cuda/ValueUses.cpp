@@ -40,6 +40,15 @@ bool ValueUses::decide(Operation *op) {
     return true;
   Type type = op->getResult(0).getType();
   std::string name = nameFrom(op->getLoc());
+  // What a loop makes of an argument is made before it: waits for memory forbid to keep what was loaded.
+  auto loopOf = [](Operation *at) { return at->getParentOfType<scf::ForOp>(); };
+  bool readsArgument = llvm::any_of(op->getOperands(), [](Value operand) {
+    auto argument = dyn_cast<BlockArgument>(operand);
+    return argument && isa<thread::KernelOp>(argument.getOwner()->getParentOp());
+  });
+  if (readsArgument &&
+      llvm::any_of(op->getUsers(), [&](Operation *user) { return loopOf(user) != loopOf(op); }))
+    return false;
   // Integers without a name are written twice rather than named, but not what is long already.
   auto isLeaf = [&](Value operand) {
     Operation *by = operand.getDefiningOp();
