@@ -84,7 +84,7 @@ std::string toText(const Report &report);
 /// One JSON object, in one line. Numbers that JSON cannot hold become the strings "nan", "inf", "-inf".
 std::string toJson(const Report &report);
 
-/// Where two runs of one problem differ in their bits, or empty if nowhere; for kernel against golden model
+/// Where two runs of one problem differ in their bits, or empty if nowhere; for kernel against oracle
 /// or target against target. `lse` may be null in both.
 std::string firstDifference(const AttentionSpec &spec, const Problem &problem, const Outputs &got,
                             const Outputs &expected);

@@ -1,6 +1,6 @@
 //===- HopperTest.cpp - kernels with roles, TMA and wgmma -----------------===//
 //
-// The hopper family on the simulated sm_90a: the bits of the golden model on both targets in every mode, on
+// The hopper family on the simulated sm_90a: the bits of the oracle on both targets in every mode, on
 // the shapes on which other libraries' kernels have shipped wrong results; and each synchronisation left
 // out, weakened or with the wrong phase or number in turn.
 //
@@ -100,7 +100,8 @@ void everyMutantIsCaught(int overlap, int stages, std::vector<MaskTerm> mask, si
   REQUIRE_MESSAGE(bool(kernel), kernel.error().message);
   // Several blocks of each kind, so that every slot is filled again after each.
   Shape shape{1, 1, 1, 130, 400, Placement::BSHD, 3};
-  std::string fault = runOnce(*kernel, spec, shape, SimOptions::Mode::Lazy);
+  Judge judge(*kernel, spec);
+  std::string fault = judge.run(*kernel, shape, SimOptions::Mode::Lazy);
   REQUIRE_MESSAGE(fault.empty(), fault);
   std::vector<Mutant> mutants = mutantsOf(kernel->ptx);
   CHECK(mutants.size() >= 60);
@@ -111,7 +112,7 @@ void everyMutantIsCaught(int overlap, int stages, std::vector<MaskTerm> mask, si
     damaged.ptx = mutant.ptx;
     bool caught = false;
     for (SimOptions::Mode mode : {SimOptions::Mode::Lazy, SimOptions::Mode::Random, SimOptions::Mode::Eager})
-      if (!caught && !runOnce(damaged, spec, shape, mode).empty())
+      if (!caught && !judge.run(damaged, shape, mode).empty())
         caught = true;
     if (caught)
       continue;

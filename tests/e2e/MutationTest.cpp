@@ -1,8 +1,8 @@
 //===- MutationTest.cpp - is a missing synchronisation seen? --------------===//
 //
 // A kernel that runs does not prove its barriers and waits: on a GPU most of them can be left out unnoticed.
-// Here each of a kernel's synchronisations is left out or weakened in turn, and the simulator or the golden
-// model must object.
+// Here each of a kernel's synchronisations is left out or weakened in turn, and the simulator or the oracle
+// must object.
 //
 //===----------------------------------------------------------------------===//
 #include "tests/e2e/KernelSource.h"
@@ -66,12 +66,13 @@ void everyMutantIsCaught(Target target, int stages, std::vector<MaskTerm> mask) 
   }
   REQUIRE_MESSAGE(bool(kernel), kernel.error().message);
   Shape shape{1, 1, 1, 90, 400, Placement::BSHD, 3};
-  std::string fault = runOnce(*kernel, spec, shape, SimOptions::Mode::Lazy);
+  Judge judge(*kernel, spec);
+  std::string fault = judge.run(*kernel, shape, SimOptions::Mode::Lazy);
   REQUIRE_MESSAGE(fault.empty(), fault);
   // Values that the mask hides are NaN: blocks of queries are computed again, in the slower way.
   Shape again = shape;
   again.nanValues = true;
-  fault = runOnce(*kernel, spec, again, SimOptions::Mode::Lazy);
+  fault = judge.run(*kernel, again, SimOptions::Mode::Lazy);
   REQUIRE_MESSAGE(fault.empty(), fault);
   std::vector<Mutant> mutants = mutantsOf(kernel->ptx, stages != 2);
   CHECK(mutants.size() >= 10);
@@ -79,8 +80,8 @@ void everyMutantIsCaught(Target target, int stages, std::vector<MaskTerm> mask) 
   for (const Mutant &mutant : mutants) {
     CompiledProgram damaged = *kernel;
     damaged.ptx = mutant.ptx;
-    if (runOnce(damaged, spec, shape, SimOptions::Mode::Lazy).empty() &&
-        runOnce(damaged, spec, again, SimOptions::Mode::Lazy).empty())
+    if (judge.run(damaged, shape, SimOptions::Mode::Lazy).empty() &&
+        judge.run(damaged, again, SimOptions::Mode::Lazy).empty())
       unseen.push_back(mutant.what);
   }
   // The barrier before O is staged is implied: the block has just voted on whether to compute it again.

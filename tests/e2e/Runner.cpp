@@ -6,9 +6,9 @@
 #include "runtime/launch/DeviceArrays.h"
 #include "runtime/plan/ProblemShape.h"
 #include "runtime/reference/Compare.h"
-#include "runtime/reference/Golden.h"
 #include "runtime/reference/RandomArray.h"
 #include "tests/e2e/KernelSource.h"
+#include "tests/oracle/Oracle.h"
 
 #include <bit>
 #include <cstring>
@@ -71,14 +71,16 @@ struct PlacedArray {
   }
 };
 
+} // namespace
+
 /// Inputs and expected results of one shape, dense, shared by its runs.
 struct Expected {
   Problem problem; ///< dense
   std::vector<uint16_t> q, k, v, o;
   std::vector<float> lse, sink;
-  std::string faultOfGolden; ///< golden against fp64
+  std::string fault; ///< the oracle's error, or where its result is too far from fp64
 
-  Expected(const AttentionSpec &spec, const Shape &shape, const reference::GoldenOptions &golden) {
+  Expected(const AttentionSpec &spec, const Shape &shape, const CompiledProgram &source) {
     AttentionSpec dense = spec;
     dense.layout = Layout::BHSD;
     problem = reference::denseProblem(dense, shape.batch, shape.headsQ, shape.headsKv, shape.lengthQ,
@@ -103,10 +105,43 @@ struct Expected {
     }
     if (shape.infiniteKeys)
       makeKeysInfinite(spec, shape, uint16_t(0x8000 | infinite));
-    reference::goldenAttention(spec, problem, inputs(), golden, o.data(), spec.lse ? lse.data() : nullptr);
-    reference::Report report = reference::verify(spec, problem, inputs(), outputs(spec));
-    if (!report.passed)
-      faultOfGolden = report.why;
+    if (Status status = compute(spec, source); !status)
+      fault = status.error().message;
+    else if (reference::Report report = reference::verify(spec, problem, inputs(), outputs(spec));
+             !report.passed)
+      fault = report.why;
+  }
+
+  /// O and LSE as the tile program of `source`'s schedule has them, by the oracle.
+  Status compute(const AttentionSpec &spec, const CompiledProgram &source) {
+    AttentionSpec decided = spec;
+    decided.schedule = source.mainKernel().schedule;
+    CompileOptions options{source.text.arch, Target::PTX, Stage::Tile, {}};
+    Result<KernelText> text = compile(decided, options);
+    if (!text)
+      return text.error();
+    Result<oracle::TileProgram> program = oracle::TileProgram::parse(text->text, text->name + ".tile.mlir");
+    if (!program)
+      return program.error();
+    oracle::LaunchInputs inputs;
+    inputs.sizes =
+        sizesOf({problem.batch, problem.headsQ, problem.headsKv, problem.lengthQ, problem.lengthKv});
+    inputs.sizes[Size::SmCount] = 2; // few, so that blocks of a persistent grid have several tiles each
+    auto array = [&](const char *name, void *data, const Strides &strides, bool rows) {
+      inputs.arrays[name] = {data, {strides.batch, strides.head}};
+      if (rows)
+        inputs.arrays[name].strides.push_back(strides.row);
+    };
+    array("q", q.data(), problem.q, true);
+    array("k", k.data(), problem.k, true);
+    array("v", v.data(), problem.v, true);
+    array("o", o.data(), problem.o, true);
+    array("lse", lse.data(), problem.lse, false);
+    inputs.arrays["sink"] = {sink.data(), {}};
+    for (const Argument &argument : program->arguments())
+      if (std::optional<double> value = scalarOf(spec, argument.name))
+        inputs.scalars[argument.name] = *value;
+    return program->run(inputs);
   }
   void makeKeysInfinite(const AttentionSpec &spec, const Shape &shape, uint16_t minusInfinity) {
     for (size_t i = 0; i < q.size(); ++i)
@@ -120,6 +155,8 @@ struct Expected {
     return {o.data(), spec.lse ? lse.data() : nullptr};
   }
 };
+
+namespace {
 
 using Loaded = std::shared_ptr<const LoadedProgram>;
 
@@ -138,14 +175,6 @@ Result<Loaded> load(const CompiledProgram &source, SimOptions::Mode mode, const 
   if (!loaded)
     return withKind(loaded.error());
   return *loaded;
-}
-
-reference::GoldenOptions goldenOptions(const CompiledProgram &source) {
-  const Schedule &schedule = source.mainKernel().schedule;
-  // Rows do not depend on each other: where roles share them out, any warps of 16 rows will do.
-  return {schedule.value("block_q"), schedule.value("block_kv"),
-          schedule.value("warps", schedule.value("block_q") / 16),
-          reference::tensorCoreRule(source.text.arch.computeCapability)};
 }
 
 struct RunResult {
@@ -258,9 +287,9 @@ public:
     std::string key = source.mainKernel().schedule.words();
     std::unique_ptr<Expected> &expected = bySchedule[key];
     if (!expected) {
-      expected = std::make_unique<Expected>(spec, shape, goldenOptions(source));
-      if (!expected->faultOfGolden.empty())
-        fail(name, "the golden model itself: " + expected->faultOfGolden);
+      expected = std::make_unique<Expected>(spec, shape, source);
+      if (!expected->fault.empty())
+        fail(name, "the oracle itself: " + expected->fault);
     }
     Result<RunResult> result = launch(*loaded, spec, shape, *expected);
     ++outcome.runs;
@@ -271,9 +300,9 @@ public:
     std::string difference =
         reference::firstDifference(spec, expected->problem, got, expected->outputs(spec));
     if (!difference.empty()) {
-      // The golden model passed: say whether this one is merely different, or wrong.
+      // The oracle passed: say whether this one is merely different, or wrong.
       reference::Report report = reference::verify(spec, expected->problem, expected->inputs(), got);
-      fail(name, fmt::format("differs from the golden model ({}), schedule {}: {}",
+      fail(name, fmt::format("differs from the oracle ({}), schedule {}: {}",
                              report.passed ? "yet within the error allowed" : report.why, key, difference));
     }
     if (!first)
@@ -357,19 +386,23 @@ Outcome runCase(const Case &one, const RunOptions &options,
   return outcome;
 }
 
-std::string runOnce(const CompiledProgram &kernel, const AttentionSpec &spec, const Shape &shape,
-                    SimOptions::Mode mode) {
-  Result<Loaded> loaded = load(kernel, mode, RunOptions());
+Judge::Judge(const CompiledProgram &kernel, const AttentionSpec &spec) : kernel(kernel), spec(spec) {}
+Judge::~Judge() = default;
+
+std::string Judge::run(const CompiledProgram &damaged, const Shape &shape, SimOptions::Mode mode) {
+  Result<Loaded> loaded = load(damaged, mode, RunOptions());
   if (!loaded)
     return loaded.error().message;
-  Expected expected(spec, shape, goldenOptions(kernel));
-  if (!expected.faultOfGolden.empty())
-    return expected.faultOfGolden;
-  Result<RunResult> result = launch(*loaded, spec, shape, expected);
+  std::unique_ptr<Expected> &expected = byShape[shapeText(shape)];
+  if (!expected)
+    expected = std::make_unique<Expected>(spec, shape, kernel);
+  if (!expected->fault.empty())
+    return expected->fault;
+  Result<RunResult> result = launch(*loaded, spec, shape, *expected);
   if (!result)
     return result.error().message;
   reference::Outputs got{result->o.data(), spec.lse ? result->lse.data() : nullptr};
-  return reference::firstDifference(spec, expected.problem, got, expected.outputs(spec));
+  return reference::firstDifference(spec, expected->problem, got, expected->outputs(spec));
 }
 
 } // namespace attune::e2e

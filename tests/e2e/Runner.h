@@ -1,7 +1,7 @@
 //===- Runner.h - runs a case and judges it ---------------------*- C++ -*-===//
 //
 // From a spec to a verdict, on the simulated GPU: compile for both targets, launch in the simulator's modes,
-// compare every run with the golden model bit for bit and one of them with fp64.
+// compare every run with the oracle of tile programs bit for bit, and that with fp64.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_TESTS_E2E_RUNNER_H
@@ -12,6 +12,8 @@
 #include "tests/e2e/Case.h"
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
 
 namespace attune::e2e {
@@ -44,10 +46,23 @@ struct RunOptions {
 Outcome runCase(const Case &one, const RunOptions &options,
                 const std::function<void(const std::string &)> &note);
 
-/// Runs one compiled kernel, perhaps a damaged one, on one shape. Empty, or what went wrong: the PTX is
-/// refused, the simulator's checkers found something, the bits are not the golden model's.
-std::string runOnce(const CompiledProgram &kernel, const AttentionSpec &spec, const Shape &shape,
-                    SimOptions::Mode mode);
+struct Expected;
+
+/// Judges variants of one kernel, damaged ones above all.
+class Judge {
+public:
+  Judge(const CompiledProgram &kernel, const AttentionSpec &spec);
+  ~Judge();
+
+  /// Runs `damaged` on one shape. Empty, or what went wrong: the PTX is refused, the simulator's checkers
+  /// found something, the bits are not those that the oracle gives for the kernel.
+  std::string run(const CompiledProgram &damaged, const Shape &shape, SimOptions::Mode mode);
+
+private:
+  const CompiledProgram &kernel;
+  const AttentionSpec &spec;
+  std::map<std::string, std::unique_ptr<Expected>> byShape;
+};
 
 } // namespace attune::e2e
 

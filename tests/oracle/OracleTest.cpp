@@ -1,5 +1,6 @@
-//===- GoldenTest.cpp - the golden model ----------------------------------===//
-#include "runtime/reference/Golden.h"
+//===- OracleTest.cpp - forward kernels as the oracle has them ------------===//
+#include "tests/oracle/Oracle.h"
+#include "compiler/Compiler.h"
 #include "runtime/reference/Compare.h"
 #include "runtime/reference/Float16.h"
 #include "runtime/reference/RandomArray.h"
@@ -31,6 +32,45 @@ struct Arrays {
   Outputs outputs() const { return {o.data(), lse.data()}; }
 };
 
+/// What decides the tiles, and on what they run.
+struct Options {
+  Schedule schedule;
+  std::string arch = "sm_80";
+};
+Schedule portable(int blockQ, int blockKv, int warps, int stages = 1) {
+  return {"portable", {{"block_q", blockQ}, {"block_kv", blockKv}, {"stages", stages}, {"warps", warps}}};
+}
+Schedule hopper(int blockQ, int blockKv, int stages, int overlap) {
+  return {"hopper", {{"block_q", blockQ}, {"block_kv", blockKv}, {"stages", stages}, {"overlap", overlap}}};
+}
+
+/// O and LSE as the oracle has them.
+void attend(AttentionSpec spec, const Problem &problem, Arrays &arrays, const Options &options) {
+  spec.lse = true;
+  spec.schedule = options.schedule;
+  Result<Arch> arch = findArch(options.arch);
+  REQUIRE(bool(arch));
+  Result<KernelText> text = compile(spec, {*arch, Target::PTX, Stage::Tile, {}});
+  REQUIRE_MESSAGE(bool(text), text.error().message);
+  Result<oracle::TileProgram> program = oracle::TileProgram::parse(text->text, "attention.mlir");
+  REQUIRE_MESSAGE(bool(program), program.error().message);
+  oracle::LaunchInputs inputs;
+  inputs.sizes.values = {problem.batch,   problem.headsQ,   problem.headsKv,
+                         problem.lengthQ, problem.lengthKv, 2};
+  auto give = [&](const char *name, void *data, const Strides &strides, bool rows) {
+    inputs.arrays[name] = {data, {strides.batch, strides.head}};
+    if (rows)
+      inputs.arrays[name].strides.push_back(strides.row);
+  };
+  give("q", arrays.q.data(), problem.q, true);
+  give("k", arrays.k.data(), problem.k, true);
+  give("v", arrays.v.data(), problem.v, true);
+  give("o", arrays.o.data(), problem.o, true);
+  give("lse", arrays.lse.data(), problem.lse, false);
+  Status status = program->run(inputs);
+  REQUIRE_MESSAGE(bool(status), status.error().message);
+}
+
 template <typename T> T pick(RandomBits &random, std::initializer_list<T> choices) {
   return choices.begin()[random.below(choices.size())];
 }
@@ -46,9 +86,9 @@ MaskTerm randomTerm(RandomBits &random) {
 }
 } // namespace
 
-TEST_CASE("golden model: within twice the plain algorithm's error on random specs") {
+TEST_CASE("oracle: within twice the plain algorithm's error on random specs") {
   RandomBits random(2024, 0);
-  for (int trial = 0; trial < 150; ++trial) {
+  for (int trial = 0; trial < 60; ++trial) {
     AttentionSpec spec;
     spec.dtype = pick(random, {DType::F16, DType::BF16});
     spec.layout = pick(random, {Layout::BSHD, Layout::BHSD});
@@ -63,34 +103,41 @@ TEST_CASE("golden model: within twice the plain algorithm's error on random spec
     int headsKv = pick(random, {1, 2}), headsQ = headsKv * pick(random, {1, 1, 3});
     auto length = [&] { return pick(random, {1, 2, 15, 17, 63, 64, 65, 127, 250}); };
     Problem problem = denseProblem(spec, pick(random, {1, 1, 2}), headsQ, headsKv, length(), length());
-    int warps = pick(random, {1, 2, 4, 8});
-    GoldenOptions options{16 * warps * pick(random, {1, 1, 2}), pick(random, {16, 32, 64, 96, 128}), warps,
-                          tensorCoreRule(pick(random, {80, 89, 90, 120}))};
+    bool roles = random.below(3) == 0;
+    Options options;
+    if (roles) {
+      options = {hopper(64 * pick(random, {1, 2, 3}), pick(random, {16, 32, 80}), pick(random, {1, 2}),
+                        int(random.below(2))),
+                 "sm_90"};
+    } else {
+      int warps = pick(random, {1, 2, 4});
+      options = {portable(16 * warps * pick(random, {1, 1, 2}), pick(random, {16, 32, 64}), warps,
+                          pick(random, {1, 2, 3})),
+                 pick(random, {"sm_80", "sm_89", "sm_90", "sm_120"})};
+    }
     Arrays arrays(spec, problem, trial);
-    goldenAttention(spec, problem, arrays.inputs(), options, arrays.o.data(), arrays.lse.data());
+    attend(spec, problem, arrays, options);
     Report report = verify(spec, problem, arrays.inputs(), arrays.outputs());
-    CHECK_MESSAGE(report.passed,
-                  fmt::format("trial {}: dims {}/{} lengths {}/{} block {}x{} warps {} masks {}: {}", trial,
-                              spec.headDimQk, spec.headDimV, problem.lengthQ, problem.lengthKv,
-                              options.blockQ, options.blockKv, warps, spec.mask.size(), report.why));
+    CHECK_MESSAGE(report.passed, fmt::format("trial {}: dims {}/{} lengths {}/{} {} masks {}: {}", trial,
+                                             spec.headDimQk, spec.headDimV, problem.lengthQ, problem.lengthKv,
+                                             options.schedule.words(), spec.mask.size(), report.why));
   }
 }
 
-TEST_CASE("golden model: large scores, which rescale again and again") {
+TEST_CASE("oracle: large scores, which rescale again and again") {
   for (DType dtype : {DType::F16, DType::BF16}) {
     AttentionSpec spec;
     spec.dtype = dtype;
     spec.headDimQk = spec.headDimV = 64;
     Problem problem = denseProblem(spec, 1, 2, 2, 100, 500);
     Arrays arrays(spec, problem, 3, 4.0);
-    goldenAttention(spec, problem, arrays.inputs(), {64, 32, 4, tensorCoreRule(80)}, arrays.o.data(),
-                    arrays.lse.data());
+    attend(spec, problem, arrays, {portable(64, 32, 4), "sm_80"});
     Report report = verify(spec, problem, arrays.inputs(), arrays.outputs());
     CHECK_MESSAGE(report.passed, report.why);
   }
 }
 
-TEST_CASE("golden model: scores up to the largest finite ones") {
+TEST_CASE("oracle: scores up to the largest finite ones") {
   for (auto [dtype, deviation] : {std::pair(DType::F16, 3e3),
                                   {DType::F16, 1e4},
                                   {DType::BF16, 1e5},
@@ -106,8 +153,7 @@ TEST_CASE("golden model: scores up to the largest finite ones") {
       // The last head's keys are all alike: softmax is uniform, whatever the score.
       for (int64_t i = arrays.k.size() / 2; i < int64_t(arrays.k.size()); ++i)
         arrays.k[i] = arrays.k[i % 64];
-      goldenAttention(spec, problem, arrays.inputs(), {64, 32, 4, tensorCoreRule(80)}, arrays.o.data(),
-                      arrays.lse.data());
+      attend(spec, problem, arrays, {portable(64, 32, 4), "sm_80"});
       Report report = verify(spec, problem, arrays.inputs(), arrays.outputs());
       CHECK_MESSAGE(report.passed,
                     fmt::format("{} deviation {} scale {}: {}", dtype == DType::F16 ? "fp16" : "bf16",
@@ -115,7 +161,7 @@ TEST_CASE("golden model: scores up to the largest finite ones") {
     }
 }
 
-TEST_CASE("golden model: a row that meets +inf is NaN, and no other row is") {
+TEST_CASE("oracle: a row that meets +inf is NaN, and no other row is") {
   AttentionSpec spec;
   spec.headDimQk = spec.headDimV = 64;
   Problem problem = denseProblem(spec, 1, 1, 1, 64, 256);
@@ -125,15 +171,14 @@ TEST_CASE("golden model: a row that meets +inf is NaN, and no other row is") {
   for (int d = 0; d < 64; ++d)
     arrays.q[7 * 64 + d] |= 0x8000;
   std::fill(arrays.k.begin() + 128 * 64, arrays.k.end(), uint16_t(0xff80)); // keys 128.. are -inf
-  goldenAttention(spec, problem, arrays.inputs(), {64, 64, 4, tensorCoreRule(80)}, arrays.o.data(),
-                  arrays.lse.data());
+  attend(spec, problem, arrays, {portable(64, 64, 4), "sm_80"});
   for (int row = 0; row < 64; ++row) {
     CHECK(std::isfinite(arrays.lse[row]) == (row != 7));
     CHECK(std::isfinite(toFloat(spec.dtype, arrays.o[row * 64])) == (row != 7));
   }
 }
 
-TEST_CASE("golden model: a scale that f32 cannot hold is as a scale of 0") {
+TEST_CASE("oracle: a scale that f32 cannot hold is as a scale of 0") {
   AttentionSpec spec;
   spec.headDimQk = spec.headDimV = 64;
   Problem problem = denseProblem(spec, 1, 1, 1, 20, 20);
@@ -141,14 +186,13 @@ TEST_CASE("golden model: a scale that f32 cannot hold is as a scale of 0") {
   for (double scale : {0.0, 1e-320, 1e-45, 1e-38, -1e-320}) {
     spec.scale = scale;
     Arrays arrays(spec, problem, 2);
-    goldenAttention(spec, problem, arrays.inputs(), {64, 32, 4, tensorCoreRule(80)}, arrays.o.data(),
-                    arrays.lse.data());
+    attend(spec, problem, arrays, {portable(64, 32, 4), "sm_80"});
     results.push_back(arrays.o);
     CHECK(results.back() == results.front());
   }
 }
 
-TEST_CASE("golden model: V that a row does not see does not reach it, whatever the block") {
+TEST_CASE("oracle: V that a row does not see does not reach it, whatever the block") {
   for (int blockKv : {32, 64, 128}) {
     AttentionSpec spec;
     spec.headDimQk = spec.headDimV = 64;
@@ -159,8 +203,7 @@ TEST_CASE("golden model: V that a row does not see does not reach it, whatever t
       for (int key = 70; key < 100; ++key)
         arrays.v[key * 64 + d] = key % 3 == 0 ? 0x7fc0 : key % 3 == 1 ? 0x7f80 : 0xff80;
     for (Arrays *each : {&arrays, &finite})
-      goldenAttention(spec, problem, each->inputs(), {64, blockKv, 4, tensorCoreRule(80)}, each->o.data(),
-                      each->lse.data());
+      attend(spec, problem, *each, {portable(64, blockKv, 4), "sm_80"});
     CHECK(std::equal(arrays.o.begin(), arrays.o.begin() + 70 * 64, finite.o.begin()));
     CHECK(arrays.lse == finite.lse);
     CHECK(arrays.o[70 * 64] == 0x7f80); // key 70 is +inf
@@ -170,7 +213,7 @@ TEST_CASE("golden model: V that a row does not see does not reach it, whatever t
   }
 }
 
-TEST_CASE("golden model: a mean that is finite does not overflow on the way") {
+TEST_CASE("oracle: a mean that is finite does not overflow on the way") {
   AttentionSpec spec;
   spec.headDimQk = spec.headDimV = 64;
   Problem problem = denseProblem(spec, 1, 1, 1, 40, 300);
@@ -178,14 +221,13 @@ TEST_CASE("golden model: a mean that is finite does not overflow on the way") {
   for (int64_t i = 0; i < int64_t(arrays.v.size()); i += 64)
     arrays.v[i] = 0x7f62; // 3.0e38, the first of each row; the others stay as they are
   for (Arrays *each : {&arrays, &usual})
-    goldenAttention(spec, problem, each->inputs(), {64, 64, 4, tensorCoreRule(80)}, each->o.data(),
-                    each->lse.data());
+    attend(spec, problem, *each, {portable(64, 64, 4), "sm_80"});
   for (size_t i = 0; i < arrays.o.size(); ++i)
     CHECK(arrays.o[i] == (i % 64 == 0 ? 0x7f62 : usual.o[i]));
   CHECK(arrays.lse == usual.lse);
 }
 
-TEST_CASE("golden model: the bits of a row do not depend on the rows beside it") {
+TEST_CASE("oracle: the bits of a row do not depend on the rows beside it") {
   AttentionSpec spec;
   spec.headDimQk = spec.headDimV = 64;
   spec.mask = {{{}, 0, MaskAlign::BottomRight}};
@@ -193,8 +235,7 @@ TEST_CASE("golden model: the bits of a row do not depend on the rows beside it")
     Problem problem = denseProblem(spec, 1, 1, 1, rows, 200);
     Arrays arrays(spec, denseProblem(spec, 1, 1, 1, 64, 200), 3, 4.0);
     arrays.q.erase(arrays.q.begin(), arrays.q.end() - rows * 64); // the last ones
-    goldenAttention(spec, problem, arrays.inputs(), {128, 64, 4, tensorCoreRule(80)}, arrays.o.data(),
-                    arrays.lse.data());
+    attend(spec, problem, arrays, {portable(128, 64, 4), "sm_80"});
     return std::vector(arrays.o.begin(), arrays.o.begin() + rows * 64);
   };
   std::vector<uint16_t> all = run(64);
@@ -202,14 +243,13 @@ TEST_CASE("golden model: the bits of a row do not depend on the rows beside it")
     CHECK(std::equal(all.end() - rows * 64, all.end(), run(rows).begin()));
 }
 
-TEST_CASE("golden model: empty rows are 0 and -inf, one key is copied") {
+TEST_CASE("oracle: empty rows are 0 and -inf, one key is copied") {
   AttentionSpec spec;
   spec.headDimQk = spec.headDimV = 40;
   spec.mask = {{0, 0, MaskAlign::BottomRight}}; // the diagonal
   Problem problem = denseProblem(spec, 1, 1, 1, 70, 50);
   Arrays arrays(spec, problem, 4);
-  goldenAttention(spec, problem, arrays.inputs(), {64, 32, 4, tensorCoreRule(80)}, arrays.o.data(),
-                  arrays.lse.data());
+  attend(spec, problem, arrays, {portable(64, 32, 4), "sm_80"});
   for (int q = 0; q < 70; ++q) {
     CHECK(std::isinf(arrays.lse[q]) == (q < 20));
     for (int d = 0; d < 40; ++d)
@@ -217,22 +257,21 @@ TEST_CASE("golden model: empty rows are 0 and -inf, one key is copied") {
   }
 }
 
-TEST_CASE("golden model: what a schedule may not change, and what it may") {
+TEST_CASE("oracle: what a schedule may not change, and what it may") {
   AttentionSpec spec;
   spec.headDimQk = spec.headDimV = 64;
   Problem problem = denseProblem(spec, 1, 1, 1, 128, 128);
-  auto run = [&](GoldenOptions options) {
+  auto run = [&](const Options &options) {
     Arrays arrays(spec, problem, 5);
-    goldenAttention(spec, problem, arrays.inputs(), options, arrays.o.data(), arrays.lse.data());
+    attend(spec, problem, arrays, options);
     return arrays.o;
   };
-  GoldenOptions base{64, 64, 4, tensorCoreRule(80)};
+  Options base{portable(64, 64, 4), "sm_80"};
   std::vector<uint16_t> result = run(base);
   CHECK(run(base) == result);
-  CHECK(run({128, 64, 8, tensorCoreRule(80)}) ==
-        result); // a warp still has 16 rows, and sees the same blocks
-  CHECK(run({64, 64, 4, tensorCoreRule(89)}) == result);
-  CHECK(run({64, 64, 4, tensorCoreRule(90)}) != result); // another tensor core
+  CHECK(run({portable(128, 64, 8), "sm_80"}) == result); // a warp still has 16 rows, and sees the same blocks
+  CHECK(run({portable(64, 64, 4), "sm_89"}) == result);
+  CHECK(run({portable(64, 64, 4), "sm_90"}) != result); // another tensor core
 }
 
 TEST_CASE("the verdict has teeth: off-by-one masks, a lost block, a wrong head are refused") {
@@ -244,9 +283,9 @@ TEST_CASE("the verdict has teeth: off-by-one masks, a lost block, a wrong head a
       spec.mask = {{{}, 0, MaskAlign::TopLeft}};
       Problem problem = denseProblem(spec, 1, 4, 2, length, length);
       Arrays arrays(spec, problem, 6);
-      GoldenOptions options{64, 32, 4, tensorCoreRule(80)};
+      Options options{portable(64, 32, 4), "sm_80"};
       auto refused = [&](const AttentionSpec &wrong, const Problem &wrongProblem) {
-        goldenAttention(wrong, wrongProblem, arrays.inputs(), options, arrays.o.data(), arrays.lse.data());
+        attend(wrong, wrongProblem, arrays, options);
         return !verify(spec, problem, arrays.inputs(), arrays.outputs()).passed;
       };
       CHECK(!refused(spec, problem));
@@ -264,7 +303,7 @@ TEST_CASE("the verdict has teeth: off-by-one masks, a lost block, a wrong head a
     }
 }
 
-TEST_CASE("golden model: softmax that picks one key is right to the last place") {
+TEST_CASE("oracle: softmax that picks one key is right to the last place") {
   for (DType dtype : {DType::F16, DType::BF16}) {
     AttentionSpec spec;
     spec.dtype = dtype;
@@ -272,8 +311,7 @@ TEST_CASE("golden model: softmax that picks one key is right to the last place")
     spec.scale = 20000.0; // the plain algorithm makes no error: every probability is 0 or 1
     Problem problem = denseProblem(spec, 1, 1, 1, 50, 30);
     Arrays arrays(spec, problem, 8);
-    goldenAttention(spec, problem, arrays.inputs(), {64, 32, 4, tensorCoreRule(80)}, arrays.o.data(),
-                    arrays.lse.data());
+    attend(spec, problem, arrays, {portable(64, 32, 4), "sm_80"});
     Report report = verify(spec, problem, arrays.inputs(), arrays.outputs());
     CHECK_MESSAGE(report.passed, report.why);
     CHECK(report.ulps <= 1);

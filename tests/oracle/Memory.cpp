@@ -1,0 +1,204 @@
+//===- Memory.cpp - arrays, rings and what crosses between them -----------===//
+#include "compiler/dialect/Elements.h"
+#include "runtime/reference/Float16.h"
+#include "tests/oracle/Strand.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+#include <fmt/format.h>
+
+using namespace mlir;
+
+namespace attune::oracle {
+
+std::optional<MatrixView> Strand::viewOf(const BoundArray &array, ArrayRef<int64_t> indices,
+                                         int64_t rows) const {
+  MatrixView view{&array};
+  for (auto [axis, index] : llvm::enumerate(indices)) {
+    if (index < 0 || index >= array.extents[axis])
+      return std::nullopt;
+    view.start += index * array.strides[axis];
+  }
+  // What follows the indices is rows of elements, or rows of one element each.
+  size_t axis = indices.size(), left = array.extents.size() - axis;
+  view.rowsOfArray = array.extents[axis];
+  view.rows = rows < 0 ? view.rowsOfArray : rows;
+  view.stride = array.strides[axis];
+  view.cols = left == 2 ? array.extents[axis + 1] : 1;
+  return view;
+}
+
+Strand::Next Strand::memory(Operation *op) {
+  Value result = op->getNumResults() ? op->getResult(0) : Value();
+  auto indices = [&](ValueRange range) {
+    llvm::SmallVector<int64_t> numbers;
+    for (Value value : range)
+      numbers.push_back(whole(value));
+    return numbers;
+  };
+  auto newTile = [&](Type type) {
+    auto tensor = cast<RankedTensorType>(type);
+    return std::make_shared<SharedTile>(*elementOf(tensor.getElementType()), tensor.getDimSize(0),
+                                        tensor.getDimSize(1));
+  };
+  return llvm::TypeSwitch<Operation *, Next>(op)
+      .Case([&](gpu::BlockIdOp id) { return give(result, Words(facts.index[size_t(id.getDimension())])); })
+      .Case([&](gpu::GridDimOp dim) { return give(result, Words(facts.grid[size_t(dim.getDimension())])); })
+      .Case([&](tile::ReplicaOp) { return give(result, Words(replica)); })
+      .Case([&](tile::AttemptOp) { return give(result, Words(facts.attempt)); })
+      .Case([&](tile::RetryOp retry) {
+        std::vector<uint32_t> condition = expanded(retry.getCondition());
+        bool again = std::any_of(condition.begin(), condition.end(), [](uint32_t bit) { return bit != 0; });
+        return again && whole(retry.getAllowed()) ? Next::Again : Next::Following;
+      })
+      .Case([&](tile::ViewOp view) {
+        auto made = viewOf(*get<const BoundArray *>(view.getArray()), indices(view.getIndices()),
+                           whole(view.getRows()));
+        return made ? give(result, *made) : fail(op, "has an index that the array has not");
+      })
+      .Case([&](tile::LoadValueOp load) {
+        const BoundArray &array = *get<const BoundArray *>(load.getArray());
+        int64_t place = 0;
+        for (auto [axis, index] : llvm::enumerate(indices(load.getIndices()))) {
+          if (index < 0 || index >= array.extents[axis] || !array.data)
+            return fail(op, "has an index that the array has not");
+          place += index * array.strides[axis];
+        }
+        return give(result, Words(reinterpret_cast<const uint32_t *>(array.data)[place]));
+      })
+      .Case([&](tile::RingOp ring) {
+        auto type = cast<tile::RingType>(result.getType());
+        auto made = std::make_shared<Ring>();
+        made->depth = type.getDepth();
+        return give(result, made);
+      })
+      .Case([&](tile::AcquireOp acquire) {
+        auto tile = newTile(result.getType());
+        Next next =
+            place(op, *get<std::shared_ptr<Ring>>(acquire.getRing()), whole(acquire.getIndex()), tile);
+        return next == Next::Following ? give(result, tile) : next;
+      })
+      .Case([&](tile::AsyncCopyOp copying) {
+        if (copying.getCondition() && !whole(copying.getCondition()))
+          return Next::Following;
+        return copy(op, get<MatrixView>(copying.getView()), whole(copying.getRow()),
+                    *tileOf(copying.getTile()), copying.getBounded());
+      })
+      .Case([&](tile::CommitOp commit) {
+        Ring &ring = *get<std::shared_ptr<Ring>>(commit.getRing());
+        auto found = ring.tiles.find(whole(commit.getIndex()));
+        if (found == ring.tiles.end())
+          return fail(op, "names a tile that nobody acquired");
+        found->second->ready = true;
+        return Next::Following;
+      })
+      .Case([&](tile::FillOp fill) {
+        Ring &ring = *get<std::shared_ptr<Ring>>(fill.getRing());
+        auto tile = newTile(cast<tile::RingType>(fill.getRing().getType()).getSlot());
+        Next next = place(op, ring, whole(fill.getIndex()), tile);
+        if (next != Next::Following)
+          return next;
+        auto view =
+            viewOf(*get<const BoundArray *>(fill.getMap()), {whole(fill.getBatch()), whole(fill.getHead())},
+                   /*rows=*/-1);
+        if (!view)
+          return fail(op, "has an index that the array has not");
+        tile->ready = true;
+        return copy(op, *view, whole(fill.getRow()), *tile, /*bounded=*/true);
+      })
+      .Case([&](tile::WaitOp wait) {
+        Ring &ring = *get<std::shared_ptr<Ring>>(wait.getRing());
+        auto found = ring.tiles.find(whole(wait.getIndex()));
+        if (found == ring.tiles.end() || !found->second->ready)
+          return Next::Stay;
+        if (!found->second->written)
+          return fail(op, "waits for a tile that nobody filled");
+        ++found->second->waited;
+        return give(result, found->second);
+      })
+      .Case([&](tile::ReleaseOp release) {
+        Ring &ring = *get<std::shared_ptr<Ring>>(release.getRing());
+        auto found = ring.tiles.find(whole(release.getIndex()));
+        if (found == ring.tiles.end())
+          return fail(op, "gives back a tile that is not there");
+        ++found->second->released;
+        return Next::Following;
+      })
+      .Case<tile::ReuseSmemOp, tile::ReuseTileOp>(
+          [&](auto) { return give(result, newTile(result.getType())); })
+      .Case<tile::StoreOp, tile::StoreRowsOp>([&](auto) { return store(op); })
+      .Default([&](Operation *) { return compute(op); });
+}
+
+/// Puts `tile` into the slot for tile `index`, once what is in there was given back.
+Strand::Next Strand::place(Operation *op, Ring &ring, int64_t index, std::shared_ptr<SharedTile> &tile) {
+  if (ring.tiles.count(index))
+    return fail(op, fmt::format("fills tile {} once more", index));
+  auto before = ring.tiles.find(index - ring.depth);
+  if (before != ring.tiles.end()) {
+    SharedTile &old = *before->second;
+    if (old.waited == 0 || old.released < old.waited)
+      return Next::Stay;
+    old.gone = true;
+    ring.tiles.erase(before);
+  }
+  ring.tiles[index] = tile;
+  return Next::Following;
+}
+
+/// Rows `row`... of a matrix; what it lacks is zeros.
+Strand::Next Strand::copy(Operation *op, const MatrixView &view, int64_t row, SharedTile &tile,
+                          bool bounded) {
+  if (tile.gone)
+    return fail(op, "writes a tile whose slot holds another one");
+  if (!view.array->data)
+    return fail(op, "reads an array that is absent");
+  tile.written = true;
+  tile.changed();
+  auto *from = reinterpret_cast<const uint16_t *>(view.array->data) + view.start;
+  int64_t cols = std::min(tile.cols, view.cols);
+  for (int64_t r = 0; r != tile.rows; ++r) {
+    uint16_t *to = tile.bits.data() + r * tile.cols;
+    std::fill_n(to, tile.cols, 0);
+    bool exists = row + r >= 0 && row + r < view.rows;
+    if (!exists && !bounded)
+      return fail(op, fmt::format("is not bounded and reads row {} of {}", row + r, view.rows));
+    if (!exists)
+      continue;
+    if (row + r >= view.rowsOfArray)
+      return fail(op, fmt::format("reads row {} of an array of {}", row + r, view.rowsOfArray));
+    std::copy_n(from + (row + r) * view.stride, cols, to);
+  }
+  return Next::Following;
+}
+
+/// The rows that the view has.
+Strand::Next Strand::store(Operation *op) {
+  Value value = op->getOperand(0);
+  auto type = cast<RankedTensorType>(value.getType());
+  bool tile = type.getRank() == 2;
+  const MatrixView &view = get<MatrixView>(op->getOperand(1));
+  if (!view.array->data)
+    return fail(op, "writes an array that is absent");
+  std::vector<uint32_t> from = expanded(value);
+  int64_t first = whole(op->getOperand(2)), each = tile ? type.getDimSize(1) : partsOfRow;
+  for (int64_t r = 0; r != type.getDimSize(0); ++r) {
+    int64_t row = first + r;
+    if (row < 0 || row >= view.rows)
+      continue;
+    if (row >= view.rowsOfArray)
+      return fail(op, fmt::format("writes row {} of an array of {}", row, view.rowsOfArray));
+    int64_t start = view.start + row * view.stride;
+    const uint32_t *words = from.data() + r * each;
+    if (!tile) { // threads of a row hold the same value
+      reinterpret_cast<uint32_t *>(view.array->data)[start] = *words;
+      continue;
+    }
+    auto *to = reinterpret_cast<uint16_t *>(view.array->data) + start;
+    for (int64_t c = 0; c != std::min(each, view.cols); ++c)
+      to[c] = reference::fromFloat(view.array->argument->type, std::bit_cast<float>(words[c]));
+  }
+  return Next::Following;
+}
+
+} // namespace attune::oracle
