@@ -16,4 +16,4 @@ module {
 // RUN: not attune compile --head-dim 64 --name exp2f --target cuda --emit cuda 2>&1 | FileCheck %s --check-prefix=FUNCTION
 // RUN: not attune compile --head-dim 64 --name printf --target cuda --emit cuda 2>&1 | FileCheck %s --check-prefix=FUNCTION
 // RUN: attune compile --head-dim 64 --name printff --target cuda --emit spec
-// FUNCTION: error: 'thread.kernel' op expected a kernel name that CUDA C++ and templates/ leave free, got '[[NAME:[a-z0-9]+]]'; '[[NAME]]_kernel' is free
+// FUNCTION: error: 'thread.kernel' op expected a kernel name that CUDA C++ and templates/ leave free, got '[[WORD:[a-z0-9]+]]'; '[[WORD]]_kernel' is free
