@@ -177,6 +177,29 @@ TEST_CASE("api: sinks are an array of their own") {
   CHECK(plan.launch(nullptr, arguments).error().code == ErrorCode::Misaligned);
 }
 
+TEST_CASE("api: nothing to compute is no launch, nothing to attend to is one") {
+  FakeCuda &state = fake();
+  Setup s;
+  s.options.device = "cuda:0";
+  v1::Context context = s.open();
+  s.shape.batch = 0;
+  v1::Plan noBatch = s.plan(context);
+  CHECK(noBatch.launch(nullptr, noBatch.dense(nullptr, nullptr, nullptr, nullptr)));
+  s.shape.batch = 2;
+  s.shape.lengthQ = 0;
+  v1::Plan noQueries = s.plan(context);
+  CHECK(noQueries.launch(nullptr, noQueries.dense(nullptr, at(0x2000), at(0x3000), nullptr)));
+  CHECK(state.launches.empty());
+  s.shape.lengthQ = 65;
+  s.shape.lengthKv = 0;
+  v1::Plan noKeys = s.plan(context);
+  CHECK(noKeys.launch(nullptr, noKeys.dense(at(0x1000), nullptr, nullptr, at(0x4000))));
+  CHECK(state.launches.size() == 1);
+  v1::Status refused = noKeys.launch(nullptr, noKeys.dense(at(0x1000), nullptr, nullptr, nullptr));
+  REQUIRE(!refused);
+  CHECK(refused.error().code == ErrorCode::NullPointer);
+}
+
 TEST_CASE("api: launches can be captured, take no memory and cost less than two microseconds") {
   FakeCuda &state = fake();
   Setup s;
