@@ -310,6 +310,7 @@ void Allocator::run() {
   registers = uint32_t(d.function.registers.size() + d.temporaries.size());
   index();
   blocks();
+  order();
   keepInFlight();
   liveness();
   undefined.assign(registers, false);

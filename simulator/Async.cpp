@@ -13,9 +13,8 @@
 
 namespace attune::sim {
 
-/// Moves the data of one lane; returns which bytes have defined values.
-static uint16_t moveLane(Warp &w, const AsyncCopy &c, uint32_t l) {
-  std::byte *to = w.cta->shared + c.shared[l];
+/// What the copy of one lane brings, of c.size bytes; returns which of them have defined values.
+static uint16_t fetchLane(Warp &w, const AsyncCopy &c, uint32_t l, std::byte *to) {
   uint32_t n = c.sourceBytes[l];
   if (n < c.size)
     std::memset(to + n, 0, c.size - n);
@@ -45,6 +44,28 @@ static uint16_t moveLane(Warp &w, const AsyncCopy &c, uint32_t l) {
   return fresh;
 }
 
+/// Whether two lanes' copies go to one place, and bring the same.
+static bool bringSame(Warp &w, const AsyncCopy &a, uint32_t k, const AsyncCopy &b, uint32_t l) {
+  if (a.shared[k] != b.shared[l] || a.size != b.size)
+    return false;
+  if (a.sourceBytes[k] == b.sourceBytes[l] && (a.global[k] == b.global[l] || !a.sourceBytes[k]))
+    return true;
+  std::byte one[16], other[16];
+  fetchLane(w, a, k, one);
+  fetchLane(w, b, l, other);
+  return std::memcmp(one, other, a.size) == 0;
+}
+
+void fetch(Warp &w, const AsyncCopy &c, uint32_t (*values)[32]) {
+  for (uint32_t m = c.mask; m; m &= m - 1) {
+    uint32_t l = uint32_t(__builtin_ctz(m));
+    std::byte data[16];
+    fetchLane(w, c, l, data);
+    for (uint32_t n = 0; n < c.size / 4; ++n)
+      std::memcpy(&values[n][l], data + 4 * n, 4);
+  }
+}
+
 static void markInit(Cta &cta, uint32_t offset, uint32_t size, uint16_t bits) {
   // Copies are aligned to their size, so they lie in one or two bytes of the map.
   if (size == 16) {
@@ -62,11 +83,17 @@ static void land(Warp &w, AsyncCopy &c, uint32_t lanes) {
   for (uint32_t m = lanes; m; m &= m - 1) {
     uint32_t l = uint32_t(__builtin_ctz(m));
     uint32_t o = c.shared[l];
-    if (!c.early)
-      c.fresh[l] = moveLane(w, c, l);
-    markInit(cta, o, c.size, c.fresh[l]);
-    if (!checks)
+    std::byte data[16];
+    uint16_t fresh = c.early ? c.fresh[l] : fetchLane(w, c, l, data);
+    auto move = [&] {
+      if (!c.early)
+        std::memcpy(cta.shared + o, data, c.size);
+      markInit(cta, o, c.size, fresh);
+    };
+    if (!checks) {
+      move();
       continue;
+    }
     ShadowCell &cell = cta.cells[o >> 4];
     uint16_t bytes = uint16_t(((1u << c.size) - 1) << (o & 15));
     cell.flightBytes &= uint16_t(~bytes);
@@ -81,7 +108,14 @@ static void land(Warp &w, AsyncCopy &c, uint32_t lanes) {
                          describeShared(w, kSharedBase + o), w.index, other),
              {cell.writeSite, other});
     }
-    raceAccess(w, *c.inst, l, o, c.size, true);
+    if (cta.async)
+      cta.async->touch(w, *c.inst, l, o, c.size, true);
+    if (!touchCell(w, *c.inst, cell, bytes, true)) {
+      if (c.early)
+        fetchLane(w, c, l, data);
+      raceSlow(w, *c.inst, l, o >> 4, bytes, true, data);
+    }
+    move();
   }
   if (checks && lanes) {
     if (w.landedSegment != segmentOf(w))
@@ -93,8 +127,9 @@ static void land(Warp &w, AsyncCopy &c, uint32_t lanes) {
   c.mask &= ~lanes;
 }
 
-/// Reports a copy whose lane `l` goes where one in flight does already; two that bring the same are none.
-static void reportOverlap(Warp &w, const AsyncCopy &c, uint32_t l) {
+/// Reports a copy whose lane `l` goes where one in flight does already, but for those that bring the same.
+/// False: there are none but those.
+static bool reportOverlap(Warp &w, const AsyncCopy &c, uint32_t l) {
   for (const Warp &other : w.cta->warps)
     for (const AsyncCopy &o : other.copies)
       for (uint32_t m = o.mask; m; m &= m - 1) {
@@ -102,10 +137,10 @@ static void reportOverlap(Warp &w, const AsyncCopy &c, uint32_t l) {
         if ((&o == &c && k >= l) || o.shared[k] >= c.shared[l] + c.size ||
             c.shared[l] >= o.shared[k] + o.size)
           continue;
-        bool same = o.shared[k] == c.shared[l] && o.size == c.size && o.sourceBytes[k] == c.sourceBytes[l] &&
-                    (o.global[k] == c.global[l] || !c.sourceBytes[l]);
-        if (same || reportedBefore(w, *c.inst, FindingKind::Race))
+        if (bringSame(w, o, k, c, l))
           continue;
+        if (reportedBefore(w, *c.inst, FindingKind::Race))
+          return true;
         report(w, *c.inst, FindingKind::Race, l, kSharedBase + c.shared[l],
                fmt::format(
                    "asynchronous copy to {} by warp {} while one by warp {} is in flight to it, in no order "
@@ -113,8 +148,9 @@ static void reportOverlap(Warp &w, const AsyncCopy &c, uint32_t l) {
                    describeShared(w, kSharedBase + c.shared[l]), w.index, other.index,
                    other.index == w.index ? "" : " and a barrier"),
                {o.inst->statement, other.index, int(k)});
-        return;
+        return true;
       }
+  return false;
 }
 
 void execCpAsync(Warp &w, const Inst &i) {
@@ -196,15 +232,26 @@ void execCpAsync(Warp &w, const Inst &i) {
     if (launch.checks) {
       ShadowCell &cell = cta.cells[c.shared[l] >> 4];
       uint16_t bytes = uint16_t(((1u << size) - 1) << (c.shared[l] & 15));
-      if (cell.flightBytes & bytes)
-        reportOverlap(w, c, l);
+      bool repeats = (cell.flightBytes & bytes) && !reportOverlap(w, c, l);
       cell.flightBytes |= bytes;
-      raceAccess(w, i, l, c.shared[l], size, true);
+      if (!repeats && cta.async)
+        cta.async->touch(w, i, l, c.shared[l], size, true);
+      if (!repeats && !touchCell(w, i, cell, bytes, true)) {
+        std::byte data[16];
+        fetchLane(w, c, l, data);
+        raceSlow(w, i, l, c.shared[l] >> 4, bytes, true, data);
+      }
     }
-    if (late)
-      std::memset(cta.shared + c.shared[l], 0xFF, size);
-    else
-      c.fresh[l] = moveLane(w, c, l);
+    std::byte *to = cta.shared + c.shared[l];
+    if (!late) {
+      c.fresh[l] = fetchLane(w, c, l, to);
+    } else { // what lies there stays if it is what the copy brings, so that nothing seems to change when it
+             // lands
+      std::byte data[16];
+      fetchLane(w, c, l, data);
+      if (std::memcmp(to, data, size) != 0)
+        std::memset(to, 0xFF, size);
+    }
     markInit(cta, c.shared[l], size, 0);
   }
   if (!c.mask)

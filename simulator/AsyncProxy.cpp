@@ -74,13 +74,23 @@ bool AsyncProxy::fenced(const Warp &w, const Cell &c) const {
 }
 
 void AsyncProxy::fence(Warp &w) {
+  initFence(w);
   Fences &f = fences[w.index];
   f.clocks.push_back(w.clocks[w.index]);
-  f.forInit.push_back(w.clocks[w.index]);
   f.known = w.clocks;
 }
 
-void AsyncProxy::initFence(Warp &w) { fences[w.index].forInit.push_back(w.clocks[w.index]); }
+void AsyncProxy::initFence(Warp &w) {
+  fences[w.index].forInit.push_back(w.clocks[w.index]);
+  fences[w.index].initialises = false;
+}
+
+void AsyncProxy::initialises(Warp &w) { fences[w.index].initialises = true; }
+
+void AsyncProxy::arrives(Warp &w) {
+  if (fences[w.index].initialises)
+    initFence(w);
+}
 
 bool AsyncProxy::initVisible(const Warp &w, uint32_t warp, uint32_t clock, uint32_t before) const {
   const Fences &maker = fences[warp];

@@ -115,10 +115,15 @@ public:
     if (c.write | c.read[0] | uint32_t(c.more))
       touchSlow(w, i, lane, offset, bytes, write);
   }
-  /// fence.proxy.async by `w`; fence.mbarrier_init, which serves for initialisations alone.
+  /// fence.proxy.async of shared memory by `w`; fence.mbarrier_init, which serves for initialisations alone.
   void fence(Warp &w);
   void initFence(Warp &w);
-  /// How many of either the warp has executed.
+  /// `w` has initialised an mbarrier; it arrives at a barrier, which makes that visible as a fence does: no
+  /// copy that is issued behind the barrier finds the mbarrier as it was, and compilers and libraries count
+  /// on it.
+  void initialises(Warp &w);
+  void arrives(Warp &w);
+  /// How many of them the warp has executed.
   uint32_t fencesOf(uint32_t warp) const { return uint32_t(fences[warp].forInit.size()); }
   /// Whether a fence follows an initialisation by `warp` at `clock`, behind `before` fences, and comes before
   /// what `w` does now.
@@ -144,6 +149,7 @@ private:
     std::vector<uint32_t> clocks;  ///< its clock at each fence.proxy.async
     std::vector<uint32_t> forInit; ///< at each of these and of fence.mbarrier_init
     Clocks known;                  ///< what it knew at its last fence.proxy.async
+    bool initialises = false;      ///< an mbarrier, since the last of forInit
   };
   struct Pending {
     uint32_t op;

@@ -118,6 +118,8 @@ void execBarrier(Warp &w, const Inst &i) {
     join(b.fenced, w.order.fenced);
     b.known.join(w.order.known);
   }
+  if (cta.async)
+    cta.async->arrives(w);
   join(b.clocks, w.clocks);
   ++w.clocks[w.index];
   orderLanes(w);

@@ -213,8 +213,15 @@ private:
     auto range = [&](uint64_t address, uint64_t bytes) {
       Allocation *a = ok && bytes ? global(address, bytes, write) : nullptr;
       ok &= a || !bytes;
-      if (a && launch.checks)
-        raceGlobalRange(w, i, lane, *a, address, bytes, write);
+      if (!a || !launch.checks)
+        return;
+      uint64_t at[32];
+      at[lane] = address;
+      if (!write && !w.bulkStores.empty())
+        checkBulkStores(w, i, at, 1u << lane, bytes, write);
+      if (!write || b.op != ReduceOp::None)
+        checkGlobalProxy(w, i, lane, address, bytes);
+      raceGlobalRange(w, i, lane, *a, address, bytes, write);
     };
     if (box)
       box->forRows(
@@ -344,7 +351,6 @@ private:
     if ((to.cta != w.cta && !isThere(w, i, lane, to, size, true)) ||
         !checkAsyncBarrier(w, i, lane, *to.cta, barrier.offset))
       return;
-    checkShared(from.offset, size);
     Cta *own = w.cta;
     uint32_t source = own->async->start(w, i, AsyncKind::Source, lane, w.index);
     own->async->reads(w, source, from.offset, size);
@@ -357,6 +363,10 @@ private:
         copyInit(to.cta->sharedInit, to.offset, own->sharedInit, from.offset, bytes);
       } else {
         reduceInto(to.cta->shared + to.offset, own->shared + from.offset, bytes, how, type);
+        for (uint32_t b = 0, n = sizeOf(type); b < bytes; b += n)
+          if (!allInit(own->sharedInit, from.offset + b, n))
+            for (uint32_t k = 0; k < n; ++k)
+              setBit(to.cta->sharedInit, to.offset + b + k, false);
       }
       own->async->sourceRead(source);
       completeTx(*to.cta, barrier.offset, bytes, op);
@@ -372,7 +382,7 @@ private:
       return;
     for (uint32_t b = offset; b < offset + bytes; ++b)
       if (!(w.cta->sharedInit[b >> 3] >> (b & 7) & 1))
-        return reportSharedUninitialised(w, i, lane, b & ~15u, 16);
+        return reportUninitialised(w, i, lane, {w.cta, b & ~15u}, 16);
   }
 
   void store() {
@@ -405,15 +415,11 @@ private:
     proxy.reads(w, op, offset, span);
     w.worker->counters.asyncBytes += bytes;
     BulkStore group;
+    group.inst = &i;
     group.op = op;
     group.lane = uint8_t(lane);
     if (launch.checks && ok)
-      group.written = [warp = &w, inst = &i, lane = lane, box = box, to = box ? 0 : value(b.global), bytes] {
-        GlobalMemoryImpl &m = *warp->worker->launch->memory;
-        auto range = [&](uint64_t address, uint64_t n) {
-          if (int at = n ? m.find(address) : -1; at >= 0)
-            raceGlobalRange(*warp, *inst, lane, m.allocations[size_t(at)], address, n, true);
-        };
+      group.forRanges = [box = box, to = box ? 0 : value(b.global), bytes](const BulkStore::Range &range) {
         if (box)
           box->forRows([&](uint32_t, uint64_t address, uint32_t first, uint32_t end) {
             range(address + first, end - first);
@@ -558,6 +564,18 @@ void execBulkCommit(Warp &w, const Inst &) {
     ++w.bulkGroups[std::countr_zero(m)];
 }
 
+/// What the store wrote is there from now on.
+static void markWritten(Warp &w, const BulkStore &s) {
+  if (!s.forRanges)
+    return;
+  GlobalMemoryImpl &memory = *w.worker->launch->memory;
+  orderLanes(w);
+  s.forRanges([&](uint64_t address, uint64_t bytes) {
+    if (int at = bytes ? memory.find(address) : -1; at >= 0)
+      raceGlobalRange(w, *s.inst, s.lane, memory.allocations[size_t(at)], address, bytes, true);
+  });
+}
+
 void execBulkWait(Warp &w, const Inst &i) {
   std::erase_if(w.bulkStores, [&](BulkStore &s) {
     if (!(w.mask >> s.lane & 1) || s.group == ~0u || s.group + uint64_t(i.imm) >= w.bulkGroups[s.lane])
@@ -566,31 +584,55 @@ void execBulkWait(Warp &w, const Inst &i) {
       w.cta->async->finish(w, s.op);
     s.read = true;
     if (i.aux)
-      return !s.written; // only what was read is free; what was written is not there yet
-    if (s.written) {
-      orderLanes(w);
-      s.written();
-    }
+      return !s.forRanges; // only what was read is free; what was written is not there yet
+    markWritten(w, s);
     return true;
   });
 }
 
+void checkBulkStores(Warp &w, const Inst &i, const uint64_t *address, uint32_t mask, uint64_t bytes,
+                     bool write) {
+  for (const BulkStore &s : w.bulkStores)
+    if (s.forRanges)
+      s.forRanges([&](uint64_t from, uint64_t size) {
+        for (uint32_t m = mask; m; m &= m - 1) {
+          uint32_t l = uint32_t(std::countr_zero(m));
+          if (address[l] >= from + size || from >= address[l] + bytes ||
+              reportedBefore(w, i, FindingKind::MissingWait))
+            continue;
+          report(w, i, FindingKind::MissingWait, l, address[l],
+                 fmt::format("{} of {} bytes at 0x{:x}, {}, which a bulk store of this warp may not have "
+                             "written yet; expected cp.async.bulk.wait_group (without .read) for its group "
+                             "before",
+                             write ? "write" : "read", bytes, address[l],
+                             w.worker->launch->memory->describe(address[l])),
+                 {int64_t(s.inst->statement), w.index, s.lane});
+        }
+      });
+}
+
 void endBulkStores(Cta &cta) {
   for (Warp &w : cta.warps) {
-    for (BulkStore &s : w.bulkStores)
-      if (s.written) {
-        orderLanes(w);
-        s.written();
-      }
+    for (const BulkStore &s : w.bulkStores)
+      markWritten(w, s);
     w.bulkStores.clear();
   }
 }
 
 void execProxyFence(Warp &w, const Inst &i) {
-  if (w.cta->async)
-    i.aux ? w.cta->async->initFence(w) : w.cta->async->fence(w);
-  if (i.aux && w.worker->launch->ordering)
-    fence(w, Scope::Cluster); // also makes that publishable
+  if (i.aux & kInitialisations) {
+    if (w.cta->async)
+      w.cta->async->initFence(w);
+    if (w.worker->launch->ordering)
+      fence(w, Scope::Cluster); // also makes that publishable
+    return;
+  }
+  if (!w.cta->async)
+    return;
+  if (i.aux & kSharedProxy)
+    w.cta->async->fence(w);
+  if (i.aux & kGlobalProxy)
+    fenceGlobalProxy(w);
 }
 
 } // namespace attune::sim

@@ -8,6 +8,10 @@
 
 namespace attune::sim {
 
+struct Cta;
+struct Inst;
+struct Warp;
+
 /// A value of an instruction that has more operands than an Inst has fields.
 struct BulkValue {
   uint32_t list = 0; ///< position in Program::lists
@@ -60,13 +64,22 @@ struct MapReplacement {
 
 /// A bulk store in flight, until its group is waited for.
 struct BulkStore {
+  using Range = std::function<void(uint64_t address, uint64_t bytes)>;
+  const Inst *inst = nullptr;
   uint32_t op = 0, group = ~0u; ///< group: of its lane; ~0: not committed
   uint8_t lane = 0;
-  bool read = false;             ///< its shared memory is free again
-  std::function<void()> written; ///< marks its global memory as written, now
+  bool read = false;                            ///< its shared memory is free again
+  std::function<void(const Range &)> forRanges; ///< of global memory; empty: it writes nothing
 };
 
-struct Cta;
+/// What a fence of proxies is for: Inst::aux of execProxyFence.
+constexpr uint16_t kInitialisations = 1, kSharedProxy = 2, kGlobalProxy = 4;
+void execProxyFence(Warp &w, const Inst &i);
+
+/// An access of global memory by the warp, `bytes` bytes each of the lanes of `mask`: not of what a bulk
+/// store of its own may still write.
+void checkBulkStores(Warp &w, const Inst &i, const uint64_t *address, uint32_t mask, uint64_t bytes,
+                     bool write);
 /// The block has ended: what its last bulk stores wrote counts as written then.
 void endBulkStores(Cta &cta);
 /// How one reduction changes the `bytes` bytes at `to`: elements of `type`, each at once for other host

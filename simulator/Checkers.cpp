@@ -217,8 +217,7 @@ const AsyncCopy *asyncCovering(const Cta &cta, uint32_t address, uint32_t bytes,
   return nullptr;
 }
 
-/// Whether an operation in flight will write there, which is told.
-static bool reportInFlight(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes) {
+bool reportInFlight(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes) {
   uint32_t other = 0;
   if (place.cta->async && place.cta->async->writing(place.offset, bytes))
     return true; // which AsyncProxy has told
@@ -233,10 +232,6 @@ static bool reportInFlight(Warp &w, const Inst &i, uint32_t lane, SharedPlace pl
                   bytes, describePlace(w, place), other),
       {copy->inst->statement, other, -1, int64_t(place.cta->linear)});
   return true;
-}
-
-void reportSharedUninitialised(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes) {
-  reportUninitialised(w, i, lane, {w.cta, address}, bytes);
 }
 
 void reportUninitialised(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint32_t bytes) {
@@ -280,7 +275,8 @@ void reportUndefined(Warp &w, const Inst &i, uint32_t lane, const Origin &o, std
     at.statement = o.statement;
     use = {int64_t(i.statement), w.index, int(lane)};
     std::string where =
-        o.space == Space::Shared ? describeShared(w, uint32_t(o.address))
+        o.space == Space::Shared    ? describeShared(w, uint32_t(o.address))
+        : o.space == Space::Cluster ? describePlace(w, placeOf(*w.cta, o.address))
         : o.space == Space::Local
             ? fmt::format("local address 0x{:x}", o.address)
             : fmt::format("0x{:x}, {}", o.address, w.worker->launch->memory->describe(o.address));

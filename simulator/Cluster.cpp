@@ -342,8 +342,12 @@ uint32_t accessElsewhere(Warp &w, const Inst &i, const uint64_t *address, uint32
     }
     for (uint32_t n = 0; n < count; ++n)
       std::memcpy(element(n, l), at + n * width, width);
-    if (!defined && checks)
-      reportUninitialised(w, i, l, place, bytes);
+    if (!defined && checks && !reportInFlight(w, i, l, place, bytes)) {
+      uint64_t bit[32], told[32];
+      bit[l] = place.offset;
+      told[l] = clusterAddress(place);
+      loadUndefined(w, i, 1u << l, home.sharedInit, bit, told, Space::Cluster);
+    }
   }
   return done;
 }
@@ -418,8 +422,11 @@ void execClusterArrive(Warp &w, const Inst &i) {
   w.clusterArrived |= w.mask;
   w.clusterOwed |= w.mask;
   if (w.worker->launch->ordering) {
-    if (!relaxed)
+    if (!relaxed) {
+      if (w.cta->async)
+        w.cta->async->arrives(w);
       fence(w, Scope::Cluster);
+    }
     // Relaxed: what an earlier fence has made publishable.
     WarpOrder &o = w.order;
     if (!o.fenced.cluster.empty())

@@ -1,9 +1,9 @@
 //===- Control.cpp - divergence, and the scheduling of a block ------------===//
 //
-// A warp whose lanes took different ways is a set of fragments (pc, lanes); the one with the lowest pc runs,
-// and fragments that meet at a pc merge. An instruction at which lanes must be together suspends the fragment
-// until the missing lanes come; if they cannot come any more, that is a finding, and the fragment goes on
-// without them.
+// A warp whose lanes took different ways is a set of fragments (pc, lanes); the one that is behind by the
+// order of the code (BlockOrder.cpp) runs, and fragments that meet at a pc merge. An instruction at which
+// lanes must be together suspends the fragment until the missing lanes come; if they cannot come any more,
+// that is a finding, and the fragment goes on without them.
 //
 //===----------------------------------------------------------------------===//
 #include "simulator/Cluster.h"
@@ -14,11 +14,28 @@
 
 namespace attune::sim {
 
+static uint32_t orderOf(const Warp &w, uint32_t pc) { return w.program->order[pc]; }
+
+/// The fragment whose turn it is by the order of the code, of those that `may` go; fragments.size(): none.
+template <class F> static size_t firstInOrder(const Warp &w, F may) {
+  size_t best = w.fragments.size();
+  for (size_t f = 0; f < w.fragments.size(); ++f)
+    if (may(w.fragments[f]) &&
+        (best == w.fragments.size() || orderOf(w, w.fragments[f].pc) < orderOf(w, w.fragments[best].pc)))
+      best = f;
+  return best;
+}
+
 void updateJoin(Warp &w) {
   w.joinPc = kFull;
+  if (w.fragments.empty())
+    return;
+  w.joinPc = w.program->blockEnd[w.pc]; // where it is looked at again
   for (const Fragment &f : w.fragments)
-    if (f.pc >= w.pc || (!f.missing && !w.fair))
-      w.joinPc = std::min(w.joinPc, f.pc);
+    if (f.pc >= w.pc && f.pc < w.joinPc)
+      w.joinPc = f.pc;
+    else if (!f.missing && !w.fair && orderOf(w, f.pc) < orderOf(w, w.pc))
+      w.joinPc = w.pc;
 }
 
 static void run(Warp &w, size_t fragment) {
@@ -30,28 +47,24 @@ static void run(Warp &w, size_t fragment) {
 
 void reconverge(Warp &w) {
   for (;;) {
-    size_t lowest = w.fragments.size();
     for (size_t f = 0; f < w.fragments.size();) {
-      if (w.fragments[f].pc == w.pc) {
-        w.active |= w.fragments[f].mask;
-        w.fragments.erase(w.fragments.begin() + ptrdiff_t(f));
-        lowest = w.fragments.size();
-        f = 0;
+      if (w.fragments[f].pc != w.pc) {
+        ++f;
         continue;
       }
-      if (!w.fair && !w.fragments[f].missing && w.fragments[f].pc < w.pc &&
-          (lowest == w.fragments.size() || w.fragments[f].pc < w.fragments[lowest].pc))
-        lowest = f;
-      ++f;
+      w.active |= w.fragments[f].mask;
+      w.fragments.erase(w.fragments.begin() + ptrdiff_t(f));
     }
-    if (lowest == w.fragments.size()) {
+    size_t first = firstInOrder(
+        w, [&](const Fragment &f) { return !w.fair && !f.missing && orderOf(w, f.pc) < orderOf(w, w.pc); });
+    if (first == w.fragments.size()) {
       updateJoin(w);
       return;
     }
     Fragment self{w.pc, w.active, 0};
-    w.pc = w.fragments[lowest].pc;
-    w.active = w.fragments[lowest].mask;
-    w.fragments[lowest] = self;
+    w.pc = w.fragments[first].pc;
+    w.active = w.fragments[first].mask;
+    w.fragments[first] = self;
   }
 }
 
@@ -84,10 +97,7 @@ bool giveWay(Warp &w, const std::function<bool(const Fragment &)> &may) {
 }
 
 bool selectFragment(Warp &w) {
-  size_t best = w.fragments.size();
-  for (size_t f = 0; f < w.fragments.size(); ++f)
-    if (!w.fragments[f].missing && (best == w.fragments.size() || w.fragments[f].pc < w.fragments[best].pc))
-      best = f;
+  size_t best = firstInOrder(w, [](const Fragment &f) { return !f.missing; });
   if (best < w.fragments.size()) {
     run(w, best);
     return true;
@@ -95,10 +105,7 @@ bool selectFragment(Warp &w) {
   if (w.fragments.empty())
     return false;
   // All wait for lanes that wait elsewhere or have exited.
-  best = 0;
-  for (size_t f = 1; f < w.fragments.size(); ++f)
-    if (w.fragments[f].pc < w.fragments[best].pc)
-      best = f;
+  best = firstInOrder(w, [](const Fragment &) { return true; });
   uint32_t missing = w.fragments[best].missing;
   if (atOneBarrier(w)) { // the lowest arrives for the warp; the others go on behind their own
     run(w, best);
@@ -307,6 +314,7 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
     w.laneLog.clear();
     std::memset(w.committed, 0, sizeof(w.committed));
     w.bulkStores.clear();
+    w.wroteGlobal = false;
     std::memset(w.bulkGroups, 0, sizeof(w.bulkGroups));
     w.expired = false;
     if (w.localInit)

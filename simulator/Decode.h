@@ -184,6 +184,7 @@ public:
 
 private:
   void blocks();
+  void order(); ///< BlockOrder.cpp
   void liveness();
   void communication();
   void endless();

@@ -9,7 +9,6 @@ namespace attune::sim {
 void execCpAsync(Warp &w, const Inst &i);
 void execCommit(Warp &w, const Inst &i);
 void execWaitGroup(Warp &w, const Inst &i);
-void execProxyFence(Warp &w, const Inst &i);
 
 Space Decoder::takeSpace(std::vector<std::string_view> &mods, bool &ok) {
   static const std::pair<std::string_view, Space> names[] = {
@@ -64,8 +63,13 @@ void Decoder::fence() {
                        [&](std::string_view m) { return m.substr(0, prefix.size()) == prefix; });
   };
   if (has("mbarrier_init") || (has("proxy") && begins("async"))) {
+    bool shared = begins("shared::") || begins("sync_restrict::shared");
+    uint16_t spaces = has("mbarrier_init") ? kInitialisations
+                      : has("global")      ? kGlobalProxy
+                      : shared             ? kSharedProxy
+                                           : uint16_t(kSharedProxy | kGlobalProxy);
     if (operandCount(0))
-      emit(execProxyFence, Class::Control).aux = has("mbarrier_init");
+      emit(execProxyFence, Class::Control).aux = spaces;
     return;
   }
   if (has("proxy")) {

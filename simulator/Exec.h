@@ -137,6 +137,8 @@ struct Program {
   };
   std::vector<Operand> operands;
   std::vector<uint32_t> firstOperand; ///< of each instruction, plus the end
+  std::vector<uint32_t> order;        ///< of each instruction: fragments at lower ones go first
+  std::vector<uint32_t> blockEnd;     ///< of each: where its basic block ends
   bool usesReserved = false;          ///< names the system's shared memory (%reserved_smem_offset_)
   bool usesWorkspace = false;         ///< names a cooperative grid's barrier (%envreg1, 2)
   bool communicates = false;          ///< blocks may wait for, or depend on the order of, each other
@@ -277,6 +279,7 @@ struct Warp {
   uint32_t landedSegment = 0;
   LaneLog laneLog;
   uint32_t sharedWriteSegment = 0;   ///< in which it last wrote to shared memory
+  bool wroteGlobal = false;          ///< by an ordinary store, since the last of Worker::proxyFences
   std::vector<AsyncCopy> copies;     ///< in flight, oldest first
   uint32_t committed[32];            ///< groups of each lane
   std::vector<BulkStore> bulkStores; ///< that nobody has waited for, oldest first
@@ -408,6 +411,7 @@ struct Worker {
   std::vector<Segment> segments; ///< number firstSegment + its index
   uint32_t firstSegment = 1;
   const Segment &segment(uint32_t number) const { return segments[number - firstSegment]; }
+  std::map<std::pair<uint64_t, uint32_t>, std::vector<ProxyFence>> proxyFences; ///< by block and warp
 };
 
 //===----------------------------------------------------------------------===//
@@ -438,8 +442,9 @@ void reportLocalOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t addr
 void reportMisaligned(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes);
 /// A read of bytes that are not initialised: a copy in flight, or never written. Not for bytes whose finding
 /// was given.
-void reportSharedUninitialised(Warp &w, const Inst &i, uint32_t lane, uint32_t address, uint32_t bytes);
 void reportUninitialised(Warp &w, const Inst &i, uint32_t lane, struct SharedPlace place, uint32_t bytes);
+/// Whether an operation in flight will write there, which is told.
+bool reportInFlight(Warp &w, const Inst &i, uint32_t lane, struct SharedPlace place, uint32_t bytes);
 /// The lanes of `bad` whose bytes were never written; reports the others, which a copy in flight will write.
 uint32_t neverWritten(Warp &w, const Inst &i, uint32_t bad, const uint64_t *offset, uint32_t bytes);
 /// An undefined value of `lane` that matters at `i`. `how` goes on: "... of which some were never written;
@@ -502,6 +507,8 @@ inline void raceAccess(Warp &w, const Inst &i, uint32_t lane, uint32_t address, 
 // Async.cpp: cp.async groups
 //===----------------------------------------------------------------------===//
 
+/// What the copy brings: word n of lane l is values[n][l].
+void fetch(Warp &w, const AsyncCopy &c, uint32_t (*values)[32]);
 /// The copy in flight that covers a shared address (from the buffer's start), or null.
 const AsyncCopy *asyncCovering(const Cta &cta, uint32_t address, uint32_t bytes, uint32_t &warp);
 
@@ -512,7 +519,7 @@ const AsyncCopy *asyncCovering(const Cta &cta, uint32_t address, uint32_t bytes,
 void reconverge(Warp &w);
 /// To be called after a change of the fragments or of pc backwards.
 void updateJoin(Warp &w);
-/// Runs the runnable fragment with the lowest pc; true if there is one.
+/// Runs the runnable fragment that comes first in the order of the code; true if there is one.
 bool selectFragment(Warp &w);
 /// Lets another runnable fragment of the warp that `may` accepts run before this one; false: there is none.
 bool giveWay(Warp &w, const std::function<bool(const Fragment &)> &may);

@@ -83,19 +83,35 @@ private:
       p.arguments = &s.operands[at++];
     return p;
   }
-  /// Whether a call by address may mean this function.
-  bool matches(const Parts &call, const Function &f) const {
+  /// Whether a register may stand for an argument of `size` bytes: a byte travels in a register of 16 bits.
+  bool holds(const Function &from, const Operand &o, uint64_t size) const {
+    uint64_t bytes = typeBytes(from.registers[o.index].type);
+    return bytes == size || (bytes == 2 && size == 1);
+  }
+  /// Whether a call by address in `from` may mean this function.
+  bool matches(const Parts &call, const Function &from, const Function &f) const {
     auto alike = [&](const std::vector<uint32_t> &formals, const Operand *actuals) {
       if (formals.size() != (actuals ? actuals->elements.size() : 0))
         return false;
       for (size_t k = 0; k < formals.size(); ++k) {
         const Operand &o = actuals->elements[k];
-        if (o.kind == OperandKind::Variable && ast.variables[o.index].size != ast.variables[formals[k]].size)
+        uint64_t size = ast.variables[formals[k]].size;
+        if (o.kind == OperandKind::Variable ? ast.variables[o.index].size != size
+                                            : o.kind == OperandKind::Register && !holds(from, o, size))
           return false;
       }
       return true;
     };
     return alike(f.params, call.arguments) && alike(f.results, call.results);
+  }
+
+  bool sameSizes(const Function &a, const Function &b) const {
+    auto same = [&](const std::vector<uint32_t> &x, const std::vector<uint32_t> &y) {
+      return std::equal(x.begin(), x.end(), y.begin(), y.end(), [&](uint32_t m, uint32_t n) {
+        return ast.variables[m].size == ast.variables[n].size;
+      });
+    };
+    return same(a.params, b.params) && same(a.results, b.results);
   }
 
   bool isCalled(uint32_t index) const {
@@ -130,7 +146,7 @@ private:
           continue;
         if (p.target->kind != OperandKind::Name) {
           for (uint32_t to : ast.addressed)
-            if (matches(p, ast.functions[to])) {
+            if (matches(p, from, ast.functions[to])) {
               mark(to);
               enter(to);
             }
@@ -187,7 +203,7 @@ private:
       for (Operand &o : s.operands)
         rename(o, registers, names);
       if (s.root == "call") {
-        call(s, f); // one that cannot be does not hide what else is wrong
+        call(s, f.body[k], f); // one that cannot be does not hide what else is wrong
         continue;
       }
       if (s.root == "ret" && !outermost) { // to the end of the copy
@@ -223,9 +239,10 @@ private:
     kernel.body.push_back(std::move(s));
   }
 
-  /// call{.uni} (results), name, (arguments);
-  bool call(Statement s, const Function &from) { // false: reported
-    Parts p = partsOf(s);
+  /// call{.uni} (results), name, (arguments); `s` is the copy of `written` in `from`, with the kernel's
+  /// registers.
+  bool call(Statement s, const Statement &written, const Function &from) { // false: reported
+    Parts p = partsOf(s), original = partsOf(written);
     if (!p.target)
       return fail(s, "expected a function to call");
     const Operand &target = *p.target;
@@ -234,23 +251,29 @@ private:
         return o.kind == OperandKind::Variable && ast.variables[o.index].isArgument;
       });
     };
-    if (target.kind != OperandKind::Name) {
+    const Function *f = nullptr; // or one of those that the address may mean
+    bool byAddress = target.kind != OperandKind::Name;
+    if (byAddress) {
       if (target.kind != OperandKind::Register)
         return fail(s, "expected a function or a register with the address of one to call");
-      if (!variables(p.arguments) || !variables(p.results))
-        return fail(s, "expected variables of .param as arguments of a call by address");
-      auto match = [&](uint32_t to) { return matches(p, ast.functions[to]); };
-      if (std::none_of(ast.addressed.begin(), ast.addressed.end(), match))
+      for (uint32_t to : ast.addressed) {
+        const Function &other = ast.functions[to];
+        if (!matches(original, from, other))
+          continue;
+        if (f && !sameSizes(*f, other))
+          return fail(s, fmt::format("expected variables of .param or registers as arguments of a call by "
+                                     "address that may be of '{}' and of '{}', which take other sizes",
+                                     f->name, other.name));
+        f = &other;
+      }
+      if (!f)
         return fail(s,
                     fmt::format("expected a function that takes the arguments of this call in '{}' and whose "
                                 "address the file uses, got none",
                                 from.name));
-      kernel.body.push_back(std::move(s));
-      return true;
-    }
-    auto body = ast.bodies.find(target.text);
-    const Function *f = body == ast.bodies.end() ? nullptr : &ast.functions[body->second];
-    if (!f && isSystemFunction(target.text)) {
+    } else if (auto body = ast.bodies.find(target.text); body != ast.bodies.end()) {
+      f = &ast.functions[body->second];
+    } else if (isSystemFunction(target.text)) {
       if (!variables(p.arguments) || !variables(p.results))
         return fail(s, fmt::format("expected variables of .param as arguments of '{}'", target.text));
       kernel.body.push_back(std::move(s));
@@ -259,12 +282,11 @@ private:
     if (!f)
       return fail(s, fmt::format("unsupported call of '{}', which has no body in this file", target.text));
     if (stack.size() > kMostDepth)
-      return fail(s,
-                  fmt::format("expected at most {} nested calls, got more at '{}'", kMostDepth, target.text));
+      return fail(s, fmt::format("expected at most {} nested calls, got more at '{}'", kMostDepth, f->name));
     if (p.given() != f->params.size() || p.returned() != f->results.size())
       return fail(s, fmt::format("expected {} arguments and {} results of '{}', got {} and {}",
-                                 f->params.size(), f->results.size(), target.text, p.given(), p.returned()));
-    bool stays = isCalled(body->second);
+                                 f->params.size(), f->results.size(), f->name, p.given(), p.returned()));
+    bool stays = byAddress || isCalled(uint32_t(f - ast.functions.data()));
     size_t skip = kernel.body.size();
     if (s.guard >= 0 && !stays) { // around the copy
       Statement branch = s;
@@ -284,7 +306,7 @@ private:
           const Variable &formal = ast.variables[formals[k]], &actual = ast.variables[o.index];
           if (formal.size > actual.size)
             return fail(s, fmt::format("expected an argument of {} bytes for '{}' of '{}', got '{}' of {}",
-                                       formal.size, formal.name, target.text, actual.name, actual.size));
+                                       formal.size, formal.name, f->name, actual.name, actual.size));
           names[formals[k]] = o.index;
           continue;
         }
@@ -293,7 +315,7 @@ private:
         if (!isRegister && (result || !isConstant))
           return fail(s, fmt::format("expected a variable of .param{} as {} of '{}'",
                                      result ? " or a register" : ", a register or a constant",
-                                     result ? "result" : "argument", target.text));
+                                     result ? "result" : "argument", f->name));
         if (result)
           returned.push_back({o, formals[k]});
         else

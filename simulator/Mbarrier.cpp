@@ -79,9 +79,9 @@ void publish(Warp &w, const Inst &i, Cta &target, Mbarrier &m) {
     return;
   bool remote = &target != w.cta;
   if (i.order & kRelease)
-    fence(w, i.order & kDeviceScope                ? Scope::Device
-             : remote || (i.order & kClusterScope) ? Scope::Cluster
-                                                   : Scope::Block);
+    release(w, i.order & kDeviceScope                ? Scope::Device
+               : remote || (i.order & kClusterScope) ? Scope::Cluster
+                                                     : Scope::Block);
   WarpOrder &o = w.order;
   if (!remote) {
     join(m.arrived, o.fenced.block);
@@ -216,6 +216,8 @@ private:
     m->initSegment = checks ? segmentOf(w) : 0;
     m->initLane = lead;
     m->initFences = cta.async ? cta.async->fencesOf(w.index) : 0;
+    if (cta.async)
+      cta.async->initialises(w);
     m->knowsInit = 1u << w.index;
     m->visible = false;
     m->lastSite = -1;
@@ -485,8 +487,8 @@ bool checkAsyncBarrier(Warp &w, const Inst &i, uint32_t lane, Cta &target, uint3
   if (!m->visible)
     tell(fmt::format(
              "an asynchronous operation completes on it, and its initialisation by warp {} is not "
-             "visible to the async proxy; expected fence.mbarrier_init or fence.proxy.async behind the "
-             "initialisation, then a barrier",
+             "visible to the async proxy; expected a barrier (bar.sync, barrier.cluster) between them, or "
+             "fence.mbarrier_init or fence.proxy.async",
              m->initWarp),
          m->initSite, m->initWarp);
   m->visible = true; // once is enough

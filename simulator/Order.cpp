@@ -77,6 +77,10 @@ void learnPending(Warp &w) {
 
 void fence(Warp &w, Scope scope) {
   learnPending(w);
+  release(w, scope);
+}
+
+void release(Warp &w, Scope scope) {
   WarpOrder &o = w.order;
   o.fenced.block = w.clocks;
   if (scope >= Scope::Cluster)
@@ -103,7 +107,7 @@ void orderAccess(Warp &w, const Inst &i, uint64_t address, Cta *home, bool reads
     return;
   Scope scope = scopeOf(i);
   if (writes && (i.order & kRelease))
-    fence(w, scope);
+    release(w, scope);
   PublishedAt &all = home ? home->published : *w.cta->publishedGlobal;
   WarpOrder &o = w.order;
   uint64_t self = w.cta->linear, cluster = self;

@@ -73,13 +73,17 @@ struct WarpOrder {
   Clocks pending; ///< of the own block, read by relaxed loads, not yet fenced
   Foreign pendingForeign;
   std::unordered_map<uint64_t, uint64_t> seen; ///< versions joined, by address
-  Foreign lived; ///< up to where blocks of the cluster are known to have run, see ClusterBarrier
+  Foreign lived;     ///< up to where blocks of the cluster are known to have run, see ClusterBarrier
+  Clocks proxyKnown; ///< what it knew at its last fence.proxy.async of global memory
+  Foreign proxyForeign;
 };
 
 /// An access at `address` by `i`, which is atomic, volatile or has an order: publishes if it writes, learns
 /// if it reads. `home` is null for global memory, or the block in whose shared memory `address` is an offset.
 void orderAccess(Warp &w, const Inst &i, uint64_t address, Cta *home, bool reads, bool writes);
 /// Makes what the warp knows publishable, and begins a new clock.
+void release(Warp &w, Scope scope);
+/// The same, and what relaxed loads have read counts from now on.
 void fence(Warp &w, Scope scope);
 void execFence(Warp &w, const Inst &i);
 /// What relaxed loads have read counts from a barrier on.

@@ -134,50 +134,16 @@ private:
 
 } // namespace
 
-/// The read-only path may give what memory held before the kernel began: what the kernel writes is not for
-/// it.
-static void checkNonCoherent(Warp &w, const Inst &i, const uint64_t *address, uint32_t mask, uint32_t bytes) {
-  for (uint32_t m = mask; m; m &= m - 1) {
-    uint32_t lane = uint32_t(__builtin_ctz(m));
-    const ShadowPage &page = w.cta->shadow->page(address[lane] / kPageBytes);
-    for (uint32_t b = 0; b < bytes; b += 4) {
-      uint32_t word = uint32_t((address[lane] + b) % kPageBytes / 4);
-      const Sector &sector = page.sectors[word / kSectorWords];
-      WordShadow c;
-      if (sector.write.lane() != kWords)
-        c.write = sector.markAt(0, (address[lane] + b) % kSectorBytes);
-      else if (sector.valid >> (word % kSectorWords) & 1)
-        c = page.words[word];
-      if (c.write.segment < w.worker->firstSegment)
-        continue;
-      Mark mark = c.write;
-      if (mark.lane() == kSplit) { // of the bytes that it reads
-        auto &parts = w.cta->shadow->bytes.words[c.split];
-        for (uint32_t k = 0; k < std::min(bytes, 4u); ++k)
-          if (const Mark &own = parts[(address[lane] + k) & 3].write; own.segment >= w.worker->firstSegment)
-            mark = own;
-        if (mark.lane() == kSplit)
-          continue;
-      }
-      if (reportedBefore(w, i, FindingKind::Race))
-        return;
-      const Segment &s = w.worker->segment(mark.segment);
-      report(w, i, FindingKind::Race, lane, address[lane],
-             fmt::format("read of {} bytes at 0x{:x}, {}, by the read-only path (ld.global.nc) of what this "
-                         "kernel wrote: it may give what was there before; expected an ordinary load",
-                         bytes, address[lane], w.worker->launch->memory->describe(address[lane])),
-             {int64_t(mark.statement()), s.warp, mark.lane() < 32 ? int(mark.lane()) : -1, int64_t(s.block)});
-      return;
-    }
-  }
-}
-
 void raceGlobal(Warp &w, const Inst &i, const Allocation &in, const uint64_t *address, uint32_t mask,
                 uint32_t bytes, bool write, StoredValues stored, const AccessShape *shape) {
   if (in.readOnly || !mask)
     return;
-  if (write && !i.atomic)
-    ++w.worker->changes;
+  if (write) {
+    w.wroteGlobal = true;
+    w.worker->changes += !i.atomic;
+  }
+  if (!w.bulkStores.empty()) [[unlikely]]
+    checkBulkStores(w, i, address, mask, bytes, write);
   if (i.order)
     for (uint32_t m = mask; m; m &= m - 1)
       orderAccess(w, i, address[__builtin_ctz(m)], nullptr, !write || i.atomic, write);

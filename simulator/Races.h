@@ -97,6 +97,12 @@ struct Segment {
   uint32_t syncs; ///< the warp's laneSyncs then
 };
 
+/// A fence.proxy.async of global memory by a warp that has written to it.
+struct ProxyFence {
+  uint32_t segment; ///< from which on the warp's writes come behind it
+  uint32_t clock;
+};
+
 /// A page of 4 KB of global memory.
 constexpr uint64_t kPageBytes = 4096, kPageWords = kPageBytes / 4;
 struct ShadowPage {
@@ -222,6 +228,14 @@ void raceWarpRead(Warp &w, const Inst &i, const uint64_t *offset, uint32_t mask)
 /// The same for one lane's access to another block's shared memory.
 void raceRemote(Warp &w, const Inst &i, Cta &home, uint32_t lane, uint64_t offset, uint32_t bytes, bool write,
                 StoredValues stored = {});
+/// A read by the read-only path: it may give what memory held before the kernel began, so that what the
+/// kernel writes is not for it.
+void checkNonCoherent(Warp &w, const Inst &i, const uint64_t *address, uint32_t mask, uint32_t bytes);
+/// fence.proxy.async of global memory.
+void fenceGlobalProxy(Warp &w);
+/// A read by the async proxy: what this kernel has written there by ordinary stores needs a fence of the
+/// proxies in between, by the writer before it handed over or by the reader after it took over.
+void checkGlobalProxy(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint64_t bytes);
 /// The segment that the warp's next access belongs to.
 uint32_t segmentOf(Warp &w);
 /// The lane that last touched a shared word as `statement` says, or -1.

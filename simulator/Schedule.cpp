@@ -55,6 +55,7 @@ static uint64_t inOrder(const Launch &launch, uint64_t k, uint64_t window) {
 static void beginAlone(Worker &worker, Resident &resident) {
   worker.firstSegment += uint32_t(worker.segments.size());
   worker.segments.clear();
+  worker.proxyFences.clear();
   worker.shadow.recycle();
   if (worker.firstSegment > 0xE0000000u) { // numbers begin again
     worker.firstSegment = 1;

@@ -32,7 +32,9 @@ static void markLanded(Warp &w) {
     uint64_t offset[32];
     for (uint32_t l = 0; l < 32; ++l)
       offset[l] = c.shared[l];
-    raceLanes(w, *c.inst, offset, c.mask, c.size, true);
+    uint32_t values[4][32];
+    fetch(w, c, values);
+    raceLanes(w, *c.inst, offset, c.mask, c.size, true, {values, 4, c.size / 4});
   }
 }
 

@@ -351,6 +351,33 @@ void gatherPrinted(const std::vector<std::unique_ptr<Worker>> &workers, LaunchRe
         fmt::format("of what the kernel printed the first {} MB are kept", kMostPrinted >> 20));
 }
 
+/// What of the device's heap a later kernel can find: a pointer into it lies in memory that is no part of the
+/// heap, or in such a part of it.
+static std::set<uint64_t> reachable(const GlobalMemoryImpl &memory) {
+  std::set<uint64_t> found;
+  if (memory.heap.empty())
+    return found;
+  std::vector<const Allocation *> scan;
+  for (const Allocation &a : memory.allocations)
+    if (!a.freed && !memory.heap.contains(a.base))
+      scan.push_back(&a);
+  while (!scan.empty()) {
+    const Allocation &a = *scan.back();
+    scan.pop_back();
+    for (uint64_t at = 0; at + 8 <= a.size; at += 8) {
+      uint64_t value;
+      if (!a.init[at / 8])
+        continue;
+      std::memcpy(&value, a.data + at, 8);
+      auto it = memory.heap.upper_bound(value);
+      if (it == memory.heap.begin() || value - (--it)->first >= it->second || !found.insert(it->first).second)
+        continue;
+      scan.push_back(&memory.allocations[size_t(memory.find(it->first))]);
+    }
+  }
+  return found;
+}
+
 void reportLeaks(const Launch &launch, const std::vector<std::unique_ptr<Worker>> &workers,
                  std::map<FindingKey, FindingRecord> &findings) {
   auto ended = [](const auto &f) { // a block did not come to its frees
@@ -360,13 +387,16 @@ void reportLeaks(const Launch &launch, const std::vector<std::unique_ptr<Worker>
   };
   if (!launch.checks || std::any_of(findings.begin(), findings.end(), ended))
     return;
+  std::set<uint64_t> known = reachable(*launch.memory);
   for (const auto &worker : workers)
     for (const auto &[address, a] : worker->allocated) {
+      if (known.contains(address))
+        continue; // a later kernel may free it
       auto [it, fresh] = findings.try_emplace({a.statement, FindingKind::Heap});
       if (fresh)
         it->second = {findingAt(launch, a.statement, FindingKind::Heap, a.block, a.warp, a.lane, address,
                                 fmt::format("the {} bytes at 0x{:x} that malloc gave are not freed when the "
-                                            "kernel ends",
+                                            "kernel ends, and no pointer to them is left in global memory",
                                             launch.memory->heap.at(address), address)),
                       a.block};
       else

@@ -204,4 +204,45 @@ void shuffleUndefined(Warp &w, const Inst &i, const uint32_t *source) {
     u.predicates[i.d2] &= ~w.mask;
 }
 
+void wgmmaUndefined(Warp &w, const Inst &i, bool accumulate, const LostRows &rows, const LostRows &columns) {
+  const Wgmma &what = w.program->wgmmas[size_t(i.imm)];
+  const uint32_t *list = &w.program->lists[i.list];
+  UndefinedValues &u = valuesOf(w);
+  uint32_t row[2] = {0, 0}, origin = 0; // lanes of rows 0-7 and 8-15
+  // A's even registers hold rows 0-7, the odd ones rows 8-15, a row in four lanes.
+  for (uint32_t r = 0; what.aRegisters && r < 4; ++r) {
+    uint32_t slot = list[what.registers + r] / kSlotBytes, lanes = 0;
+    for (uint32_t b : u.slots[slot])
+      lanes |= b;
+    row[r & 1] |= wholeRows(lanes);
+    origin = lanes ? u.slotOrigins[slot] : origin;
+  }
+  if (rows.any || columns.any)
+    origin = addOrigin(u, {i.statement, 0, Space::Shared, 16, rows.any ? rows.address : columns.address});
+  for (uint32_t k = 0; rows.any && k < 16; ++k)
+    row[k / 8] |= rows.has(k) ? 15u << (k % 8 * 4) : 0;
+  auto column = [&](uint32_t first) { // lane t of four holds columns `first` + 2 t
+    uint32_t lanes = 0;
+    for (uint32_t t = 0; columns.any && t < 4; ++t)
+      lanes |= columns.has(first + 2 * t) ? 0x11111111u << t : 0;
+    return lanes;
+  };
+  bool halves = what.registers * 4 == what.columns, undefined = false; // two columns a register
+  for (uint32_t r = 0; r < what.registers; ++r) {
+    uint32_t rowLanes = row[halves ? r & 1 : r / 2 & 1];
+    uint32_t low = rowLanes | column(halves ? r / 2 * 8 : r / 4 * 8 + r % 2);
+    uint32_t high = halves ? rowLanes | column(r / 2 * 8 + 1) : low;
+    std::array<uint32_t, 4> &d = u.slots[list[r] / kSlotBytes];
+    if (low | high)
+      u.slotOrigins[list[r] / kSlotBytes] = origin;
+    uint32_t oldLow = accumulate ? d[0] | d[1] : 0, oldHigh = accumulate ? d[2] | d[3] : 0;
+    low |= oldLow | (halves ? 0 : oldHigh);
+    high |= oldHigh | (halves ? 0 : oldLow);
+    d = {low, low, high, high};
+    undefined |= (low | high) != 0;
+  }
+  if (undefined)
+    track(w, u);
+}
+
 } // namespace attune::sim

@@ -56,7 +56,7 @@ enum class Flow : uint8_t {
   Shuffle,
   Collective, ///< one undefined lane of a group makes the group's results undefined
   Matrix,     ///< by rows and columns of mma.sync's 16x8 fragments
-  Wgmma,      ///< by rows
+  Wgmma,      ///< its result is undefined when the product acts, see wgmmaUndefined
   Product     ///< by rows and columns, for MatrixAny.cpp
 };
 struct FlowRule {
@@ -106,6 +106,9 @@ struct UndefinedValues {
   std::vector<Result> results;
 };
 
+/// The lanes of each row of four lanes of which one is in `m`.
+inline uint32_t wholeRows(uint32_t m) { return ((m | m >> 1 | m >> 2 | m >> 3) & 0x11111111u) * 15; }
+
 /// Which bytes of a lane's register are undefined (of a predicate: bit 0).
 uint32_t undefinedBytes(const Warp &w, uint32_t offset, bool predicate, bool wide, uint32_t lane);
 /// Sets them, of a register that gets back a value that it had.
@@ -123,6 +126,22 @@ void loadUndefined(Warp &w, const Inst &i, uint32_t lanes, const uint8_t *init, 
 /// The same for rows of 16 bytes that ldmatrix reads at `offset` of shared memory.
 void matrixUndefined(Warp &w, const Inst &i, uint32_t rows, const uint64_t *offset, unsigned matrices,
                      bool transposed);
+/// Rows of a matrix, or columns, some of whose bytes in shared memory were never written, and where the first
+/// of those lies.
+struct LostRows {
+  std::array<uint64_t, 4> rows{};
+  uint32_t address = 0;
+  bool any = false;
+  bool has(uint32_t row) const { return rows[row / 64] >> (row % 64) & 1; }
+  void add(uint32_t row, uint32_t at) {
+    rows[row / 64] |= 1ull << (row % 64);
+    address = any ? address : at;
+    any = true;
+  }
+};
+/// To be called when a warp's part of a product by `i` has acted: what depends on undefined registers of A,
+/// on these rows of A or on these columns of B is undefined.
+void wgmmaUndefined(Warp &w, const Inst &i, bool accumulate, const LostRows &rows, const LostRows &columns);
 /// To be called by a shuffle before it writes its result: lane l gets source[l]'s value.
 void shuffleUndefined(Warp &w, const Inst &i, const uint32_t *source);
 

@@ -43,9 +43,6 @@ void forget(UndefinedValues &u, const FlowRef &r, uint32_t lanes) {
         b &= ~lanes;
 }
 
-/// The lanes of each row of four lanes of which one is in `m`.
-uint32_t wholeRows(uint32_t m) { return ((m | m >> 1 | m >> 2 | m >> 3) & 0x11111111u) * 15; }
-
 /// One instruction's way through executeUndefined.
 class Step {
 public:
@@ -82,7 +79,7 @@ public:
       stored();
     else if (f == Flow::MatrixStore)
       storedMatrix();
-    if (f != Flow::Load && f != Flow::MatrixLoad && f != Flow::Shuffle)
+    if (f != Flow::Load && f != Flow::MatrixLoad && f != Flow::Shuffle && f != Flow::Wgmma)
       for (const FlowRef *r = refs; r != end; ++r) // what no rule spoke of is defined
         if (r->def && std::none_of(u.results.begin(), u.results.end(), [&](const Result &x) {
               return x.offset == r->offset && x.predicate == r->predicate;
@@ -303,8 +300,6 @@ private:
     }
     case Flow::Matrix:
       return matrix();
-    case Flow::Wgmma:
-      return wgmma();
     case Flow::Product:
       undefinedProduct(
           w, i, [&](uint32_t offset, bool wide) { return any(at(offset, wide)); },
@@ -316,6 +311,7 @@ private:
     case Flow::MatrixLoad:
     case Flow::MatrixStore:
     case Flow::Shuffle:
+    case Flow::Wgmma:
       return;
     }
   }
@@ -386,20 +382,6 @@ private:
         resultAt(list[r], {low, low, high, high, 0, 0, 0, 0});
       }
     }
-  }
-
-  /// Lists: the accumulators, then A's registers if it is there: rows as above.
-  void wgmma() {
-    const Wgmma &what = w.program->wgmmas[size_t(i.imm)];
-    const uint32_t *list = &w.program->lists[i.list];
-    bool accumulate = (w.preds[i.c] ^ (what.scaleNegated ? kFull : 0)) & 1;
-    uint32_t rows[2] = {0, 0};
-    for (uint32_t r = 0; what.aRegisters && r < 4; ++r)
-      rows[r & 1] |= any(at(list[what.registers + r]));
-    bool halves = what.registers * 4 == what.columns; // two elements a register
-    for (uint32_t r = 0; r < what.registers; ++r)
-      resultAt(list[r],
-               all(wholeRows(rows[halves ? r & 1 : r / 2 & 1]) | (accumulate ? any(at(list[r])) : 0)));
   }
 
   static void clear(uint8_t *init, uint64_t bit) { init[bit >> 3] &= uint8_t(~(1u << (bit & 7))); }

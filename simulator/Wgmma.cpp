@@ -68,20 +68,33 @@ static void eachChunk(const MatrixDescriptor &m, bool transposed, uint32_t from,
       see(m.chunk(transposed, row, half), row, half);
 }
 
-/// Reads rows [from, to) into 32 bytes each; what lies outside of shared memory is 0.
-static void load(const Cta &cta, const MatrixDescriptor &m, bool transposed, uint32_t from, uint32_t to,
-                 std::byte (*rows)[32]) {
+/// Reads rows [from, to) into 32 bytes each; what lies outside of shared memory is 0. Gives the rows that
+/// were never written; what a copy in flight will write is told elsewhere.
+static LostRows load(const Cta &cta, const MatrixDescriptor &m, bool transposed, uint32_t from, uint32_t to,
+                     std::byte (*rows)[32]) {
+  LostRows lost;
   eachChunk(m, transposed, from, to, [&](uint32_t address, uint32_t row, uint32_t half) {
     alignas(16) std::byte unit[16] = {};
-    if (address >= kSharedBase && address + 16 <= kSharedBase + cta.sharedBytes)
+    uint16_t written = 0xFFFF;
+    if (address >= kSharedBase && address + 16 <= kSharedBase + cta.sharedBytes) {
       std::memcpy(unit, cta.shared + (address - kSharedBase), 16);
+      std::memcpy(&written, cta.sharedInit + (address - kSharedBase) / 8, 2);
+      if (written != 0xFFFF && cta.async->writing(address - kSharedBase, 16))
+        written = 0xFFFF;
+    }
     if (!transposed) {
       std::memcpy(rows[row - from] + 16 * half, unit, 16);
+      if (written != 0xFFFF)
+        lost.add(row - from, address);
       return;
     }
-    for (uint32_t n = 0; n < 8; ++n)
+    for (uint32_t n = 0; n < 8; ++n) {
       std::memcpy(rows[8 * row + n - from] + 2 * half, unit + 2 * n, 2);
+      if ((written >> (2 * n) & 3) != 3)
+        lost.add(8 * row + n - from, address);
+    }
   });
+  return lost;
 }
 
 static void negate(std::byte (*rows)[32], uint32_t count, MatrixType t) {
@@ -107,20 +120,23 @@ static void multiply(Cta &cta, Warpgroup &group, uint32_t sequence) {
   in.accumulate = op.accumulate;
   in.saturate = what.saturate;
   in.freshB = true;
-  load(cta, MatrixDescriptor::from(op.b), what.transposeB, 0, what.columns, in.b);
+  LostRows columns = load(cta, MatrixDescriptor::from(op.b), what.transposeB, 0, what.columns, in.b);
   if (what.negateB)
     negate(in.b, what.columns, what.b);
   uint32_t first = uint32_t(&group - cta.warpgroups.data()) * 4;
   for (uint32_t k = 0; k < 4; ++k) {
     Warp &w = cta.warps[first + k];
+    LostRows rows;
     if (what.aRegisters)
       loadFragment(w, &w.program->lists[op.inst->list] + what.registers, in.a);
     else
-      load(cta, MatrixDescriptor::from(op.a), what.transposeA, 16 * k, 16 * k + 16, in.a);
+      rows = load(cta, MatrixDescriptor::from(op.a), what.transposeA, 16 * k, 16 * k + 16, in.a);
     if (what.negateA)
       negate(in.a, 16, what.a);
     w.wgmma->input = &in;
     what.multiply(w, *op.inst);
+    if ((rows.any || columns.any || w.tracked) && w.worker->launch->checks)
+      wgmmaUndefined(w, *op.inst, op.accumulate, rows, columns);
     in.freshB = false;
   }
   cta.warps[first].worker->counters.multiplyAdds += 64ull * what.columns * what.k();
@@ -128,7 +144,7 @@ static void multiply(Cta &cta, Warpgroup &group, uint32_t sequence) {
   group.landed = sequence;
 }
 
-/// The warp reads rows [from, to) of a matrix from now on: they lie in shared memory and have been written.
+/// The warp reads rows [from, to) of a matrix from now on: they lie in shared memory.
 static void touchMatrix(Warp &w, const Inst &i, uint32_t op, const MatrixDescriptor &m, bool transposed,
                         uint32_t from, uint32_t to) {
   Cta &cta = *w.cta;
@@ -158,14 +174,6 @@ static void touchMatrix(Warp &w, const Inst &i, uint32_t op, const MatrixDescrip
     while (end <= high && cells[end / 64] >> (end % 64) & 1)
       ++end;
     cta.async->reads(w, op, cell * 16, (end - cell) * 16);
-    for (uint32_t c = cell; c < end; ++c) {
-      uint16_t bits;
-      std::memcpy(&bits, cta.sharedInit + c * 2, 2);
-      if (bits != 0xFFFF && !cta.async->writing(c * 16, 16)) {
-        reportSharedUninitialised(w, i, 0, c * 16, 16);
-        break;
-      }
-    }
     cell = end;
   }
 }

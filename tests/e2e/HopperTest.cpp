@@ -77,19 +77,13 @@ std::vector<Mutant> mutantsOf(const std::string &ptx) {
   return mutants;
 }
 
-/// All mutants but `unseen` are found. Those that are not:
+/// All mutants but `unseen` are found. Those that are not are as right as the kernel:
+///   - the fence of the barriers: bar.sync, behind it, makes their initialisation visible as well (1);
 ///   - the last arrival at a slot of V, which nobody fills again (1);
 ///   - the barrier before O is staged where Q was: each warp waits for its own products, and stages its own
 ///   rows (1);
-///   - the fence before a product that starts from zero: it reads no register that the thread wrote (3 and
-///   2);
-///   - overlapped: the producer's wait for K's slot: V of the block before is given back after it, and waited
-///   for
-///     one block earlier (1);
-///   - one after the other, blocks with a mask: the end of a product on K behind K's release, where the next
-///     product is waited for before its scores are read (3). The simulator takes what a product reads as read
-///     when it is issued, so that only the registers show it: a gap of the simulator's, not a synchronisation
-///     too many.
+///   - the fence before a product whose registers no instruction has touched since the fence before it (3 and
+///   2).
 void everyMutantIsCaught(int overlap, int stages, std::vector<MaskTerm> mask, size_t unseen) {
   AttentionSpec spec;
   spec.headDimQk = spec.headDimV = 64;
@@ -149,5 +143,5 @@ TEST_CASE("overlapped: what is missing, weakened or mistaken is caught") {
   everyMutantIsCaught(1, 2, {{260, 20, MaskAlign::BottomRight}}, 6);
 }
 TEST_CASE("one after the other: what is missing, weakened or mistaken is caught") {
-  everyMutantIsCaught(0, 1, {{{}, 0, MaskAlign::BottomRight}}, 7);
+  everyMutantIsCaught(0, 1, {{{}, 0, MaskAlign::BottomRight}}, 5);
 }

@@ -3,15 +3,12 @@
 // Each planted fault stands beside its correct twin; a finding must name both places.
 //
 //===----------------------------------------------------------------------===//
-#include "SimSupport.h"
+#include "SimFaultSupport.h"
 
 using namespace attune;
 using namespace simtest;
-using Kind = sim::FindingKind;
 
 namespace {
-
-constexpr sim::Mode kModes[] = {sim::Mode::Eager, sim::Mode::Lazy, sim::Mode::Random};
 
 // %r0 thread, %r1 s, %r2 barriers, %p0 thread 0, %p1 warp 0, %p2 warp 1, %q0 in, %q1 out, %r3 s + 16 *
 // thread, %q3 out + 16 * thread.
@@ -24,58 +21,15 @@ const char *const kHead = ".shared .align 1024 .b8 s[8192]; .shared .align 8 .b8
                           "%r4, %r0, 4; add.u32 %r3, %r1, %r4; cvt.u64.u32 "
                           "%q2, %r4; add.u64 %q3, %q1, %q2;\n";
 
-struct Outcome {
-  sim::LaunchResult result;
-  std::vector<uint32_t> out;
-};
+const Bodies bodies{.head = kHead, .target = "sm_90a", .inWords = 2048, .outWords = 2048};
 
 Outcome run(const std::string &body, sim::Mode mode, uint32_t threads = 64, uint64_t seed = 11) {
-  auto m = parse(ptx(".param .u64 IN, .param .u64 OUT", kHead + body + "\nret;", "sm_90a"));
-  Device d;
-  std::vector<uint32_t> in(2048);
-  for (size_t i = 0; i < in.size(); ++i)
-    in[i] = uint32_t(i) * 7 + 1;
-  uint64_t pi = d.put(in, "in"), po = d.put(std::vector<uint32_t>(2048, 5), "out");
-  sim::LaunchConfig c{.entry = "k", .block = {threads, 1, 1}};
-  c.params = Params().add(pi).add(po).bytes;
-  c.mode = mode;
-  c.seed = seed;
-  c.maxInstructionsPerWarp = 200000;
-  Outcome o;
-  o.result = d.run(*m, c);
-  o.out = d.get<uint32_t>(po, 2048);
-  return o;
+  return bodies.run(body, mode, threads, seed);
 }
-
-void expectClean(const std::string &body, uint32_t threads = 64) {
-  CAPTURE(body);
-  std::vector<uint32_t> first;
-  for (sim::Mode mode : kModes)
-    for (uint64_t seed : {1, 2, 3}) {
-      Outcome o = run(body, mode, threads, seed);
-      CHECK_CLEAN(o.result);
-      first = first.empty() ? o.out : first;
-      CHECK(o.out == first);
-    }
-}
-
+void expectClean(const std::string &body, uint32_t threads = 64) { bodies.expectClean(body, threads); }
 void expectFault(const std::string &body, Kind kind, std::initializer_list<const char *> words = {},
                  uint32_t threads = 64) {
-  CAPTURE(body);
-  for (sim::Mode mode : kModes) {
-    CAPTURE(int(mode));
-    Outcome o = run(body, mode, threads);
-    bool found = false;
-    for (const auto &f : o.result.findings) {
-      if (f.kind != kind)
-        continue;
-      bool all = true;
-      for (const char *word : words)
-        all &= f.text().find(word) != std::string::npos;
-      found |= all;
-    }
-    CHECK_MESSAGE(found, texts(o.result.findings));
-  }
+  bodies.expectFault(body, kind, words, threads);
 }
 
 /// Something is found in every mode; what, depends on which warp is the faster one.
@@ -83,17 +37,6 @@ void expectSome(const std::string &body, const char *word) {
   CAPTURE(body);
   for (sim::Mode mode : kModes)
     CHECK_MESSAGE(texts(run(body, mode).result.findings).find(word) != std::string::npos, int(mode));
-}
-
-std::string without(std::string text, const std::string &part) {
-  size_t at = text.find(part);
-  REQUIRE(at != std::string::npos);
-  return text.erase(at, part.size());
-}
-std::string with(std::string text, const std::string &part, const std::string &other) {
-  size_t at = text.find(part);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, part.size(), other);
 }
 
 const std::string kInit =
@@ -336,11 +279,18 @@ TEST_CASE("mbarrier: initialisation, invalidation, and what is no mbarrier") {
               Kind::BarrierMisuse, {"something other than an mbarrier instruction"});
   expectFault("mbarrier.arrive.shared::cta.b64 _, [%r2+4];\n", Kind::Misaligned);
   expectFault("mov.u32 %r5, 0; mbarrier.arrive.shared::cta.b64 _, [%r5];\n", Kind::OutOfBounds);
-  // To the async proxy an initialisation is visible behind a fence.
-  std::string body = kInit + kLoad + kWait;
-  expectFault(without(body, "@%p0 fence.mbarrier_init.release.cluster;\n"), Kind::BarrierMisuse,
-              {"fence.mbarrier_init", "mbarrier.init", "cp.async.bulk.shared::cluster"});
-  expectClean(with(body, "fence.mbarrier_init.release.cluster", "fence.proxy.async"));
+  // To the async proxy an initialisation is visible behind a barrier, or behind a fence.
+  std::string body = kInit + kLoad + kWait,
+              bare = without(body, "@%p0 fence.mbarrier_init.release.cluster;\n");
+  expectClean(bare);
+  expectClean(with(bare, "bar.sync 0;", "barrier.cluster.arrive.aligned; barrier.cluster.wait.aligned;"));
+  std::string one = "@%p2 bra END;\n" + body + "END:";
+  for (const char *fence : {"fence.mbarrier_init.release.cluster", "fence.proxy.async"})
+    expectClean(without(with(one, "fence.mbarrier_init.release.cluster", fence), "bar.sync 0;\n") +
+                " bar.warp.sync -1;");
+  expectFault(without(without(one, "@%p0 fence.mbarrier_init.release.cluster;\n"), "bar.sync 0;\n"),
+              Kind::BarrierMisuse,
+              {"fence.mbarrier_init", "mbarrier.init", "cp.async.bulk.shared::cluster", "bar.sync"});
 }
 
 TEST_CASE("mbarrier: phases that a waiter misses") {
@@ -428,4 +378,74 @@ TEST_CASE("a ring of slots filled by an asynchronous unit, and what can go wrong
 TEST_CASE("all threads issue what one should") {
   std::string body = with(kInit + kLoad + kWait, "@%p0 cp.async.bulk", "cp.async.bulk");
   expectFault(body, Kind::Race, {"cp.async.bulk.shared::cluster"});
+}
+
+TEST_CASE("global memory that ordinary stores wrote, and a copy loads") {
+  std::string write = "st.global.v4.u32 [%q3], {%r0, %r0, %r0, %r0};\n", fence = "fence.proxy.async;\n",
+              sync = "bar.sync 0;\n";
+  std::string copy = with(kLoad, "[%q0], 1024", "[%q1], 1024") + kWait;
+  expectClean(kInit + write + fence + sync + copy);
+  expectClean(kInit + write + "fence.proxy.async.global;\n" + sync + copy);
+  // By the thread that loads, when it has taken over.
+  expectClean(kInit + write + sync + fence + copy);
+  expectFault(kInit + write + sync + copy, Kind::MissingFence,
+              {"fence.proxy.async", "st.global.v4.u32", "cp.async.bulk.shared::cluster", "'out'"});
+  expectFault(kInit + fence + write + sync + copy, Kind::MissingFence, {"'out'"});
+  expectFault(kInit + write + "fence.proxy.async.shared::cta;\n" + sync + copy, Kind::MissingFence,
+              {"'out'"});
+  expectFault(kInit + write + fence + copy, Kind::Race, {"'out'"});
+  // A reduction reads, too; what a bulk store wrote needs none.
+  std::string add = with(kStore, "cp.async.bulk.global.shared::cta.bulk_group",
+                         "cp.reduce.async.bulk.global.shared::cta.bulk_group.add.u32") +
+                    "@%p0 cp.async.bulk.wait_group 0;\n";
+  std::string shared = kFill + "fence.proxy.async.shared::cta;\n";
+  expectFault(shared + write + sync + add, Kind::MissingFence, {"'out'"});
+  expectClean(shared + write + fence + sync + add);
+  expectClean(kInit + shared + sync + kStore + "@%p0 cp.async.bulk.wait_group 0;\n" + sync + copy);
+  // A fence of shared memory is none of global memory, and the other way round.
+  expectFault(kFill + "fence.proxy.async.global;\n" + sync + kStore + "@%p0 cp.async.bulk.wait_group 0;\n",
+              Kind::MissingFence);
+}
+
+TEST_CASE("what a bulk store has not written yet is not for its own thread either") {
+  std::string store = kFill + "fence.proxy.async.shared::cta;\nbar.sync 0;\n" + kStore,
+              wait = "@%p0 cp.async.bulk.wait_group 0;\n";
+  std::string read = "@%p0 ld.global.u32 %r10, [%q1+16]; @%p0 st.global.u32 [%q1+4096], %r10;\n";
+  expectClean(store + wait + read);
+  expectClean(store + "@%p0 ld.global.u32 %r10, [%q1+4096]; @%p0 st.global.u32 [%q1+4100], %r10;\n" + wait);
+  expectFault(store + read + wait, Kind::MissingWait,
+              {"ld.global.u32", "cp.async.bulk.global", "without .read"});
+  expectFault(store + "@%p0 cp.async.bulk.wait_group.read 0;\n" + read + wait, Kind::MissingWait,
+              {"ld.global.u32"});
+  expectFault(store + "@%p0 st.global.u32 [%q1], %r0;\n" + wait, Kind::MissingWait, {"st.global.u32"});
+  expectFault(kInit + store + with(kLoad, "[%r1], [%q0]", "[%r1+4096], [%q1]") + kWait + wait,
+              Kind::MissingWait, {"cp.async.bulk.shared::cluster", "cp.async.bulk.global"});
+}
+
+TEST_CASE("shared memory that nobody wrote goes through a copy to a block's shared memory") {
+  std::string copy =
+      kInit +
+      "@%p1 st.shared.v4.u32 [%r3], {%r0, %r0, %r0, %r0};\nfence.proxy.async.shared::cta;\nbar.sync 0;\n"
+      "@%p0 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], 1024;\n@%p0 "
+      "cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%r1+4096], [%r1], 1024, "
+      "[%r2];\n" +
+      kWait + "ld.shared.u32 %r10, [%r3+4096];\n";
+  expectClean(copy + "@%p1 st.global.u32 [%q3], %r10;\n");
+  expectFault(copy + "st.global.u32 [%q3], %r10;\n", Kind::Uninitialised,
+              {"ld.shared.u32 %r10", "is stored to global memory"});
+}
+
+TEST_CASE("a release makes public what went before, and learns nothing") {
+  // The producer's wait orders nothing; neither does its announcement of the next bytes, a release.
+  std::string body = kInit +
+                     "@%p0 mbarrier.init.shared::cta.b64 [%r2+8], 32; @%p0 "
+                     "fence.mbarrier_init.release.cluster;\nbar.sync 0;\n"
+                     "@%p2 bra READER;\n@%p0 bra LOADS; bra END;\nLOADS:\n"
+                     "V: mbarrier.try_wait.parity.ORDER.cta.shared::cta.b64 %p5, [%r2+8], 0; @!%p5 bra V;\n" +
+                     kLoad + kWait +
+                     "bra END;\nREADER: st.shared.u32 [%r3], %r0; ld.shared.u32 %r10, [%r3]; "
+                     "mbarrier.arrive.shared::cta.b64 _, [%r2+8];\n"
+                     "END: bar.warp.sync -1;";
+  expectClean(with(body, "ORDER", "acquire"));
+  expectFault(with(body, "ORDER", "relaxed"), Kind::Race, {"cp.async.bulk.shared::cluster", "warp 1"});
 }

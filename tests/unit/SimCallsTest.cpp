@@ -150,6 +150,31 @@ TEST_CASE("functions are called by their addresses, which lanes may differ in") 
   CHECK(moved.y[21] == 63);
 }
 
+TEST_CASE("a call by address takes registers and constants, and gives its result to a register") {
+  std::string functions =
+      ".func (.param .b32 r) plus(.param .b32 a, .param .b64 b) { .reg .b32 %x, %z; .reg .b64 %y; "
+      "ld.param.u32 %x, [a]; "
+      "ld.param.u64 %y, [b]; cvt.u32.u64 %z, %y; add.u32 %x, %x, %z; st.param.b32 [r], %x; ret; }\n"
+      ".func (.param .b32 r) minus(.param .b32 a, .param .b64 b) { .reg .b32 %x, %z; .reg .b64 %y; "
+      "ld.param.u32 %x, [a]; "
+      "ld.param.u64 %y, [b]; cvt.u32.u64 %z, %y; sub.u32 %x, %x, %z; st.param.b32 [r], %x; ret; }\n"
+      ".func (.param .b64 r) wide(.param .b64 a, .param .b64 b) { .reg .b64 %x; mov.u64 %x, 1; st.param.b64 "
+      "[r], %x; ret; }\n"
+      ".global .align 8 .u64 table[3] = {plus, minus, wide};\n";
+  auto kernel = [&](const std::string &call) {
+    return head + functions + begin +
+           "and.b32 %t4, %t1, 1; mov.u64 %d3, table; mul.wide.u32 %d4, %t4, 8; add.u64 %d3, %d3, %d4; "
+           "ld.global.u64 %d5, [%d3]; p: .callprototype (.param .b32 _) _ (.param .b32 _, .param .b64 _);\n" +
+           call + end;
+  };
+  Outcome o = run(kernel("call (%t2), %d5, (%t1, 1000), p;"));
+  CHECK_CLEAN(o.result);
+  for (uint32_t t = 0; t < o.y.size(); ++t)
+    CHECK(o.y[t] == (t % 2 ? t - 1000 : t + 1000));
+  auto refused = parse(kernel("call (%t2), %d5, (%t1), p;"));
+  CHECK(has(refused->entries()[0].refusal, "expected a function that takes the arguments of this call"));
+}
+
 TEST_CASE("a stack that is exceeded is a finding") {
   expectOnly(run(head +
                  ".func deeper(.param .b64 n) {\n.reg .b64 %a;\nld.param.u64 %a, [n]; add.u64 %a, %a, 1;\n"
@@ -248,6 +273,18 @@ TEST_CASE("device-side malloc and free") {
     CHECK(o.y[t] == t);
   expectOnly(run(head + heap + begin + allocate("100", "%d5") + use + end), Kind::Heap,
              {"the 100 bytes at 0x", "are not freed when the kernel ends", "64 times"});
+  // What a later kernel can find, it may free.
+  std::string keep = ".global .align 8 .u64 kept[64];\n",
+              put = "mov.u64 %d6, kept; mul.wide.u32 %d7, %t1, 8; add.u64 %d6, %d6, %d7; ";
+  CHECK_CLEAN(run(head + heap + keep + begin + allocate("100", "%d5") + use + put +
+                  "st.global.u64 [%d6], %d5;\n" + end)
+                  .result);
+  CHECK_CLEAN(run(head + heap + keep + begin + allocate("8", "%d5") + "st.u64 [%d5], %d5;\n" + put +
+                  "st.global.u64 [%d6], %d5;\n" + allocate("16", "%d7") +
+                  "st.u64 [%d5], %d7; mov.u32 %t2, 0;\n" + end)
+                  .result);
+  expectOnly(run(head + heap + keep + begin + allocate("16", "%d5") + use + "st.u64 [%d5+8], %d5;\n" + end),
+             Kind::Heap, {"no pointer to them is left in global memory"}); // but in itself
   expectOnly(
       run(head + heap + begin + allocate("8", "%d5") + use + release("%d5") + release("%d5") + end, 1, 1),
       Kind::Heap, {"or which is free already", "malloc of line"});

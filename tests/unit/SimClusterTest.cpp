@@ -4,117 +4,43 @@
 // _ok none, in all modes; findings and results are the same for every number of host threads.
 //
 //===----------------------------------------------------------------------===//
-#include "SimSupport.h"
+#include "SimFaultSupport.h"
 
-#include <map>
 #include <numeric>
 
 using namespace attune;
 using namespace simtest;
-using Kind = sim::FindingKind;
 
 namespace {
 
-struct Expectation {
-  Kind kind = Kind::Race;
-  const char *words = "blocks of a cluster are ordered by barrier.cluster"; ///< the finding's text has them
-};
-
-const std::map<std::string, Expectation> &expectations() {
-  static const std::map<std::string, Expectation> all = {
-      {"reduce_unbegun_bad", {Kind::Lifetime, "not known to have begun"}},
-      {"reduce_leaves_bad", {Kind::Lifetime, "ends without having waited"}},
-      {"count_leaves_bad", {Kind::Lifetime, "barrier of the cluster (barrier.cluster)"}},
-      {"arrives_twice_bad", {Kind::BarrierMisuse, "arrives a second time"}},
-      {"waits_first_bad", {Kind::BarrierMisuse, "without having arrived"}},
-      {"barriers_deadlock_bad", {Kind::Deadlock, "at the cluster's barrier, line"}},
-      {"global_scope_bad", {Kind::Race, "blocks are ordered only by the end of the kernel"}},
-      {"rank_bad", {Kind::BadOperand, "expected the rank of a block of the cluster, 0 to 1, got 2"}},
-      {"window_bad", {Kind::OutOfBounds, "shared memory"}},
-      {"remote_bounds_bad", {Kind::OutOfBounds, "shared memory"}},
-      {"remote_unset_bad", {Kind::Uninitialised, "'s shared address"}},
-  };
-  return all;
-}
-
 constexpr uint32_t blocks = 8, block = 64;
 
-struct Outcome {
-  sim::LaunchResult result;
-  std::vector<int32_t> out;
-};
-
-std::vector<int32_t> input() {
-  std::vector<int32_t> in(blocks * block);
-  for (size_t i = 0; i < in.size(); ++i)
-    in[i] = int32_t(i * 37 % 101);
-  return in;
-}
-
-Outcome runKernel(const sim::Module &m, const std::string &name, sim::Mode mode, unsigned threads,
-                  uint64_t seed = 5) {
-  Device d;
-  std::vector<int32_t> zeros(2048);
-  uint64_t pi = d.put(input(), "in"), po = d.put(std::vector<int32_t>(blocks * block), "out"),
-           pa = d.put(zeros, "aux");
-  sim::LaunchConfig c{.entry = name, .grid = {blocks, 1, 1}, .block = {block, 1, 1}};
-  c.params = Params().add(pi).add(po).add(pa).add(int32_t(blocks * block)).bytes;
-  c.mode = mode;
-  c.seed = seed;
-  c.threads = threads;
-  c.maxInstructionsPerWarp = 300000;
-  Outcome o;
-  o.result = d.run(m, c);
-  o.out = d.get<int32_t>(po, blocks * block);
-  return o;
-}
-
-std::shared_ptr<const sim::Module> module() {
-  static std::shared_ptr<const sim::Module> m =
-      parse(readFile(std::string(ATTUNE_SIM_KERNELS) + "/../faults/clusters.ptx"), "clusters.ptx");
-  return m;
+const PlantedFaults &faults() {
+  static const PlantedFaults all{
+      .file = "clusters.ptx",
+      .standard = {Kind::Race, "blocks of a cluster are ordered by barrier.cluster"},
+      .expectations = {
+          {"reduce_unbegun_bad", {Kind::Lifetime, "not known to have begun"}},
+          {"reduce_leaves_bad", {Kind::Lifetime, "ends without having waited"}},
+          {"count_leaves_bad", {Kind::Lifetime, "barrier of the cluster (barrier.cluster)"}},
+          {"arrives_twice_bad", {Kind::BarrierMisuse, "arrives a second time"}},
+          {"waits_first_bad", {Kind::BarrierMisuse, "without having arrived"}},
+          {"barriers_deadlock_bad", {Kind::Deadlock, "at the cluster's barrier, line"}},
+          {"global_scope_bad", {Kind::Race, "blocks are ordered only by the end of the kernel"}},
+          {"rank_bad", {Kind::BadOperand, "expected the rank of a block of the cluster, 0 to 1, got 2"}},
+          {"window_bad", {Kind::OutOfBounds, "shared memory"}},
+          {"remote_bounds_bad", {Kind::OutOfBounds, "shared memory"}},
+          {"remote_unset_bad", {Kind::Uninitialised, "'s shared address"}},
+      }};
+  return all;
 }
 
 } // namespace
 
-TEST_CASE("clusters: every planted fault is found, and its correct twin is clean") {
-  for (const sim::EntryInfo &entry : module()->entries()) {
-    bool bad = entry.name.ends_with("_bad");
-    CAPTURE(entry.name);
-    std::vector<int32_t> first;
-    for (sim::Mode mode : {sim::Mode::Eager, sim::Mode::Lazy, sim::Mode::Random}) {
-      CAPTURE(int(mode));
-      Outcome o = runKernel(*module(), entry.name, mode, 2);
-      if (!bad) {
-        CHECK_CLEAN(o.result);
-        first = first.empty() ? o.out : first;
-        CHECK(first == o.out);
-        continue;
-      }
-      auto known = expectations().find(entry.name);
-      Expectation expected = known == expectations().end() ? Expectation() : known->second;
-      std::string text;
-      for (const sim::Finding &f : o.result.findings)
-        text += f.kind == expected.kind ? f.text() : "";
-      CHECK_MESSAGE(!text.empty(), "found instead: " << texts(o.result.findings));
-      CHECK_MESSAGE(text.find(expected.words) != std::string::npos, text);
-    }
-  }
-}
+TEST_CASE("clusters: every planted fault is found, and its correct twin is clean") { faults().checkAll(); }
 
 TEST_CASE("clusters: findings and results are the same for every number of host threads") {
-  for (const sim::EntryInfo &entry : module()->entries()) {
-    CAPTURE(entry.name);
-    for (sim::Mode mode : {sim::Mode::Eager, sim::Mode::Random}) {
-      Outcome one = runKernel(*module(), entry.name, mode, 1);
-      for (unsigned threads : {2u, 7u}) {
-        Outcome many = runKernel(*module(), entry.name, mode, threads);
-        CHECK(texts(one.result.findings) == texts(many.result.findings));
-        CHECK(one.out == many.out);
-        CHECK(one.result.counters.warpInstructions == many.result.counters.warpInstructions);
-      }
-    }
-  }
+  faults().checkThreads({sim::Mode::Eager, sim::Mode::Random});
 }
 
 TEST_CASE("clusters: correct kernels are clean and right with every seed") {
@@ -122,15 +48,15 @@ TEST_CASE("clusters: correct kernels are clean and right with every seed") {
     for (uint64_t seed = 0; seed < 8; ++seed) {
       CAPTURE(name);
       CAPTURE(seed);
-      Outcome o = runKernel(*module(), name, sim::Mode::Random, 1, seed);
+      auto o = faults().run(name, sim::Mode::Random, 1, seed);
       CHECK_CLEAN(o.result);
-      CHECK(o.out == runKernel(*module(), name, sim::Mode::Eager, 1).out);
+      CHECK(o.out == faults().run(name, sim::Mode::Eager, 1).out);
     }
 }
 
 TEST_CASE("clusters compute what they should") {
-  auto run = [](const char *name) { return runKernel(*module(), name, sim::Mode::Eager, 2).out; };
-  std::vector<int32_t> in = input();
+  auto run = [](const char *name) { return faults().run(name, sim::Mode::Eager, 2).out; };
+  std::vector<int32_t> in = faults().input(blocks * block);
   auto sum = [&](size_t first, size_t count) {
     return std::accumulate(in.begin() + ptrdiff_t(first), in.begin() + ptrdiff_t(first + count), 0);
   };

@@ -3,6 +3,7 @@
 
 using namespace attune;
 using namespace simtest;
+using namespace simtest::plain;
 
 TEST_CASE("a missing barrier between writer and reader of different warps") {
   std::string write = "st.shared.u32 [%r3], %r0;\n", swap = "xor.b32 %r6, %r2, 128; add.u32 %r7, %r1, %r6;\n",
@@ -254,4 +255,17 @@ TEST_CASE("a warp that writes over its own copy in flight") {
   expectClean("cp.async.ca.shared.global [%r5], [%q3], 4; cp.async.ca.shared.global [%r5+4], [%q3+4], 4; "
               "cp.async.wait_all; "
               "ld.shared.v2.u32 {%r8, %r9}, [%r5]; st.global.v2.u32 [%q4], {%r8, %r9};");
+}
+
+TEST_CASE("copies that bring the same to one place") {
+  std::string copy = "cp.async.ca.shared.global [%r1], [%q0], 16; cp.async.wait_all;\n",
+              read = "bar.sync 0; ld.shared.u32 %r8, [%r1]; st.global.u32 [%q4], %r8;";
+  expectClean(copy + "ld.shared.u32 %r8, [%r1]; st.global.u32 [%q4], %r8;", 32);
+  expectClean(copy + read);
+  expectClean("mov.u32 %r9, 0; cp.async.ca.shared.global [%r1], [%q3], 16, %r9; cp.async.wait_all;\n" + read);
+  expectFault("cp.async.ca.shared.global [%r1], [%q3], 16; cp.async.wait_all;\n" + read, Kind::Race,
+              {"cp.async.ca.shared.global"});
+  expectFault("cp.async.ca.shared.global [%r1], [%q3], 16; cp.async.wait_all; ld.shared.u32 %r8, [%r1]; "
+              "st.global.u32 [%q4], %r8;",
+              Kind::Race, {"cp.async.ca.shared.global"}, 32);
 }

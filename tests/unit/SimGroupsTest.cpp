@@ -5,117 +5,51 @@
 // threads.
 //
 //===----------------------------------------------------------------------===//
-#include "SimSupport.h"
+#include "SimFaultSupport.h"
 
 #include <algorithm>
-#include <map>
 #include <numeric>
 #include <set>
 
 using namespace attune;
 using namespace simtest;
-using Kind = sim::FindingKind;
 
 namespace {
 
-struct Expectation {
-  Kind kind = Kind::Race;
-  const char *words = "__syncwarp"; ///< the finding's text has them
-};
+constexpr uint32_t blocks = 6, block = 64, n = blocks * block;
 
-const std::map<std::string, Expectation> &expectations() {
-  static const std::map<std::string, Expectation> all = {
-      {"names_others_bad", {Kind::BadOperand, "to name the same members"}},
-      {"not_itself_bad", {Kind::BadOperand, "expected a member mask with the executing lane 31"}},
-      {"copies_overlap_bad", {Kind::Race, "is in flight to it, in no order with it"}},
-      {"read_only_same_bad", {Kind::Race, "ld.global.nc"}},
-      {"read_only_block_bad", {Kind::Race, "ld.global.nc"}},
-      {"read_only_bytes_bad", {Kind::Race, "ld.global.nc"}},
-  };
+const PlantedFaults &faults() {
+  static const PlantedFaults all{
+      .file = "groups.ptx",
+      .blocks = blocks,
+      .spare = 64,
+      .standard = {Kind::Race, "__syncwarp"},
+      .expectations =
+          {
+              {"names_others_bad", {Kind::BadOperand, "to name the same members"}},
+              {"not_itself_bad", {Kind::BadOperand, "expected a member mask with the executing lane 31"}},
+              {"copies_overlap_bad", {Kind::Race, "is in flight to it, in no order with it"}},
+              {"read_only_same_bad", {Kind::Race, "ld.global.nc"}},
+              {"read_only_block_bad", {Kind::Race, "ld.global.nc"}},
+              {"read_only_bytes_bad", {Kind::Race, "ld.global.nc"}},
+          },
+      .alone = true};
   return all;
 }
 
-constexpr uint32_t blocks = 6, block = 64, n = blocks * block;
-
-struct Outcome {
-  sim::LaunchResult result;
-  std::vector<int32_t> out;
-};
-
-std::vector<int32_t> input() {
-  std::vector<int32_t> in(n + 64);
-  for (size_t i = 0; i < in.size(); ++i)
-    in[i] = int32_t(i * 37 % 101);
-  return in;
-}
-
-Outcome runKernel(const sim::Module &m, const std::string &name, sim::Mode mode, unsigned threads,
-                  uint64_t seed = 5) {
-  Device d;
-  uint64_t pi = d.put(input(), "in"), po = d.put(std::vector<int32_t>(n), "out"),
-           pa = d.put(std::vector<int32_t>(2048), "aux");
-  sim::LaunchConfig c{.entry = name, .grid = {blocks, 1, 1}, .block = {block, 1, 1}};
-  c.params = Params().add(pi).add(po).add(pa).add(int32_t(n)).bytes;
-  c.mode = mode;
-  c.seed = seed;
-  c.threads = threads;
-  c.maxInstructionsPerWarp = 300000;
-  Outcome o;
-  o.result = d.run(m, c);
-  o.out = d.get<int32_t>(po, n);
-  return o;
-}
-
-std::shared_ptr<const sim::Module> module() {
-  static std::shared_ptr<const sim::Module> m =
-      parse(readFile(std::string(ATTUNE_SIM_KERNELS) + "/../faults/groups.ptx"), "groups.ptx");
-  return m;
-}
+std::vector<int32_t> input() { return faults().input(n); }
 
 } // namespace
 
-TEST_CASE("groups: every planted fault is found, and its correct twin is clean") {
-  for (const sim::EntryInfo &entry : module()->entries()) {
-    bool ok = entry.name.ends_with("_ok");
-    if (!ok && (!entry.name.ends_with("_bad") || entry.name.ends_with("_random_bad")))
-      continue;
-    CAPTURE(entry.name);
-    for (sim::Mode mode : {sim::Mode::Eager, sim::Mode::Lazy, sim::Mode::Random}) {
-      CAPTURE(int(mode));
-      sim::LaunchResult result = runKernel(*module(), entry.name, mode, 2).result;
-      if (ok) {
-        CHECK_CLEAN(result);
-        continue;
-      }
-      auto known = expectations().find(entry.name);
-      Expectation expected = known == expectations().end() ? Expectation() : known->second;
-      REQUIRE(!result.findings.empty());
-      for (const sim::Finding &f : result.findings) {
-        CHECK_MESSAGE(f.kind == expected.kind, f.text());
-        CHECK_MESSAGE(f.text().find(expected.words) != std::string::npos, f.text());
-      }
-    }
-  }
-}
+TEST_CASE("groups: every planted fault is found, and its correct twin is clean") { faults().checkAll(); }
 
 TEST_CASE("groups: findings and results are the same for every number of host threads") {
-  for (const sim::EntryInfo &entry : module()->entries()) {
-    CAPTURE(entry.name);
-    for (sim::Mode mode : {sim::Mode::Eager, sim::Mode::Random}) {
-      Outcome one = runKernel(*module(), entry.name, mode, 1);
-      for (unsigned threads : {2u, 7u}) {
-        Outcome many = runKernel(*module(), entry.name, mode, threads);
-        CHECK(texts(one.result.findings) == texts(many.result.findings));
-        CHECK(one.out == many.out);
-        CHECK(one.result.counters.warpInstructions == many.result.counters.warpInstructions);
-      }
-    }
-  }
+  faults().checkThreads({sim::Mode::Eager, sim::Mode::Random});
 }
 
 TEST_CASE("lanes with other member masks are other groups") {
   std::vector<int32_t> in = input();
-  auto run = [](const char *name) { return runKernel(*module(), name, sim::Mode::Eager, 2).out; };
+  auto run = [](const char *name) { return faults().run(name, sim::Mode::Eager, 2).out; };
   std::vector<int32_t> byKey = run("by_key_ok"), labeled = run("labeled_ok"), halves = run("two_halves_ok"),
                        late = run("late_lane_ok"), quarters = run("quarters_ok"), wide = run("wide_tile_ok");
   for (uint32_t i = 0; i < n; ++i) {
@@ -149,13 +83,13 @@ TEST_CASE("blocks come in any order in random mode, and in the same one with the
   std::set<std::vector<int32_t>> orders;
   std::set<int32_t> firsts;
   for (uint64_t seed = 0; seed < 12; ++seed) {
-    Outcome one = runKernel(*module(), "ticket", sim::Mode::Random, 1, seed);
+    auto one = faults().run("ticket", sim::Mode::Random, 1, seed);
     CHECK_CLEAN(one.result);
     std::vector<int32_t> tickets(one.out.begin(), one.out.begin() + blocks), sorted = tickets;
     std::sort(sorted.begin(), sorted.end());
     for (uint32_t k = 0; k < blocks; ++k)
       CHECK(sorted[k] == int32_t(k));
-    CHECK(runKernel(*module(), "ticket", sim::Mode::Random, 7, seed).out == one.out);
+    CHECK(faults().run("ticket", sim::Mode::Random, 7, seed).out == one.out);
     orders.insert(tickets);
     firsts.insert(int32_t(std::find(tickets.begin(), tickets.end(), 0) - tickets.begin()));
   }
@@ -166,18 +100,17 @@ TEST_CASE("blocks come in any order in random mode, and in the same one with the
 TEST_CASE("a grid barrier that misses a block is found by some order, and a right one by none") {
   int found = 0;
   for (uint64_t seed = 0; seed < 12; ++seed) {
-    sim::LaunchResult bad =
-        runKernel(*module(), "grid_barrier_random_bad", sim::Mode::Random, 1, seed).result;
+    sim::LaunchResult bad = faults().run("grid_barrier_random_bad", sim::Mode::Random, 1, seed).result;
     found += std::any_of(bad.findings.begin(), bad.findings.end(),
                          [](const sim::Finding &f) { return f.kind == Kind::Race; });
     for (const char *name : {"grid_barrier_ok", "in_turn_ok", "grid_sync_ok"})
-      CHECK_CLEAN(runKernel(*module(), name, sim::Mode::Random, 2, seed).result);
+      CHECK_CLEAN(faults().run(name, sim::Mode::Random, 2, seed).result);
   }
   CHECK(found >= 4);
 }
 
 TEST_CASE("cooperative grids: all blocks at once, or a refusal") {
-  std::vector<int32_t> in = input(), out = runKernel(*module(), "grid_sync_ok", sim::Mode::Lazy, 2).out;
+  std::vector<int32_t> in = input(), out = faults().run("grid_sync_ok", sim::Mode::Lazy, 2).out;
   for (uint32_t i = 0; i < n; ++i)
     CHECK(out[i] == in[(i + block) % n] + 1000 * int32_t(blocks));
   Device d;
@@ -188,7 +121,7 @@ TEST_CASE("cooperative grids: all blocks at once, or a refusal") {
     c.params = Params().add(pi).add(po).add(pa).add(int32_t(grid * 32)).bytes;
     c.dynamicShared = shared;
     c.cooperative = cooperative;
-    auto r = sim::launch(*module(), d.memory, c);
+    auto r = sim::launch(faults().module(), d.memory, c);
     if (r)
       CHECK_CLEAN(*r);
     return r ? std::string() : r.error().message;

@@ -1,13 +1,10 @@
 //===- SimMulticastTest.cpp - asynchronous copies to several blocks of a cluster ---------===//
-#include "SimSupport.h"
+#include "SimFaultSupport.h"
 
 using namespace attune;
 using namespace simtest;
-using Kind = sim::FindingKind;
 
 namespace {
-
-constexpr sim::Mode kModes[] = {sim::Mode::Eager, sim::Mode::Lazy, sim::Mode::Random};
 
 // %r0 thread, %r1 s, %r2 barriers, %r5 rank, %p0 thread 0, %p2 warp 1, %q0 in, %q1 this block's 8 KB of out.
 const char *const kHead = ".shared .align 1024 .b8 s[4096]; .shared .align 8 .b8 bars[64]; .reg .b32 %r<40>; "
@@ -20,57 +17,19 @@ const char *const kHead = ".shared .align 1024 .b8 s[4096]; .shared .align 8 .b8
                           "setp.eq.u32 %p0, %r0, 0; setp.ge.u32 %p2, %r0, 32;\n";
 const std::string kTogether = "barrier.cluster.arrive.aligned; barrier.cluster.wait.aligned;\n";
 
-struct Outcome {
-  sim::LaunchResult result;
-  std::vector<uint32_t> out;
-};
+const Bodies bodies{.head = kHead,
+                    .target = "sm_90a",
+                    .grid = {4, 1, 1},
+                    .cluster = {2, 1, 1},
+                    .inWords = 2048,
+                    .outWords = 8192};
 
 Outcome run(const std::string &body, sim::Mode mode, uint64_t seed = 3) {
-  auto m = parse(ptx(".param .u64 IN, .param .u64 OUT", kHead + body + "\nret;", "sm_90a"));
-  Device d;
-  std::vector<uint32_t> in(2048);
-  for (size_t i = 0; i < in.size(); ++i)
-    in[i] = uint32_t(i) * 7 + 1;
-  uint64_t pi = d.put(in, "in"), po = d.put(std::vector<uint32_t>(8192, 5), "out");
-  sim::LaunchConfig c{.entry = "k", .grid = {4, 1, 1}, .block = {64, 1, 1}, .cluster = {2, 1, 1}};
-  c.params = Params().add(pi).add(po).bytes;
-  c.mode = mode;
-  c.seed = seed;
-  c.maxInstructionsPerWarp = 200000;
-  Outcome o;
-  o.result = d.run(*m, c);
-  o.out = d.get<uint32_t>(po, 8192);
-  return o;
+  return bodies.run(body, mode, 64, seed);
 }
-
-void expectClean(const std::string &body) {
-  CAPTURE(body);
-  std::vector<uint32_t> first;
-  for (sim::Mode mode : kModes)
-    for (uint64_t seed : {1, 2, 3}) {
-      Outcome o = run(body, mode, seed);
-      CHECK_CLEAN(o.result);
-      first = first.empty() ? o.out : first;
-      CHECK(o.out == first);
-    }
-}
-
+void expectClean(const std::string &body) { bodies.expectClean(body); }
 void expectFault(const std::string &body, Kind kind, const char *word = "") {
-  CAPTURE(body);
-  for (sim::Mode mode : kModes) {
-    CAPTURE(int(mode));
-    Outcome o = run(body, mode);
-    bool found = false;
-    for (const auto &f : o.result.findings)
-      found |= f.kind == kind && f.text().find(word) != std::string::npos;
-    CHECK_MESSAGE(found, texts(o.result.findings));
-  }
-}
-
-std::string with(std::string text, const std::string &part, const std::string &other) {
-  size_t at = text.find(part);
-  REQUIRE(at != std::string::npos);
-  return text.replace(at, part.size(), other);
+  bodies.expectFault(body, kind, {word});
 }
 
 /// Each block loads one half of 1 KB into both.

@@ -3,6 +3,7 @@
 
 using namespace attune;
 using namespace simtest;
+using namespace simtest::plain;
 
 namespace {
 

@@ -49,7 +49,7 @@ mov.b32 %r10, %r4; mov.b32 %r11, %r4; mov.b32 %r12, %r4; cvt.rn.bf16x2.f32 %r13,
 /*after2*/
 END:
 ld.param.u64 %q5, [out]; mul.wide.u32 %q6, %r0, 16; add.u64 %q7, %q5, %q6;
-st.global.v4.f32 [%q7], {%f0, %f1, %f2, %f3};
+/*store*/ st.global.v4.f32 [%q7], {%f0, %f1, %f2, %f3};
 ret;
 }
 )";
@@ -179,6 +179,15 @@ TEST_CASE("wgmma: shared memory that a product reads") {
   clean("written after the wait",
         {{"after1", "bar.sync 0; st.shared.b32 [%r3], %r4; fence.proxy.async; bar.sync 0;"}});
   found("never written", {{"writeB", ""}}, Kind::Uninitialised, "never written");
+  const Edit half{"writeB", "and.b32 %r14, %r0, 4; setp.eq.u32 %p3, %r14, 0; and.pred %p3, %p3, %p0; @%p3 "
+                            "st.shared.v4.b32 [%r3+4096], {%r4, %r4, %r4, %r4};"};
+  found("columns that nobody wrote", {half}, Kind::Uninitialised, "never written");
+  clean("columns that nobody wrote, and that are dropped",
+        {half,
+         {"store",
+          "and.b32 %r15, %r0, 2; setp.eq.u32 %p3, %r15, 0; @%p3 st.global.v4.f32 [%q7], {%f0, %f1, %f2, "
+          "%f3};"}},
+        std::nullopt);
   found("outside", {{"before", "add.u64 %q2, %q2, 16;"}}, Kind::OutOfBounds, "");
   found("a swizzle that does not begin here",
         {{"before", "or.b64 %q2, %q2, 0x4000000000000000; add.u64 %q2, %q2, 8;"}}, Kind::BadOperand,
