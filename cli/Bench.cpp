@@ -126,7 +126,7 @@ int benchShape(const Job &job, const ShapeRun &run) {
   for (const Candidate &candidate : list) {
     if (candidate == standard)
       task.standard = task.candidates.size();
-    task.candidates.push_back(rank(*task.family, spec, device, run.shape, {candidate}).front());
+    task.candidates.push_back(rank(spec, device, run.shape, {candidate}).front());
   }
   if (!job.sweep.json)
     fmt::print("{}", headText(task, device));

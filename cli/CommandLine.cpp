@@ -31,6 +31,12 @@ void CommandLine::option(const std::string &name, const std::string &valueName, 
   option->type_name(valueName)->group(group);
 }
 
+void CommandLine::list(const std::string &name, const std::string &help) {
+  auto store = std::make_shared<std::vector<std::string>>();
+  values[name] = store;
+  app.add_option(name, *store, help)->type_name("")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
 void CommandLine::flag(const std::string &name, const std::string &help, const std::string &group) {
   auto store = std::make_shared<std::vector<std::string>>();
   values[name] = store;

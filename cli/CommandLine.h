@@ -40,6 +40,8 @@ public:
   /// `--flag VALUE`, or a positional argument if `name` has no dashes.
   void option(const std::string &name, const std::string &valueName, const std::string &help,
               const std::string &group = "Options");
+  /// Positional arguments, as many as there are.
+  void list(const std::string &name, const std::string &help);
   /// `--flag` without a value.
   void flag(const std::string &name, const std::string &help, const std::string &group = "Options");
   /// SPEC and every flag that sets a field of it.
@@ -108,6 +110,7 @@ Run addDoctor(CLI::App &app);
 Run addSim(CLI::App &app);
 Run addTune(CLI::App &app);
 Run addBench(CLI::App &app);
+Run addModel(CLI::App &app);
 Run addGenerate(CLI::App &app);
 
 } // namespace attune::cli

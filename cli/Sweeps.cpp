@@ -15,6 +15,7 @@
 #include <map>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace attune::cli {
 
@@ -330,6 +331,13 @@ std::string rowText(const SweepResult &result, size_t place, size_t rank) {
 
 } // namespace
 
+std::string familiesText(const SweepTask &task) {
+  std::vector<std::string_view> names;
+  for (const Family *family : task.families)
+    names.push_back(family->name());
+  return fmt::format("{} {}", fmt::join(names, " and "), names.size() == 1 ? "family" : "families");
+}
+
 std::string headText(const SweepTask &task, const DeviceInfo &device) {
   std::string text;
   auto line = [&](const char *name, const std::string &value) {
@@ -341,8 +349,8 @@ std::string headText(const SweepTask &task, const DeviceInfo &device) {
   line("figures", task.subject.kind == Kind::Measured
                       ? "measured: median us of launches behind a flush of L2, with a 95 % interval"
                       : "estimate: the simulator's counters and a cost model, no GPU's time");
-  line("space", fmt::format("{} schedules of the {} family, {} of them feasible", task.space.points,
-                            task.family->name(), task.space.feasible.size()));
+  line("space", fmt::format("{} schedules of the {}, {} of them feasible", task.space.points,
+                            familiesText(task), task.space.feasible.size()));
   return text;
 }
 
@@ -388,7 +396,7 @@ std::string entryJson(const SweepTask &task, const SweepResult &result, size_t p
   JsonObject json;
   for (const auto &[name, value] : ordered(entry.ranked.candidate.schedule).values)
     json.whole(name, value);
-  json.text("schedule", row.schedule).text("target", attune::nameOf(row.target));
+  json.text("family", row.family).text("schedule", row.schedule).text("target", attune::nameOf(row.target));
   json.text("verdict", nameOf(row.verdict));
   if (!row.message.empty())
     json.text("message", row.message);

@@ -83,6 +83,8 @@ struct ShapeRun {
 /// other shapes may fare better. With --json the results are printed as the list `name`. The worst status.
 int runShapes(const SweepJob &job, const char *name, const std::function<int(const ShapeRun &)> &one);
 
+/// "hopper and portable families": those that are searched.
+std::string familiesText(const tuner::SweepTask &task);
 /// The lines above a table: the problem, the device, where the figures come from.
 std::string headText(const tuner::SweepTask &task, const DeviceInfo &device);
 /// The table, fastest first, `most` rows and the compiler's own choice; refusals by reason; Kendall's tau.

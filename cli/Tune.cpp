@@ -1,12 +1,13 @@
 //===- Tune.cpp - attune tune ---------------------------------------------===//
 #include "cli/Progress.h"
 #include "cli/Sweeps.h"
-#include "tuner/Store.h"
+#include "cli/TuneStore.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
-#include <filesystem>
 
+#include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 
 namespace attune::cli {
@@ -18,8 +19,21 @@ namespace {
 struct Job {
   SweepJob sweep;
   std::string store, exportFile;
+  Shard shard;
   bool list = false, resume = false, all = false;
 };
+
+/// "2/8": the second of eight; nothing if it is no such text.
+std::optional<Shard> shardOf(const std::string &text) {
+  Shard shard;
+  const char *last = text.data() + text.size();
+  auto [slash, bad] = std::from_chars(text.data(), last, shard.number);
+  if (bad != std::errc() || slash == last || *slash != '/')
+    return std::nullopt;
+  auto [end, worse] = std::from_chars(slash + 1, last, shard.count);
+  bool good = worse == std::errc() && end == last && shard.count >= 1 && shard.count <= 10'000;
+  return good && shard.number >= 1 && shard.number <= shard.count ? std::optional(shard) : std::nullopt;
+}
 
 //===----------------------------------------------------------------------===//
 // --list
@@ -61,20 +75,26 @@ int listSpace(const Job &job) {
   constexpr size_t shown = 10;
   if (job.sweep.json) {
     std::vector<std::string> parameters, best;
-    auto add = [&](std::string_view name, const std::vector<std::string> &values, std::string_view reason) {
+    auto add = [&](std::string_view family, std::string_view name, const std::vector<std::string> &values,
+                   std::string_view reason) {
+      JsonObject parameter;
+      if (!family.empty())
+        parameter.text("family", family);
       parameters.push_back(
-          JsonObject().text("name", name).raw("values", jsonList(values)).text("reason", reason).str());
+          parameter.text("name", name).raw("values", jsonList(values)).text("reason", reason).str());
     };
-    for (const ScheduleParameter &parameter : task.family->schedules.parameters) {
-      std::vector<std::string> values;
-      for (int value : parameter.candidates)
-        values.push_back(std::to_string(value));
-      add(parameter.name, values, parameter.reason);
-    }
-    add("target", {"\"ptx\"", "\"cuda\""}, targetReason);
+    for (const Family *family : task.families)
+      for (const ScheduleParameter &parameter : family->schedules.parameters) {
+        std::vector<std::string> values;
+        for (int value : parameter.candidates)
+          values.push_back(std::to_string(value));
+        add(family->name(), parameter.name, values, parameter.reason);
+      }
+    add("", "target", {"\"ptx\"", "\"cuda\""}, targetReason);
     for (size_t i = 0; i < task.candidates.size(); ++i) {
       const Ranked &ranked = task.candidates[i];
       best.push_back(JsonObject()
+                         .text("family", ranked.candidate.schedule.family)
                          .text("schedule", scheduleText(ranked.candidate))
                          .text("target", attune::nameOf(ranked.candidate.target))
                          .number("model_us", ranked.estimate.us)
@@ -101,12 +121,14 @@ int listSpace(const Job &job) {
                            .str());
     return 0;
   }
-  fmt::print("The {} family\n", task.family->name());
   auto print = [](std::string_view name, const std::string &values, std::string_view reason) {
-    fmt::print("  {:<10} {}\n  {:<10} {}\n", name, values, "", wrapped(reason, 100, 13));
+    fmt::print("  {:<13} {}\n  {:<13} {}\n", name, values, "", wrapped(reason, 100, 16));
   };
-  for (const ScheduleParameter &parameter : task.family->schedules.parameters)
-    print(parameter.name, valuesText(parameter), parameter.reason);
+  for (const Family *family : task.families) {
+    fmt::print("The {} family\n", family->name());
+    for (const ScheduleParameter &parameter : family->schedules.parameters)
+      print(parameter.name, valuesText(parameter), parameter.reason);
+  }
   print("target", "ptx cuda", targetReason);
   fmt::print("\n{}\non {}: {} points, {} feasible\n", toJson(spec), info.arch.name, task.space.points,
              task.space.feasible.size());
@@ -133,74 +155,6 @@ int listSpace(const Job &job) {
 }
 
 //===----------------------------------------------------------------------===//
-// --export
-//===----------------------------------------------------------------------===//
-
-std::string subjectFields(const Subject &subject, const ProblemShape &shape) {
-  std::string text = JsonObject()
-                         .text("kind", nameOf(subject.kind))
-                         .text("device", subject.device)
-                         .text("arch", subject.arch)
-                         .text("driver", subject.driver)
-                         .text("toolkit", subject.toolkit)
-                         .raw("spec", subject.spec)
-                         .raw("shape", shapeJson(shape))
-                         .str();
-  return text.substr(1, text.size() - 2);
-}
-
-Status exportStore(Store &store, const std::string &file) {
-  Result<std::vector<StoredRow>> rows = store.allRows();
-  Result<std::vector<StoredSweep>> sweeps = store.allSweeps();
-  if (!rows || !sweeps)
-    return rows ? sweeps.error() : rows.error();
-  std::string text = fmt::format("{{\"attune_tuning\":{},\n\"sweeps\":[", Store::schemaVersion);
-  for (size_t i = 0; i < sweeps->size(); ++i) {
-    const StoredSweep &stored = (*sweeps)[i];
-    JsonObject refusals, fields;
-    for (const auto &[reason, count] : stored.sweep.refusals)
-      refusals.whole(reason, count);
-    fields.text("outcome", stored.sweep.outcome)
-        .whole("points", stored.sweep.points)
-        .whole("feasible", stored.sweep.feasible)
-        .whole("tried", stored.sweep.tried)
-        .number("seconds", stored.sweep.seconds)
-        .number("kendall_tau", stored.sweep.tau)
-        .whole("kendall_pairs", stored.sweep.tauPairs)
-        .raw("refusals", refusals.str())
-        .text("when", stored.when);
-    text += fmt::format("{}\n{{{},{}", i ? "," : "", subjectFields(stored.subject, stored.sweep.shape),
-                        fields.str().substr(1));
-  }
-  text += "],\n\"rows\":[";
-  for (size_t i = 0; i < rows->size(); ++i) {
-    const Row &row = (*rows)[i].row;
-    std::vector<std::string> samples;
-    for (double sample : row.samples)
-      samples.push_back(fmt::format("{}", sample));
-    JsonObject fields;
-    fields.text("family", row.family)
-        .text("schedule", row.schedule)
-        .text("target", attune::nameOf(row.target));
-    fields.text("verdict", nameOf(row.verdict));
-    if (!row.message.empty())
-      fields.text("message", row.message);
-    fields.number("model_us", row.modelUs);
-    if (row.median > 0)
-      fields.number("median_us", row.median)
-          .number("low_us", row.low)
-          .number("high_us", row.high)
-          .number("share_of_limit", row.shareOfLimit)
-          .raw("samples_us", jsonList(samples));
-    fields.text("when", (*rows)[i].when);
-    text += fmt::format("{}\n{{{},{}", i ? "," : "", subjectFields((*rows)[i].subject, row.shape),
-                        fields.str().substr(1));
-  }
-  text += "]}\n";
-  return writeOutput(file, {text});
-}
-
-//===----------------------------------------------------------------------===//
 // Sweeps
 //===----------------------------------------------------------------------===//
 
@@ -213,37 +167,23 @@ std::string progressText(const SweepTask &task, const Progress &progress) {
                      progress.perSecond, progress.secondsLeft, best);
 }
 
-/// The store: to write to, made if need be with the folder of the user's own; or only to be read.
-Result<std::optional<Store>> openStore(const Job &job, bool write) {
-  std::string path = job.store.empty() ? Store::defaultPath() : job.store;
-  if (path.empty())
-    return std::optional<Store>();
-  if (job.store.empty() && write) {
-    std::error_code ignored;
-    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
-  }
-  Result<Store> store = Store::open(path, {.write = write});
-  if (!store)
-    return store.error();
-  return std::optional<Store>(std::move(*store));
-}
-
 int tuneShape(const Job &job, const ShapeRun &run) {
   // The process that measures is forked first: no database connection should live on both sides of a fork.
   Result<std::unique_ptr<Timer>> timer = startTimer(job.sweep, run.shape);
   if (!timer)
     return report(timer.error());
-  Result<std::optional<Store>> opened = openStore(job, true);
+  Result<std::optional<Store>> opened = openStore(job.store, true);
   if (!opened)
     return report(opened.error());
   Store *store = *opened ? &**opened : nullptr;
   const DeviceInfo &device = (*timer)->device();
   const AttentionSpec &spec = job.sweep.spec;
   SweepTask task = makeTask(spec, run.shape, device, toolkitText(run.tools), run.target);
+  takeShard(task, job.shard);
   if (task.candidates.empty())
     return report(badInput(fmt::format(
-        "{}: error: no schedule of the {} family fits {} here: {}",
-        spec.origin.spec.empty() ? "spec" : spec.origin.spec, task.family->name(), device.arch.name,
+        "{}: error: no schedule of the {} fits {} here: {}",
+        spec.origin.spec.empty() ? "spec" : spec.origin.spec, familiesText(task), device.arch.name,
         task.space.refusals.empty() ? "" : task.space.refusals.begin()->first)));
   if (!job.sweep.json)
     fmt::print("{}", headText(task, device));
@@ -271,19 +211,19 @@ int runTune(const Job &job) {
     return listSpace(job);
   bool sweeps = !job.sweep.shapes.empty();
   // Report a store that cannot be used before any time is spent.
-  if (Result<std::optional<Store>> store = openStore(job, sweeps); !store)
+  if (Result<std::optional<Store>> store = openStore(job.store, sweeps); !store)
     return report(store.error());
   int status = 0;
   if (sweeps)
     status = runShapes(job.sweep, "sweeps", [&](const ShapeRun &run) { return tuneShape(job, run); });
   if (!job.exportFile.empty()) {
-    Result<std::optional<Store>> store = openStore(job, false);
+    Result<std::optional<Store>> store = openStore(job.store, false);
     if (!store)
       return report(store.error());
     if (!*store)
       return report(
           badInput("command line: --export: error: expected a store to export, got none (--store FILE)"));
-    if (Status wrote = exportStore(**store, job.exportFile); !wrote)
+    if (Status wrote = exportStore(**store, job.exportFile, false); !wrote)
       return report(wrote.error());
   }
   return status;
@@ -303,19 +243,33 @@ Run addTune(CLI::App &parent) {
   line->option("--store", "FILE",
                "where results are kept (ATTUNE_STORE, else ~/.local/share/attune/tuning.sqlite)");
   line->option("--export", "FILE", "write the whole store as JSON; without a shape nothing else is done");
+  line->option(
+      "--shard", "I/N",
+      "try only the I-th of N parts of the candidates (and the default): N processes on as many GPUs, "
+      "into one store or into stores that attune tune merge puts together");
   line->spec();
-  return [line] {
+  auto remembered = addTuneStore(*parent.get_subcommand("tune"));
+  return [line, remembered] {
+    if (std::optional<int> status = remembered())
+      return *status;
     Job job;
     job.list = line->has("--list");
     job.resume = line->has("--resume");
     job.all = line->has("--all");
     job.store = line->text("--store");
+    if (line->has("--shard")) {
+      if (std::optional<Shard> shard = shardOf(line->text("--shard")))
+        job.shard = *shard;
+      else
+        line->problem("--shard", fmt::format("expected a part and their number, such as 1/8, got '{}'",
+                                             line->text("--shard")));
+    }
     job.sweep = readSweepJob(*line, 60, !job.list && !line->has("--export"));
     // Beside a sweep standard output takes the table.
     job.exportFile = line->output("--export", job.sweep.shapes.empty() ? CommandLine::Dash::StandardOutput
                                                                        : CommandLine::Dash::Refused);
     if (job.list)
-      for (const char *other : {"--budget", "--resume", "--all", "--store", "--export"})
+      for (const char *other : {"--budget", "--resume", "--all", "--store", "--export", "--shard"})
         if (line->has(other))
           line->problem(other, "expected it without --list, which runs nothing");
     if (Status good = line->problems(); !good)

@@ -2,96 +2,174 @@
 #include "tuner/CostModel.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 namespace attune::tuner {
-namespace {
 
-struct Row {
-  int computeCapability; ///< from this one on
-  DeviceFigures figures;
-};
-
-/// Sources: NVIDIA's architecture papers (A100, GA102, AD102, H100, RTX Blackwell) and datasheets: dense
-/// 16-bit rate = 2 x multiprocessors x multiplyAdds x clock. Hopper's mma.sync reaches 63 % of wgmma's rate
-/// (arXiv 2402.13499). Exponentials: 16 a clock on each (CUDA C++ Programming Guide, arithmetic throughput).
-/// L2: 5120 bytes a clock over A100's multiprocessors; the others are taken in proportion. Latency: what
-/// microbenchmarks of L2 hits give (arXiv 2208.11174, 2402.13499) and a copy's own instructions.
-constexpr std::array<Row, 5> kFigures = {{
-    {80, {"A100 SXM", 108, 1.41, 1024, 16, 4, 128, 47, 1935, 400}},
-    {86, {"A40", 84, 1.74, 512, 16, 4, 128, 32, 696, 400}},
-    {89, {"L40S", 142, 2.52, 512, 16, 4, 128, 32, 864, 450}},
-    {90, {"H200", 132, 1.83, 1290, 16, 4, 128, 48, 4300, 450}},
-    {120, {"RTX PRO 6000 Blackwell", 188, 2.6, 512, 16, 4, 128, 32, 1792, 500}},
-}};
-
-/// A launch's own time on the device, before its first block and after its last.
-constexpr double launchUs = 2.5;
-
-} // namespace
-
-DeviceFigures figuresFor(const DeviceInfo &device) {
-  const Row *row = &kFigures.front();
-  for (const Row &known : kFigures)
-    if (device.computeCapability >= known.computeCapability)
-      row = &known;
-  DeviceFigures figures = row->figures;
+GpuFigures figuresFor(const DeviceInfo &device) {
+  GpuFigures figures = gpuFiguresFor(device.name, device.computeCapability);
   if (device.multiprocessors > 0)
     figures.multiprocessors = device.multiprocessors;
-  if (device.clockKhz > 0)
+  if (device.clockKhz > 0) {
+    figures.loadedGhz *= device.clockKhz * 1e-6 / figures.clockGhz;
     figures.clockGhz = device.clockKhz * 1e-6;
+  }
   return figures;
 }
 
+const std::array<Coefficients::Field, 11> &Coefficients::fields() {
+  using C = Coefficients;
+  static const std::array<Field, 11> all = {{
+      {"softmax", &C::softmax, 1, 2},
+      {"nvrtc_softmax", &C::nvrtcSoftmax, 0.8, 1.2},
+      {"step", &C::step, 0, 80},
+      {"nvrtc_step", &C::nvrtcStep, 0.5, 2},
+      {"sharing", &C::sharing, 2, 8},
+      {"chain", &C::chain, 0.5, 4},
+      {"copy", &C::copy, 0.5, 4},
+      {"skew", &C::skew, 0, 80},
+      {"drift", &C::drift, 0.2, 1},
+      {"pressure", &C::pressure, 0, 1},
+      {"tail", &C::tail, 0, 1.5},
+  }};
+  return all;
+}
+
 std::string_view nameOf(Limit limit) {
-  constexpr std::string_view names[] = {"matrix", "exp", "issue", "shared", "L2", "memory", "latency"};
+  constexpr std::string_view names[] = {"matrix", "exp", "alu", "issue", "shared", "L2", "memory", "latency"};
   return names[size_t(limit)];
 }
 
-double limitUs(const DeviceFigures &device, const Work &work) {
+double limitUs(const GpuFigures &device, const Work &work) {
   double share = work.usefulShare / device.multiprocessors / (device.clockGhz * 1e3);
-  return std::max({work.multiplyAdds * share / device.multiplyAdds,
-                   work.exponentials * share / device.exponentials,
+  return std::max({work.multiplyAdds * share / std::max(device.mmaSync, device.wgmma),
+                   work.exponentials * share / (32 * device.mufu),
                    work.uniqueBytes / (device.memoryGbPerSecond * 1e3)});
 }
 
-Estimate estimate(const DeviceFigures &device, const Work &work, const ScheduleCost &cost) {
-  // Blocks go to multiprocessors as those become free, so the busiest one has as many as a whole number of
-  // waves gives it, and at least the longest block.
-  double blocks = double(std::max<int64_t>(work.blocks, 1));
-  double mostBlocks = std::ceil(blocks / device.multiprocessors);
-  double share = std::max(mostBlocks, work.longestBlock) / blocks;
-  double together = std::max(1.0, std::min(double(cost.blocksPerSm), mostBlocks));
+namespace {
 
-  std::array<double, 5> cycles = {
-      work.multiplyAdds * share / device.multiplyAdds, work.exponentials * share / device.exponentials,
-      work.slots * share / device.issues, work.wavefronts * share * 128 / device.sharedBytes,
-      work.globalBytes * share / device.l2Bytes};
-  size_t busiest = size_t(std::max_element(cycles.begin(), cycles.end()) - cycles.begin());
-  // What the busiest resource waits for: a warp does one thing after the other, so the other resources' time
-  // is hidden only by further warps of the scheduler. L2 works for copies, which no warp waits for.
-  double warpsPerScheduler = together * work.warps / device.issues;
-  double others = cycles[0] + cycles[1] + cycles[2] + cycles[3] - (busiest < 4 ? cycles[busiest] : 0);
-  double total = cycles[busiest] + others / (1 + warpsPerScheduler);
-  // A copy is issued one step less a half before its data is needed with one slot, and a step earlier with
-  // every further one; what is then still under way stalls the block, and the others go on.
-  double stepsInTurn = work.steps * share / together;
-  double waiting = 0;
-  if (stepsInTurn > 0) {
-    double ahead = (work.stages == 1 ? 0.5 : work.stages - 1) * total / stepsInTurn;
-    waiting = std::max(0.0, device.copyLatency - ahead) * stepsInTurn;
+/// Times that are partly spent beside each other: their sum for exponent 1, the largest for a large one.
+double beside(double a, double b, double exponent) {
+  double most = std::max(a, b);
+  return most <= 0
+             ? 0
+             : most * std::pow(std::pow(a / most, exponent) + std::pow(b / most, exponent), 1 / exponent);
+}
+
+/// How pipes of one station add up: measured mixes of softmax instructions (8.6 cycles an element for 8 of
+/// MUFU, 3 of the half-rate pipe and 4.5 issued; 10.0 with 7 and 6.5) give 3.
+constexpr double stationExponent = 3;
+/// Of bounds that queues know nothing of: nearly the larger one.
+constexpr double boundExponent = 8;
+
+/// Steps of one SM: what each needs of the pipes, in cycles, and what it waits for.
+class StepTime {
+public:
+  StepTime(const GpuFigures &device, const Work &work, const Coefficients &fit)
+      : device(device), work(work), fit(fit) {
+    double steps = std::max(work.steps, 1.0);
+    double macs = work.multiplyAdds / steps;
+    tensor = macs / (work.wgmma && device.wgmma > 0 ? device.wgmma : device.mmaSync);
+    shared = work.wavefronts / steps * 128 / device.sharedBytes;
+    exponential = work.exponentials / steps / (32 * device.mufu);
+    alu = work.alu / steps / device.alu;
+    // A matrix instruction takes a slot too: m16n8k16, or a warpgroup's, which are too few to count.
+    issue = (work.slots / steps + (work.wgmma ? 0 : macs / 2048)) / device.issue;
+    l2 = work.globalBytes / steps / device.l2Bytes;
+    products = work.wgmma ? std::max(tensor, shared) : beside(tensor, shared, fit.sharing);
+    double pressure = 1 + fit.pressure * std::max(0, work.registers - 230) / 100.0;
+    double element = fit.softmax * pressure * (work.nvrtc ? fit.nvrtcSoftmax : 1);
+    double fixed = fit.step * (work.nvrtc ? fit.nvrtcStep : 1) * work.warps;
+    double softmaxIssue = std::min(issue, work.exponentials / steps * 5 / 32 / device.issue);
+    softmax =
+        element * beside(beside(exponential, alu, stationExponent), softmaxIssue, stationExponent) + fixed;
+    chain = fit.chain *
+            (2 * (work.wgmma ? device.wgmmaLatency / 2 : device.mmaLatency + device.sharedLatency) +
+             2 * (device.shuffleLatency + 2 * device.aluLatency) + device.mufuLatency + device.blockBarrier);
+    if (work.stages == 1)
+      chain += device.blockBarrier;
+    if (work.strands == 0)
+      chain += fit.skew * std::max(0, work.warps - 4);
+    copy = fit.copy * device.l2Latency;
   }
-  // A block alone waits at least once, for its first copies.
-  total += waiting + 2 * device.copyLatency * mostBlocks / together;
+
+  /// Cycles from one block's step to the next one's, with `blocks` on the SM.
+  double of(double blocks) const {
+    // A block of fewer warps than there are schedulers takes longer for itself, and leaves room for others.
+    double schedulers = std::max(1.0, device.issue / work.warps);
+    double customers =
+        blocks * (work.strands ? work.strands : 1 + fit.drift * std::max(0.0, work.warps / device.issue - 1));
+    double parts = customers / blocks;
+    double waitsAlone = chain + (schedulers - 1) * (products + softmax);
+    // Mean value analysis of a closed queue (Schweitzer's approximation): who comes finds the mean of the
+    // others there.
+    double others = customers > 1 ? (customers - 1) / customers : 0;
+    double atProducts = customers / 3, atSoftmax = customers / 3, rate = 0;
+    for (int round = 0; round < 16; ++round) {
+      double first = products / parts * (1 + others * atProducts),
+             second = softmax / parts * (1 + others * atSoftmax);
+      double a = first * parts + (schedulers - 1) * products, b = second * parts + (schedulers - 1) * softmax;
+      rate = customers / (first + second + waitsAlone + waiting(a, b));
+      atProducts = (atProducts + rate * first) / 2;
+      atSoftmax = (atSoftmax + rate * second) / 2;
+    }
+    return beside(parts / rate, std::max(l2, issue), boundExponent);
+  }
+
+  /// Cycles of a block outside its steps.
+  double outside() const {
+    return copy + chain + work.firstBytes / device.l2Bytes + 1.5 * work.filledBytes / 512 / device.issue;
+  }
+
+  double tensor, shared, exponential, alu, issue, l2;
+
+private:
+  /// What is left of a copy's latency when its data is needed, for latencies that scatter about their mean.
+  double waiting(double products, double softmax) const {
+    auto left = [&](double ahead) { return copy * std::exp(-ahead / copy); };
+    // One slot each: V is asked for when the scores begin, the next K when they are done.
+    if (work.stages == 1)
+      return left(products / 2) + left(products / 2 + softmax);
+    return left((work.stages - 1) * (products + softmax));
+  }
+
+  const GpuFigures &device;
+  const Work &work;
+  const Coefficients &fit;
+  double products, softmax, chain, copy;
+};
+
+} // namespace
+
+Estimate estimate(const GpuFigures &device, const Work &work, const ScheduleCost &cost,
+                  const Coefficients &fit) {
+  StepTime step(device, work, fit);
+  double sms = device.multiprocessors, blocks = double(std::max<int64_t>(work.blocks, 1));
+  double together = std::max(1, cost.blocksPerSm), mean = work.steps / blocks, outside = step.outside();
+  const double full = step.of(together);
+  // `n` blocks that begin together on an SM.
+  auto turn = [&](double n) { return n * mean * (n == together ? full : step.of(n)) + outside; };
+  // Blocks that come as others leave.
+  double flow = blocks / sms * (mean * full + outside / together);
+  double whole = std::floor(blocks / (sms * together)), rest = blocks - whole * sms * together;
+  double turns = whole * turn(together) + (rest > 0 ? turn(std::ceil(rest / sms)) : 0);
+  double cycles;
+  if (whole == 0) // the longest block is there from the beginning
+    cycles = std::max(turn(std::ceil(rest / sms)), work.longestBlock * mean * step.of(1) + outside);
+  else if (work.longestBlock > 1.05) // longest first: what is left at the end is short
+    cycles = flow + fit.tail * together * mean * full;
+  else // between blocks that stay in step and blocks that do not
+    cycles = (turns + flow) / 2;
 
   Estimate result;
-  double computeUs = total / (device.clockGhz * 1e3);
   double memoryUs = work.uniqueBytes / (device.memoryGbPerSecond * 1e3);
-  result.us = std::max(computeUs, memoryUs) + launchUs;
-  result.limit = memoryUs > computeUs        ? Limit::DeviceMemory
-                 : waiting > cycles[busiest] ? Limit::Latency
-                                             : Limit(busiest);
+  result.us = std::max(cycles / (device.loadedGhz * 1e3), memoryUs) + device.launchUs;
+  double steps = work.steps / sms / (device.loadedGhz * 1e3) / result.us;
+  result.busy = {step.tensor * steps, step.exponential * steps, step.alu * steps,    step.issue * steps,
+                 step.shared * steps, step.l2 * steps,          memoryUs / result.us};
+  size_t busiest = size_t(std::max_element(result.busy.begin(), result.busy.end()) - result.busy.begin());
+  result.limit = result.busy[busiest] < 0.5 ? Limit::Latency : Limit(busiest);
   result.shareOfLimit = limitUs(device, work) / result.us;
   return result;
 }
@@ -128,12 +206,13 @@ Work countedWork(const LaunchCounters &counters, const Work &model) {
   return work;
 }
 
-std::vector<Ranked> rank(const Family &family, const AttentionSpec &spec, const DeviceInfo &device,
-                         const ProblemShape &shape, const std::vector<Candidate> &candidates) {
-  DeviceFigures figures = figuresFor(device);
+std::vector<Ranked> rank(const AttentionSpec &spec, const DeviceInfo &device, const ProblemShape &shape,
+                         const std::vector<Candidate> &candidates) {
+  GpuFigures figures = figuresFor(device);
   std::vector<Ranked> ranked;
   ranked.reserve(candidates.size());
   for (const Candidate &candidate : candidates) {
+    const Family &family = familyOf(candidate);
     ScheduleCost cost = family.cost(spec, device.arch, candidate);
     Estimate time = estimate(figures, family.work(spec, device.arch, shape, candidate), cost);
     ranked.push_back({candidate, std::move(cost), time, ranked.size()});

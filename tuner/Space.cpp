@@ -1,26 +1,44 @@
 //===- Space.cpp - what a schedule may be ---------------------------------===//
 #include "tuner/Space.h"
 
+#include "tuner/Hopper.h"
 #include "tuner/Portable.h"
 
 #include "runtime/launch/CompiledProgram.h"
 
 #include <algorithm>
+#include <functional>
 
 #include <fmt/format.h>
 
 namespace attune::tuner {
 
 const std::vector<const Family *> &allFamilies() {
-  static const std::vector<const Family *> families = {&portableFamily()};
+  static const std::vector<const Family *> families = {&portableFamily(), &hopperFamily()};
   return families;
 }
 
 const Family &familyFor(const AttentionSpec &spec, const Arch &arch) {
   const Family *asked = findFamily(spec.schedule.family);
-  const Family *best = asked ? asked : findFamily(familyFor(queryOf(spec, arch)).name);
-  return best ? *best : *allFamilies().front();
+  return asked ? *asked : *findFamily(familyFor(queryOf(spec, arch), spec.schedule).name);
 }
+
+std::vector<const Family *> familiesFor(const AttentionSpec &spec, const Arch &arch) {
+  std::vector<const Family *> families = {&familyFor(spec, arch)};
+  if (!spec.schedule.family.empty())
+    return families;
+  ScheduleQuery query = queryOf(spec, arch);
+  for (const Family *family : allFamilies()) {
+    bool known =
+        std::all_of(spec.schedule.values.begin(), spec.schedule.values.end(),
+                    [&](const auto &value) { return family->schedules.find(value.first) != nullptr; });
+    if (family != families.front() && known && family->schedules.serves(query))
+      families.push_back(family);
+  }
+  return families;
+}
+
+const Family &familyOf(const Candidate &candidate) { return *findFamily(candidate.schedule.family); }
 
 const Family *findFamily(std::string_view name) {
   const std::vector<const Family *> &families = allFamilies();
@@ -64,25 +82,48 @@ AttentionSpec withSchedule(const AttentionSpec &spec, const Candidate &candidate
   return result;
 }
 
+namespace {
+/// Points of a product of parameters, beyond which the last ones are changed one at a time.
+constexpr size_t mostPoints = 20'000;
+
+/// Calls `visit` for each choice of one value a parameter.
+void product(std::vector<std::vector<int>> values,
+             const std::function<void(const std::vector<int> &)> &visit) {
+  std::vector<size_t> index(values.size(), 0);
+  std::vector<int> chosen(values.size());
+  // An odometer: index[i] counts the values of parameter i, the last one fastest.
+  for (bool more = true; more;) {
+    for (size_t i = 0; i < index.size(); ++i)
+      chosen[i] = values[i][index[i]];
+    visit(chosen);
+    more = false;
+    for (size_t i = index.size(); i-- > 0 && !more;) {
+      more = ++index[i] < values[i].size();
+      if (!more)
+        index[i] = 0;
+    }
+  }
+}
+} // namespace
+
 Enumeration enumerate(const Family &family, const AttentionSpec &spec, const Arch &arch,
                       std::optional<Target> target) {
   Enumeration result;
   ScheduleQuery query = queryOf(spec, arch);
+  const std::vector<ScheduleParameter> &parameters = family.schedules.parameters;
   // What the spec fixes has one value, be it in the table or not.
   std::vector<std::vector<int>> values;
-  for (const ScheduleParameter &parameter : family.schedules.parameters) {
+  for (const ScheduleParameter &parameter : parameters) {
     std::optional<int> fixed = spec.schedule.get(parameter.name);
     values.push_back(fixed ? std::vector<int>{*fixed} : parameter.candidates);
   }
   std::vector<Target> targets = {Target::PTX, Target::CUDA};
   if (target)
     targets = {*target};
-  // An odometer over the table: index[i] counts the values of parameter i, the last one fastest.
-  std::vector<size_t> index(values.size(), 0);
-  for (bool more = true; more;) {
+  auto visit = [&](const std::vector<int> &chosen) {
     Schedule schedule{std::string(family.name()), {}};
-    for (size_t i = 0; i < index.size(); ++i)
-      schedule.values.emplace_back(family.schedules.parameters[i].name, values[i][index[i]]);
+    for (size_t i = 0; i < chosen.size(); ++i)
+      schedule.values.emplace_back(parameters[i].name, chosen[i]);
     ScheduleCost cost = family.schedules.cost(query, schedule);
     result.points += int64_t(targets.size());
     if (!cost.limit.empty())
@@ -90,12 +131,25 @@ Enumeration enumerate(const Family &family, const AttentionSpec &spec, const Arc
     else
       for (Target which : targets)
         result.feasible.push_back({schedule, which});
-    more = false;
-    for (size_t i = index.size(); i-- > 0 && !more;) {
-      more = ++index[i] < values[i].size();
-      if (!more)
-        index[i] = 0;
-    }
+  };
+  size_t leading = 0, points = 1;
+  while (leading < values.size() && points * values[leading].size() <= mostPoints)
+    points *= values[leading++].size();
+  if (leading == values.size()) {
+    product(values, visit);
+    return result;
+  }
+  const Schedule standard = family.standard(spec, arch, targets.front()).schedule;
+  std::vector<std::vector<int>> narrow = values;
+  for (size_t i = leading; i < values.size(); ++i)
+    narrow[i] = {standard.value(parameters[i].name, values[i].front())};
+  product(narrow, visit);
+  for (size_t i = leading; i < values.size(); ++i) {
+    std::vector<std::vector<int>> changed = narrow;
+    changed[i] = values[i];
+    std::erase(changed[i], narrow[i].front());
+    if (!changed[i].empty())
+      product(changed, visit);
   }
   return result;
 }

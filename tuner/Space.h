@@ -10,6 +10,7 @@
 #include "compiler/Compiler.h"
 #include "compiler/schedule/Family.h"
 #include "runtime/plan/Advice.h"
+#include "tuner/Work.h"
 
 #include <cstdint>
 #include <map>
@@ -26,22 +27,6 @@ struct Candidate {
   Target target = Target::PTX;
 
   bool operator==(const Candidate &) const = default;
-};
-
-/// What a candidate makes a GPU do for one problem, in the units that GPUs are rated in. Blocks are thread
-/// blocks; the longest of them matters where few fill the device.
-struct Work {
-  double multiplyAdds = 0;   ///< on the tensor core
-  double exponentials = 0;   ///< on the special-function unit
-  double slots = 0;          ///< warp instructions that a scheduler issues, without those of the tensor core
-  double wavefronts = 0;     ///< cycles of a shared-memory port
-  double globalBytes = 0;    ///< asked of L2: every block reads its K and V
-  double uniqueBytes = 0;    ///< asked of device memory: each array once
-  double steps = 0;          ///< blocks of keys, summed over thread blocks
-  int64_t blocks = 0;        ///< thread blocks
-  double longestBlock = 1;   ///< the longest block's steps against the mean
-  double usefulShare = 1;    ///< score elements that the mask keeps, of those that are computed
-  int stages = 1, warps = 1; ///< for latencies: copies in flight, and warps that hide them
 };
 
 /// A family of schedules as the tuner sees it: what the compiler says of it, and how much work its kernels
@@ -61,6 +46,11 @@ extern const std::string_view targetReason;
 
 /// The family that serves `spec` on `arch`: the one that it asks for, else the most particular.
 const Family &familyFor(const AttentionSpec &spec, const Arch &arch);
+/// Every family that can serve `spec` on `arch` (only the one that it asks for, if it does), that of
+/// `familyFor` first.
+std::vector<const Family *> familiesFor(const AttentionSpec &spec, const Arch &arch);
+/// The family of a candidate, which a known family made.
+const Family &familyOf(const Candidate &candidate);
 const std::vector<const Family *> &allFamilies();
 /// The family of this name, or null.
 const Family *findFamily(std::string_view name);
@@ -80,7 +70,9 @@ struct Enumeration {
   std::map<std::string, int64_t> refusals; ///< by ScheduleCost::limit
 };
 
-/// Every candidate of the family that agrees with what the spec fixes, and with `target` if one is given.
+/// Candidates of the family that agree with what the spec fixes, and with `target` if one is given. Of a
+/// table with few points, every one. Of a large one, the product of the leading parameters, with the others
+/// at their defaults, and each of those changed alone.
 Enumeration enumerate(const Family &family, const AttentionSpec &spec, const Arch &arch,
                       std::optional<Target> target);
 

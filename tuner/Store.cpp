@@ -3,6 +3,7 @@
 
 #include "runtime/io/File.h"
 #include "runtime/launch/CompiledProgram.h"
+#include "tuner/Exchange.h"
 #include "tuner/Space.h"
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <ctime>
+#include <tuple>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -173,9 +175,8 @@ Row readRow(Statement &from) {
   row.family = from.text();
   row.schedule = from.text();
   row.target = from.text() == "cuda" ? Target::CUDA : Target::PTX;
-  auto verdict = std::find(kVerdictNames.begin(), kVerdictNames.end(), from.text());
   // A word that this version does not know is none that may win.
-  row.verdict = verdict == kVerdictNames.end() ? Verdict::Rejected : Verdict(verdict - kVerdictNames.begin());
+  row.verdict = verdictOf(from.text()).value_or(Verdict::Rejected);
   row.message = from.text();
   row.modelUs = from.number();
   row.samples = from.numbers();
@@ -199,6 +200,19 @@ Subject readSubject(Statement &from) {
 
 const char *nameOf(Kind kind) { return kind == Kind::Measured ? "measured" : "estimate"; }
 const char *nameOf(Verdict verdict) { return kVerdictNames[size_t(verdict)]; }
+
+std::optional<Verdict> verdictOf(std::string_view name) {
+  auto found = std::find(kVerdictNames.begin(), kVerdictNames.end(), name);
+  return found == kVerdictNames.end() ? std::nullopt : std::optional(Verdict(found - kVerdictNames.begin()));
+}
+
+std::string relatedKey(const AttentionSpec &spec) {
+  AttentionSpec bare;
+  bare.headDimQk = spec.headDimQk;
+  bare.headDimV = spec.headDimV;
+  bare.dtype = spec.dtype;
+  return tuningKey(bare);
+}
 
 std::string tuningKey(const AttentionSpec &spec) {
   AttentionSpec bare = spec;
@@ -413,20 +427,19 @@ Result<Store> Store::open(const std::string &path, const StoreOptions &options) 
   return store;
 }
 
-Status Store::put(const Subject &subject, const Row &row) {
-  Result<int64_t> id = impl->subjectId(file, subject);
-  if (!id)
-    return id.error();
+namespace {
+
+/// Adds the row, or replaces that of the same candidate.
+int putRow(sqlite3 *db, int64_t subject, const Row &row, const std::string &when) {
   Statement add(
-      impl->db,
-      "INSERT INTO row(subject, batch, heads_q, heads_kv, length_q, length_kv, family, schedule, target, "
-      "verdict, message, model_us, samples, median_us, low_us, high_us, share_of_limit, at) "
-      "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
-      "ON CONFLICT(subject, batch, heads_q, heads_kv, length_q, length_kv, family, schedule, target) "
-      "DO UPDATE SET verdict=excluded.verdict, message=excluded.message, model_us=excluded.model_us, "
-      "samples=excluded.samples, median_us=excluded.median_us, low_us=excluded.low_us, "
-      "high_us=excluded.high_us, share_of_limit=excluded.share_of_limit, at=excluded.at");
-  add.bind(*id)
+      db, "INSERT INTO row(subject, batch, heads_q, heads_kv, length_q, length_kv, family, schedule, target, "
+          "verdict, message, model_us, samples, median_us, low_us, high_us, share_of_limit, at) "
+          "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+          "ON CONFLICT(subject, batch, heads_q, heads_kv, length_q, length_kv, family, schedule, target) "
+          "DO UPDATE SET verdict=excluded.verdict, message=excluded.message, model_us=excluded.model_us, "
+          "samples=excluded.samples, median_us=excluded.median_us, low_us=excluded.low_us, "
+          "high_us=excluded.high_us, share_of_limit=excluded.share_of_limit, at=excluded.at");
+  add.bind(subject)
       .bind(row.shape)
       .bind(row.family)
       .bind(row.schedule)
@@ -439,24 +452,19 @@ Status Store::put(const Subject &subject, const Row &row) {
       .bind(row.low)
       .bind(row.high)
       .bind(row.shareOfLimit)
-      .bind(now());
-  if (!add.run())
-    return impl->error(file, add.errorCode());
-  return success();
+      .bind(when);
+  return add.run() ? SQLITE_OK : add.errorCode();
 }
 
-Status Store::put(const Subject &subject, const SweepRecord &sweep) {
-  Result<int64_t> id = impl->subjectId(file, subject);
-  if (!id)
-    return id.error();
+int putSweep(sqlite3 *db, int64_t subject, const SweepRecord &sweep, const std::string &when) {
   std::string refusals;
   for (const auto &[reason, count] : sweep.refusals)
     refusals += fmt::format("{} {}\n", count, reason);
-  Statement add(impl->db,
+  Statement add(db,
                 "INSERT INTO sweep(subject, batch, heads_q, heads_kv, length_q, length_kv, outcome, points, "
                 "feasible, tried, seconds, tau, tau_pairs, refusals, at) "
                 "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
-  add.bind(*id)
+  add.bind(subject)
       .bind(sweep.shape)
       .bind(sweep.outcome)
       .bind(sweep.points)
@@ -466,10 +474,97 @@ Status Store::put(const Subject &subject, const SweepRecord &sweep) {
       .bind(sweep.tau)
       .bind(sweep.tauPairs)
       .bind(refusals)
-      .bind(now());
-  if (!add.run())
-    return impl->error(file, add.errorCode());
+      .bind(when);
+  return add.run() ? SQLITE_OK : add.errorCode();
+}
+
+/// Which of two rows of one candidate stays: a total order, so that the order of merges does not matter.
+auto standing(const Row &row, const std::string &when) {
+  return std::tuple(when, row.samples.size(), -row.median, std::string(nameOf(row.verdict)), row.message);
+}
+
+} // namespace
+
+Status Store::put(const Subject &subject, const Row &row) {
+  Result<int64_t> id = impl->subjectId(file, subject);
+  if (!id)
+    return id.error();
+  if (int code = putRow(impl->db, *id, row, now()); code != SQLITE_OK)
+    return impl->error(file, code);
   return success();
+}
+
+Status Store::put(const Subject &subject, const SweepRecord &sweep) {
+  Result<int64_t> id = impl->subjectId(file, subject);
+  if (!id)
+    return id.error();
+  if (int code = putSweep(impl->db, *id, sweep, now()); code != SQLITE_OK)
+    return impl->error(file, code);
+  return success();
+}
+
+Result<MergeCount> Store::merge(const Exchange &other) {
+  MergeCount count;
+  int code = impl->execute("BEGIN IMMEDIATE");
+  if (code != SQLITE_OK)
+    return impl->error(file, code);
+  auto failed = [&](Error error) {
+    impl->execute("ROLLBACK");
+    return error;
+  };
+  for (const StoredRow &stored : other.rows) {
+    Result<int64_t> id = impl->subjectId(file, stored.subject);
+    if (!id)
+      return failed(id.error());
+    const Row &row = stored.row;
+    Statement find(impl->db,
+                   "SELECT " ATTUNE_ROW_COLUMNS ", r.at FROM row r WHERE r.subject=? AND r.batch=? AND "
+                   "r.heads_q=? AND r.heads_kv=? AND r.length_q=? AND r.length_kv=? AND r.family=? AND "
+                   "r.schedule=? AND r.target=?");
+    find.bind(*id)
+        .bind(row.shape)
+        .bind(row.family)
+        .bind(row.schedule)
+        .bind(std::string(attune::nameOf(row.target)));
+    bool there = find.step();
+    if (find.failed())
+      return failed(impl->error(file, find.errorCode()));
+    if (there) {
+      Row own = readRow(find);
+      if (standing(row, stored.when) <= standing(own, find.text())) {
+        ++count.known;
+        continue;
+      }
+    }
+    ++(there ? count.replaced : count.added);
+    if (code = putRow(impl->db, *id, row, stored.when); code != SQLITE_OK)
+      return failed(impl->error(file, code));
+  }
+  for (const StoredSweep &stored : other.sweeps) {
+    Result<int64_t> id = impl->subjectId(file, stored.subject);
+    if (!id)
+      return failed(id.error());
+    const SweepRecord &sweep = stored.sweep;
+    Statement find(impl->db,
+                   "SELECT 1 FROM sweep WHERE subject=? AND batch=? AND heads_q=? AND heads_kv=? AND "
+                   "length_q=? AND length_kv=? AND at=? AND outcome=? AND tried=? AND seconds=?");
+    find.bind(*id)
+        .bind(sweep.shape)
+        .bind(stored.when)
+        .bind(sweep.outcome)
+        .bind(sweep.tried)
+        .bind(sweep.seconds);
+    if (find.step())
+      continue;
+    if (find.failed())
+      return failed(impl->error(file, find.errorCode()));
+    ++count.sweeps;
+    if (code = putSweep(impl->db, *id, sweep, stored.when); code != SQLITE_OK)
+      return failed(impl->error(file, code));
+  }
+  if (code = impl->execute("COMMIT"); code != SQLITE_OK)
+    return failed(impl->error(file, code));
+  return count;
 }
 
 Result<std::vector<Row>> Store::rows(const Subject &subject, const ProblemShape &shape) {
@@ -493,41 +588,77 @@ Result<std::vector<Row>> Store::rows(const Subject &subject, const ProblemShape 
   return rows;
 }
 
+std::vector<StoredRow> winnersOf(const std::vector<StoredRow> &rows, const WinnerQuery &query) {
+  std::vector<StoredRow> winners;
+  for (size_t i = 0, end; i < rows.size(); i = end) {
+    for (end = i; end < rows.size() && rows[end].row.shape == rows[i].row.shape;)
+      ++end;
+    const StoredRow *first = nullptr, *best = nullptr; // the first that counts names the subject that counts
+    bool own = query.family.empty();
+    for (size_t j = i; j < end; ++j) {
+      const StoredRow &stored = rows[j];
+      const Family *family = findFamily(stored.row.family);
+      if (!family || stored.row.verdict != Verdict::Passed ||
+          (query.target && stored.row.target != *query.target))
+        continue;
+      Result<Candidate> candidate = parseSchedule(*family, stored.row.schedule);
+      if (!candidate || !query.schedule.agreesWith(candidate->schedule))
+        continue;
+      if (!first)
+        first = &stored;
+      if (!(stored.subject == first->subject))
+        continue;
+      own |= stored.row.family == query.family;
+      if (!best || stored.row.high < best->row.high)
+        best = &stored;
+    }
+    if (best && own)
+      winners.push_back(*best);
+  }
+  return winners;
+}
+
 Result<std::vector<StoredRow>> Store::winners(const std::string &device, const std::string &arch, Kind kind,
-                                              const std::string &specKey, const Schedule &schedule,
-                                              std::optional<Target> target) {
-  // Newest first within a shape: the first row of a shape names the driver and toolkit that count.
+                                              const std::string &specKey, const WinnerQuery &query) {
   Statement ask(impl->db,
                 "SELECT " ATTUNE_ROW_COLUMNS ", r.at, " ATTUNE_SUBJECT_COLUMNS
                 " FROM subject s JOIN row r ON r.subject=s.id WHERE s.spec_key=? AND s.device=? AND "
                 "s.arch=? AND s.kind=? AND r.verdict='passed' ORDER BY r.batch, r.heads_q, r.heads_kv, "
                 "r.length_q, r.length_kv, r.at DESC, r.id DESC");
   ask.bind(specKey).bind(device).bind(arch).bind(std::string(nameOf(kind)));
-  std::vector<StoredRow> winners;
-  std::optional<Subject> newest; ///< of the shape that is being read
-  ProblemShape shape{0, 0, 0, 0, 0};
+  std::vector<StoredRow> winners, shape; // the rows of one shape at a time: a store may be large
+  auto close = [&] {
+    for (StoredRow &winner : winnersOf(shape, query))
+      winners.push_back(std::move(winner));
+    shape.clear();
+  };
   while (ask.step()) {
     StoredRow stored;
     stored.row = readRow(ask);
     stored.when = ask.text();
     stored.subject = readSubject(ask);
-    const Family *family = findFamily(stored.row.family);
-    if (!family || (target && stored.row.target != *target))
-      continue;
-    Result<Candidate> candidate = parseSchedule(*family, stored.row.schedule);
-    if (!candidate || !schedule.agreesWith(candidate->schedule))
-      continue;
-    if (!(stored.row.shape == shape) || !newest) {
-      shape = stored.row.shape;
-      newest = stored.subject;
-      winners.push_back(std::move(stored));
-    } else if (stored.subject == *newest && stored.row.high < winners.back().row.high) {
-      winners.back() = std::move(stored);
-    }
+    if (!shape.empty() && !(shape.front().row.shape == stored.row.shape))
+      close();
+    shape.push_back(std::move(stored));
   }
   if (ask.failed())
     return impl->error(file, ask.errorCode());
+  close();
   return winners;
+}
+
+Result<std::vector<std::pair<std::string, std::string>>> Store::specs(const std::string &device,
+                                                                      const std::string &arch, Kind kind) {
+  Statement ask(impl->db, "SELECT DISTINCT spec_key, spec FROM subject WHERE device=? AND arch=? AND kind=?");
+  ask.bind(device).bind(arch).bind(std::string(nameOf(kind)));
+  std::vector<std::pair<std::string, std::string>> specs;
+  while (ask.step()) {
+    std::string key = ask.text();
+    specs.emplace_back(std::move(key), ask.text());
+  }
+  if (ask.failed())
+    return impl->error(file, ask.errorCode());
+  return specs;
 }
 
 Result<std::vector<StoredRow>> Store::allRows() {

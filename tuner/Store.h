@@ -36,6 +36,7 @@ enum class Verdict {
   Crashed,  ///< it ended the process that measured it
   TimedOut, ///< it did not end
 };
+std::optional<Verdict> verdictOf(std::string_view name);
 const char *nameOf(Verdict verdict); ///< "passed", "rejected", "spilled", "wrong", "crashed", "timed out"
 
 /// What rows belong to: figures of different subjects are not compared.
@@ -54,6 +55,10 @@ struct Subject {
 /// What of a spec decides how fast its kernels are: its codeKey without the schedule and without what costs
 /// next to nothing, name, scale and LSE.
 std::string tuningKey(const AttentionSpec &spec);
+
+/// What tuningKey leaves of a spec without its mask, softcap and whatever else scores are changed by: specs
+/// with the same one move the same data through the same products.
+std::string relatedKey(const AttentionSpec &spec);
 
 /// One candidate's result for one shape.
 struct Row {
@@ -93,10 +98,30 @@ struct StoredSweep {
   std::string when;
 };
 
+struct Exchange;
+
+/// What a merge did.
+struct MergeCount {
+  int64_t added = 0, replaced = 0, known = 0; ///< rows; `known`: the store's own is the same or newer
+  int64_t sweeps = 0;                         ///< added
+};
+
 struct StoreOptions {
   bool write = true;       ///< false: only to be read; a file that is not there is then an error
   int lockWaitMs = 10'000; ///< how long to wait for another process's lock
 };
+
+/// What winners are wanted for.
+struct WinnerQuery {
+  const Schedule &schedule;                    ///< only rows that have these parts
+  std::optional<Target> target = std::nullopt; ///< only this one
+  /// The compiler's own family: a winner of another one counts only where this one was measured beside it.
+  /// Empty: any counts.
+  std::string_view family = {};
+};
+/// For each shape, of `rows` of one spec and device, newest first within a shape: the one that passed whose
+/// interval has the lowest upper end, among those of the shape's newest driver and toolkit.
+std::vector<StoredRow> winnersOf(const std::vector<StoredRow> &rows, const WinnerQuery &query);
 
 class Store {
 public:
@@ -121,12 +146,17 @@ public:
 
   /// A subject's rows for a shape, in the order they came.
   Result<std::vector<Row>> rows(const Subject &subject, const ProblemShape &shape);
-  /// For each shape that `device` (name, arch, kind) has a passed row of for a spec: the one whose interval
-  /// has the lowest upper end, among those of the shape's newest driver and toolkit. `schedule` limits it to
-  /// rows that have these parts, `target` to those of one target.
+  /// The winners of `device` (name, arch, kind) for a spec, as `winnersOf` picks them.
   Result<std::vector<StoredRow>> winners(const std::string &device, const std::string &arch, Kind kind,
-                                         const std::string &specKey, const Schedule &schedule,
-                                         std::optional<Target> target = std::nullopt);
+                                         const std::string &specKey, const WinnerQuery &query);
+  /// The specs that `device` has rows of: their keys, and as JSON.
+  Result<std::vector<std::pair<std::string, std::string>>> specs(const std::string &device,
+                                                                 const std::string &arch, Kind kind);
+
+  /// Adds what `other` has. Of two rows of the same subject, shape, schedule and target the later one stays;
+  /// of the same second that with more timings, then the faster; a sweep that is there already is not added
+  /// again. So merging twice, or in another order, gives the same. Nothing is kept if it is interrupted.
+  Result<MergeCount> merge(const Exchange &other);
 
   Result<std::vector<StoredRow>> allRows();
   Result<std::vector<StoredSweep>> allSweeps();

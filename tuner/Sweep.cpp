@@ -62,7 +62,7 @@ private:
   Store *store;
   const SweepTask &task;
   const SweepOptions &options;
-  DeviceFigures figures;
+  GpuFigures figures;
   Halving halving; ///< its ids are places in `result.entries`
   SweepResult result;
   Clock::time_point began = Clock::now();
@@ -77,7 +77,7 @@ private:
 Row rowFor(const SweepTask &task, const Ranked &ranked) {
   Row row;
   row.shape = task.shape;
-  row.family = task.family->name();
+  row.family = ranked.candidate.schedule.family;
   row.schedule = scheduleText(ranked.candidate);
   row.target = ranked.candidate.target;
   row.modelUs = ranked.estimate.us;
@@ -157,8 +157,8 @@ void Sweeper::estimateFrom(Entry &entry, const CompiledProgram &kernel, const La
   const AttentionSpec &spec = task.spec;
   const Arch &arch = timer.device().arch;
   const Candidate &candidate = entry.ranked.candidate;
-  Work small = task.family->work(spec, arch, task.verified, candidate);
-  Work large = task.family->work(spec, arch, task.shape, candidate);
+  Work small = familyOf(candidate).work(spec, arch, task.verified, candidate);
+  Work large = familyOf(candidate).work(spec, arch, task.shape, candidate);
   ScheduleCost cost = entry.ranked.cost;
   cost.blocksPerSm = kernel.blocksPerSm().value_or(cost.blocksPerSm);
   Estimate time = estimate(figures, grow(countedWork(counters, small), small, large), cost);
@@ -291,7 +291,8 @@ void Sweeper::timeRound(const Halving::Round &round) {
     entry.row.median = timing.median;
     entry.row.low = timing.low;
     entry.row.high = timing.high;
-    Work work = task.family->work(task.spec, timer.device().arch, task.shape, entry.ranked.candidate);
+    const Candidate &candidate = entry.ranked.candidate;
+    Work work = familyOf(candidate).work(task.spec, timer.device().arch, task.shape, candidate);
     entry.row.shareOfLimit = limitUs(figures, work) / timing.median;
     keep(entry);
   }
@@ -464,13 +465,20 @@ SweepTask makeTask(const AttentionSpec &spec, const ProblemShape &shape, const D
   AttentionSpec bare = spec;
   bare.schedule = {};
   task.subject.spec = toJson(bare);
-  task.space = enumerate(*task.family, spec, device.arch, target);
-  task.candidates = rank(*task.family, spec, device, shape, task.space.feasible);
+  for (const Family *family : familiesFor(spec, device.arch)) {
+    Enumeration space = enumerate(*family, spec, device.arch, target);
+    task.space.points += space.points;
+    task.space.feasible.insert(task.space.feasible.end(), space.feasible.begin(), space.feasible.end());
+    for (const auto &[reason, count] : space.refusals)
+      task.space.refusals[reason] += count;
+    task.families.push_back(family);
+  }
+  task.candidates = rank(spec, device, shape, task.space.feasible);
   Candidate standard = task.family->standard(spec, device.arch, target.value_or(Target::PTX));
   auto found = std::find_if(task.candidates.begin(), task.candidates.end(),
                             [&](const Ranked &ranked) { return ranked.candidate == standard; });
   if (found == task.candidates.end()) { // it need not be in the table
-    std::vector<Ranked> alone = rank(*task.family, spec, device, shape, {standard});
+    std::vector<Ranked> alone = rank(spec, device, shape, {standard});
     if (alone.front().cost.limit.empty())
       task.candidates.insert(task.candidates.begin(), alone.front());
   } else {
@@ -479,6 +487,14 @@ SweepTask makeTask(const AttentionSpec &spec, const ProblemShape &shape, const D
   if (!task.candidates.empty() && task.candidates.front().candidate == standard)
     task.standard = 0;
   return task;
+}
+
+void takeShard(SweepTask &task, const Shard &shard) {
+  std::vector<Ranked> taken;
+  for (size_t i = 0; i < task.candidates.size(); ++i)
+    if (task.standard == i || i % size_t(shard.count) == size_t(shard.number - 1))
+      taken.push_back(std::move(task.candidates[i]));
+  task.candidates = std::move(taken);
 }
 
 } // namespace attune::tuner

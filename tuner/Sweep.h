@@ -64,7 +64,8 @@ struct SweepResult {
 
 /// What a sweep is about.
 struct SweepTask {
-  const Family *family = nullptr;
+  const Family *family = nullptr;       ///< the compiler's own choice
+  std::vector<const Family *> families; ///< those that are searched
   AttentionSpec spec;
   ProblemShape shape, verified; ///< tuned for; verified with (see TimerProblem)
   Subject subject;
@@ -77,14 +78,22 @@ struct SweepTask {
 SweepResult sweep(Timer &timer, const Build &build, Store *store, const SweepTask &task,
                   const SweepOptions &options);
 
-/// The task of tuning a spec for a shape: the whole space, the compiler's own choice first, then by the
-/// model. `target` limits it to one.
+/// The task of tuning a spec for a shape: the spaces of all families that serve it, the compiler's own choice
+/// first, then by the model. `target` limits it to one.
 SweepTask makeTask(const AttentionSpec &spec, const ProblemShape &shape, const DeviceInfo &device,
                    const std::string &toolkit, std::optional<Target> target);
 
+/// A part of the candidates: the `number`-th of `count`, from 1 on.
+struct Shard {
+  int number = 1, count = 1;
+};
+/// Leaves of the candidates those of a shard: every count-th in the model's order, which is the same in every
+/// process, and in each shard the compiler's own choice, with which the others are compared.
+void takeShard(SweepTask &task, const Shard &shard);
+
 /// Changes whenever the cost model or what is counted for it does: estimates of different models are not
 /// compared.
-inline constexpr int modelVersion = 1;
+inline constexpr int modelVersion = 2;
 
 } // namespace attune::tuner
 

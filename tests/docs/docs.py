@@ -64,9 +64,9 @@ def main():
     commands = re.findall(r"^  ([a-z]+)  ", help_of().partition("Subcommands:")[2], flags=re.M)
     check("README.md has every command", {c for c in commands if f"attune {c}" not in text["README.md"]} if commands else {"none"})
     known = {command: flags(help_of(command)) for command in commands}
-    cache = re.findall(r"^  ([a-z]+)  ", help_of("cache").partition("Subcommands:")[2], flags=re.M)
-    for command in cache:
-        known[f"cache {command}"] = flags(help_of("cache", command))
+    for parent in ("cache", "tune", "model"):
+        for command in re.findall(r"^  ([a-z]+)  ", help_of(parent).partition("Subcommands:")[2], flags=re.M):
+            known[f"{parent} {command}"] = flags(help_of(parent, command))
     every = set().union(*known.values())
     spec = flags(help_of("run").partition("The spec")[2].partition("SPEC is")[0])
     check("the guide has every flag of a spec", spec - flags(text["guide.md"]) if spec else {"none"})

@@ -38,7 +38,7 @@ std::vector<Sample> samples() {
       DeviceInfo device = describeSimDevice(*findArch(arch));
       const Family &family = familyFor(spec, device.arch);
       Enumeration space = enumerate(family, spec, device.arch, Target::PTX);
-      std::vector<Ranked> ranked = rank(family, spec, device, {1, 16, 16, 2048, 2048}, space.feasible);
+      std::vector<Ranked> ranked = rank(spec, device, {1, 16, 16, 2048, 2048}, space.feasible);
       for (size_t part : {0, 1, 3})
         result.push_back({spec, device.arch, ranked[(ranked.size() - 1) * part / 4 + size_t(turn) % 3]});
       ++turn;

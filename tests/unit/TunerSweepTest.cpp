@@ -10,7 +10,11 @@
 #include "tuner/Sweep.h"
 #include "tuner/Worker.h"
 
+#include "runtime/device/sim/SimDevice.h"
+
 #include <doctest/doctest.h>
+
+#include <map>
 
 #include <chrono>
 #include <csignal>
@@ -79,7 +83,7 @@ SweepTask taskOf(const DeviceInfo &device, const std::vector<Candidate> &candida
   task.candidates.clear();
   task.standard = 0;
   for (const Candidate &candidate : candidates)
-    task.candidates.push_back(rank(*task.family, task.spec, device, task.shape, {candidate}).front());
+    task.candidates.push_back(rank(task.spec, device, task.shape, {candidate}).front());
   return task;
 }
 
@@ -153,6 +157,31 @@ TEST_CASE("candidates that crash, hang or err cost only themselves") {
   CHECK(result.record.refusals.at("wrong") == 1);
   CHECK(file.store.allSweeps()->size() == 1);
   CHECK(result.record.tauPairs == 3);
+}
+
+TEST_CASE(
+    "shards: every candidate is in one of them, the compiler's own choice in each, as many in every one") {
+  DeviceInfo device = describeSimDevice(*findArch("sm_80"));
+  AttentionSpec spec = smallSpec();
+  SweepTask whole = makeTask(spec, problemOf().shape, device, "toolkit of the test", std::nullopt);
+  REQUIRE(whole.standard == 0);
+  std::map<std::string, int> seen;
+  auto name = [](const Ranked &one) {
+    return scheduleText(one.candidate) + attune::nameOf(one.candidate.target) + one.candidate.schedule.family;
+  };
+  constexpr int count = 8;
+  for (int number = 1; number <= count; ++number) {
+    SweepTask part = makeTask(spec, problemOf().shape, device, "toolkit of the test", std::nullopt);
+    takeShard(part, {number, count});
+    REQUIRE(part.standard == 0);
+    CHECK(part.candidates.front().candidate == whole.candidates.front().candidate);
+    CHECK(std::abs(int(part.candidates.size()) - int(whole.candidates.size()) / count) <= 2);
+    for (const Ranked &one : part.candidates)
+      ++seen[name(one)];
+  }
+  CHECK(seen.size() == whole.candidates.size());
+  for (const Ranked &one : whole.candidates)
+    CHECK(seen[name(one)] == (&one == &whole.candidates.front() ? count : 1));
 }
 
 TEST_CASE("noisy timings: the winner is the one that is faster") {
