@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 #pragma once
+#include "mma.cuh"
 #include "roles.cuh"
 #include "shared.cuh"
 
@@ -67,6 +68,65 @@ __device__ __forceinline__ void load_tile(SmemTile<T, Rows, Cols> to, const Tens
 #pragma unroll
   for (int p = 0; p < P::kCount; ++p)
     load_box(to.address + p * to.kPanelBytes, map, barrier, p * P::kCols, row, head, batch);
+}
+// stmatrix.x4: four 8 x 8 matrices of 16-bit values.
+__device__ __forceinline__ void store_matrices(uint32 to, uint32 a, uint32 b, uint32 c, uint32 d) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(a), "r"(b),
+               "r"(c), "r"(d)
+               : "memory");
+}
+// cp.async.bulk.tensor to global memory: this warp's 16 rows of an accumulator, rounded and staged, panel by
+// panel. Rows and columns that the array lacks are left out. Until store_wait the staging tile is being read.
+template <typename T, int M, int N, int W, int R>
+__device__ __forceinline__ void store_tile_async(const TensorMap &map, int row, int head, int batch,
+                                                 const Vec<float, R, AccShape<M, N, W>> &x,
+                                                 SmemTile<T, M, N> staging, bool leader) {
+  static_assert(M == 16 * W, "a box of 16 rows for each warp");
+  using P = Panel<N>;
+  const uint32 first = warp_of<W>() * 16, offset = P::offset(first + lane() % 16, lane() / 16);
+#pragma unroll
+  for (int n = 0; n < N / 8; n += 2)
+    store_matrices((offset ^ n % P::kChunks * 16) + staging.address + n / P::kChunks * staging.kPanelBytes,
+                   round_pair(T{}, x[n * 4], x[n * 4 + 1]), round_pair(T{}, x[n * 4 + 2], x[n * 4 + 3]),
+                   round_pair(T{}, x[n * 4 + 4], x[n * 4 + 5]), round_pair(T{}, x[n * 4 + 6], x[n * 4 + 7]));
+  fence_async();
+  __syncwarp();
+  if (leader) {
+#pragma unroll
+    for (int p = 0; p < P::kCount; ++p)
+      asm volatile(
+          "cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(
+              &map),
+          "r"(staging.address + p * staging.kPanelBytes + first * P::kPitch), "r"(p * P::kCols),
+          "r"(row + int(first)), "r"(head), "r"(batch)
+          : "memory");
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+  }
+}
+// cp.async.bulk.wait_group.read: this warp's stores have read shared memory.
+__device__ __forceinline__ void store_wait() {
+  asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
+
+// cp.async.bulk.wait_group: they are done.
+__device__ __forceinline__ void store_done() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
+
+// atom.add: a counter's number, the same for the whole warp; whoever draws next gets one more.
+__device__ __forceinline__ int draw(int *counter) {
+  int drawn = 0;
+  if (lane() == 0)
+    asm volatile("atom.global.add.u32 %0, [%1], 1;" : "=r"(drawn) : "l"(counter) : "memory");
+  return __shfl_sync(0xffffffffu, drawn, 0);
+}
+// st.shared, ld.shared: a number for the other roles.
+__device__ __forceinline__ void store_word(uint32 to, int x, bool mine) {
+  if (mine)
+    asm volatile("st.shared.b32 [%0], %1;" ::"r"(to), "r"(x) : "memory");
+}
+__device__ __forceinline__ int load_word(uint32 from) {
+  int x;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(x) : "r"(from) : "memory");
+  return x;
 }
 
 } // namespace attune

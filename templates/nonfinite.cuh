@@ -8,6 +8,7 @@
 #pragma once
 #include "elementwise.cuh"
 #include "mma.cuh"
+#include "roles.cuh"
 #include "shared.cuh"
 
 namespace attune {
@@ -42,35 +43,38 @@ __device__ __forceinline__ void store_piece(uint32 address, const Piece &p) {
                : "memory");
 }
 
-// Replaces the words of a tile, which each hold two elements, between two barriers of the block.
-template <int Threads, typename T, int Rows, int Cols, typename F>
-__device__ __forceinline__ void rewrite_tile(SmemTile<T, Rows, Cols> tile, F rewrite) {
-  __syncthreads();
+// Replaces the words of a tile, which each hold two elements, once all threads that share it are done with
+// it; and they go on when all words are there.
+template <typename T, int Rows, int Cols, typename Threads, typename F>
+__device__ __forceinline__ void rewrite_tile(SmemTile<T, Rows, Cols> tile, Threads threads, F rewrite) {
+  threads.meet();
 #pragma unroll 1
-  for (uint32 place = threadIdx.x * 16; place < tile.kBytes; place += Threads * 16) {
+  for (uint32 place = threads.thread() * 16; place < tile.kBytes; place += threads.count() * 16) {
     Piece p = load_piece(tile.address + place);
 #pragma unroll
     for (int j = 0; j < 4; ++j)
       p.word[j] = rewrite(p.word[j]);
     store_piece(tile.address + place, p);
   }
-  __syncthreads();
+  if (Threads::kAsync)
+    fence_async();
+  threads.meet();
 }
 
 // Multiplies every element of a tile by `factor`, and rounds it.
-template <int Warps, typename T, int Rows, int Cols>
+template <typename T, int Rows, int Cols>
 __device__ __forceinline__ void scale_tile(SmemTile<T, Rows, Cols> tile, float factor) {
-  rewrite_tile<32 * Warps>(tile, [&](uint32 word) {
+  rewrite_tile(tile, WholeBlock{}, [&](uint32 word) {
     return round_pair(T{}, multiply(half_of<0>(T{}, word), factor), multiply(half_of<1>(T{}, word), factor));
   });
 }
 
 // `out` with each NaN and infinity of the tile, whose rows are keys, added to the rows whose score of the key
 // is not -inf; in the tile they become 0.
-template <typename T, int Rows, int Cols, int M, int W, int R, int S>
-__device__ __forceinline__ AccOf<M, Cols, W> take_nonfinite(SmemTile<T, Rows, Cols> tile,
-                                                            const Vec<float, S, AccShape<M, Rows, W>> &scores,
-                                                            Vec<float, R, AccShape<M, Cols, W>> out) {
+template <typename T, int Rows, int Cols, int M, int W, int R, int S, typename Threads = WholeBlock>
+__device__ __forceinline__ AccOf<M, Cols, W>
+take_nonfinite(SmemTile<T, Rows, Cols> tile, const Vec<float, S, AccShape<M, Rows, W>> &scores,
+               Vec<float, R, AccShape<M, Cols, W>> out, Threads threads = {}) {
   using P = Panel<Cols>;
   constexpr int kRows = M / (8 * W), kWords = (Rows / 4 + 31) / 32;
   // What each row sees: a bit for each of the thread's columns of scores.
@@ -110,7 +114,7 @@ __device__ __forceinline__ AccOf<M, Cols, W> take_nonfinite(SmemTile<T, Rows, Co
     }
   }
   const uint32 low = exponents(T{}) & 0xffffu, high = exponents(T{}) & 0xffff0000u;
-  rewrite_tile<32 * W>(tile, [&](uint32 word) {
+  rewrite_tile(tile, threads, [&](uint32 word) {
     return word & ((word & low) == low ? 0xffff0000u : 0xffffffffu) &
            ((word & high) == high ? 0xffffu : 0xffffffffu);
   });

@@ -23,9 +23,55 @@ template <int Registers> __device__ __forceinline__ void take_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(Registers));
 }
 
-// bar.sync: the Threads threads of one replica of a role meet. Barrier 0 is the block's.
-template <int Threads> __device__ __forceinline__ void role_barrier(int replica) {
-  asm volatile("bar.sync %0, %1;" ::"r"(replica + 1), "n"(Threads) : "memory");
+// bar.sync, bar.arrive: Threads threads meet at a barrier; who arrives does not wait. Barrier 0 is the
+// block's.
+template <int Threads> __device__ __forceinline__ void meet(int barrier) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "n"(Threads) : "memory");
 }
+template <int Threads> __device__ __forceinline__ void arrive(int barrier) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "n"(Threads) : "memory");
+}
+// bar.red.or: whether it holds for one of the Threads threads that meet.
+template <int Threads, int Barrier> __device__ __forceinline__ bool meet_any(bool holds) {
+  uint32 any;
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %1, 0; bar.red.or.pred p, %2, %3, p; selp.b32 %0, 1, 0, p; }"
+               : "=r"(any)
+               : "r"(uint32(holds)), "n"(Barrier), "n"(Threads)
+               : "memory");
+  return any != 0;
+}
+// The bits that one of the Threads threads has. Rarely is there any: then each is asked for.
+template <int Threads, int Barrier> __device__ __forceinline__ int vote(int bits) {
+  int all = 0;
+  if (meet_any<Threads, Barrier>(bits != 0))
+#pragma unroll 1
+    for (int bit = 0; bit < 32; ++bit)
+      all |= int(meet_any<Threads, Barrier>(uint32(bits) >> bit & 1)) << bit;
+  return all;
+}
+// fence.proxy.async: what this thread wrote to shared memory is there for TMA and for tensor cores.
+__device__ __forceinline__ void fence_async() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+// The threads that share a tile: the block's, or those of one replica of a role, or of all of them.
+struct WholeBlock {
+  static constexpr bool kAsync = false; // whether tiles are filled and read by the async proxy
+  __device__ __forceinline__ int thread() const { return threadIdx.x; }
+  __device__ __forceinline__ int count() const { return blockDim.x; }
+  __device__ __forceinline__ void meet() const { __syncthreads(); }
+};
+template <int Threads> struct Replica {
+  static constexpr bool kAsync = true;
+  int barrier;
+  __device__ __forceinline__ int thread() const { return threadIdx.x % Threads; }
+  __device__ __forceinline__ int count() const { return Threads; }
+  __device__ __forceinline__ void meet() const { attune::meet<Threads>(barrier); }
+};
+template <int Threads, int First> struct Replicas {
+  static constexpr bool kAsync = true;
+  int barrier;
+  __device__ __forceinline__ int thread() const { return int(threadIdx.x) - First; }
+  __device__ __forceinline__ int count() const { return Threads; }
+  __device__ __forceinline__ void meet() const { attune::meet<Threads>(barrier); }
+};
 
 } // namespace attune

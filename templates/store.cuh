@@ -25,23 +25,12 @@ __device__ __forceinline__ void store_global(uint64 to, float x) {
   asm volatile("st.global.f32 [%0], %1;" ::"l"(to), "f"(x) : "memory");
 }
 
-// The threads that share a tile: the block's, or those of one replica of a role.
-struct WholeBlock {
-  __device__ __forceinline__ int thread() const { return threadIdx.x; }
-  __device__ __forceinline__ void meet() const { block_barrier(); }
-};
-template <int Threads> struct OneReplica {
-  int replica;
-  __device__ __forceinline__ int thread() const { return threadIdx.x % Threads; }
-  __device__ __forceinline__ void meet() const { role_barrier<Threads>(replica); }
-};
-
 // Rows first_row .. that exist of a view, 16 bytes at a time, of an accumulator that is rounded to T on the
 // way through `staging`.
-template <typename T, int Width, int M, int N, int W, int R, typename Threads>
-__device__ __forceinline__ void store_through(View<T, Width> to, int first_row,
-                                              const Vec<float, R, AccShape<M, N, W>> &x,
-                                              SmemTile<T, M, N> staging, Threads threads) {
+template <typename T, int Width, int M, int N, int W, int R, typename Threads = WholeBlock>
+__device__ __forceinline__ void store_tile(View<T, Width> to, int first_row,
+                                           const Vec<float, R, AccShape<M, N, W>> &x,
+                                           SmemTile<T, M, N> staging, Threads threads = {}) {
   using P = Panel<N>;
   // Rows 8 apart swizzle alike, so all of a chunk's rows and panels are at constants from one address.
   const uint32 offset = P::offset(warp_of<W>() * 16 + lane() / 4, 0) + lane() % 4 * 4;
@@ -56,6 +45,8 @@ __device__ __forceinline__ void store_through(View<T, Width> to, int first_row,
                    round_pair(T{}, x[pair], x[pair + 1]));
     }
   }
+  if (Threads::kAsync) // TMA fills the staging tile again
+    fence_async();
   threads.meet();
 
   constexpr int kStep = W * 32 / P::kChunks;
@@ -74,19 +65,6 @@ __device__ __forceinline__ void store_through(View<T, Width> to, int first_row,
       store_global(target + p * P::kPitch, data);
     }
   }
-}
-
-template <typename T, int Width, int M, int N, int W, int R>
-__device__ __forceinline__ void store_tile(View<T, Width> to, int first_row,
-                                           const Vec<float, R, AccShape<M, N, W>> &x,
-                                           SmemTile<T, M, N> staging) {
-  store_through(to, first_row, x, staging, WholeBlock{});
-}
-template <typename T, int Width, int M, int N, int W, int R>
-__device__ __forceinline__ void store_tile(View<T, Width> to, int first_row,
-                                           const Vec<float, R, AccShape<M, N, W>> &x,
-                                           SmemTile<T, M, N> staging, int replica) {
-  store_through(to, first_row, x, staging, OneReplica<W * 32>{replica});
 }
 
 // One f32 a row that exists, by the first lane of the row's quad.

@@ -26,13 +26,11 @@ DType ForwardProgram::element() const { return *elementOf(dtype); }
 // What the kernel is launched with
 //===----------------------------------------------------------------------===//
 
-void ForwardProgram::openKernel(int64_t blockQ, int64_t warps, StringRef note) {
-  SizeExpr queryBlocks = ceilDiv(SizeExpr(Size::LengthQ), blockQ);
-  kernel = tile::KernelOp::create(b, b.unnamed(), forward.getSymName(), b.getArrayAttr({}), decided.arch.name,
-                                  warps ? b.getI64IntegerAttr(warps) : IntegerAttr(),
-                                  uint64_t(decided.cost.blocksPerSm),
-                                  b.getStrArrayAttr({queryBlocks.text(), "heads_q", "batch"}), IntegerAttr(),
-                                  scheduleAttr(context, decided.schedule));
+void ForwardProgram::openKernel(const SizeExpr &grid, int64_t warps, StringRef note) {
+  kernel = tile::KernelOp::create(
+      b, b.unnamed(), forward.getSymName(), b.getArrayAttr({}), decided.arch.name,
+      warps ? b.getI64IntegerAttr(warps) : IntegerAttr(), uint64_t(decided.cost.blocksPerSm),
+      b.getStrArrayAttr({grid.text(), "1", "1"}), IntegerAttr(), scheduleAttr(context, decided.schedule));
   kernel->setDiscardableAttr("why", b.getStringAttr(decided.why));
   std::string what = fmt::format("attune forward: {}, head dim {}", infoOf(dtype).irName, headDimQk);
   if (headDimV != headDimQk)
@@ -45,7 +43,30 @@ Value ForwardProgram::addArgument(const Argument &argument, int64_t cols) {
   return tile::addArgument(&kernel.getBody().front(), signature, argument, b.unnamed(), cols);
 }
 
-void ForwardProgram::declareArguments() {
+Value ForwardProgram::number(const char *name, SizeExpr value) {
+  Argument argument;
+  argument.name = name;
+  argument.kind = Argument::Kind::Scalar;
+  argument.type = DType::I32;
+  argument.value = std::move(value);
+  return addArgument(argument);
+}
+
+/// Of an L2 cache of 50 MB, what keys and values that several CTAs read may take (two partitions, other
+/// traffic).
+static constexpr int64_t kCacheBytes = 32 << 20;
+
+void ForwardProgram::groupHeads() {
+  // Heads of a group are whole groups of those that share keys and values.
+  int64_t bytesOfKey = int64_t(infoOf(element()).bytes()) * (headDimQk + headDimV);
+  SizeExpr kvHeads =
+      max(SizeExpr(kCacheBytes) / (max(SizeExpr(Size::LengthKv), 1) * bytesOfKey), SizeExpr(1));
+  SizeExpr all = SizeExpr(Size::HeadsQ) * Size::Batch;
+  allHeads = number("all_heads", all);
+  headsTogether = number("heads_together", min(kvHeads * (SizeExpr(Size::HeadsQ) / Size::HeadsKv), all));
+}
+
+void ForwardProgram::declareArguments(int64_t blockQ) {
   auto array = [&](const char *name, DType type, std::vector<SizeExpr> axes, bool output, int alignment) {
     Argument argument;
     argument.name = name;
@@ -53,14 +74,6 @@ void ForwardProgram::declareArguments() {
     argument.axes = std::move(axes);
     argument.output = output;
     argument.alignment = alignment;
-    return addArgument(argument);
-  };
-  auto number = [&](const char *name, SizeExpr value) {
-    Argument argument;
-    argument.name = name;
-    argument.kind = Argument::Kind::Scalar;
-    argument.type = DType::I32;
-    argument.value = std::move(value);
     return addArgument(argument);
   };
   qArray = array("q", element(), {Size::Batch, Size::HeadsQ, Size::LengthQ, headDimQk}, false, 16);
@@ -74,6 +87,8 @@ void ForwardProgram::declareArguments() {
   lengthQ = number("length_q", Size::LengthQ);
   lengthKv = number("length_kv", Size::LengthKv);
   headsPerKvHead = number("heads_per_kv_head", SizeExpr(Size::HeadsQ) / Size::HeadsKv);
+  queryBlocks = number("query_blocks", ceilDiv(SizeExpr(Size::LengthQ), blockQ));
+  heads = number("heads", Size::HeadsQ);
   for (Region *region : {&forward.getScore(), &forward.getMask()})
     for (auto scalar : region->getOps<attn::ScalarOp>()) {
       Value &known = scalars[scalar.getName()];
@@ -103,30 +118,55 @@ Value ForwardProgram::view(NamingBuilder &at, StringRef name, Value array, Value
 // Which block this is, and which blocks of keys it visits
 //===----------------------------------------------------------------------===//
 
-void ForwardProgram::locate(int64_t blockQ) {
-  Scalars s(b);
-  auto blockIndex = [&](gpu::Dimension dimension, StringRef name) -> Value {
-    Value index = b.make<gpu::BlockIdOp>("", dimension);
-    return b.make<arith::IndexCastOp>(name, b.getI32Type(), index);
+Value ForwardProgram::blockNumber(NamingBuilder &at, StringRef name) {
+  Value index = at.make<gpu::BlockIdOp>("", gpu::Dimension::x);
+  return at.make<arith::IndexCastOp>(name, at.getI32Type(), index);
+}
+
+void ForwardProgram::locate(NamingBuilder &at, int64_t blockQ, Value tile) {
+  Scalars s(at);
+  Value queryBlock, ofAll; // the head among those of all batch entries
+  auto quotient = [&](Value x, Value y, Value &rest, StringRef name, StringRef restName) {
+    Value result = s.div(x, y, name);
+    rest = s.sub(x, s.mul(result, y), restName);
+    return result;
   };
-  Value queryBlock = blockIndex(gpu::Dimension::x, "query_block");
-  head = blockIndex(gpu::Dimension::y, "head");
-  batch = blockIndex(gpu::Dimension::z, "batch");
-  if (llvm::any_of(bounds.last, [](const LinearIndex &bound) { return bound.q > 0; })) {
-    // Later queries see more keys: start with the longest work, so that the grid's tail is short.
-    Value grid = b.make<gpu::GridDimOp>("", gpu::Dimension::x);
-    Value blocks = b.make<arith::IndexCastOp>("query_blocks", b.getI32Type(), grid);
-    queryBlock = s.sub(s.sub(blocks, s.constant(1)), queryBlock, "query_block");
+  if (headsTogether) {
+    Value rest, inGroup;
+    Value group = quotient(tile, s.mul(headsTogether, queryBlocks), rest, "group", "");
+    Value firstHead = s.mul(group, headsTogether);
+    Value here = s.min(headsTogether, s.sub(allHeads, firstHead), "heads_here");
+    queryBlock = quotient(rest, here, inGroup, "query_block", "");
+    ofAll = s.add(firstHead, inGroup);
+  } else {
+    ofAll = quotient(tile, queryBlocks, queryBlock, "", "query_block");
   }
-  kvHead = b.make<arith::DivUIOp>("kv_head", head, headsPerKvHead);
+  // Later queries see more keys: start with the longest work, so that the grid's tail is short.
+  if (llvm::any_of(bounds.last, [](const LinearIndex &bound) { return bound.q > 0; }))
+    queryBlock = s.sub(s.sub(queryBlocks, s.constant(1)), queryBlock, "query_block");
+  batch = quotient(ofAll, heads, head, "batch", "head");
+  kvHead = s.div(head, headsPerKvHead, "kv_head");
   firstQuery = s.mul(queryBlock, blockQ, "first_query");
 }
 
-BlockRange ForwardProgram::blocksOfKeys(int64_t blockQ, int64_t blockKv) {
-  Scalars s(b);
-  limits = MaskLimits::of(b, bounds, lengthQ, lengthKv, scalars);
+BlockRange ForwardProgram::blocksOfKeys(NamingBuilder &at, int64_t blockQ, int64_t blockKv) {
+  Scalars s(at);
+  limits = MaskLimits::of(at, bounds, lengthQ, lengthKv, scalars);
   Value lastQuery = s.sub(s.min(s.add(firstQuery, s.constant(blockQ)), lengthQ), s.constant(1), "last_query");
-  return BlockRange::ofKeys(b, limits, firstQuery, lastQuery, blockKv);
+  return BlockRange::ofKeys(at, limits, firstQuery, lastQuery, blockKv);
+}
+
+Value ForwardProgram::notFinite(NamingBuilder &at, Value out, Value firstRow) {
+  int64_t rows = cast<RankedTensorType>(out.getType()).getDimSize(0);
+  auto rowType = tensor({rows}, at.getF32Type(), row()), indexType = tensor({rows}, at.getI32Type(), row());
+  Value sums = at.make<tile::RowReduceOp>("", rowType, tile::Reduction::Add, out,
+                                          splatConstant(at, rowType, 0.0f), /*partial=*/true);
+  Value beyond = at.make<arith::CmpFOp>("", arith::CmpFPredicate::UGE, at.make<math::AbsFOp>("", sums),
+                                        splatConstant(at, rowType, std::numeric_limits<float>::infinity()));
+  auto splat = [&](Value scalar) -> Value { return at.make<tensor::SplatOp>("", scalar, indexType); };
+  Value index = at.make<arith::AddIOp>("", at.make<tile::RowIndexOp>("", indexType), splat(firstRow));
+  Value exists = at.make<arith::CmpIOp>("", arith::CmpIPredicate::slt, index, splat(lengthQ));
+  return at.make<arith::AndIOp>("not_finite", beyond, exists);
 }
 
 FinishedRows ForwardProgram::finishRows(NamingBuilder &at, SoftmaxState state, RankedTensorType outType,

@@ -43,21 +43,30 @@ protected:
   mlir::Attribute row() { return tile::RowAttr::get(context); }
   DType element() const;
 
-  /// The kernel, with a grid of (blocks of `blockQ` queries, query heads, batch); its body is where `b`
-  /// stands. `warps` is 0 where roles have them; `note` tells a reader what to expect.
-  void openKernel(int64_t blockQ, int64_t warps, llvm::StringRef note);
+  /// The kernel, for tiles of `blockQ` queries of one head; its body is where `b` stands. `grid` is its
+  /// number of CTAs, `warps` is 0 where roles have them; `note` tells a reader what to expect.
+  void openKernel(const SizeExpr &grid, int64_t warps, llvm::StringRef note);
+  /// How many tiles there are: of each head of each batch entry, those of its queries.
+  static SizeExpr tileCount(int64_t blockQ) {
+    return ceilDiv(SizeExpr(Size::LengthQ), blockQ) * Size::HeadsQ * Size::Batch;
+  }
   /// q, k, v, o, sink and lse where they are wanted, and the sizes; a family may add more before
   /// finishArguments.
-  void declareArguments();
+  void declareArguments(int64_t blockQ);
+  /// Numbers tiles so that heads whose keys and values fit into the L2 cache follow each other, all of their
+  /// longest tiles first; else one head's tiles follow the other's.
+  void groupHeads();
   mlir::Value addArgument(const Argument &argument, int64_t cols = 0);
+  /// An i32 that follows from sizes.
+  mlir::Value number(const char *name, SizeExpr value);
   void finishArguments();
 
   /// The matrix of this batch entry and a head of an array.
   mlir::Value view(NamingBuilder &at, llvm::StringRef name, mlir::Value array, mlir::Value ofHead,
                    mlir::Value rows);
-  /// Which queries, head and batch entry this block owns.
-  void locate(int64_t blockQ);
-  BlockRange blocksOfKeys(int64_t blockQ, int64_t blockKv);
+  /// Which queries, head and batch entry tile number `tile` is.
+  void locate(NamingBuilder &at, int64_t blockQ, mlir::Value tile);
+  BlockRange blocksOfKeys(NamingBuilder &at, int64_t blockQ, int64_t blockKv);
 
   /// Whether the scale can be multiplied inside the exponential.
   bool scaleFolds() { return identityScore && OnlineSoftmax::takesScale(scale, forward.getSink()); }
@@ -73,6 +82,11 @@ protected:
   mlir::FailureOr<mlir::Value> scoresOf(NamingBuilder &at, const BlockKind &kind, mlir::Value products,
                                         mlir::Value firstRow, mlir::Value firstKey);
 
+  /// Of the rows that exist, which have a NaN or an infinity in `out`, whose first row this is.
+  mlir::Value notFinite(NamingBuilder &at, mlir::Value out, mlir::Value firstRow);
+  /// This block's number in the grid.
+  static mlir::Value blockNumber(NamingBuilder &at, llvm::StringRef name);
+
   attn::ForwardOp forward;
   const DecidedSchedule &decided;
   mlir::MLIRContext *context;
@@ -85,8 +99,10 @@ protected:
 
   tile::KernelOp kernel;
   llvm::StringMap<mlir::Value> scalars; ///< what is given at launch by name
-  mlir::Value qArray, kArray, vArray, oArray, sinkArray, lseArray, headsPerKvHead;
-  mlir::Value lengthQ, lengthKv, batch, head, kvHead, firstQuery;
+  mlir::Value qArray, kArray, vArray, oArray, sinkArray, lseArray;
+  mlir::Value lengthQ, lengthKv, headsPerKvHead, queryBlocks, heads;
+  mlir::Value allHeads, headsTogether;         ///< with groupHeads: of all batch entries, and of a group
+  mlir::Value batch, head, kvHead, firstQuery; ///< of the tile
   MaskLimits limits;
 
 private:

@@ -16,9 +16,6 @@ static constexpr float kRescaleThresholdLog2 = 8.0f;
 /// A row is far out when its reference times the factor is at least this. Up to here the product's rounding
 /// moves an exponent by at most 2^-11, and all exponents of a reference alike.
 static constexpr float kFarLog2 = 0x1p14f;
-/// O is summed before it is divided, and a sum of large bf16 values overflows though their mean does not:
-/// such blocks are computed once more with values that are smaller by this, more than the number of keys.
-static constexpr float kValueScale = 0x1p40f;
 static constexpr float kInfinity = std::numeric_limits<float>::infinity();
 static constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 static constexpr auto kApproximate = arith::FastMathFlags::afn;
@@ -190,7 +187,7 @@ Value OnlineSoftmax::withoutHidden(NamingBuilder &b, const CarefulAttempt &caref
     auto scaled =
         branch(careful.small, "values so large that their sum overflowed: smaller ones", TypeRange());
     NamingBuilder inside(OpBuilder::atBlockBegin(&scaled.getThenRegion().front()), b.unnamed());
-    Value factor = inside.make<arith::ConstantOp>("", b.getF32FloatAttr(1 / kValueScale));
+    Value factor = inside.make<arith::ConstantOp>("", b.getF32FloatAttr(1 / kSmaller));
     inside.make<tile::ScaleTileOp>("", careful.values, factor);
   }
   return out;
@@ -240,7 +237,7 @@ FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value s
     reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal, met.factor);
   if (small)
     reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal,
-                                       inCareful(b, "back", rowType, small, kValueScale, 1.0f));
+                                       inCareful(b, "back", rowType, small, kSmaller, 1.0f));
   Value inverse = b.make<arith::SelectOp>("inverse", empty, zero, reciprocal);
   Value out = b.make<arith::MulFOp>("result", state.out, b.make<tile::RowBroadcastOp>("", outType, inverse));
   if (!wantLse)

@@ -56,6 +56,11 @@ mlir::Value splatConstant(NamingBuilder &b, mlir::RankedTensorType type, float v
 
 class OnlineSoftmax {
 public:
+  /// O is summed before it is divided, and a sum of large bf16 values overflows though their mean does not:
+  /// such tiles are computed once more with weights or values that are smaller by this, more than the number
+  /// of keys.
+  static constexpr float kSmaller = 0x1p40f;
+
   /// `outType` is the output accumulator's type. Scores are multiplied by `scale` inside the exponential.
   OnlineSoftmax(mlir::RankedTensorType outType, double scale);
 

@@ -30,6 +30,7 @@ struct Problem {
   Sizes sizes;
   int64_t queryBlock, queryBlocks;
   ArrayRef<int64_t> given; ///< of the i32 arguments that do not follow from sizes, in their order
+  bool retries = false;    ///< everything is computed a second time
 };
 
 /// Whether a launch gives this number, on which loops may depend: a window's bound.
@@ -86,7 +87,7 @@ private:
   std::string context() const {
     return " (len_q " + std::to_string(problem.sizes[Size::LengthQ]) + ", len_kv " +
            std::to_string(problem.sizes[Size::LengthKv]) + ", query block " +
-           std::to_string(problem.queryBlock) + ")";
+           std::to_string(problem.queryBlock) + (problem.retries ? ", again" : "") + ")";
   }
 
   std::optional<int64_t> value(Value v) const {
@@ -106,6 +107,17 @@ private:
       return 0;
     if (auto id = dyn_cast<gpu::BlockIdOp>(op))
       return id.getDimension() == gpu::Dimension::x ? problem.queryBlock : 0;
+    // The first vote of a role decides whether its work is done anew; each role votes as often.
+    if (isa<tile::VoteOp>(op))
+      return problem.retries && votes++ == 0 ? -1 : 0;
+    // As if this were the only CTA that draws.
+    if (isa<tile::DrawOp>(op))
+      return draws++;
+    if (auto get = dyn_cast<tile::GetOp>(op)) {
+      std::optional<int64_t> index = value(get.getIndex());
+      auto found = index ? words.find({get.getWords().getAsOpaquePointer(), *index}) : words.end();
+      return found == words.end() ? std::nullopt : std::optional(found->second);
+    }
     if (auto dim = dyn_cast<gpu::GridDimOp>(op))
       return dim.getDimension() == gpu::Dimension::x ? problem.queryBlocks : 1;
     SmallVector<int64_t> x;
@@ -133,6 +145,11 @@ private:
   }
 
   LogicalResult visit(Operation *op);
+  LogicalResult visitFor(scf::ForOp loop);
+  LogicalResult visitWhile(scf::WhileOp loop);
+  LogicalResult visitIf(scf::IfOp branch);
+  /// `to` are what `from` are; what is not known of these is not known of those.
+  void assign(ValueRange to, ValueRange from);
   LogicalResult visitRoles(tile::SpecializeOp op);
   /// Adds an op on a ring of kind tma to what its role does.
   LogicalResult record(Operation *op, Value ring, Value index);
@@ -149,6 +166,8 @@ private:
   llvm::MapVector<Value, std::map<int64_t, TileState>> rings;
   llvm::DenseMap<Value, TileState *> slots; ///< what an acquire's result will hold
   int64_t groups = 0, now = 0, lastBarrier = 0, steps = 0;
+  int64_t votes = 0, draws = 0;                        ///< of the role that runs
+  std::map<std::pair<void *, int64_t>, int64_t> words; ///< numbers that were put
   std::vector<RoleTrace> roles;
 };
 } // namespace
@@ -216,9 +235,17 @@ LogicalResult Run::visitRoles(tile::SpecializeOp op) {
   bool usesCopies = op.walk([](tile::AcquireOp) { return WalkResult::interrupt(); }).wasInterrupted();
   if (usesCopies && !alone)
     return op->emitOpError("expected rings of cp.async only where one role uses them");
-  for (tile::RoleOp role : all)
+  // Who hands numbers to others runs first, so that the others' are known.
+  SmallVector<tile::RoleOp> inOrder;
+  auto puts = [](tile::RoleOp role) {
+    return role.walk([](tile::PutOp) { return WalkResult::interrupt(); }).wasInterrupted();
+  };
+  for (bool first : {true, false})
+    llvm::copy_if(all, std::back_inserter(inOrder), [&](tile::RoleOp role) { return puts(role) == first; });
+  for (tile::RoleOp role : inOrder)
     for (int64_t replica = 0; replica != int64_t(role.getReplicas()); ++replica) {
       roles.push_back({role, replica, {}});
+      votes = draws = 0;
       if (failed(run(role.getBody().front())))
         return failure();
     }
@@ -236,45 +263,91 @@ LogicalResult Run::record(Operation *op, Value ring, Value index) {
   return mlir::success();
 }
 
+void Run::assign(ValueRange to, ValueRange from) {
+  SmallVector<std::optional<int64_t>> numbers;
+  for (Value one : from)
+    numbers.push_back(value(one));
+  for (auto [one, number] : llvm::zip(to, numbers)) {
+    if (number)
+      values[one] = *number;
+    else
+      values.erase(one);
+  }
+}
+
+LogicalResult Run::visitFor(scf::ForOp loop) {
+  auto from = value(loop.getLowerBound()), to = value(loop.getUpperBound()), by = value(loop.getStep());
+  if (!from || !to || !by || *by < 1)
+    return loop.emitOpError("expected loop bounds that follow from lengths and the block") << context();
+  assign(loop.getRegionIterArgs(), loop.getInitArgs());
+  for (int64_t i = *from; i < *to; i += *by) {
+    values[loop.getInductionVar()] = i;
+    if (failed(run(*loop.getBody())))
+      return failure();
+    assign(loop.getRegionIterArgs(), loop.getBody()->getTerminator()->getOperands());
+  }
+  assign(loop.getResults(), loop.getRegionIterArgs());
+  return mlir::success();
+}
+
+LogicalResult Run::visitWhile(scf::WhileOp loop) {
+  assign(loop.getBeforeArguments(), loop.getInits());
+  while (true) {
+    if (failed(run(*loop.getBeforeBody())))
+      return failure();
+    scf::ConditionOp condition = loop.getConditionOp();
+    std::optional<int64_t> goesOn = value(condition.getCondition());
+    if (!goesOn)
+      return loop.emitOpError("expected a condition that follows from lengths and the block") << context();
+    if (!*goesOn)
+      return assign(loop.getResults(), condition.getArgs()), mlir::success();
+    assign(loop.getAfterArguments(), condition.getArgs());
+    if (failed(run(*loop.getAfterBody())))
+      return failure();
+    assign(loop.getBeforeArguments(), loop.getYieldOp().getOperands());
+  }
+}
+
+LogicalResult Run::visitIf(scf::IfOp branch) {
+  std::optional<int64_t> condition = value(branch.getCondition());
+  // Branches on data hold no ring ops; those that do must be decidable.
+  bool touchesRings = branch
+                          .walk([](Operation *inner) {
+                            return isa<tile::AcquireOp, tile::WaitOp, tile::ReleaseOp, tile::CommitOp,
+                                       tile::AsyncCopyOp, tile::FillOp, tile::PutOp, tile::GetOp>(inner)
+                                       ? WalkResult::interrupt()
+                                       : WalkResult::advance();
+                          })
+                          .wasInterrupted();
+  if (!touchesRings && !condition)
+    return mlir::success();
+  if (touchesRings && (roles.empty() || !condition))
+    return branch.emitOpError(
+        "expected no ring operation inside a branch; use the condition of async_copy, or, in a "
+        "role, a branch that follows from lengths and the CTA");
+  Region &taken = *condition ? branch.getThenRegion() : branch.getElseRegion();
+  if (taken.empty())
+    return mlir::success();
+  if (failed(run(taken.front())))
+    return failure();
+  assign(branch.getResults(), taken.front().getTerminator()->getOperands());
+  return mlir::success();
+}
+
 LogicalResult Run::visit(Operation *op) {
   if (++steps > 100000)
     return op->emitOpError("expected the program to end") << context();
-  if (auto loop = dyn_cast<scf::ForOp>(op)) {
-    auto from = value(loop.getLowerBound()), to = value(loop.getUpperBound()), by = value(loop.getStep());
-    if (!from || !to || !by || *by < 1)
-      return op->emitOpError("expected loop bounds that follow from lengths and the block") << context();
-    for (int64_t i = *from; i < *to; i += *by) {
-      values[loop.getInductionVar()] = i;
-      if (failed(run(*loop.getBody())))
-        return failure();
-    }
-    return mlir::success();
-  }
+  if (auto loop = dyn_cast<scf::ForOp>(op))
+    return visitFor(loop);
+  if (auto loop = dyn_cast<scf::WhileOp>(op))
+    return visitWhile(loop);
+  if (auto branch = dyn_cast<scf::IfOp>(op))
+    return visitIf(branch);
   if (auto specialize = dyn_cast<tile::SpecializeOp>(op))
     return visitRoles(specialize);
   if (auto replica = dyn_cast<tile::ReplicaOp>(op)) {
     values[replica.getResult()] = roles.back().replica;
     return mlir::success();
-  }
-  if (auto branch = dyn_cast<scf::IfOp>(op)) {
-    // Branches on data hold no ring ops; those that do must be decidable.
-    bool touchesRings = branch
-                            .walk([](Operation *inner) {
-                              return isa<tile::AcquireOp, tile::WaitOp, tile::ReleaseOp, tile::CommitOp,
-                                         tile::AsyncCopyOp, tile::FillOp>(inner)
-                                         ? WalkResult::interrupt()
-                                         : WalkResult::advance();
-                            })
-                            .wasInterrupted();
-    if (!touchesRings)
-      return mlir::success();
-    std::optional<int64_t> condition = value(branch.getCondition());
-    if (roles.empty() || !condition)
-      return op->emitOpError(
-          "expected no ring operation inside a branch; use the condition of async_copy, or, in a "
-          "role, a branch that follows from lengths and the CTA");
-    Region &taken = *condition ? branch.getThenRegion() : branch.getElseRegion();
-    return taken.empty() ? mlir::success() : run(taken.front());
   }
   auto byTma = [](Value ring) {
     return cast<tile::RingType>(ring.getType()).getKind() == tile::RingKind::Tma;
@@ -285,6 +358,14 @@ LogicalResult Run::visit(Operation *op) {
     return record(op, waitOp.getRing(), waitOp.getIndex());
   if (auto release = dyn_cast<tile::ReleaseOp>(op); release && byTma(release.getRing()))
     return record(op, release.getRing(), release.getIndex());
+  if (auto put = dyn_cast<tile::PutOp>(op)) {
+    std::optional<int64_t> index = value(put.getIndex()), number = value(put.getValue());
+    if (index && number)
+      words[{put.getWords().getAsOpaquePointer(), *index}] = *number;
+    return record(op, put.getWords(), put.getIndex());
+  }
+  if (auto get = dyn_cast<tile::GetOp>(op); get && failed(record(op, get.getWords(), get.getIndex())))
+    return failure();
   if (auto acquireOp = dyn_cast<tile::AcquireOp>(op))
     return acquire(acquireOp);
   if (auto copyOp = dyn_cast<tile::AsyncCopyOp>(op))
@@ -360,6 +441,7 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
           lengthsKv.push_back(length);
   const SmallVector<SmallVector<int64_t>> given = givenNumbers(kernel, longest);
   SmallVector<Problem> problems;
+  bool votes = kernel.walk([](tile::VoteOp) { return WalkResult::interrupt(); }).wasInterrupted();
   auto addProblems = [&](int64_t lengthQ, int64_t lengthKv, bool lastOnly) {
     Sizes sizes;
     sizes.values.fill(1);
@@ -368,8 +450,13 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
     int64_t blocks =
         (grid ? grid->evaluate(sizes) : std::nullopt).value_or((lengthQ + longest - 1) / longest);
     for (int64_t block = lastOnly ? std::max<int64_t>(blocks - 1, 0) : 0;
-         block < std::min<int64_t>(blocks, 4096); ++block)
-      problems.push_back({sizes, block, blocks, given[problems.size() % given.size()]});
+         block < std::min<int64_t>(blocks, 4096); ++block) {
+      ArrayRef<int64_t> numbers = given[problems.size() % given.size()];
+      problems.push_back({sizes, block, blocks, numbers});
+      // A second time rings go on where they stand: some lengths of each kind are enough.
+      if (votes && (problems.size() % 4 == 0 || lengthKv <= longest))
+        problems.push_back({sizes, block, blocks, numbers, /*retries=*/true});
+    }
   };
   for (int64_t lengthKv : lengthsKv)
     for (int64_t lengthQ : {int64_t(1), longest, lengthKv, lengthKv + 2 * longest + 1})

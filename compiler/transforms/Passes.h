@@ -24,6 +24,10 @@ void populateTileToThreadPipeline(mlir::OpPassManager &pm);
 /// From thread to the LLVM dialect.
 void populateThreadToLLVMPipeline(mlir::OpPassManager &pm);
 
+/// Named barriers of a role, in their order: where the warps of each replica meet, where all replicas meet,
+/// and one for each replica's turn.
+constexpr int64_t namedBarriers(int64_t replicas) { return replicas == 1 ? 1 : 2 * replicas + 1; }
+
 /// The dialects that the stages use.
 void registerAttuneDialects(mlir::DialectRegistry &registry);
 

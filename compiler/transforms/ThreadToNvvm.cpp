@@ -108,12 +108,10 @@ void ThreadToNvvm::branch(Value condition, llvm::function_ref<void()> body) {
   b.setInsertionPointToEnd(after);
 }
 
-void ThreadToNvvm::barrier() {
-  if (barrierId)
-    NVVM::BarrierOp::create(b, loc, TypeRange(), barrierId, i32(32 * warps), NVVM::BarrierReductionAttr(),
-                            Value());
-  else
-    NVVM::Barrier0Op::create(b, loc);
+void ThreadToNvvm::barrier() { NVVM::Barrier0Op::create(b, loc); }
+
+void ThreadToNvvm::meet(Value number, int64_t threads) {
+  NVVM::BarrierOp::create(b, loc, TypeRange(), number, i32(threads), NVVM::BarrierReductionAttr(), Value());
 }
 
 Registers ThreadToNvvm::countingLoop(Value from, Value to, int64_t by, Registers carried,
@@ -249,6 +247,42 @@ LogicalResult ThreadToNvvm::lowerFor(scf::ForOp loop) {
   return mlir::success();
 }
 
+LogicalResult ThreadToNvvm::lowerWhile(scf::WhileOp loop) {
+  Block *before = func.addBlock(), *after = func.addBlock(), *exit = func.addBlock();
+  auto allOf = [&](ValueRange list) {
+    Registers all;
+    for (Value value : list)
+      llvm::append_range(all, registers(value));
+    return all;
+  };
+  auto takeArguments = [&](Block *block, ValueRange arguments, ValueRange like) {
+    for (auto [argument, value] : llvm::zip(arguments, like)) {
+      Registers taken;
+      for (Value one : registers(value))
+        taken.push_back(block->addArgument(one.getType(), loc));
+      values[argument] = std::move(taken);
+    }
+  };
+  takeArguments(before, loop.getBeforeArguments(), loop.getInits());
+  LLVM::BrOp::create(b, loc, allOf(loop.getInits()), before);
+  b.setInsertionPointToEnd(before);
+  if (failed(lowerBlock(*loop.getBeforeBody())))
+    return failure();
+  loc = loop.getLoc();
+  scf::ConditionOp condition = loop.getConditionOp();
+  takeArguments(after, loop.getAfterArguments(), condition.getArgs());
+  takeArguments(exit, loop.getResults(), condition.getArgs());
+  Registers given = allOf(condition.getArgs());
+  LLVM::CondBrOp::create(b, loc, scalar(condition.getCondition()), after, given, exit, given);
+  b.setInsertionPointToEnd(after);
+  if (failed(lowerBlock(*loop.getAfterBody())))
+    return failure();
+  loc = loop.getLoc();
+  LLVM::BrOp::create(b, loc, allOf(loop.getYieldOp().getOperands()), before);
+  b.setInsertionPointToEnd(exit);
+  return mlir::success();
+}
+
 LogicalResult ThreadToNvvm::lowerIf(scf::IfOp branch) {
   Block *then = func.addBlock(), *otherwise = branch.getElseRegion().empty() ? nullptr : func.addBlock();
   Block *merge = func.addBlock();
@@ -296,10 +330,10 @@ LogicalResult ThreadToNvvm::lowerRoles(thread::SpecializeOp specialize) {
   // What the launch bounds leave a thread, in the steps of setmaxnreg.
   int64_t threads = func->getAttrOfType<DenseI32ArrayAttr>("nvvm.maxntid")[0];
   int64_t atEntry = 65536 / (threads * int64_t(kernel.getMinBlocks())) / 8 * 8;
-  int64_t nextBarrier = 1; // 0 is the whole block's
   for (auto role : specialize.getRoles().getOps<thread::RoleOp>()) {
     loc = role.getLoc();
-    int64_t first = int64_t(role.getFirstWarp()), replicas = int64_t(role.getReplicas());
+    int64_t first = int64_t(role.getFirstWarp());
+    replicas = int64_t(role.getReplicas());
     warps = int64_t(role.getWarps());
     Value inRole = add(blockWarp, -first);
     Value mine = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ult, inRole, i32(warps * replicas));
@@ -310,7 +344,6 @@ LogicalResult ThreadToNvvm::lowerRoles(thread::SpecializeOp specialize) {
                                        int64_t(*registers) < atEntry ? NVVM::SetMaxRegisterAction::decrease
                                                                      : NVVM::SetMaxRegisterAction::increase);
       replica = replicas == 1 ? i32(0) : Value(LLVM::UDivOp::create(b, loc, inRole, i32(warps)));
-      barrierId = add(replica, nextBarrier);
       Value inReplica = LLVM::SubOp::create(b, loc, inRole, mul(replica, warps));
       thread = add(band(blockThread, 31), mul(inReplica, 32));
       warp = inReplica;
@@ -326,7 +359,6 @@ LogicalResult ThreadToNvvm::lowerRoles(thread::SpecializeOp specialize) {
     });
     if (failed(lowered))
       return failure();
-    nextBarrier += replicas;
   }
   return mlir::success();
 }
@@ -443,6 +475,7 @@ LogicalResult ThreadToNvvm::lower(Operation *op) {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](scf::ForOp x) { return lowerFor(x); })
       .Case([&](scf::IfOp x) { return lowerIf(x); })
+      .Case([&](scf::WhileOp x) { return lowerWhile(x); })
       .Case([&](thread::SpecializeOp x) { return lowerRoles(x); })
       .Case([&](thread::ReplicaOp x) {
         values[x.getResult()] = {replica};
@@ -476,7 +509,18 @@ LogicalResult ThreadToNvvm::lower(Operation *op) {
       .Case([&](tile::BarrierArriveOp x) { return done([&] { lowerBarrierArrive(x); }); })
       .Case([&](tile::BarrierExpectOp x) { return done([&] { lowerBarrierExpect(x); }); })
       .Case([&](thread::TmaLoadOp x) { return done([&] { lowerTmaLoad(x); }); })
-      .Case([&](thread::RoleBarrierOp) { return done([&] { barrier(); }); })
+      .Case([&](thread::TmaStoreOp x) { return done([&] { lowerTmaStore(x); }); })
+      .Case([&](tile::StoreWaitOp x) {
+        Type none = LLVM::LLVMVoidType::get(b.getContext());
+        const char *text =
+            x.getWritten() ? "cp.async.bulk.wait_group 0;" : "cp.async.bulk.wait_group.read 0;";
+        return done([&] { asmMemory(none, text, "", {}); });
+      })
+      .Case([&](thread::NamedBarrierOp x) { return done([&] { lowerNamedBarrier(x); }); })
+      .Case([&](thread::VoteOp x) { return done([&] { lowerVote(x); }); })
+      .Case([&](tile::DrawOp x) { return done([&] { lowerDraw(x); }); })
+      .Case([&](tile::StoreWordOp x) { return done([&] { lowerStoreWord(x); }); })
+      .Case([&](tile::LoadWordOp x) { return done([&] { lowerLoadWord(x); }); })
       .Case([&](thread::DotIssueOp x) { return done([&] { lowerDotIssue(x); }); })
       .Case([&](thread::DotWaitOp x) { return done([&] { lowerDotWait(x); }); })
       .Case([&](thread::AsyncCopyOp x) { return done([&] { lowerAsyncCopy(x); }); })

@@ -40,6 +40,7 @@ private:
   mlir::LogicalResult lower(mlir::Operation *op);
   mlir::LogicalResult lowerFor(mlir::scf::ForOp loop);
   mlir::LogicalResult lowerIf(mlir::scf::IfOp branch);
+  mlir::LogicalResult lowerWhile(mlir::scf::WhileOp loop);
   mlir::LogicalResult lowerElementwise(mlir::Operation *op);
   mlir::LogicalResult lowerRoles(thread::SpecializeOp specialize);
   /// Loads a field of the parameter block.
@@ -57,8 +58,10 @@ private:
   void lowerToAOp(thread::ToAOpOp op);
   void lowerTakeNonfinite(thread::TakeNonfiniteOp op);
   void lowerScaleTile(thread::ScaleTileOp op);
-  /// Replaces the words of a tile, which each hold two elements, between two barriers.
-  void rewriteTile(mlir::Value offset, int64_t bytes, llvm::function_ref<mlir::Value(mlir::Value)> rewrite);
+  /// Replaces the words of a tile, which each hold two elements, between two barriers: of the block, or, with
+  /// this number, of all replicas of the role.
+  void rewriteTile(mlir::Value offset, int64_t bytes, std::optional<uint64_t> meeting,
+                   llvm::function_ref<mlir::Value(mlir::Value)> rewrite);
   /// An element of a pair as f32.
   mlir::Value halfOf(mlir::Value pair, int64_t half, bool isBf16);
   void lowerStore(thread::StoreOp op);
@@ -69,6 +72,16 @@ private:
   void lowerBarrierArrive(tile::BarrierArriveOp op);
   void lowerBarrierExpect(tile::BarrierExpectOp op);
   void lowerTmaLoad(thread::TmaLoadOp op);
+  void lowerTmaStore(thread::TmaStoreOp op);
+  void lowerNamedBarrier(thread::NamedBarrierOp op);
+  void lowerVote(thread::VoteOp op);
+  void lowerDraw(tile::DrawOp op);
+  void lowerStoreWord(tile::StoreWordOp op);
+  void lowerLoadWord(tile::LoadWordOp op);
+  /// `threads` threads meet at a named barrier.
+  void meet(mlir::Value number, int64_t threads);
+  /// Whether the condition, an i32 that is not 0, holds for a thread of those that meet.
+  mlir::Value meetAny(mlir::Value condition, int64_t number, int64_t threads);
   void lowerDotIssue(thread::DotIssueOp op);
   void lowerDotWait(thread::DotWaitOp op);
   mlir::Value barrierAddress(mlir::Value offset);
@@ -117,6 +130,9 @@ private:
   /// Where 16-byte chunk `chunk` of row `row` lies in the first panel of a tile; both are this thread's own.
   SharedAddress laneAddress(const SwizzledTile &tile, mlir::Value tileOffset, mlir::Value row,
                             mlir::Value chunk);
+  /// The inverse of loadBlock: stmatrix.x4.
+  void storeBlock(const SwizzledTile &tile, SharedAddress lane, int64_t row, int64_t col,
+                  llvm::ArrayRef<mlir::Value> registers);
   llvm::SmallVector<mlir::Value, 4> loadSlab(const SwizzledTile &tile, SharedAddress lane, int64_t slab,
                                              int64_t kStep);
 
@@ -161,7 +177,8 @@ private:
   mlir::OpBuilder &b;
   mlir::Location loc;
   mlir::LLVM::LLVMFuncOp func;
-  int64_t warps; ///< of the role that is being lowered
+  int64_t warps;        ///< of the role that is being lowered
+  int64_t replicas = 1; ///< of it
   std::vector<Argument> arguments;
   ParameterBlock block;
   llvm::DenseMap<mlir::Value, Registers> values;
@@ -170,9 +187,8 @@ private:
   mlir::Block *start = nullptr; ///< where a retry goes; its argument is the attempt
   /// Where this thread is in its role; computed once at the start of it.
   mlir::Value thread, lane, warp, laneRow /* lane / 4 */, laneColumn /* 2 (lane mod 4) */, sharedBase;
-  mlir::Value replica;   ///< of a role that has several
-  mlir::Value barrierId; ///< of the role: null for the whole block
-  mlir::Value elected;   ///< in a role: one lane of the warp
+  mlir::Value replica; ///< of a role that has several
+  mlir::Value elected; ///< in a role: one lane of the warp
 };
 
 } // namespace attune

@@ -73,7 +73,7 @@ void ThreadToNvvm::lowerTakeNonfinite(thread::TakeNonfiniteOp op) {
 
   // An element is finite unless all bits of its exponent are set.
   int64_t low = isBf16 ? 0x7f80 : 0x7c00, high = low << 16;
-  rewriteTile(op.getOffset(), tile.rows * tile.cols * 2, [&](Value pair) -> Value {
+  rewriteTile(op.getOffset(), tile.rows * tile.cols * 2, op.getMeet(), [&](Value pair) -> Value {
     Value keepLow = select(equal(band(pair, low), i32(low)), i32(int32_t(0xffff0000)), i32(-1));
     Value keepHigh = select(equal(band(pair, high), i32(high)), i32(0xffff), i32(-1));
     return LLVM::AndOp::create(b, loc, pair, LLVM::AndOp::create(b, loc, keepLow, keepHigh).getResult());
@@ -83,11 +83,12 @@ void ThreadToNvvm::lowerTakeNonfinite(thread::TakeNonfiniteOp op) {
 
 void ThreadToNvvm::lowerScaleTile(thread::ScaleTileOp op) {
   Value factor = scalar(op.getFactor());
-  rewriteTile(op.getOffset(), int64_t(op.getRows()) * int64_t(op.getCols()) * 2, [&](Value pair) -> Value {
+  int64_t bytes = int64_t(op.getRows()) * int64_t(op.getCols()) * 2;
+  rewriteTile(op.getOffset(), bytes, std::nullopt, [&](Value pair) -> Value {
     Value scaled[2];
     for (int64_t half = 0; half != 2; ++half)
       scaled[half] = LLVM::FMulOp::create(b, loc, halfOf(pair, half, op.getType().isBF16()), factor);
-    return LLVM::BitcastOp::create(b, loc, b.getI32Type(), pack(scaled[0], scaled[1], op.getType()));
+    return pack(scaled[0], scaled[1], op.getType());
   });
 }
 
@@ -101,12 +102,22 @@ Value ThreadToNvvm::halfOf(Value pair, int64_t half, bool isBf16) {
   return LLVM::FPExtOp::create(b, loc, f, LLVM::BitcastOp::create(b, loc, b.getF16Type(), bits));
 }
 
-void ThreadToNvvm::rewriteTile(Value offset, int64_t bytes, llvm::function_ref<Value(Value)> rewrite) {
-  barrier();
+void ThreadToNvvm::rewriteTile(Value offset, int64_t bytes, std::optional<uint64_t> meeting,
+                               llvm::function_ref<Value(Value)> rewrite) {
+  // Those that share the tile: the block, or the replicas of a role.
+  int64_t sharers = meeting ? replicas : 1;
+  auto meetSharers = [&] {
+    if (meeting)
+      meet(i32(int64_t(*meeting)), 32 * warps * sharers);
+    else
+      barrier();
+  };
+  meetSharers();
   Type quad = VectorType::get({4}, b.getI32Type());
-  Value start = mul(thread, 16), base = add(sharedBase, scalar(offset));
+  Value sharer = sharers == 1 ? thread : add(thread, mul(replica, 32 * warps));
+  Value start = mul(sharer, 16), base = add(sharedBase, scalar(offset));
   branch(less(start, i32(bytes)), [&] {
-    (void)countingLoop(start, i32(bytes), 32 * warps * 16, {}, [&](Value place, Registers) {
+    (void)countingLoop(start, i32(bytes), 32 * warps * sharers * 16, {}, [&](Value place, Registers) {
       Value pointer = sharedPointer(add(base, place));
       Value piece = LLVM::LoadOp::create(b, loc, quad, pointer, /*alignment=*/16);
       for (int64_t i = 0; i != 4; ++i) {
@@ -117,7 +128,10 @@ void ThreadToNvvm::rewriteTile(Value offset, int64_t bytes, llvm::function_ref<V
       return Registers();
     });
   });
-  barrier();
+  // Tensor cores read the tile by the async proxy.
+  if (meeting)
+    asmMemory(LLVM::LLVMVoidType::get(b.getContext()), "fence.proxy.async.shared::cta;", "", {});
+  meetSharers();
 }
 
 } // namespace attune

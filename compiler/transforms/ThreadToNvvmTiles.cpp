@@ -123,7 +123,13 @@ void ThreadToNvvm::lowerStore(thread::StoreOp op) {
                               sharedPointer(add(place, offset)));
       }
     }
-  barrier();
+  if (op.getMeet()) {
+    // TMA fills the staging tile again.
+    asmMemory(LLVM::LLVMVoidType::get(b.getContext()), "fence.proxy.async.shared::cta;", "", {});
+    meet(scalar(op.getMeet()), 32 * warps);
+  } else {
+    barrier();
+  }
 
   Type quad = VectorType::get({4}, b.getI32Type());
   forEachPiece(tile, scalar(op.getStaging()), view, opaque(scalar(op.getRow())), /*bounded=*/true,
@@ -180,6 +186,17 @@ SmallVector<Value, 4> ThreadToNvvm::loadBlock(const SwizzledTile &tile, SharedAd
   for (int64_t i = 0; i != 4; ++i)
     registers.push_back(LLVM::ExtractValueOp::create(b, loc, loaded, i));
   return registers;
+}
+
+void ThreadToNvvm::storeBlock(const SwizzledTile &tile, SharedAddress lane, int64_t row, int64_t col,
+                              ArrayRef<Value> registers) {
+  int64_t panel = col / tile.panelCols(), chunk = col % tile.panelCols() / 8;
+  SmallVector<Value> operands{chunk ? bxor(lane.lane, i32(chunk * 16)) : lane.lane};
+  llvm::append_range(operands, registers);
+  int64_t constant = lane.constant + panel * tile.panelBytes() + row * tile.pitch();
+  std::string text =
+      llvm::formatv("stmatrix.sync.aligned.m8n8.x4.shared.b16 [$0+{0}], {{$1, $2, $3, $4};", constant);
+  asmMemory(LLVM::LLVMVoidType::get(b.getContext()), text, "r,r,r,r,r", operands);
 }
 
 SmallVector<Value, 4> ThreadToNvvm::loadSlab(const SwizzledTile &tile, SharedAddress lane, int64_t slab,

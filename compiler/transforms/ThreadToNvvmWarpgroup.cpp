@@ -75,6 +75,94 @@ void ThreadToNvvm::lowerTmaLoad(thread::TmaLoadOp op) {
   });
 }
 
+void ThreadToNvvm::lowerTmaStore(thread::TmaStoreOp op) {
+  SwizzledTile tile{int64_t(op.getM()), int64_t(op.getN())};
+  Type none = LLVM::LLVMVoidType::get(b.getContext()), element = op.getMap().getType().getElementType();
+  Registers &value = registers(op.getValue());
+  SharedAddress lanes =
+      laneAddress(tile, scalar(op.getStaging()), add(mul(warp, 16), band(lane, 15)), shr(lane, 4));
+  for (int64_t col = 0; col != tile.cols; col += 16) {
+    SmallVector<Value> pairs;
+    for (size_t i = 0; i != 8; i += 2)
+      pairs.push_back(pack(value[size_t(col / 2) + i], value[size_t(col / 2) + i + 1], element));
+    storeBlock(tile, lanes, 0, col, pairs);
+  }
+  // The warp's rows are written before TMA, by the async proxy, reads them.
+  asmMemory(none, "fence.proxy.async.shared::cta;", "", {});
+  asmMemory(none, "bar.warp.sync -1;", "", {});
+  Value from = add(add(sharedBase, scalar(op.getStaging())), mul(warp, 16 * tile.pitch())),
+        map = tensorMap(op.getMap()), row = add(scalar(op.getRow()), mul(warp, 16));
+  branch(elected, [&] {
+    for (int64_t panel = 0; panel != tile.cols / tile.panelCols(); ++panel)
+      asmMemory(none,
+                "cp.async.bulk.tensor.4d.global.shared::cta.tile.bulk_group [$0, {$2, $3, $4, $5}], [$1];",
+                "l,r,r,r,r,r",
+                {map, add(from, panel * tile.panelBytes()), i32(panel * tile.panelCols()), row,
+                 scalar(op.getHead()), scalar(op.getBatch())});
+    asmMemory(none, "cp.async.bulk.commit_group;", "", {});
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Roles that agree
+//===----------------------------------------------------------------------===//
+
+void ThreadToNvvm::lowerNamedBarrier(thread::NamedBarrierOp op) {
+  if (op.getArrive())
+    asmMemory(LLVM::LLVMVoidType::get(b.getContext()), "bar.arrive $0, $1;", "r,r",
+              {scalar(op.getNumber()), i32(int64_t(op.getThreads()))});
+  else
+    meet(scalar(op.getNumber()), int64_t(op.getThreads()));
+}
+
+Value ThreadToNvvm::meetAny(Value condition, int64_t number, int64_t threads) {
+  std::string text = llvm::formatv(
+      "{{ .reg .pred p; setp.ne.b32 p, $1, 0; bar.red.or.pred p, {0}, {1}, p; selp.b32 $0, 1, 0, p; }",
+      number, threads);
+  return asmMemory(b.getI32Type(), text, "=r,r", condition).getResult(0);
+}
+
+void ThreadToNvvm::lowerVote(thread::VoteOp op) {
+  int64_t number = int64_t(op.getNumber()), threads = int64_t(op.getThreads());
+  Value bits = scalar(op.getBits()), none = i32(0);
+  Value any = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, meetAny(bits, number, threads), none);
+  // Rarely is there any; then each bit is asked for.
+  Block *rare = func.addBlock(), *after = func.addBlock();
+  after->addArgument(b.getI32Type(), loc);
+  LLVM::CondBrOp::create(b, loc, any, rare, ValueRange(), after, ValueRange{none});
+  b.setInsertionPointToEnd(rare);
+  Registers all = countingLoop(none, i32(32), 1, {none}, [&](Value bit, Registers found) {
+    Value mine = band(LLVM::LShrOp::create(b, loc, bits, bit), 1);
+    Value here = LLVM::ShlOp::create(b, loc, meetAny(mine, number, threads), bit);
+    return Registers{LLVM::OrOp::create(b, loc, found[0], here)};
+  });
+  LLVM::BrOp::create(b, loc, all, after);
+  b.setInsertionPointToEnd(after);
+  values[op.getResult()] = {after->getArgument(0)};
+}
+
+void ThreadToNvvm::lowerDraw(tile::DrawOp op) {
+  Value address = field(op.getCounter(), ParameterField::What::Base);
+  Value drawn = asmMemory(b.getI32Type(),
+                          "{ .reg .pred p; setp.eq.b32 p, $2, 0; mov.b32 $0, 0; @p atom.global.add.u32 $0, "
+                          "[$1], 1; }",
+                          "=&r,l,r", {address, lane})
+                    .getResult(0);
+  values[op.getResult()] = {NVVM::ShflOp::create(b, loc, b.getI32Type(), i32(-1), drawn, i32(0), i32(31),
+                                                 NVVM::ShflKind::idx, UnitAttr())};
+}
+
+void ThreadToNvvm::lowerStoreWord(tile::StoreWordOp op) {
+  asmMemory(LLVM::LLVMVoidType::get(b.getContext()), "@$2 st.shared.b32 [$0], $1;", "r,r,b",
+            {add(sharedBase, scalar(op.getOffset())), scalar(op.getValue()), elected});
+}
+
+void ThreadToNvvm::lowerLoadWord(tile::LoadWordOp op) {
+  values[op.getResult()] = {
+      asmMemory(b.getI32Type(), "ld.shared.b32 $0, [$1];", "=r,r", add(sharedBase, scalar(op.getOffset())))
+          .getResult(0)};
+}
+
 //===----------------------------------------------------------------------===//
 // wgmma
 //===----------------------------------------------------------------------===//

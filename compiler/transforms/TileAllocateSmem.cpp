@@ -35,6 +35,12 @@ struct TileAllocateSmemPass : impl::TileAllocateSmemBase<TileAllocateSmemPass> {
       ring.setBarriersAttr(b.getI64IntegerAttr(bytes));
       bytes += 16 * ring.getType().getDepth();
     });
+    kernel.walk([&](tile::WordsOp words) {
+      int64_t depth = words.getType().getDepth();
+      words.setBarriersAttr(b.getI64IntegerAttr(bytes));
+      words.setOffsetAttr(b.getI64IntegerAttr(bytes + 8 * depth));
+      bytes += 12 * depth;
+    });
     kernel.walk([&](tile::ReuseSmemOp reuse) {
       bytes = std::max(bytes, tile::tileBytes(reuse.getTile().getType()));
     });

@@ -56,8 +56,19 @@ private:
   LogicalResult visit(Operation *op);
   LogicalResult visitFor(scf::ForOp loop);
   LogicalResult visitIf(scf::IfOp branch);
+  LogicalResult visitWhile(scf::WhileOp loop);
   LogicalResult visitRoles(tile::SpecializeOp specialize);
   LogicalResult visitElementwise(Operation *op);
+  LogicalResult visitTurn(Operation *op, bool pass);
+  Value barrierNumber(Location loc, int64_t place, Value replica);
+  Value meetingOfReplica(Location loc);
+  /// Where all replicas of the role meet; null for a kernel without roles.
+  IntegerAttr meetingOfRole() {
+    if (!role)
+      return {};
+    int64_t replicas = int64_t(role.getReplicas());
+    return b.getI64IntegerAttr(firstBarrier + (replicas == 1 ? 0 : replicas));
+  }
 
   Value map(Value value) { return value ? mapping.lookup(value) : Value(); }
   template <typename Op, typename... Args> LogicalResult replace(Operation *op, Args &&...args) {
@@ -69,6 +80,9 @@ private:
 
   tile::KernelOp kernel;
   int64_t warps; ///< of the role that is being distributed
+  tile::RoleOp role;
+  int64_t firstBarrier = 1; ///< the role's first named barrier; 0 is the block's
+  int64_t voteBarrier = 0, voters = 0;
   OpBuilder b;
   IRMapping mapping;
 };
@@ -113,11 +127,40 @@ LogicalResult Distributor::visitIf(scf::IfOp branch) {
   return mlir::success();
 }
 
+LogicalResult Distributor::visitWhile(scf::WhileOp loop) {
+  OpBuilder::InsertionGuard guard(b);
+  SmallVector<Value> inits;
+  SmallVector<Type> types;
+  for (Value init : loop.getInits())
+    inits.push_back(map(init));
+  for (Type type : loop.getResultTypes())
+    types.push_back(threadType(type));
+  auto made = scf::WhileOp::create(b, loop.getLoc(), types, inits);
+  if (Attribute note = loop->getAttr("note"))
+    made->setAttr("note", note);
+  mapping.map(loop.getResults(), made.getResults());
+  for (unsigned i = 0; i != 2; ++i) {
+    Block &from = loop->getRegion(i).front();
+    Block *to = b.createBlock(&made->getRegion(i));
+    for (BlockArgument argument : from.getArguments())
+      mapping.map(argument, to->addArgument(threadType(argument.getType()), argument.getLoc()));
+    if (failed(distribute(from, to)))
+      return failure();
+  }
+  return mlir::success();
+}
+
 LogicalResult Distributor::visitRoles(tile::SpecializeOp specialize) {
   auto made = thread::SpecializeOp::create(b, specialize.getLoc());
   Block *roles = b.createBlock(&made.getRoles());
   int64_t firstWarp = 0;
-  for (auto role : specialize.getRoles().getOps<tile::RoleOp>()) {
+  voteBarrier = firstBarrier;
+  for (auto one : specialize.getRoles().getOps<tile::RoleOp>()) {
+    voteBarrier += namedBarriers(int64_t(one.getReplicas()));
+    voters += 32 * (one.getFirstWarpOnly() ? 1 : int64_t(one.getWarps() * one.getReplicas()));
+  }
+  for (auto one : specialize.getRoles().getOps<tile::RoleOp>()) {
+    role = one;
     b.setInsertionPointToEnd(roles);
     auto copy = thread::RoleOp::create(
         b, role.getLoc(), role.getSymNameAttr(), b.getI64IntegerAttr(firstWarp), role.getWarpsAttr(),
@@ -127,8 +170,38 @@ LogicalResult Distributor::visitRoles(tile::SpecializeOp specialize) {
     if (failed(distribute(role.getBody().front(), body)))
       return failure();
     firstWarp += warps * int64_t(role.getReplicas());
+    firstBarrier += namedBarriers(int64_t(role.getReplicas()));
   }
+  role = {};
   b.setInsertionPointAfter(made);
+  return mlir::success();
+}
+
+/// The number of a named barrier: the role's `place`-th, for replica 0.
+Value Distributor::barrierNumber(Location loc, int64_t place, Value replica) {
+  Value first = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(int32_t(firstBarrier + place)));
+  return replica ? Value(arith::AddIOp::create(b, loc, replica, first)) : first;
+}
+
+Value Distributor::meetingOfReplica(Location loc) {
+  return barrierNumber(
+      loc, 0, role.getReplicas() == 1 ? Value() : Value(thread::ReplicaOp::create(b, loc, b.getI32Type())));
+}
+
+/// Replica r waits at barrier r of the turns; who passes to r arrives there.
+LogicalResult Distributor::visitTurn(Operation *op, bool pass) {
+  Location loc = op->getLoc();
+  int64_t replicas = int64_t(role.getReplicas());
+  Value replica = thread::ReplicaOp::create(b, loc, b.getI32Type());
+  if (pass) {
+    auto constant = [&](int64_t value) -> Value {
+      return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(int32_t(value)));
+    };
+    Value next = arith::AddIOp::create(b, loc, replica, constant(1));
+    replica = arith::RemUIOp::create(b, loc, next, constant(replicas));
+  }
+  // The warps of two replicas: those that wait and those that arrive.
+  thread::NamedBarrierOp::create(b, loc, barrierNumber(loc, replicas + 1, replica), 64 * warps, pass);
   return mlir::success();
 }
 
@@ -162,10 +235,11 @@ LogicalResult Distributor::visit(Operation *op) {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](scf::ForOp loop) { return visitFor(loop); })
       .Case([&](scf::IfOp branch) { return visitIf(branch); })
+      .Case([&](scf::WhileOp loop) { return visitWhile(loop); })
       .Case([&](tile::SpecializeOp specialize) { return visitRoles(specialize); })
       .Case([&](tile::ReplicaOp) { return replace<thread::ReplicaOp>(op, b.getI32Type()); })
       .Case([&](tile::ReuseTileOp reuse) {
-        thread::RoleBarrierOp::create(b, op->getLoc());
+        thread::NamedBarrierOp::create(b, op->getLoc(), meetingOfReplica(op->getLoc()), 32 * warps, false);
         mapping.map(reuse.getResult(), map(reuse.getTile()));
         return mlir::success();
       })
@@ -175,6 +249,17 @@ LogicalResult Distributor::visit(Operation *op) {
                                           map(load.getBatch()), map(load.getTile()), map(load.getBarrier()),
                                           tile[0], tile[1]);
       })
+      .Case([&](tile::TmaStoreOp store) {
+        ArrayRef<int64_t> tile = shape(store.getValue());
+        return replace<thread::TmaStoreOp>(op, map(store.getValue()), map(store.getMap()),
+                                           map(store.getRow()), map(store.getHead()), map(store.getBatch()),
+                                           map(store.getStaging()), tile[0], tile[1]);
+      })
+      .Case([&](tile::VoteOp vote) {
+        return replace<thread::VoteOp>(op, b.getI32Type(), map(vote.getBits()), voteBarrier, voters);
+      })
+      .Case([&](tile::TurnWaitOp) { return visitTurn(op, false); })
+      .Case([&](tile::TurnPassOp) { return visitTurn(op, true); })
       .Case([&](tile::DotIssueOp dot) {
         ArrayRef<int64_t> a = shape(dot.getA()), result = shape(dot.getResult());
         return replace<thread::DotIssueOp>(op, resultType(), map(dot.getA()), map(dot.getB()),
@@ -237,7 +322,7 @@ LogicalResult Distributor::visit(Operation *op) {
         ArrayRef<int64_t> tile = shape(take.getTile());
         return replace<thread::TakeNonfiniteOp>(op, resultType(), map(take.getTile()), map(take.getScores()),
                                                 map(take.getOut()), tile[0], tile[1],
-                                                take.getTile().getType().getElementType());
+                                                take.getTile().getType().getElementType(), meetingOfRole());
       })
       .Case([&](tile::ScaleTileOp scale) {
         ArrayRef<int64_t> tile = shape(scale.getTile());
@@ -252,7 +337,8 @@ LogicalResult Distributor::visit(Operation *op) {
       .Case([&](tile::StoreOp store) {
         ArrayRef<int64_t> tile = shape(store.getValue());
         return replace<thread::StoreOp>(op, map(store.getValue()), map(store.getView()), map(store.getRow()),
-                                        map(store.getStaging()), tile[0], tile[1]);
+                                        map(store.getStaging()), tile[0], tile[1],
+                                        role ? meetingOfReplica(op->getLoc()) : Value());
       })
       .Case([&](tile::StoreRowsOp store) {
         return replace<thread::StoreRowsOp>(op, map(store.getValue()), map(store.getView()),
@@ -262,8 +348,9 @@ LogicalResult Distributor::visit(Operation *op) {
         return replace<vector::BroadcastOp>(op, resultType(), map(splat.getInput()));
       })
       .Case<tile::AttemptOp, tile::ViewOp, tile::LoadValueOp, tile::CommitGroupOp, tile::WaitGroupOp,
-            gpu::BarrierOp, gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp, tile::BarrierInitOp,
-            tile::BarrierWaitOp, tile::BarrierArriveOp, tile::BarrierExpectOp>([&](Operation *) {
+            gpu::BarrierOp, gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp, scf::ConditionOp,
+            tile::BarrierInitOp, tile::BarrierWaitOp, tile::BarrierArriveOp, tile::BarrierExpectOp,
+            tile::StoreWaitOp, tile::DrawOp, tile::StoreWordOp, tile::LoadWordOp>([&](Operation *) {
         b.clone(*op, mapping);
         return mlir::success();
       })

@@ -21,9 +21,12 @@ struct TileLowerChannelsPass : impl::TileLowerChannelsBase<TileLowerChannelsPass
       return signalPassFailure();
     SmallVector<Operation *> ops;
     SmallVector<tile::RingOp> rings;
+    SmallVector<tile::WordsOp> words;
     kernel.walk([&](Operation *op) {
       if (auto ring = dyn_cast<tile::RingOp>(op))
         rings.push_back(ring);
+      else if (auto numbers = dyn_cast<tile::WordsOp>(op))
+        words.push_back(numbers);
       else
         ops.push_back(op);
     });
@@ -33,13 +36,15 @@ struct TileLowerChannelsPass : impl::TileLowerChannelsBase<TileLowerChannelsPass
           wait && wait.getRing().getType().getKind() == tile::RingKind::Copies &&
           sharesBarrierWithPrevious(wait))
         shareWithPrevious(wait, *plan);
-    initialiseBarriers(kernel, rings, *plan);
+    initialiseBarriers(rings, words, *plan);
     for (Operation *op : ops)
       if (failed(lower(op, *plan)))
         return signalPassFailure();
     nameRings(kernel, rings);
     for (tile::RingOp ring : rings)
       ring.erase();
+    for (tile::WordsOp numbers : words)
+      numbers.erase();
   }
 
 private:
@@ -80,8 +85,7 @@ private:
   }
 
   /// `start` + (`index` mod depth) * `bytes`.
-  static Value inSlot(NamingBuilder &b, tile::RingOp ring, Value index, Value start, int64_t bytes) {
-    int64_t depth = ring.getType().getDepth();
+  static Value inSlot(NamingBuilder &b, int64_t depth, Value index, Value start, int64_t bytes) {
     if (depth == 1)
       return start;
     Value slot = llvm::isPowerOf2_64(uint64_t(depth))
@@ -96,26 +100,27 @@ private:
     // The offset keeps the ring's name.
     Value start =
         arith::ConstantOp::create(b, ring.getLoc(), b.getI32IntegerAttr(int32_t(*ring.getOffset())));
-    return tile::SmemTileOp::create(b, b.unnamed(), type.getSlot(),
-                                    inSlot(b, ring, index, start, tile::tileBytes(type.getSlot())));
+    return tile::SmemTileOp::create(
+        b, b.unnamed(), type.getSlot(),
+        inSlot(b, type.getDepth(), index, start, tile::tileBytes(type.getSlot())));
   }
 
   /// The barrier of slot `index` mod depth that says that it is full, or that it is empty.
   static Value slotBarrier(NamingBuilder &b, tile::RingOp ring, Value index, bool empty) {
-    int64_t first = int64_t(*ring.getBarriers()) + (empty ? 8 * ring.getType().getDepth() : 0);
-    return inSlot(b, ring, index, constant(b, first), 8);
+    int64_t depth = ring.getType().getDepth();
+    return inSlot(b, depth, index, constant(b, int64_t(*ring.getBarriers()) + (empty ? 8 * depth : 0)), 8);
   }
 
-  /// The parity of the phase in which slot `index` mod depth holds tile `index`.
-  static Value slotParity(NamingBuilder &b, tile::RingOp ring, Value index) {
+  /// The parity of the phase in which slot `index` mod `depth` holds tile `index`.
+  static Value slotParity(NamingBuilder &b, int64_t depth, Value index) {
     Value round = index;
-    if (int64_t depth = ring.getType().getDepth(); depth > 1)
+    if (depth > 1)
       round = b.make<arith::DivUIOp>("", index, constant(b, depth));
     return b.make<arith::AndIOp>("parity", round, constant(b, 1));
   }
 
-  /// The barriers of all rings of kind tma, before anything else happens.
-  static void initialiseBarriers(tile::KernelOp kernel, ArrayRef<tile::RingOp> rings,
+  /// The barriers of all rings of kind tma and of all words, before anything else happens.
+  static void initialiseBarriers(ArrayRef<tile::RingOp> rings, ArrayRef<tile::WordsOp> words,
                                  const ChannelPlan &plan) {
     SmallVector<int64_t> offsets, counts;
     Operation *last = nullptr;
@@ -129,6 +134,14 @@ private:
       }
       last = ring;
     }
+    for (tile::WordsOp numbers : words) {
+      for (int64_t i = 0; i != numbers.getType().getDepth(); ++i) {
+        offsets.push_back(int64_t(*numbers.getBarriers()) + 8 * i);
+        counts.push_back(1);
+      }
+      if (!last || last->isBeforeInBlock(numbers))
+        last = numbers;
+    }
     if (!last)
       return;
     OpBuilder b(last->getContext());
@@ -141,11 +154,19 @@ private:
     Value index = fill.getIndex(), full = slotBarrier(b, ring, index, false);
     // An empty slot was never filled before its first tile: that phase counts as ended.
     if (plan.releases.lookup(ring.getResult()))
-      b.make<tile::BarrierWaitOp>("", slotBarrier(b, ring, index, true),
-                                  b.make<arith::XOrIOp>("", slotParity(b, ring, index), constant(b, 1)));
+      b.make<tile::BarrierWaitOp>(
+          "", slotBarrier(b, ring, index, true),
+          b.make<arith::XOrIOp>("", slotParity(b, ring.getType().getDepth(), index), constant(b, 1)));
     b.make<tile::BarrierExpectOp>("", full, tile::tileBytes(ring.getType().getSlot()));
     b.make<tile::TmaLoadOp>("", fill.getMap(), fill.getRow(), fill.getHead(), fill.getBatch(),
                             slotTile(b, ring, index), full);
+  }
+
+  /// The barrier of word `index`, and where it lies.
+  static std::pair<Value, Value> placeOf(NamingBuilder &b, tile::WordsOp words, Value index) {
+    int64_t depth = words.getType().getDepth();
+    return {inSlot(b, depth, index, constant(b, int64_t(*words.getBarriers())), 8),
+            inSlot(b, depth, index, constant(b, int64_t(*words.getOffset())), 4)};
   }
 
   LogicalResult lower(Operation *op, const ChannelPlan &plan) {
@@ -171,7 +192,7 @@ private:
         return failure();
       if (ring.getType().getKind() == tile::RingKind::Tma) {
         b.make<tile::BarrierWaitOp>("", slotBarrier(b, ring, wait.getIndex(), false),
-                                    slotParity(b, ring, wait.getIndex()));
+                                    slotParity(b, ring.getType().getDepth(), wait.getIndex()));
       } else if (!shared.contains(op)) {
         tile::WaitGroupOp::create(b, op->getLoc(), pendingOf(op, plan));
         gpu::BarrierOp::create(b, op->getLoc());
@@ -195,6 +216,16 @@ private:
         return failure();
       if (ring.getType().getKind() == tile::RingKind::Tma)
         b.make<tile::BarrierArriveOp>("", slotBarrier(b, ring, release.getIndex(), true));
+    } else if (auto put = dyn_cast<tile::PutOp>(op)) {
+      auto [barrier, place] = placeOf(b, put.getWords().getDefiningOp<tile::WordsOp>(), put.getIndex());
+      b.make<tile::StoreWordOp>("", put.getValue(), place);
+      b.make<tile::BarrierArriveOp>("", barrier);
+    } else if (auto get = dyn_cast<tile::GetOp>(op)) {
+      auto words = get.getWords().getDefiningOp<tile::WordsOp>();
+      auto [barrier, place] = placeOf(b, words, get.getIndex());
+      b.make<tile::BarrierWaitOp>("", barrier, slotParity(b, words.getType().getDepth(), get.getIndex()));
+      get.getResult().replaceAllUsesWith(
+          Value(tile::LoadWordOp::create(b, get.getLoc(), b.getI32Type(), place)));
     } else {
       return mlir::success();
     }

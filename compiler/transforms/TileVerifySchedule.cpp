@@ -22,9 +22,10 @@ struct TileVerifySchedulePass : impl::TileVerifyScheduleBase<TileVerifyScheduleP
     Result<Arch> arch = findArch(kernel.getArch());
     if (!arch)
       return kernel.emitOpError() << arch.error().message;
-    int64_t registers = 0, replicas = 0;
+    // Barrier 0 is the block's, another one where roles vote.
+    int64_t registers = 0, barriers = 2;
     WalkResult roles = kernel.walk([&](tile::RoleOp role) -> WalkResult {
-      replicas += int64_t(role.getReplicas());
+      barriers += namedBarriers(int64_t(role.getReplicas()));
       if (!role.getRegisters())
         return WalkResult::advance();
       registers += int64_t(role.getWarps() * role.getReplicas() * 32 * *role.getRegisters());
@@ -39,9 +40,8 @@ struct TileVerifySchedulePass : impl::TileVerifyScheduleBase<TileVerifyScheduleP
     if (registers > arch->registersPerSm)
       return kernel.emitOpError("expected roles that ask for at most ")
              << arch->registersPerSm << " registers of a block, got " << registers;
-    if (replicas > 15)
-      return kernel.emitOpError("expected at most 15 replicas of roles, for each has a named barrier, got ")
-             << replicas;
+    if (barriers > 16)
+      return kernel.emitOpError("expected roles that need at most 16 named barriers, got ") << barriers;
     if (kernel.getSmem() && int64_t(*kernel.getSmem()) > arch->sharedPerBlock)
       return kernel.emitOpError("expected at most ") << arch->sharedPerBlock << " bytes of shared memory on "
                                                      << arch->name << ", got " << *kernel.getSmem();

@@ -126,6 +126,7 @@ struct SimOptions {
   uint64_t seed = 0; ///< of Mode::Random
   int threads = 0;   ///< host threads; 0: one a core
   bool checks = true;
+  int multiprocessors = 0; ///< that kernels are told of; 0: as many as a GPU of the architecture has
   sim::LaunchProgress *progress = nullptr; ///< of each launch while it runs, for another thread
 };
 

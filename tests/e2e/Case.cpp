@@ -130,6 +130,8 @@ bool readField(const std::string &key, const std::string &value, Case &one, Shap
     return (shape.nanValues = value == "1") || value == "0";
   if (key == "inf")
     return (shape.infiniteKeys = value == "1") || value == "0";
+  if (key == "sms")
+    return readNumber(value, shape.multiprocessors);
   if (key == "target")
     return (filter.target = value) == "ptx" || value == "cuda";
   if (key == "mode")
@@ -174,6 +176,8 @@ std::string shapeText(const Shape &shape) {
     text += " nan=1";
   if (shape.infiniteKeys)
     text += " inf=1";
+  if (shape.multiprocessors)
+    text += fmt::format(" sms={}", shape.multiprocessors);
   return text;
 }
 

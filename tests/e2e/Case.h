@@ -37,6 +37,9 @@ struct Shape {
   bool nanValues = false;
   /// The later half of the keys are -inf and Q is positive, but for row 7, which alone may be NaN.
   bool infiniteKeys = false;
+  /// Of the simulated GPU; 0: as many as the architecture has. With few, each CTA of a grid computes several
+  /// tiles.
+  int multiprocessors = 0;
   double deviationSink = 3; ///< of a spec with sinks; 0: they are -inf
 };
 

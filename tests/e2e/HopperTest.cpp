@@ -54,6 +54,12 @@ std::vector<Mutant> mutantsOf(const std::string &ptx) {
        "{ .reg .b32 more; add.u32 more, $2, 1; $1, more; }"},
       {"no fence of the barriers", std::regex(R"(fence\.mbarrier_init.*)"), ""},
       {"no barrier", std::regex(R"((bar|barrier)(\.cta)?\.sync.*)"), ""},
+      {"no arrival at a barrier", std::regex(R"((bar|barrier)(\.cta)?\.arrive.*)"), ""},
+      {"no vote", std::regex(R"(bar\.red\.or\.pred p, [^;]*, p;)"), ""},
+      {"no number for the others", std::regex(R"(@%\w+ st\.shared\.b32.*)"), ""},
+      {"no fence between proxies", std::regex(R"(fence\.proxy\.async.*)"), ""},
+      {"no wait for stores", std::regex(R"(cp\.async\.bulk\.wait_group.*)"), ""},
+      {"no group of stores", std::regex(R"(cp\.async\.bulk\.commit_group.*)"), ""},
       {"no wait for a product", std::regex(R"(wgmma\.wait_group.*)"), ""},
       {"waits for one product less", std::regex(R"(wgmma\.wait_group\.sync\.aligned 0;)"),
        "wgmma.wait_group.sync.aligned 1;"},
@@ -92,8 +98,10 @@ void everyMutantIsCaught(int overlap, int stages, std::vector<MaskTerm> mask, si
   spec.schedule = {"hopper", {{"block_q", 128}, {"block_kv", 16}, {"stages", stages}, {"overlap", overlap}}};
   Result<CompiledProgram> kernel = makeKernel(spec, "sm_90", Target::PTX, /*cubin=*/false);
   REQUIRE_MESSAGE(bool(kernel), kernel.error().message);
-  // Several blocks of each kind, so that every slot is filled again after each.
+  // Several blocks of each kind, so that every slot is filled again after each; hidden NaNs, so that all of
+  // it is computed again.
   Shape shape{1, 1, 1, 130, 400, Placement::BSHD, 3};
+  shape.nanValues = true;
   Judge judge(*kernel, spec);
   std::string fault = judge.run(*kernel, shape, SimOptions::Mode::Lazy);
   REQUIRE_MESSAGE(fault.empty(), fault);
@@ -138,6 +146,64 @@ TEST_CASE("head dims that fill no panel, and values that are narrower") {
 TEST_CASE("rows that see no key") { isRight("dims=128/128 mask=:0:br lse=1 arch=sm_90 lens=300/100"); }
 TEST_CASE("a window whose blocks are cut on both sides") {
   isRight("dims=64/64 mask=150:20:tl lse=1 arch=sm_90 lens=400/400");
+}
+TEST_CASE("lengths beside the tiles' and below them") {
+  for (int length : {1, 63, 65, 250})
+    isRight(fmt::format("dims=64/64 mask=:0:br lse=1 arch=sm_90 lens={}/{}", length, length));
+}
+TEST_CASE("one tile of V that several consumers read and clean") {
+  isRight("dims=64/64 mask=:0:br arch=sm_90 block_q=256 block_kv=32 lens=256/256 nan=1");
+}
+TEST_CASE("offsets beyond 2^31 elements, in and out by TMA") {
+  for (const char *strides : {"far-batch", "far-head", "far-row"})
+    for (int tma : {0, 1})
+      isRight(fmt::format("dims=64/64 arch=sm_90 batch=2 heads=2/2 lens=33/70 strides={} tma_store={}",
+                          strides, tma));
+}
+TEST_CASE("NaN and infinity of V behind the mask reach no row that does not see them") {
+  isRight("dims=64/64 mask=:0:br lse=1 arch=sm_90 lens=130/200 nan=1");
+  isRight("dims=64/64 mask=20:3:br arch=sm_90 block_q=128 block_kv=48 lens=150/170 nan=1");
+  isRight("dtype=fp16 dims=80/80 mask=:0:br lse=1 arch=sm_90 lens=60/25 nan=1");
+  isRight("dims=128/96 mask=:0:tl arch=sm_90 overlap=0 stages=1 lens=70/90 nan=1");
+}
+TEST_CASE("a sum of values overflows, their mean does not") {
+  isRight("dims=64/64 lse=1 arch=sm_90 lens=100/333 deviation_v=5e37");
+}
+TEST_CASE("several tiles of a CTA, static and drawn, queries in one slot and in two") {
+  for (const char *grid : {"grid=1 q_slots=1", "grid=1 q_slots=2", "grid=2 q_slots=1", "grid=2 q_slots=2"}) {
+    std::string schedule = std::string("arch=sm_90 block_q=128 block_kv=32 ") + grid;
+    isRight("dims=64/64 mask=:0:br lse=1 batch=2 heads=2/1 lens=300/200 sms=3 " + schedule);
+    isRight("dims=64/64 mask=:0:br batch=1 heads=3/1 lens=150/130 nan=1 sms=2 " + schedule);
+  }
+}
+TEST_CASE("more tiles of a CTA than a round has, and more rounds than words are remembered") {
+  isRight("dims=32/32 heads=35/1 lens=8/8 sms=1 arch=sm_90 block_q=64 block_kv=16 grid=1 q_slots=2 nan=1 "
+          "mask=:0:tl");
+  isRight("dims=32/32 heads=70/1 lens=8/8 sms=1 arch=sm_90 block_q=64 block_kv=16 grid=2 q_slots=2 nan=1 "
+          "mask=:0:tl");
+}
+TEST_CASE("fewer tiles than CTAs would be, and rows without a key beside others") {
+  isRight("dims=64/64 mask=:0:br lse=1 lens=300/100 sms=1 arch=sm_90 block_q=64 grid=2");
+  isRight("dims=64/64 lens=1/1 sms=7 arch=sm_90 grid=1");
+}
+TEST_CASE("O by TMA: tails, head dims that fill no panel, several tiles") {
+  isRight("dims=80/80 mask=:0:tl lse=1 arch=sm_90 tma_store=1 heads=2/1 lens=100/150 strides=padded");
+  isRight("dtype=fp16 dims=16/8 arch=sm_90 tma_store=1 lens=65/100");
+  isRight(
+      "dims=64/64 mask=:0:br lse=1 batch=2 heads=2/1 lens=300/200 sms=3 nan=1 arch=sm_90 block_q=128 grid=1 "
+      "tma_store=1");
+  isRight("dims=64/64 heads=2/1 lens=300/200 sms=1 arch=sm_90 block_q=128 block_kv=32 grid=2 q_slots=2 "
+          "tma_store=1");
+}
+TEST_CASE("consumers in turn, around the softmax and around products") {
+  isRight("dims=64/64 mask=:0:br arch=sm_90 block_q=128 block_kv=48 turns=1 lens=200/150");
+  isRight("dims=64/64 mask=:0:br arch=sm_90 block_q=192 block_kv=48 turns=2 lens=200/150 nan=1");
+  isRight("dims=128/128 arch=sm_90 block_q=128 block_kv=64 turns=2 overlap=0 heads=2/1 lens=140/150 sms=1 "
+          "grid=1");
+}
+TEST_CASE("two blocks on an SM, and registers as asked for") {
+  isRight("dims=64/64 mask=:0:br arch=sm_90 block_q=64 block_kv=64 blocks_per_sm=2 lens=100/150");
+  isRight("dims=64/64 arch=sm_90 block_q=128 block_kv=64 registers=200 lens=100/150");
 }
 TEST_CASE("overlapped: what is missing, weakened or mistaken is caught") {
   everyMutantIsCaught(1, 2, {{260, 20, MaskAlign::BottomRight}}, 6);

@@ -93,6 +93,11 @@ void addSpecialCases(std::vector<Case> &cases) {
       cases.push_back({hidden, {{1, 1, 1, 70, 90, Placement::BSHD, 15, 1, 1, /*nanValues=*/true}}});
     }
 
+    // The family of the newest instructions, as it is by default.
+    Kernel newest = kernel;
+    newest.arch = "sm_90";
+    cases.push_back({newest, {{1, 1, 1, 70, 90, Placement::BSHD, 15, 1, 1, /*nanValues=*/true}}});
+
     kernel.spec.mask.clear();
     kernel.arch = dtype == DType::F16 ? "sm_90" : "sm_86";
     Case sharp{kernel, {}};

@@ -161,8 +161,10 @@ namespace {
 using Loaded = std::shared_ptr<const LoadedProgram>;
 
 /// A compiled program on a simulated GPU in one mode.
-Result<Loaded> load(const CompiledProgram &source, SimOptions::Mode mode, const RunOptions &options) {
+Result<Loaded> load(const CompiledProgram &source, SimOptions::Mode mode, const Shape &shape,
+                    const RunOptions &options) {
   SimOptions sim;
+  sim.multiprocessors = shape.multiprocessors;
   sim.mode = mode;
   sim.seed = 1;
   sim.threads = options.simThreads;
@@ -334,7 +336,7 @@ Outcome runCase(const Case &one, const RunOptions &options,
   using Mode = SimOptions::Mode;
   struct Built {
     CompiledProgram source;
-    std::map<Mode, Result<Loaded>> loaded;
+    std::map<std::pair<Mode, int>, Result<Loaded>> loaded; ///< by mode and multiprocessors
   };
   std::vector<Built> built;
   for (Target target : {Target::PTX, Target::CUDA}) {
@@ -375,9 +377,10 @@ Outcome runCase(const Case &one, const RunOptions &options,
                           : (number % 2 ? Mode::Lazy : Mode::Eager) == mode;
         if (!chosen)
           continue;
-        auto found = kernel.loaded.find(mode);
+        auto key = std::pair(mode, shape.multiprocessors);
+        auto found = kernel.loaded.find(key);
         if (found == kernel.loaded.end())
-          found = kernel.loaded.emplace(mode, load(kernel.source, mode, options)).first;
+          found = kernel.loaded.emplace(key, load(kernel.source, mode, shape, options)).first;
         run.run(kernel.source, mode, found->second, note);
       }
     }
@@ -390,7 +393,7 @@ Judge::Judge(const CompiledProgram &kernel, const AttentionSpec &spec) : kernel(
 Judge::~Judge() = default;
 
 std::string Judge::run(const CompiledProgram &damaged, const Shape &shape, SimOptions::Mode mode) {
-  Result<Loaded> loaded = load(damaged, mode, RunOptions());
+  Result<Loaded> loaded = load(damaged, mode, shape, RunOptions());
   if (!loaded)
     return loaded.error().message;
   std::unique_ptr<Expected> &expected = byShape[shapeText(shape)];

@@ -5,6 +5,8 @@
 
 #include "llvm/ADT/TypeSwitch.h"
 
+#include <atomic>
+
 #include <fmt/format.h>
 
 using namespace mlir;
@@ -126,8 +128,52 @@ Strand::Next Strand::memory(Operation *op) {
       })
       .Case<tile::ReuseSmemOp, tile::ReuseTileOp>(
           [&](auto) { return give(result, newTile(result.getType())); })
-      .Case<tile::StoreOp, tile::StoreRowsOp>([&](auto) { return store(op); })
+      .Case<tile::StoreOp, tile::StoreRowsOp>(
+          [&](auto to) { return store(op, get<MatrixView>(to.getView()), to.getRow()); })
+      .Case([&](tile::TmaStoreOp to) {
+        auto view = viewOf(*get<const BoundArray *>(to.getMap()), {whole(to.getBatch()), whole(to.getHead())},
+                           /*rows=*/-1);
+        return view ? store(op, *view, to.getRow()) : fail(op, "has an index that the array has not");
+      })
+      // Order only: whatever it is, the values are these.
+      .Case<tile::StoreWaitOp, tile::TurnWaitOp, tile::TurnPassOp>([&](auto) { return Next::Following; })
+      .Case([&](tile::VoteOp one) { return vote(one); })
+      .Case([&](tile::DrawOp draw) {
+        auto *counter = reinterpret_cast<uint32_t *>(get<const BoundArray *>(draw.getCounter())->data);
+        return give(result, Words(std::atomic_ref(*counter).fetch_add(1)));
+      })
+      .Case([&](tile::WordsOp) { return give(result, std::make_shared<NumberRing>()); })
+      .Case([&](tile::PutOp put) {
+        get<std::shared_ptr<NumberRing>>(put.getWords())->numbers[whole(put.getIndex())] =
+            words(put.getValue())[0];
+        return Next::Following;
+      })
+      .Case([&](tile::GetOp from) {
+        auto &numbers = get<std::shared_ptr<NumberRing>>(from.getWords())->numbers;
+        auto found = numbers.find(whole(from.getIndex()));
+        return found == numbers.end() ? Next::Stay : give(result, Words(found->second));
+      })
       .Default([&](Operation *) { return compute(op); });
+}
+
+/// The last strand to vote ends the round.
+Strand::Next Strand::vote(tile::VoteOp vote) {
+  Meeting &meeting = *facts.meeting;
+  if (!votedIn) {
+    votedIn = meeting.round;
+    for (uint32_t ofWarp : expanded(vote.getBits()))
+      meeting.bits |= ofWarp;
+    if (++meeting.arrived == meeting.voters) {
+      meeting.result = meeting.bits;
+      meeting.bits = 0;
+      meeting.arrived = 0;
+      ++meeting.round;
+    }
+  }
+  if (meeting.round == *votedIn)
+    return Next::Stay;
+  votedIn.reset();
+  return give(vote.getResult(), Words(meeting.result));
 }
 
 /// Puts `tile` into the slot for tile `index`, once what is in there was given back.
@@ -173,15 +219,14 @@ Strand::Next Strand::copy(Operation *op, const MatrixView &view, int64_t row, Sh
 }
 
 /// The rows that the view has.
-Strand::Next Strand::store(Operation *op) {
+Strand::Next Strand::store(Operation *op, const MatrixView &view, Value firstRow) {
   Value value = op->getOperand(0);
   auto type = cast<RankedTensorType>(value.getType());
   bool tile = type.getRank() == 2;
-  const MatrixView &view = get<MatrixView>(op->getOperand(1));
   if (!view.array->data)
     return fail(op, "writes an array that is absent");
   std::vector<uint32_t> from = expanded(value);
-  int64_t first = whole(op->getOperand(2)), each = tile ? type.getDimSize(1) : partsOfRow;
+  int64_t first = whole(firstRow), each = tile ? type.getDimSize(1) : partsOfRow;
   for (int64_t r = 0; r != type.getDimSize(0); ++r) {
     int64_t row = first + r;
     if (row < 0 || row >= view.rows)

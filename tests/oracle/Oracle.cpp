@@ -38,6 +38,8 @@ public:
   /// Empty, or what went wrong.
   std::string run() {
     while (true) {
+      meeting = Meeting();
+      facts.meeting = &meeting;
       tile::KernelOp kernel = bound.kernel;
       Strand all(facts, kernel.getBody().front(), int64_t(kernel.getWarps().value_or(1)), 0,
                  bound.environment);
@@ -70,6 +72,7 @@ private:
       for (uint32_t replica = 0; replica != uint32_t(role.getReplicas()); ++replica)
         strands.emplace_back(facts, role.getBody().front(), int64_t(role.getWarps()), replica,
                              before.environment());
+    meeting.voters = strands.size();
     while (true) {
       bool moved = false, done = true;
       const Strand *waits = nullptr;
@@ -93,6 +96,7 @@ private:
 
   const BoundKernel &bound;
   BlockFacts facts;
+  Meeting meeting;
   std::string error;
 };
 

@@ -21,6 +21,7 @@ struct BlockFacts {
   std::array<uint32_t, 3> index{}, grid{};
   uint32_t attempt = 0;
   reference::TensorCoreRule rule;
+  Meeting *meeting = nullptr;
   std::map<std::string, const BoundArray *> arrays; ///< by name, for tensor maps
 };
 
@@ -74,7 +75,8 @@ private:
   Next enterFor(mlir::scf::ForOp loop);
   Next enterIf(mlir::scf::IfOp branch);
   Next memory(mlir::Operation *op);
-  Next store(mlir::Operation *op);
+  Next store(mlir::Operation *op, const MatrixView &view, mlir::Value row);
+  Next vote(tile::VoteOp vote);
   Next compute(mlir::Operation *op);
 
   Next fail(mlir::Operation *op, const std::string &what);
@@ -113,6 +115,7 @@ private:
   uint32_t replica;
   Environment values;
   std::vector<Frame> frames;
+  std::optional<uint64_t> votedIn; ///< the round of a vote that is still open
   std::string message;
 };
 

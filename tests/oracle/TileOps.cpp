@@ -215,15 +215,16 @@ Words Strand::nonfinite(tile::TakeNonfiniteOp take) const {
   for (int64_t key = 0; key != tile->rows; ++key)
     for (int64_t column = 0; column != tile->cols; ++column) {
       uint16_t &element = tile->bits[size_t(key * tile->cols + column)];
-      float value = reference::toFloat(tile->type, element);
-      if (std::isfinite(value))
-        continue;
-      element = 0;
-      for (int64_t row = 0; row != rows; ++row)
-        if (uint32_t &sum = out[size_t(row * tile->cols + column)];
-            scores[size_t(row * tile->rows + key)] != wordOf(-infinity))
-          sum = wordOf(canonical(std::bit_cast<float>(sum) + value));
+      if (float value = reference::toFloat(tile->type, element); !std::isfinite(value)) {
+        tile->taken.push_back({key, column, value});
+        element = 0;
+      }
     }
+  for (const SharedTile::Taken &one : tile->taken)
+    for (int64_t row = 0; row != rows; ++row)
+      if (uint32_t &sum = out[size_t(row * tile->cols + one.column)];
+          scores[size_t(row * tile->rows + one.row)] != wordOf(-infinity))
+        sum = wordOf(canonical(std::bit_cast<float>(sum) + one.value));
   tile->changed();
   return Words(Words::Tile, std::move(out));
 }

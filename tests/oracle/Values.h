@@ -71,6 +71,12 @@ struct SharedTile {
   DType type;
   int64_t rows, cols;
   std::vector<uint16_t> bits;
+  /// What take_nonfinite took out: all replicas that share the tile take it.
+  struct Taken {
+    int64_t row, column;
+    float value;
+  };
+  std::vector<Taken> taken;
   bool written = false; ///< something was copied into it
   bool ready = false;   ///< all copies were issued: who waits may go on
   bool gone = false;    ///< its slot holds another tile by now
@@ -85,6 +91,18 @@ struct Ring {
   int64_t depth = 0, rows = 0, cols = 0;
   DType type = DType::BF16;
   std::map<int64_t, std::shared_ptr<SharedTile>> tiles;
+};
+
+/// Numbers that one role hands to others.
+struct NumberRing {
+  std::map<int64_t, uint32_t> numbers;
+};
+
+/// Where the roles of a block agree.
+struct Meeting {
+  size_t voters = 1, arrived = 0;
+  uint32_t bits = 0, result = 0;
+  uint64_t round = 0;
 };
 
 /// An array of the launch, or a part of the workspace.
@@ -104,7 +122,7 @@ struct MatrixView {
 };
 
 using Datum = std::variant<std::monostate, Words, std::shared_ptr<SharedTile>, std::shared_ptr<Ring>,
-                           const BoundArray *, MatrixView>;
+                           std::shared_ptr<NumberRing>, const BoundArray *, MatrixView>;
 
 /// What an operation of arith or math makes of its operands. Nothing: it has no meaning here.
 std::optional<Words> evaluate(mlir::Operation *op, llvm::ArrayRef<Words> operands, int64_t warps);

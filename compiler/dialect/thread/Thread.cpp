@@ -242,6 +242,16 @@ LogicalResult TmaLoadOp::verify() {
   return mlir::success();
 }
 
+LogicalResult TmaStoreOp::verify() {
+  tile::TensorMapType map = getMap().getType();
+  int64_t m = int64_t(getM()), n = int64_t(getN());
+  if (map.getRows() != 16 || map.getCols() != n || m != 16 * tile::warpsAt(*this))
+    return emitOpError("expected boxes of 16 x ") << n << " and 16 rows a warp, got " << map << " and " << m;
+  if (failed(verifyShape(*this, m, n, true)))
+    return failure();
+  return verifyFragment(*this, "the value", getValue().getType(), valuesAt(*this, m, n), f32(*this));
+}
+
 LogicalResult DotIssueOp::verify() {
   int64_t m = int64_t(getM()), n = int64_t(getN()), k = int64_t(getK());
   if (tile::warpsAt(*this) != 4 || !(*this)->getParentOfType<RoleOp>())

@@ -151,13 +151,15 @@ def Thread_TakeNonfiniteOp : Thread_Op<"take_nonfinite", [Tile_RewritesShared, A
   let summary = "Adds NaNs and infinities of a tile of keys to the rows that see them, and puts zeros in their place";
   let description = [{
     Keys in a loop: each thread adds what its columns hold to its rows, whose visibility it asks of the thread of the
-    quad that holds the score. Then the CTA synchronises, each thread cleans its share, and the CTA synchronises.
+    quad that holds the score. Then those that share the tile synchronise, each thread cleans its share, and they
+    synchronise: the CTA, or, with `meet`, the replicas of the role at the barrier of that number.
   }];
   let arguments = (ins I32:$offset, AnyVectorOfNonZeroRank:$scores, AnyVectorOfNonZeroRank:$out, I64Attr:$rows,
-                   I64Attr:$cols, TypeAttr:$type);
+                   I64Attr:$cols, TypeAttr:$type, OptionalAttr<I64Attr>:$meet);
   let results = (outs AnyVectorOfNonZeroRank:$result);
   let assemblyFormat = [{
-    $offset `,` $scores `,` $out `tile` `(` $rows `x` $cols `,` $type `)` attr-dict `:` type($scores) `,` type($out)
+    $offset `,` $scores `,` $out `tile` `(` $rows `x` $cols `,` $type `)` (`meet` `(` $meet^ `)`)? attr-dict
+    `:` type($scores) `,` type($out)
   }];
 }
 
@@ -192,11 +194,14 @@ def Thread_RetryOp : Thread_Op<"retry", [Tile_Synchronises, ParentOneOf<["Kernel
 def Thread_StoreOp : Thread_Op<"store", [Tile_StoresThrough]> {
   let summary = "Stores an accumulator, rounded to the view's type, through the staging tile at byte `staging`";
   let description = [{
-    Threads write their values as pairs, the CTA synchronises, then stores the view's rows and columns 16 bytes at a time.
+    Threads write their values as pairs, synchronise, then store the view's rows and columns 16 bytes at a time: the CTA,
+    or, with `meet`, the warps of this replica of the role at the barrier of that number.
   }];
-  let arguments = (ins AnyVectorOfNonZeroRank:$value, Tile_ViewType:$view, I32:$row, I32:$staging, I64Attr:$m, I64Attr:$n);
+  let arguments = (ins AnyVectorOfNonZeroRank:$value, Tile_ViewType:$view, I32:$row, I32:$staging, I64Attr:$m,
+                   I64Attr:$n, Optional<I32>:$meet);
   let assemblyFormat = [{
-    $value `to` $view `[` $row `]` `through` $staging `tile` `(` $m `x` $n `)` attr-dict `:` type($value) `,` type($view)
+    $value `to` $view `[` $row `]` `through` $staging `tile` `(` $m `x` $n `)` (`meet` `(` $meet^ `)`)? attr-dict
+    `:` type($value) `,` type($view)
   }];
   let hasVerifier = 1;
 }

@@ -15,9 +15,28 @@ def Thread_TmaLoadOp : Thread_Op<"tma_load", [Tile_Fills]> {
   let hasVerifier = 1;
 }
 
-def Thread_RoleBarrierOp : Thread_Op<"role_barrier", [Tile_Synchronises]> {
-  let summary = "The warps of this replica of the role meet (bar.sync with a number of its own)";
-  let assemblyFormat = "attr-dict";
+def Thread_TmaStoreOp : Thread_Op<"tma_store", [Tile_StoresByTma]> {
+  let summary = "This warp's 16 rows, rounded and staged at byte `staging` (stmatrix), stored by TMA panel by panel";
+  let arguments = (ins AnyVectorOfNonZeroRank:$value, Tile_TensorMapType:$map, I32:$row, I32:$head, I32:$batch,
+                   I32:$staging, I64Attr:$m, I64Attr:$n);
+  let assemblyFormat = [{
+    $value `to` $map `[` $row `,` $head `,` $batch `]` `through` $staging `tile` `(` $m `x` $n `)` attr-dict
+    `:` type($value) `,` type($map)
+  }];
+  let hasVerifier = 1;
+}
+
+def Thread_NamedBarrierOp : Thread_Op<"named_barrier", [Tile_Synchronises]> {
+  let summary = "`threads` threads meet at barrier `number` (bar.sync); with `arrive`, this one does not wait (bar.arrive)";
+  let arguments = (ins I32:$number, I64Attr:$threads, UnitAttr:$arrive);
+  let assemblyFormat = "$number `threads` `(` $threads `)` (`arrive` $arrive^)? attr-dict";
+}
+
+def Thread_VoteOp : Thread_Op<"vote", [Tile_Synchronises]> {
+  let summary = "The bits that any of `threads` threads has, which meet at barrier `number` (bar.red.or)";
+  let arguments = (ins I32:$bits, I64Attr:$number, I64Attr:$threads);
+  let results = (outs I32:$result);
+  let assemblyFormat = "$bits `at` $number `threads` `(` $threads `)` attr-dict";
 }
 
 def Thread_DotIssueOp : Thread_Op<"dot_issue", [Tile_IssuesDot, OptionalTypesMatchWith<"c has the type of the result", "result", "c",

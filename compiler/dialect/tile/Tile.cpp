@@ -210,14 +210,14 @@ void KernelOp::getAsmBlockArgumentNames(Region &region, OpAsmSetValueNameFn setN
 /// on.
 LogicalResult verifyHandles(Operation *kernel) {
   auto isHandle = [](Type type) {
-    return isa<RingType, ViewType, ArrayType, WorkspaceType, TensorMapType>(type);
+    return isa<RingType, WordsType, ViewType, ArrayType, WorkspaceType, TensorMapType>(type);
   };
   auto refuse = [](Operation *op, Type type) {
     return op->emitOpError("expected no value of type ") << type << " to be handed on";
   };
   WalkResult result = kernel->getRegion(0).walk([&](Operation *op) -> WalkResult {
     for (Type type : op->getResultTypes())
-      if (isHandle(type) && !isa<RingOp, ViewOp>(op))
+      if (isHandle(type) && !isa<RingOp, WordsOp, ViewOp>(op))
         return refuse(op, type), WalkResult::interrupt();
     for (Region &region : op->getRegions())
       for (Block &block : region)

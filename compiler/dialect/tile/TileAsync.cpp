@@ -18,26 +18,74 @@ LogicalResult TensorMapType::verify(function_ref<InFlightDiagnostic()> emitError
   return mlir::success();
 }
 
+/// Whether a box of the map fills a tile of this type; `what` names it.
+static LogicalResult verifyBox(Operation *op, StringRef what, RankedTensorType tile, TensorMapType map) {
+  if (tile.getDimSize(0) == map.getRows() && tile.getDimSize(1) == map.getCols() &&
+      tile.getElementType() == map.getElementType())
+    return mlir::success();
+  return op->emitOpError("expected boxes of the ")
+         << what << "'s " << shapeText(tile.getShape()) << " " << tile.getElementType() << ", got " << map;
+}
+
 LogicalResult FillOp::verify() {
   RingType ring = getRing().getType();
-  TensorMapType map = getMap().getType();
   if (ring.getKind() != RingKind::Tma)
     return emitOpError("expected a ring of kind tma, got ") << ring;
-  ArrayRef<int64_t> slot = ring.getSlot().getShape();
-  if (slot[0] != map.getRows() || slot[1] != map.getCols() ||
-      ring.getSlot().getElementType() != map.getElementType())
-    return emitOpError("expected boxes of the slot's ")
-           << shapeText(slot) << " " << ring.getSlot().getElementType() << ", got " << map;
-  return mlir::success();
+  return verifyBox(*this, "slot", ring.getSlot(), getMap().getType());
 }
 
 LogicalResult TmaLoadOp::verify() {
+  return verifyBox(*this, "tile", getTile().getType(), getMap().getType());
+}
+
+LogicalResult WordsType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t depth) {
+  if (depth < 1 || depth > 1024)
+    return emitError() << "expected 1 to 1024 words, got " << depth;
+  return mlir::success();
+}
+
+LogicalResult TmaStoreOp::verify() {
+  RankedTensorType value = getValue().getType(), staging = getStaging().getType();
   TensorMapType map = getMap().getType();
-  RankedTensorType tile = getTile().getType();
-  if (tile.getDimSize(0) != map.getRows() || tile.getDimSize(1) != map.getCols() ||
-      tile.getElementType() != map.getElementType())
-    return emitOpError("expected boxes of the tile's ")
-           << shapeText(tile.getShape()) << " " << tile.getElementType() << ", got " << map;
+  if (value.getShape() != staging.getShape() || !value.getElementType().isF32())
+    return emitOpError("expected f32 values and staging of their shape ")
+           << shapeText(value.getShape()) << ", got " << value << " and " << staging;
+  if (map.getRows() != 16 || map.getCols() != value.getDimSize(1) ||
+      map.getElementType() != staging.getElementType())
+    return emitOpError("expected boxes of 16 x ")
+           << value.getDimSize(1) << " " << staging.getElementType() << ", got " << map;
+  if (value.getDimSize(0) != 16 * warpsAt(*this))
+    return emitOpError("expected 16 rows a warp, ")
+           << 16 * warpsAt(*this) << " of the role, got " << value.getDimSize(0);
+  return mlir::success();
+}
+
+/// What only warps of roles do.
+static LogicalResult verifyInRole(Operation *op) {
+  if (!op->getParentOfType<RoleOp>())
+    return op->emitOpError("expected to be in a role");
+  return mlir::success();
+}
+LogicalResult VoteOp::verify() { return verifyInRole(*this); }
+static LogicalResult verifyTurn(Operation *op) {
+  if (failed(verifyInRole(op)))
+    return failure();
+  if (op->getParentOfType<RoleOp>().getReplicas() < 2)
+    return op->emitOpError("expected a role of at least two replicas, which take turns");
+  return mlir::success();
+}
+LogicalResult TurnWaitOp::verify() { return verifyTurn(*this); }
+LogicalResult TurnPassOp::verify() { return verifyTurn(*this); }
+LogicalResult DrawOp::verify() {
+  if (!getCounter().getType().getElementType().isInteger(32))
+    return emitOpError("expected a counter of i32, got ") << getCounter().getType();
+  // The thread dialect's roles have the same attributes.
+  Operation *role = (*this)->getParentOp();
+  while (role && !role->hasAttr("replicas"))
+    role = role->getParentOp();
+  auto is1 = [&](StringRef name) { return role->getAttrOfType<IntegerAttr>(name).getInt() == 1; };
+  if (!role || !is1("replicas") || (!is1("warps") && !role->hasAttr("first_warp_only")))
+    return emitOpError("expected to be in a role of which one warp runs");
   return mlir::success();
 }
 

@@ -43,6 +43,105 @@ def Tile_ReuseTileOp : Tile_Op<"reuse_tile", [Tile_Synchronises]> {
   let hasVerifier = 1;
 }
 
+def Tile_TmaStoreOp : Tile_Op<"tma_store", [Tile_StoresByTma]> {
+  let summary = "Rounds an accumulator to the map's type, stages it in shared memory, and has TMA store it";
+  let description = [{
+    Each warp stages and stores its own rows, a box of 16; rows and columns that the array lacks are left out. Nobody
+    waits: until `tile.store_wait` the staging tile is being read.
+
+    Example: `tile.tma_store %o to %o_map[%row, %head, %batch] through %staging : tensor<64x128xf32, #tile.acc>, !tile.tensor_map<16 x 128, bf16>, tensor<64x128xbf16, #tile.smem>`
+  }];
+  let arguments = (ins Tile_Acc:$value, Tile_TensorMapType:$map, I32:$row, I32:$head, I32:$batch, Tile_Smem:$staging);
+  let assemblyFormat = [{
+    $value `to` $map `[` $row `,` $head `,` $batch `]` `through` $staging attr-dict
+    `:` type($value) `,` type($map) `,` type($staging)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tile_StoreWaitOp : Tile_Op<"store_wait", [Tile_Synchronises]> {
+  let summary = "Waits until this warp's stores by TMA have read shared memory; `written`: until they are done";
+  let arguments = (ins UnitAttr:$written);
+  let assemblyFormat = "(`written` $written^)? attr-dict";
+}
+
+//===----------------------------------------------------------------------===//
+// Roles that agree
+//===----------------------------------------------------------------------===//
+
+def Tile_VoteOp : Tile_Op<"vote", [Tile_Synchronises]> {
+  let summary = "The bits that any warp of the roles has set: all of their warps meet, and get the same";
+  let description = [{
+    `bits` are the same for all threads of a warp. Where no warp has any, this is one barrier.
+
+    Example: `%again = tile.vote %not_finite`
+  }];
+  let arguments = (ins I32:$bits);
+  let results = (outs I32:$result);
+  let assemblyFormat = "$bits attr-dict";
+  let hasVerifier = 1;
+}
+
+def Tile_TurnWaitOp : Tile_Op<"turn_wait", [Tile_Synchronises]> {
+  let summary = "Waits until the replica before this one, before the first the last, has passed the turn";
+  let assemblyFormat = "attr-dict";
+  let hasVerifier = 1;
+}
+def Tile_TurnPassOp : Tile_Op<"turn_pass", [Tile_Synchronises]> {
+  let summary = "Passes the turn to the next replica of the role";
+  let assemblyFormat = "attr-dict";
+  let hasVerifier = 1;
+}
+
+def Tile_DrawOp : Tile_Op<"draw", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "The number that a counter in global memory holds; it is one larger for whoever draws next (atom.add)";
+  let description = [{
+    One thread of the warp draws; all of the warp's threads get the number. Only a role of one warp draws.
+
+    Example: `%n = tile.draw %drawn : !tile.workspace<i32>`
+  }];
+  let arguments = (ins Tile_WorkspaceType:$counter);
+  let results = (outs I32:$result);
+  let assemblyFormat = "$counter attr-dict `:` type($counter)";
+  let hasVerifier = 1;
+}
+
+def Tile_WordsOp : Tile_Op<"words", [MemoryEffects<[MemAlloc<Tile_SharedMemory>]>]> {
+  let summary = "Numbers in shared memory that one role hands to the others; number i lies in slot i mod depth";
+  let description = [{
+    Each has a barrier that says that it is there. A slot is used again only after a `tile.vote`, at which all roles met.
+    `offset` and `barriers` (bytes) are there once tile-allocate-smem has run.
+
+    Example: `%drawn = tile.words : !tile.words<32>`
+  }];
+  let arguments = (ins OptionalAttr<I64Attr>:$offset, OptionalAttr<I64Attr>:$barriers);
+  let results = (outs Tile_WordsType:$result);
+  let assemblyFormat = "(`offset` `(` $offset^ `)`)? (`barriers` `(` $barriers^ `)`)? attr-dict `:` type($result)";
+}
+
+def Tile_PutOp : Tile_Op<"put", [Tile_Synchronises]> {
+  let summary = "Hands number `index` to the other roles";
+  let arguments = (ins Tile_WordsType:$words, I32:$index, I32:$value);
+  let assemblyFormat = "$words `[` $index `]` `,` $value attr-dict `:` type($words)";
+}
+def Tile_GetOp : Tile_Op<"get", [Tile_Synchronises]> {
+  let summary = "Number `index`, once it is there";
+  let arguments = (ins Tile_WordsType:$words, I32:$index);
+  let results = (outs I32:$result);
+  let assemblyFormat = "$words `[` $index `]` attr-dict `:` type($words)";
+}
+def Tile_StoreWordOp : Tile_Op<"store_word", [Tile_Synchronises]> {
+  let summary = "One thread of the warp writes a number at a byte offset of shared memory (what put becomes)";
+  let arguments = (ins I32:$value, I32:$offset);
+  let assemblyFormat = "$value `to` $offset attr-dict";
+}
+def Tile_LoadWordOp : Tile_Op<"load_word", [Tile_ReadsShared]> {
+  let summary = "The number at a byte offset of shared memory (what get becomes)";
+  let arguments = (ins I32:$offset);
+  let results = (outs I32:$result);
+  let assemblyFormat = "$offset attr-dict";
+}
+
 //===----------------------------------------------------------------------===//
 // Barriers in shared memory (mbarrier), by byte offset
 //===----------------------------------------------------------------------===//

@@ -55,6 +55,14 @@ def Tile_RingType : TypeDef<Tile_Dialect, "Ring"> {
   }]>];
 }
 
+def Tile_WordsType : TypeDef<Tile_Dialect, "Words"> {
+  let mnemonic = "words";
+  let summary = "Numbers (i32) in shared memory that one role hands to the others";
+  let parameters = (ins "int64_t":$depth);
+  let assemblyFormat = "`<` $depth `>`";
+  let genVerifyDecl = 1;
+}
+
 def Tile_TensorMapType : TypeDef<Tile_Dialect, "TensorMap"> {
   let mnemonic = "tensor_map";
   let summary = "What TMA knows of an array: boxes of `rows` rows and `cols` columns, swizzled as tiles of shared memory are";
@@ -124,6 +132,10 @@ defvar Tile_RewritesShared = MemoryEffects<[MemRead<Tile_SharedMemory>, MemWrite
 // To global memory, through shared memory.
 defvar Tile_StoresThrough = MemoryEffects<[MemWrite, MemRead<Tile_SharedMemory>, MemWrite<Tile_SharedMemory>,
                                            MemRead<Tile_Barriers>, MemWrite<Tile_Barriers>]>;
+
+// The same by TMA, which goes on reading shared memory.
+defvar Tile_StoresByTma = MemoryEffects<[MemWrite, MemRead<Tile_SharedMemory>, MemWrite<Tile_SharedMemory>,
+                                         MemWrite<Tile_InFlight>]>;
 
 // Waits for a slot, and issues copies that will write it.
 defvar Tile_Fills = MemoryEffects<[MemRead, MemWrite<Tile_SharedMemory>, MemWrite<Tile_InFlight>,

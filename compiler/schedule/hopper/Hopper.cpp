@@ -8,8 +8,16 @@
 namespace attune::hopper {
 
 Tiles tilesOf(const Schedule &schedule) {
-  return {schedule.value("block_q", rowsOfGroup), schedule.value("block_kv", 16), schedule.value("stages", 2),
-          schedule.value("overlap", 1) != 0};
+  Tiles tiles{schedule.value("block_q", rowsOfGroup), schedule.value("block_kv", 16),
+              schedule.value("stages", 2)};
+  tiles.overlap = schedule.value("overlap", 1) != 0;
+  tiles.grid = Grid(schedule.value("grid", 0));
+  tiles.qSlots = schedule.value("q_slots", 1);
+  tiles.tmaStore = schedule.value("tma_store", 0) != 0;
+  tiles.turns = Turns(schedule.value("turns", 0));
+  tiles.blocksPerSm = schedule.value("blocks_per_sm", 1);
+  tiles.registers = schedule.value("registers", 0);
+  return tiles;
 }
 
 static Schedule scheduleOf(const Tiles &tiles) {
@@ -17,27 +25,41 @@ static Schedule scheduleOf(const Tiles &tiles) {
           {{"block_q", tiles.blockQ},
            {"block_kv", tiles.blockKv},
            {"stages", tiles.stages},
-           {"overlap", tiles.overlap ? 1 : 0}}};
+           {"overlap", tiles.overlap ? 1 : 0},
+           {"grid", int(tiles.grid)},
+           {"q_slots", tiles.qSlots},
+           {"tma_store", tiles.tmaStore ? 1 : 0},
+           {"turns", int(tiles.turns)},
+           {"blocks_per_sm", tiles.blocksPerSm},
+           {"registers", tiles.registers}}};
 }
 
 int paddedHeadDim(int headDim) { return headDim <= 16 ? 16 : (headDim + 31) / 32 * 32; }
 
+/// Registers of an SM, and the fewest that a thread can be left with.
+static constexpr int kRegisters = 65536, kFewest = 24;
+
 Roles rolesOf(const Tiles &tiles) {
-  // 65,536 registers: a launch gives every thread the same, whole warpgroups then move them (setmaxnreg).
-  switch (tiles.groups()) {
-  case 1:
-    return {4, 56, 240, 240};
-  case 2:
-    return {4, 24, 240, 240};
-  case 3:
-    return {4, 32, 160, 160};
-  default:
-    return {1, 0, 0, 120};
+  // A launch gives every thread of a block the same; whole warpgroups then move them (setmaxnreg).
+  int groups = tiles.groups(), ofBlock = kRegisters / tiles.blocksPerSm;
+  auto atLaunch = [&](int threads) { return std::min(ofBlock / threads / 8 * 8, 248); };
+  if (groups == 4) {
+    // Four warpgroups and one warp: a producer's warpgroup would leave 102 registers to each thread.
+    int all = atLaunch(32 * (1 + 4 * groups));
+    return {1, 0, 0, all};
   }
+  int all = atLaunch(128 * (1 + groups)), pool = all * (1 + groups);
+  int consumer = tiles.registers ? tiles.registers : std::min((pool - kFewest) / groups / 8 * 8, 240);
+  // The producer needs few; it keeps what the consumers cannot use.
+  int producer = std::clamp((pool - groups * consumer) / 8 * 8, 0, 56);
+  return {4, producer, consumer, consumer};
 }
 
-/// Barriers: full and empty of each slot.
-static int barrierBytes(const Tiles &tiles) { return 16 * (tiles.groups() + 2 * tiles.stages); }
+/// Barriers: full and empty of each slot; and the numbers of drawn tiles with a barrier each.
+static int barrierBytes(const Tiles &tiles) {
+  return 16 * (tiles.groups() * tiles.qSlots + 2 * tiles.stages) +
+         (tiles.grid == Grid::Dynamic ? 12 * wordsOfRounds : 0);
+}
 
 /// Rings begin at multiples of 1,024 bytes.
 static int aligned(int bytes) { return (bytes + 1023) / 1024 * 1024; }
@@ -45,8 +67,9 @@ static int aligned(int bytes) { return (bytes + 1023) / 1024 * 1024; }
 static int sharedBytes(const ScheduleQuery &query, const Tiles &tiles) {
   int qk = paddedHeadDim(query.headDimQk), v = paddedHeadDim(query.headDimV),
       bytes = infoOf(query.dtype).bytes();
-  int rings = aligned(aligned(bytes * tiles.blockQ * qk) + bytes * tiles.stages * tiles.blockKv * qk) +
-              bytes * tiles.stages * tiles.blockKv * v;
+  int rings =
+      aligned(aligned(bytes * tiles.qSlots * tiles.blockQ * qk) + bytes * tiles.stages * tiles.blockKv * qk) +
+      bytes * tiles.stages * tiles.blockKv * v;
   return (rings + 127) / 128 * 128 + barrierBytes(tiles);
 }
 
@@ -71,13 +94,13 @@ struct Default {
 static const Default kDefaults[] = {
     {64,
      64,
-     {192, 128, 2, true},
+     {192, 128, 2},
      "0.675 of the peak; four groups of 80 keys are as fast and have no register to spare"},
-    {96, 96, {192, 96, 2, true}, "three groups, the widest step that their 160 registers hold"},
-    {128, 128, {192, 80, 2, true}, "0.998 of the peak, where 128 x 128 reaches 0.92"},
-    {192, 128, {128, 128, 2, true}, "two groups: the rings of three do not fit beside Q"},
-    {192, 192, {128, 96, 2, true}, "two groups, what shared memory holds"},
-    {256, 256, {128, 80, 2, true}, "1.0 of the peak, and all of shared memory"},
+    {96, 96, {192, 96, 2}, "three groups, the widest step that their 160 registers hold"},
+    {128, 128, {192, 80, 2}, "0.998 of the peak, where 128 x 128 reaches 0.92"},
+    {192, 128, {128, 128, 2}, "two groups: the rings of three do not fit beside Q"},
+    {192, 192, {128, 96, 2}, "two groups, what shared memory holds"},
+    {256, 256, {128, 80, 2}, "1.0 of the peak, and all of shared memory"},
 };
 
 static const Default &defaultFor(const ScheduleQuery &query) {
@@ -104,16 +127,28 @@ static ScheduleCost cost(const ScheduleQuery &query, const Schedule &schedule) {
   cost.threads = 32 * (roles.producerWarps + 4 * tiles.groups());
   cost.sharedBytes = sharedBytes(query, tiles);
   cost.registers = registersOf(query, tiles);
-  cost.blocksPerSm = 1;
+  cost.blocksPerSm = tiles.blocksPerSm;
   auto refuse = [&](const char *limit, std::string sentence) {
     if (cost.limit.empty()) {
       cost.limit = limit;
       cost.refusal = std::move(sentence);
     }
   };
-  if (cost.sharedBytes > arch.sharedPerBlock)
+  if (tiles.qSlots > 1 && tiles.grid == Grid::OneTile)
+    refuse("one tile", "expected q_slots 1 where a block computes one tile (grid 0)");
+  if (tiles.turns != Turns::None && tiles.groups() == 1)
+    refuse("turns", "expected turns 0 with one consumer warpgroup, which has nobody to take turns with");
+  if (tiles.registers && roles.producerWarps == 1)
+    refuse("registers", "expected registers 0 with four consumer warpgroups, which move none");
+  if (roles.producerWarps == 4 && roles.producerRegisters < kFewest)
+    refuse("registers", fmt::format("expected at least {} registers to be left to the producer, got {}",
+                                    kFewest, roles.producerRegisters));
+  int sharedLimit = arch.sharedPerBlock;
+  if (tiles.blocksPerSm > 1)
+    sharedLimit = std::min(sharedLimit, arch.sharedPerSm / tiles.blocksPerSm - arch.sharedReservedPerBlock);
+  if (cost.sharedBytes > sharedLimit)
     refuse("shared memory", fmt::format("expected at most {} bytes of shared memory on {}, got {}",
-                                        arch.sharedPerBlock, arch.name, cost.sharedBytes));
+                                        sharedLimit, arch.name, cost.sharedBytes));
   if (cost.registers > roles.limit)
     refuse("registers",
            fmt::format("expected at most {} registers a thread of {} consumer warpgroup(s), got about {}",
@@ -123,31 +158,26 @@ static ScheduleCost cost(const ScheduleQuery &query, const Schedule &schedule) {
 
 static Schedule standard(const ScheduleQuery &query, const Schedule &request, std::string &why) {
   const Default &base = defaultFor(query);
-  Tiles tiles = base.tiles;
   why = fmt::format("default of the hopper family for head dims up to {}/{}: {}", base.headDimQk,
                     base.headDimV, base.why);
-  if (request.values.empty())
-    return scheduleOf(tiles);
-  auto fits = [&] { return cost(query, scheduleOf(tiles)).limit.empty(); };
-  auto take = [&](const char *name, int &value) {
-    std::optional<int> asked = request.get(name);
-    value = asked.value_or(value);
-    return !asked;
+  Schedule schedule = scheduleOf(base.tiles);
+  for (const auto &[name, value] : request.values)
+    schedule.set(name, value);
+  // What is not asked for makes room for what is, that which costs least speed first.
+  auto fits = [&] { return cost(query, schedule).limit.empty(); };
+  auto shrink = [&](std::string_view name, int least, int step) {
+    while (!request.get(name) && schedule.value(name) > least && !fits())
+      schedule.set(name, schedule.value(name) - step);
   };
-  int overlap = tiles.overlap;
-  bool freeBlockQ = take("block_q", tiles.blockQ), freeBlockKv = take("block_kv", tiles.blockKv);
-  bool freeStages = take("stages", tiles.stages), freeOverlap = take("overlap", overlap);
-  tiles.overlap = overlap != 0;
-  // What is not asked for makes room for what is.
-  while (freeStages && tiles.stages > 1 && !fits())
-    --tiles.stages;
-  while (freeBlockKv && tiles.blockKv > 16 && !fits())
-    tiles.blockKv -= 16;
-  while (freeBlockQ && tiles.blockQ > rowsOfGroup && !fits())
-    tiles.blockQ -= rowsOfGroup;
-  if (freeOverlap && tiles.overlap && !fits())
-    tiles.overlap = false;
-  return scheduleOf(tiles);
+  if (!fits()) {
+    shrink("q_slots", 1, 1);
+    shrink("turns", 0, 1);
+    shrink("stages", 1, 1);
+    shrink("block_kv", 16, 16);
+    shrink("block_q", rowsOfGroup, rowsOfGroup);
+    shrink("overlap", 0, 1);
+  }
+  return schedule;
 }
 
 static double scoresPerThread(const Schedule &schedule) { return tilesOf(schedule).blockKv / 2.0; }
@@ -192,7 +222,64 @@ const ScheduleFamily family = {
       "0 or 1",
       "whether the next scores are computed while the softmax runs: 0 or 1",
       {0, 1},
-      "the next scores are computed while this block's softmax runs; it takes registers for P beside them"}},
+      "the next scores are computed while this block's softmax runs; it takes registers for P beside them"},
+     {"grid",
+      0,
+      2,
+      1,
+      false,
+      "0, 1 or 2",
+      "tiles of a block: 0 one, 1 every so manieth of all, 2 those that it draws",
+      {0, 1, 2},
+      "0: the hardware hands out blocks, each with a start and an end of its own; 1: a tile's end runs "
+      "beside "
+      "the next one's loads; 2: the same, and whoever is done first goes on first"},
+     {"q_slots",
+      1,
+      2,
+      1,
+      false,
+      "1 or 2",
+      "tiles of queries in shared memory at once: 1 or 2",
+      {1, 2},
+      "2: the next tile's queries come while this one is computed; they take its bytes"},
+     {"tma_store",
+      0,
+      1,
+      1,
+      false,
+      "0 or 1",
+      "whether O goes out by stmatrix and TMA: 0 or 1",
+      {0, 1},
+      "1: one thread of a warp stores its rows; 0: all threads do, 16 bytes at a time"},
+     {"turns",
+      0,
+      2,
+      1,
+      false,
+      "0, 1 or 2",
+      "what consumer warpgroups do in turn: 0 nothing, 1 the softmax, 2 issuing products",
+      {0, 1, 2},
+      "1 (as cuDNN) and 2 (as FlashAttention-3) let one's softmax run beside another's products; loops on an "
+      "H100 were faster without"},
+     {"blocks_per_sm",
+      1,
+      2,
+      1,
+      false,
+      "1 or 2",
+      "blocks that run on an SM at once: 1 or 2",
+      {1, 2},
+      "2: one's start and end run beside the other's loop; each has half of the registers"},
+     {"registers",
+      0,
+      240,
+      8,
+      false,
+      "0, or a multiple of 8 up to 240",
+      "registers of a consumer's thread: a multiple of 8; 0: what the producer can spare",
+      {0},
+      "the producer keeps the rest; it needs 24"}},
     /*archSpecific=*/true,
     serves,
     conflict,

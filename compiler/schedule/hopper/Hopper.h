@@ -14,10 +14,26 @@ namespace attune::hopper {
 /// Query rows of a warpgroup: wgmma's m.
 constexpr int rowsOfGroup = 64;
 
+/// Tiles of a round: at its end, those that were bad are computed again; a bit of a word for each.
+constexpr int tilesOfRound = 32;
+/// Numbers of tiles that a CTA remembers: of this round and, as the producer is ahead, of the next.
+constexpr int wordsOfRounds = 2 * tilesOfRound;
+
+/// Which tiles a CTA computes.
+enum class Grid { OneTile, Static, Dynamic };
+/// What consumers do one after the other instead of whenever they can.
+enum class Turns { None, Softmax, Products };
+
 /// The family's parameters: a schedule of it with nothing left open.
 struct Tiles {
   int blockQ, blockKv, stages;
-  bool overlap; ///< the next scores are computed while this block's softmax runs
+  bool overlap = true; ///< the next scores are computed while this block's softmax runs
+  Grid grid = Grid::OneTile;
+  int qSlots = 1;        ///< tiles of queries that are in shared memory at once
+  bool tmaStore = false; ///< O goes out by stmatrix and TMA
+  Turns turns = Turns::None;
+  int blocksPerSm = 1;
+  int registers = 0; ///< of a consumer's thread; 0: as rolesOf says
   int groups() const { return blockQ / rowsOfGroup; }
   bool operator==(const Tiles &) const = default;
 };

@@ -1,68 +1,17 @@
 //===- HopperForward.cpp - the forward kernel of the hopper family --------===//
 //
-// A warp fills rings of K and V by TMA. Warpgroups of 64 query rows each take them from there: the scores of
-// one block are computed while the softmax of the block before runs, as in FlashAttention-3 (arXiv
-// 2407.08608).
+// A warp fills rings of Q, K and V by TMA; warpgroups of 64 query rows each take them from there. All roles
+// go through the same tiles of queries in the same order, each by itself. What came out infinite or NaN is
+// computed again at the end of a round, carefully: the usual loops pay nothing for that.
 //
 //===----------------------------------------------------------------------===//
+#include "compiler/schedule/hopper/HopperForward.h"
+
 #include "compiler/schedule/Builders.h"
-#include "compiler/schedule/ForwardProgram.h"
-#include "compiler/schedule/hopper/Hopper.h"
 
 using namespace mlir;
 
 namespace attune::hopper {
-
-namespace {
-/// What a consumer's loop carries: the softmax's state, and the probabilities of the last block, whose
-/// product with V is still to be issued.
-struct Carried {
-  SoftmaxState state;
-  Value p;
-};
-
-class ForwardBuilder : public ForwardProgram {
-public:
-  ForwardBuilder(OpBuilder &builder, attn::ForwardOp forward, const DecidedSchedule &decided)
-      : ForwardProgram(builder, forward, decided), tiles(tilesOf(decided.schedule)) {}
-
-  LogicalResult build();
-
-private:
-  void declareMaps();
-  void openRings();
-  void producer(NamingBuilder at);
-  LogicalResult consumer(NamingBuilder at);
-  Value wait(NamingBuilder &at, StringRef name, Value ring, Value index) {
-    return at.make<tile::WaitOp>(name, cast<tile::RingType>(ring.getType()).getSlot(), ring, index);
-  }
-  Value firstKeyOf(NamingBuilder &at, Value it) {
-    Scalars s(at);
-    return s.mul(s.sub(s.sub(end, s.constant(1)), it), tiles.blockKv, "first_key");
-  }
-  /// One block from its scores to its probabilities.
-  FailureOr<Value> softmaxOf(NamingBuilder &at, const BlockKind &kind, Value it, Value scores,
-                             SoftmaxState &state, LaterScale *later);
-  FailureOr<Carried> first(NamingBuilder &at, const BlockKind &kind);
-  FailureOr<Carried> step(NamingBuilder &at, const BlockKind &kind, Value it, Carried carried);
-  FailureOr<Carried> loop(NamingBuilder &at, const BlockKind &kind, Value from, Value to, Carried carried);
-  Value product(NamingBuilder &at, Value p, Value it, Value out);
-
-  RankedTensorType scoresType() { return tensor({rowsOfGroup, tiles.blockKv}, b.getF32Type(), acc()); }
-  RankedTensorType outType() {
-    return tensor({rowsOfGroup, paddedHeadDim(int(headDimV))}, b.getF32Type(), acc());
-  }
-  RankedTensorType pType() {
-    return tensor({rowsOfGroup, tiles.blockKv}, dtype, tile::AOpAttr::get(context));
-  }
-
-  const Tiles tiles;
-  Value qMap, kMap, vMap;
-  Value qRing, kRing, vRing;
-  Value end, count, maskedRight, wholeEnd;
-  Value q, firstRow; ///< of a consumer
-};
-} // namespace
 
 void ForwardBuilder::declareMaps() {
   auto map = [&](const char *name, const char *array, int64_t rows, int64_t headDim) {
@@ -77,6 +26,8 @@ void ForwardBuilder::declareMaps() {
   qMap = map("q_map", "q", rowsOfGroup, headDimQk);
   kMap = map("k_map", "k", tiles.blockKv, headDimQk);
   vMap = map("v_map", "v", tiles.blockKv, headDimV);
+  if (tiles.tmaStore)
+    oMap = map("o_map", "o", 16, headDimV);
 }
 
 void ForwardBuilder::openRings() {
@@ -85,178 +36,278 @@ void ForwardBuilder::openRings() {
     return b.make<tile::RingOp>(name, tile::RingType::get(context, depth, slot, tile::RingKind::Tma),
                                 IntegerAttr(), IntegerAttr());
   };
-  qRing = ring("q_ring", tiles.groups(), rowsOfGroup, headDimQk);
+  qRing = ring("q_ring", tiles.qSlots * tiles.groups(), rowsOfGroup, headDimQk);
   kRing = ring("k_ring", tiles.stages, tiles.blockKv, headDimQk);
   vRing = ring("v_ring", tiles.stages, tiles.blockKv, headDimV);
+  if (tiles.grid == Grid::Dynamic)
+    words = b.make<tile::WordsOp>("tile_numbers", tile::WordsType::get(context, wordsOfRounds), IntegerAttr(),
+                                  IntegerAttr());
 }
 
 //===----------------------------------------------------------------------===//
-// The producer
+// The tiles of a CTA
 //===----------------------------------------------------------------------===//
 
-void ForwardBuilder::producer(NamingBuilder at) {
+/// Tile `tile`, and how far the role is after it. `bit` says which one of the round it is.
+FailureOr<Progress> ForwardBuilder::oneTile(NamingBuilder &at, Value tile, Value attempt,
+                                            const Progress &before, Value bit, Work work) {
   Scalars s(at);
-  for (int group = 0; group != tiles.groups(); ++group)
-    at.make<tile::FillOp>("", qRing, s.constant(group), qMap,
-                          s.add(firstQuery, s.constant(group * rowsOfGroup)), head, batch);
+  locate(at, tiles.blockQ, tile);
+  BlockRange range = blocksOfKeys(at, tiles.blockQ, tiles.blockKv);
+  // Iterations run from the last visible block to the first: [0, maskedRight) cross a row's last key or the
+  // end, [maskedRight, wholeEnd) are seen whole, [wholeEnd, count) cross a row's first key.
+  end = range.end;
+  count = windowed() ? s.sub(end, range.begin, "count") : end;
+  maskedRight = s.sub(end, range.wholeEnd, "masked_right");
+  wholeEnd = windowed() ? s.sub(end, range.wholeBegin, "whole_end") : count;
+  FailureOr<Value> bad = work(at, attempt, before);
+  if (failed(bad))
+    return failure();
+  Progress after{s.add(before.tiles, s.constant(1), "tiles"), s.add(before.blocks, count, "blocks"),
+                 before.bad};
+  if (*bad)
+    after.bad =
+        at.make<arith::OrIOp>("not_finite", before.bad, s.select(*bad, bit, s.constant(0))).getResult();
+  return after;
+}
+
+/// Computes the tiles of the round that any role found bad again, carefully; `last` is the last one's number
+/// in the round.
+FailureOr<Progress> ForwardBuilder::again(NamingBuilder &at, const Progress &before, Value last,
+                                          TileNumber tileNumber, Work work) {
+  Scalars s(at);
+  Type i32 = at.getI32Type();
+  // Attempts: with what V hides taken apart; for bf16, whose sums can overflow, then with small weights.
+  int attempts = dtype.isBF16() ? 2 : 1;
+  SmallVector<Value> inits{s.constant(1), before.tiles, before.blocks, before.bad};
+  auto loop = scf::WhileOp::create(at, at.unnamed(), TypeRange{i32, i32, i32, i32}, inits);
+  loop->setAttr("note", at.getStringAttr("what came out infinite or NaN is computed again, carefully"));
+  SmallVector<Location> names;
+  for (const char *name : {"attempt", "tiles", "blocks", "not_finite"})
+    names.push_back(at.named(name));
+  SmallVector<Type> types(4, i32);
+
+  Block *body = at.createBlock(&loop.getBefore(), {}, types, names);
+  NamingBuilder inside(OpBuilder::atBlockBegin(body), at.unnamed());
+  Value todo = inside.make<tile::VoteOp>("todo", i32, body->getArgument(3));
+  Value goesOn = inside.make<arith::AndIOp>(
+      "",
+      inside.make<arith::CmpIOp>("", arith::CmpIPredicate::ne, todo, Scalars(inside).constant(0)).getResult(),
+      Scalars(inside).less(body->getArgument(0), Scalars(inside).constant(attempts + 1)));
+  inside.make<scf::ConditionOp>(
+      "", goesOn, ValueRange{body->getArgument(0), body->getArgument(1), body->getArgument(2), todo});
+
+  names.back() = at.named("todo");
+  body = at.createBlock(&loop.getAfter(), {}, types, names);
+  inside = NamingBuilder(OpBuilder::atBlockBegin(body), at.unnamed());
+  Scalars t(inside);
+  Value attempt = body->getArgument(0), zero = t.constant(0), one = t.constant(1);
+  Progress progress{body->getArgument(1), body->getArgument(2), zero};
+  if (tiles.grid == Grid::OneTile) {
+    FailureOr<Progress> next = oneTile(inside, tileNumber(inside, zero), attempt, progress, one, work);
+    if (failed(next))
+      return failure();
+    progress = *next;
+  } else {
+    auto each = scf::ForOp::create(inside, inside.unnamed(), zero, t.add(last, one), one,
+                                   ValueRange{progress.tiles, progress.blocks, progress.bad});
+    each.getInductionVar().setLoc(at.named("of_round"));
+    Block *eachBody = each.getBody();
+    unsigned position = 1;
+    for (const char *name : {"tiles", "blocks", "not_finite"})
+      eachBody->getArgument(position++).setLoc(at.named(name));
+    NamingBuilder in(OpBuilder::atBlockBegin(eachBody), at.unnamed());
+    Scalars u(in);
+    Value number = each.getInductionVar();
+    Value bit = in.make<arith::ShLIOp>("bit", u.constant(1), number);
+    Value wanted = in.make<arith::CmpIOp>("", arith::CmpIPredicate::ne,
+                                          in.make<arith::AndIOp>("", body->getArgument(3), bit).getResult(),
+                                          u.constant(0));
+    auto branch = in.make<scf::IfOp>("", TypeRange{i32, i32, i32}, wanted, /*withElse=*/true);
+    NamingBuilder then(OpBuilder::atBlockBegin(&branch.getThenRegion().front()), at.unnamed());
+    Progress here{eachBody->getArgument(1), eachBody->getArgument(2), eachBody->getArgument(3)};
+    FailureOr<Progress> next = oneTile(then, tileNumber(then, number), attempt, here, bit, work);
+    if (failed(next))
+      return failure();
+    then.make<scf::YieldOp>("", ValueRange{next->tiles, next->blocks, next->bad});
+    NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), at.unnamed());
+    otherwise.make<scf::YieldOp>("", ValueRange{here.tiles, here.blocks, here.bad});
+    in.make<scf::YieldOp>("", branch.getResults());
+    progress = {each.getResult(0), each.getResult(1), each.getResult(2)};
+  }
+  inside.make<scf::YieldOp>("",
+                            ValueRange{t.add(attempt, one), progress.tiles, progress.blocks, progress.bad});
+  at.setInsertionPointAfter(loop);
+  return Progress{loop.getResult(1), loop.getResult(2), s.constant(0)};
+}
+
+/// After tile `last` of a round: where it `ends`, what was bad is computed again, and the next round begins.
+/// The next tile's number in its round, and the progress.
+FailureOr<SmallVector<Value>> ForwardBuilder::endOfRound(NamingBuilder &at, Value ends,
+                                                         const Progress &progress, Value last,
+                                                         TileNumber tileNumber, Work work) {
+  Type i32 = at.getI32Type();
+  auto branch = at.make<scf::IfOp>("", TypeRange{i32, i32, i32, i32}, ends, /*withElse=*/true);
+  NamingBuilder then(OpBuilder::atBlockBegin(&branch.getThenRegion().front()), at.unnamed());
+  FailureOr<Progress> next = again(then, progress, last, tileNumber, work);
+  if (failed(next))
+    return failure();
+  then.make<scf::YieldOp>("", ValueRange{Scalars(then).constant(0), next->tiles, next->blocks, next->bad});
+  NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), at.unnamed());
+  Scalars t(otherwise);
+  otherwise.make<scf::YieldOp>(
+      "", ValueRange{t.add(last, t.constant(1)), progress.tiles, progress.blocks, progress.bad});
+  return SmallVector<Value>(branch.getResults());
+}
+
+/// Every so manieth tile is this CTA's, as many tiles apart as there are CTAs.
+LogicalResult ForwardBuilder::walkGrid(NamingBuilder &at, Work work) {
+  Scalars s(at);
+  Value zero = s.constant(0);
+  Value apart = at.make<arith::IndexCastOp>("ctas", at.getI32Type(),
+                                            at.make<gpu::GridDimOp>("", gpu::Dimension::x).getResult());
+  auto loop = scf::ForOp::create(at, at.unnamed(), blockNumber(at, "cta"), tileCount, apart,
+                                 ValueRange{zero, zero, zero, zero});
+  loop->setAttr("note", at.getStringAttr("the tiles of this CTA"));
+  Block *body = loop.getBody();
+  unsigned position = 0;
+  for (const char *name : {"tile", "of_round", "tiles", "blocks", "not_finite"})
+    body->getArgument(position++).setLoc(at.named(name));
+  NamingBuilder in(OpBuilder::atBlockBegin(body), at.unnamed());
+  Scalars t(in);
+  Value tile = body->getArgument(0), number = body->getArgument(1);
+  Progress progress{body->getArgument(2), body->getArgument(3), body->getArgument(4)};
+  Value bit = in.make<arith::ShLIOp>("bit", t.constant(1), number);
+  FailureOr<Progress> next = oneTile(in, tile, Value(), progress, bit, work);
+  if (failed(next))
+    return failure();
+  Value full = in.make<arith::CmpIOp>("", arith::CmpIPredicate::eq, number, t.constant(tilesOfRound - 1));
+  Value none = in.make<arith::CmpIOp>("", arith::CmpIPredicate::sge, t.add(tile, apart), tileCount);
+  Value ends = in.make<arith::OrIOp>("round_ends", full, none);
+  auto tileNumber = [&](NamingBuilder &here, Value i) -> Value {
+    Scalars u(here);
+    return u.sub(tile, u.mul(u.sub(number, i), apart), "tile");
+  };
+  FailureOr<SmallVector<Value>> after = endOfRound(in, ends, *next, number, tileNumber, work);
+  if (failed(after))
+    return failure();
+  in.make<scf::YieldOp>("", ValueRange(*after));
+  return mlir::success();
+}
+
+/// The first tile is the CTA's number; from then on the producer draws the next one.
+LogicalResult ForwardBuilder::drawTiles(NamingBuilder &at, bool producing, Work work) {
+  Scalars s(at);
+  Type i32 = at.getI32Type();
+  Value zero = s.constant(0), cta = blockNumber(at, "cta");
+  Value ctas =
+      at.make<arith::IndexCastOp>("ctas", i32, at.make<gpu::GridDimOp>("", gpu::Dimension::x).getResult());
+  SmallVector<Value> inits{cta, zero, zero, zero, zero, zero};
+  SmallVector<Type> types(6, i32);
+  SmallVector<Location> names;
+  for (const char *name : {"tile", "drawn_before", "of_round", "tiles", "blocks", "not_finite"})
+    names.push_back(at.named(name));
+  auto loop = scf::WhileOp::create(at, at.unnamed(), types, inits);
+  loop->setAttr("note", at.getStringAttr("the tiles that this CTA draws"));
+  Block *body = at.createBlock(&loop.getBefore(), {}, types, names);
+  NamingBuilder in(OpBuilder::atBlockBegin(body), at.unnamed());
+  in.make<scf::ConditionOp>("", Scalars(in).less(body->getArgument(0), tileCount), body->getArguments());
+  body = at.createBlock(&loop.getAfter(), {}, types, names);
+  in = NamingBuilder(OpBuilder::atBlockBegin(body), at.unnamed());
+  Scalars t(in);
+  Value tile = body->getArgument(0), before = body->getArgument(1), number = body->getArgument(2);
+  Progress progress{body->getArgument(3), body->getArgument(4), body->getArgument(5)};
+  Value bit = in.make<arith::ShLIOp>("bit", t.constant(1), number);
+  FailureOr<Progress> next = oneTile(in, tile, Value(), progress, bit, work);
+  if (failed(next))
+    return failure();
+  // Word i is the number of the CTA's tile i + 1.
+  Value following;
+  if (producing) {
+    following = t.add(in.make<tile::DrawOp>("drawn", i32, drawn), ctas, "next_tile");
+    in.make<tile::PutOp>("", words, before, following);
+  } else {
+    following = in.make<tile::GetOp>("next_tile", i32, words, before);
+  }
+  Value full = in.make<arith::CmpIOp>("", arith::CmpIPredicate::eq, number, t.constant(tilesOfRound - 1));
+  Value none = in.make<arith::CmpIOp>("", arith::CmpIPredicate::sge, following, tileCount);
+  Value ends = in.make<arith::OrIOp>("round_ends", full, none);
+  auto tileNumber = [&](NamingBuilder &here, Value i) -> Value {
+    Scalars u(here);
+    Value ofAll = u.sub(before, u.sub(number, i));
+    Value word = here.make<tile::GetOp>("", i32, words, u.max(u.sub(ofAll, u.constant(1)), u.constant(0)));
+    return u.select(here.make<arith::CmpIOp>("", arith::CmpIPredicate::eq, ofAll, u.constant(0)), cta, word,
+                    "tile");
+  };
+  FailureOr<SmallVector<Value>> after = endOfRound(in, ends, *next, number, tileNumber, work);
+  if (failed(after))
+    return failure();
+  SmallVector<Value> yields{following, t.add(before, t.constant(1))};
+  llvm::append_range(yields, *after);
+  in.make<scf::YieldOp>("", yields);
+  at.setInsertionPointAfter(loop);
+  return mlir::success();
+}
+
+LogicalResult ForwardBuilder::allTiles(NamingBuilder &at, bool producing, Work work) {
+  if (tiles.grid == Grid::Static)
+    return walkGrid(at, work);
+  if (tiles.grid == Grid::Dynamic)
+    return drawTiles(at, producing, work);
+  Scalars s(at);
+  Value zero = s.constant(0), tile = blockNumber(at, "tile");
+  FailureOr<Progress> next = oneTile(at, tile, Value(), {zero, zero, zero}, s.constant(1), work);
+  if (failed(next))
+    return failure();
+  return LogicalResult(again(at, *next, zero, [&](NamingBuilder &, Value) { return tile; }, work));
+}
+
+//===----------------------------------------------------------------------===//
+// Roles
+//===----------------------------------------------------------------------===//
+
+Value ForwardBuilder::queryIndex(NamingBuilder &at, const Progress &progress, Value ofGroup) {
+  Scalars s(at);
+  return s.add(s.mul(progress.tiles, tiles.groups()), ofGroup);
+}
+
+Value ForwardBuilder::produce(NamingBuilder &at, const Progress &progress) {
+  Scalars s(at);
+  for (int i = 0; i != tiles.groups(); ++i)
+    at.make<tile::FillOp>("", qRing, queryIndex(at, progress, s.constant(i)), qMap,
+                          s.add(firstQuery, s.constant(i * rowsOfGroup)), head, batch);
   auto loop = scf::ForOp::create(at, at.unnamed(), s.constant(0), count, s.constant(1));
   loop->setAttr("note", at.getStringAttr("keys and values, from the last visible block to the first"));
   loop.getInductionVar().setLoc(at.named("it"));
   NamingBuilder inside(OpBuilder::atBlockBegin(loop.getBody()), at.unnamed());
   Value it = loop.getInductionVar(), firstKey = firstKeyOf(inside, it);
-  inside.make<tile::FillOp>("", kRing, it, kMap, firstKey, kvHead, batch);
-  inside.make<tile::FillOp>("", vRing, it, vMap, firstKey, kvHead, batch);
-}
-
-//===----------------------------------------------------------------------===//
-// A consumer
-//===----------------------------------------------------------------------===//
-
-FailureOr<Value> ForwardBuilder::softmaxOf(NamingBuilder &at, const BlockKind &kind, Value it, Value scores,
-                                           SoftmaxState &state, LaterScale *later) {
-  FailureOr<Value> kept = scoresOf(at, kind, scores, firstRow, firstKeyOf(at, it));
-  if (failed(kept))
-    return failure();
-  ScoreBlock block{*kept, Value()};
-  state = softmax(outType()).advance(at, state, block, later);
-  return softmax(outType()).weigh(at, state, block);
-}
-
-Value ForwardBuilder::product(NamingBuilder &at, Value p, Value it, Value out) {
-  Value v = wait(at, "v_tile", vRing, it);
-  return at.make<tile::DotIssueOp>("out", outType(), p, v, /*transposed=*/false, out);
-}
-
-FailureOr<Carried> ForwardBuilder::first(NamingBuilder &at, const BlockKind &kind) {
-  Value zero = Scalars(at).constant(0);
-  Value k = wait(at, "k_tile", kRing, zero);
-  Value issued = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
-  Value scores = at.make<tile::DotWaitOp>("scores", scoresType(), issued, 0);
-  at.make<tile::ReleaseOp>("", kRing, zero);
-  SoftmaxState state = softmax(outType()).start(at);
-  // There is no output yet that a new reference would scale.
-  LaterScale nothing;
-  FailureOr<Value> p = softmaxOf(at, kind, zero, scores, state, &nothing);
-  if (failed(p))
-    return failure();
-  return Carried{state, at.make<tile::ToAOpOp>("p_operand", pType(), *p)};
-}
-
-FailureOr<Carried> ForwardBuilder::step(NamingBuilder &at, const BlockKind &kind, Value it, Carried carried) {
-  Scalars s(at);
-  Value before = s.sub(it, s.constant(1), "before");
-  auto wait0 = [&](Value issued) -> Value { return at.make<tile::DotWaitOp>("out", outType(), issued, 0); };
-  Value k, scores, outIssued;
-  SoftmaxState state = carried.state;
-  if (tiles.overlap) {
-    // Both products are under way; the scores come first, and their softmax runs beside the other.
-    k = wait(at, "k_tile", kRing, it);
-    scores = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
-    outIssued = product(at, carried.p, before, state.out);
-    scores = at.make<tile::DotWaitOp>("scores", scoresType(), scores, 1);
-  } else {
-    state.out = wait0(product(at, carried.p, before, state.out));
-    at.make<tile::ReleaseOp>("", vRing, before);
-    k = wait(at, "k_tile", kRing, it);
-    scores = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
-    scores = at.make<tile::DotWaitOp>("scores", scoresType(), scores, 0);
-  }
-  at.make<tile::ReleaseOp>("", kRing, it);
-  LaterScale later;
-  FailureOr<Value> p = softmaxOf(at, kind, it, scores, state, tiles.overlap ? &later : nullptr);
-  if (failed(p))
-    return failure();
-  if (tiles.overlap) {
-    // P may be rounded into its registers only now: the tensor core reads them until here.
-    state.out = wait0(outIssued);
-    at.make<tile::ReleaseOp>("", vRing, before);
-    state.out = softmax(outType()).scale(at, state.out, later);
-  }
-  return Carried{state, at.make<tile::ToAOpOp>("p_operand", pType(), *p)};
-}
-
-FailureOr<Carried> ForwardBuilder::loop(NamingBuilder &at, const BlockKind &kind, Value from, Value to,
-                                        Carried carried) {
-  Scalars s(at);
-  SoftmaxState state = carried.state;
-  auto loop = scf::ForOp::create(at, at.named(kind.name), from, to, s.constant(1),
-                                 ValueRange{state.out, state.max, state.limit, state.sum, carried.p});
-  loop->setAttr("note", at.getStringAttr(kind.note));
-  Block *body = loop.getBody();
-  unsigned index = 0;
-  for (const char *name : {"it", "out", "max", "limit", "sum", "p_operand"})
-    body->getArgument(index++).setLoc(at.named(name));
-  NamingBuilder inside(OpBuilder::atBlockBegin(body), at.unnamed());
-  auto argument = [&](unsigned i) -> Value { return body->getArgument(i); };
-  FailureOr<Carried> next =
-      step(inside, kind, argument(0), {{argument(1), argument(2), argument(3), argument(4)}, argument(5)});
-  if (failed(next))
-    return failure();
-  inside.make<scf::YieldOp>(
-      "", ValueRange{next->state.out, next->state.max, next->state.limit, next->state.sum, next->p});
-  return Carried{{loop.getResult(0), loop.getResult(1), loop.getResult(2), loop.getResult(3)},
-                 loop.getResult(4)};
-}
-
-LogicalResult ForwardBuilder::consumer(NamingBuilder at) {
-  Scalars s(at);
-  Value group = at.make<tile::ReplicaOp>("group", at.getI32Type());
-  firstRow = s.add(firstQuery, s.mul(group, rowsOfGroup), "first_row");
-  q = wait(at, "q_tile", qRing, group);
-  Value zero = s.constant(0), one = s.constant(1);
-
-  // A row may see no key at all: then there is no block to begin with.
-  SoftmaxState none = softmax(outType()).start(at);
-  auto some = at.make<scf::IfOp>(
-      "out", TypeRange{none.out.getType(), none.max.getType(), none.limit.getType(), none.sum.getType()},
-      s.less(zero, count, "some"), /*withElse=*/true);
-  some->setAttr("note", at.getStringAttr("there are keys to visit"));
-  {
-    NamingBuilder inside(OpBuilder::atBlockBegin(&some.getThenRegion().front()), at.unnamed());
-    Scalars t(inside);
-    bool lefts = limits.hasFirst();
-    FailureOr<Carried> carried = first(inside, lefts ? kRightAndLeft : kRight);
-    if (succeeded(carried))
-      carried = loop(inside, lefts ? kRightAndLeft : kRight, one, maskedRight, *carried);
-    if (succeeded(carried))
-      carried = loop(inside, kWhole, t.max(maskedRight, one), wholeEnd, *carried);
-    if (succeeded(carried) && lefts)
-      carried = loop(inside, kLeft, t.max(wholeEnd, one), count, *carried);
-    if (failed(carried))
-      return failure();
-    SoftmaxState state = carried->state;
-    Value last = t.sub(count, one, "last_block");
-    state.out =
-        inside.make<tile::DotWaitOp>("out", outType(), product(inside, carried->p, last, state.out), 0);
-    inside.make<tile::ReleaseOp>("", vRing, last);
-    inside.make<scf::YieldOp>("", ValueRange{state.out, state.max, state.limit, state.sum});
-    NamingBuilder otherwise(OpBuilder::atBlockBegin(&some.getElseRegion().front()), at.unnamed());
-    otherwise.make<scf::YieldOp>("", ValueRange{none.out, none.max, none.limit, none.sum});
-  }
-  SoftmaxState state{some.getResult(0), some.getResult(1), some.getResult(2), some.getResult(3)};
-  FinishedRows rows = finishRows(at, state, outType());
-  Value staging = at.make<tile::ReuseTileOp>("staging", tensor(outType().getShape(), dtype, smem()), q);
-  Value out = softmax(outType()).clearEmptyRows(at, rows);
-  at.make<tile::StoreOp>("", out, view(at, "O", oArray, head, lengthQ), firstRow, staging);
-  if (rows.lse)
-    at.make<tile::StoreRowsOp>("", rows.lse, view(at, "LSE", lseArray, head, lengthQ), firstRow);
-  return mlir::success();
+  Value place = Scalars(inside).add(progress.blocks, it);
+  inside.make<tile::FillOp>("", kRing, place, kMap, firstKey, kvHead, batch);
+  inside.make<tile::FillOp>("", vRing, place, vMap, firstKey, kvHead, batch);
+  return Value();
 }
 
 LogicalResult ForwardBuilder::build() {
   const Roles roles = rolesOf(tiles);
-  openKernel(tiles.blockQ, /*warps=*/0,
-             "Warps have roles: one fills rings by TMA, warpgroups of 64 query rows compute.");
-  declareArguments();
+  SizeExpr count = ForwardProgram::tileCount(tiles.blockQ);
+  openKernel(tiles.grid == Grid::OneTile ? count : min(count, SizeExpr(Size::SmCount) * tiles.blocksPerSm),
+             /*warps=*/0, "Warps have roles: one fills rings by TMA, warpgroups of 64 query rows compute.");
+  declareArguments(tiles.blockQ);
+  if (llvm::any_of(bounds.last, [](const LinearIndex &bound) { return bound.q > 0; }))
+    groupHeads();
+  if (tiles.grid != Grid::OneTile)
+    tileCount = number("tile_count", count);
+  if (tiles.grid == Grid::Dynamic) {
+    Argument argument;
+    argument.name = "drawn";
+    argument.kind = Argument::Kind::Workspace;
+    argument.type = DType::I32;
+    argument.bytes = 4;
+    argument.zero = true;
+    drawn = addArgument(argument);
+  }
   declareMaps();
   finishArguments();
-  locate(tiles.blockQ);
-  BlockRange range = blocksOfKeys(tiles.blockQ, tiles.blockKv);
-  Scalars s(b);
-  end = range.end;
-  count = limits.hasFirst() ? s.sub(end, range.begin, "count") : end;
-  maskedRight = s.sub(end, range.wholeEnd, "masked_right");
-  wholeEnd = limits.hasFirst() ? s.sub(end, range.wholeBegin, "whole_end") : count;
   openRings();
 
   auto specialize = b.make<tile::SpecializeOp>("");
@@ -271,14 +322,26 @@ LogicalResult ForwardBuilder::build() {
     return NamingBuilder(OpBuilder::atBlockBegin(&made.getBody().front()), b.unnamed());
   };
   auto makeProducer = [&] {
-    producer(role("producer", roles.producerWarps, 1, roles.producerRegisters, roles.producerWarps > 1));
+    NamingBuilder at =
+        role("producer", roles.producerWarps, 1, roles.producerRegisters, roles.producerWarps > 1);
+    return allTiles(at, true, [&](NamingBuilder &in, Value, const Progress &progress) -> FailureOr<Value> {
+      return produce(in, progress);
+    });
+  };
+  auto makeConsumer = [&] {
+    NamingBuilder at = role("consumer", 4, tiles.groups(), roles.consumerRegisters, false);
+    group = at.make<tile::ReplicaOp>("group", at.getI32Type());
+    turnOfGroup(at, tiles.groups() - 1, /*pass=*/true);
+    LogicalResult made = allTiles(at, false, [&](NamingBuilder &in, Value attempt, const Progress &progress) {
+      return consume(in, attempt, progress);
+    });
+    turnOfGroup(at, 0, /*pass=*/false);
+    return made;
   };
   // A consumer's warps begin at a multiple of four, so a single producer warp comes last.
-  if (roles.producerWarps == 4)
-    makeProducer();
-  LogicalResult made = consumer(role("consumer", 4, tiles.groups(), roles.consumerRegisters, false));
-  if (roles.producerWarps != 4)
-    makeProducer();
+  LogicalResult made = roles.producerWarps == 4 ? makeProducer() : makeConsumer();
+  if (succeeded(made))
+    made = roles.producerWarps == 4 ? makeConsumer() : makeProducer();
   if (failed(made))
     kernel.erase();
   return made;

@@ -30,9 +30,6 @@ private:
   void retry(Value out);
   void epilogue(SoftmaxState state);
 
-  Value splatRow(NamingBuilder &at, Value scalar) {
-    return at.make<tensor::SplatOp>("", scalar, tensor({tiles.blockQ}, at.getI32Type(), row()));
-  }
   RankedTensorType outType() { return tensor({tiles.blockQ, padded(headDimV)}, b.getF32Type(), acc()); }
   int64_t padded(int64_t headDim) const { return paddedHeadDim(int(headDim), element()); }
   bool queryInRegisters() const {
@@ -67,7 +64,7 @@ void ForwardBuilder::findBlocks() {
   kView = view(b, "K", kArray, kvHead, lengthKv);
   vView = view(b, "V", vArray, kvHead, lengthKv);
   Scalars s(b);
-  BlockRange range = blocksOfKeys(tiles.blockQ, tiles.blockKv);
+  BlockRange range = blocksOfKeys(b, tiles.blockQ, tiles.blockKv);
   // Iterations run from the last visible block to the first: [0, maskedRight) cross a row's last key or the
   // end, [maskedRight, wholeEnd) are seen whole, [wholeEnd, count) cross a row's first key.
   end = range.end;
@@ -221,16 +218,7 @@ FailureOr<SoftmaxState> ForwardBuilder::loop(const BlockKind &kind, Value from, 
 
 /// Another attempt, unless every row that exists is finite.
 void ForwardBuilder::retry(Value out) {
-  auto rowType = tensor({tiles.blockQ}, b.getF32Type(), row());
-  Value sums = b.make<tile::RowReduceOp>("", rowType, tile::Reduction::Add, out,
-                                         splatConstant(b, rowType, 0.0f), /*partial=*/true);
-  Value beyond = b.make<arith::CmpFOp>("", arith::CmpFPredicate::UGE, b.make<math::AbsFOp>("", sums),
-                                       splatConstant(b, rowType, std::numeric_limits<float>::infinity()));
-  auto indexType = tensor({tiles.blockQ}, b.getI32Type(), row());
-  Value index = b.make<tile::RowIndexOp>("", indexType);
-  Value rows = b.make<arith::AddIOp>("", index, splatRow(b, firstQuery));
-  Value exists = b.make<arith::CmpIOp>("", arith::CmpIPredicate::slt, rows, splatRow(b, lengthQ));
-  Value bad = b.make<arith::AndIOp>("not_finite", beyond, exists);
+  Value bad = notFinite(b, out, firstQuery);
   Scalars s(b);
   b.make<tile::RetryOp>("", bad, s.less(attempt, s.constant(small ? 2 : 1), "may_retry"));
 }
@@ -249,11 +237,12 @@ void ForwardBuilder::epilogue(SoftmaxState state) {
 }
 
 LogicalResult ForwardBuilder::build() {
-  openKernel(tiles.blockQ, tiles.warps, "A block walks the keys from its last visible one to the left.");
-  declareArguments();
+  openKernel(tileCount(tiles.blockQ), tiles.warps,
+             "A block walks the keys from its last visible one to the left.");
+  declareArguments(tiles.blockQ);
   finishArguments();
   beginAttempt();
-  locate(tiles.blockQ);
+  locate(b, tiles.blockQ, blockNumber(b, "tile"));
   findBlocks();
   openRings();
   prologue();

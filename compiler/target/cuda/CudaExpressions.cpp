@@ -405,10 +405,18 @@ FailureOr<Expression> CudaPrinter::compute(Operation *op) {
       .Case([&](thread::WarpAnyOp any) { return of("any_in_warp", full(any.getCondition())); })
       .Case([&](tile::AttemptOp) { return Expression{"attempt"}; })
       .Case([&](thread::TakeNonfiniteOp take) {
-        return of("take_nonfinite",
-                  smemTile(take.getOffset(), take.getRows(), take.getCols(), take.getType()),
-                  full(take.getScores()), full(take.getOut()));
+        auto tile = smemTile(take.getOffset(), take.getRows(), take.getCols(), take.getType());
+        if (!take.getMeet())
+          return of("take_nonfinite", tile, full(take.getScores()), full(take.getOut()));
+        std::string sharers = fmt::format("Replicas<{}, {}>{{{}}}", 32 * role.getWarps() * role.getReplicas(),
+                                          32 * role.getFirstWarp(), *take.getMeet());
+        return of("take_nonfinite", tile, full(take.getScores()), full(take.getOut()), FailureOr(sharers));
       })
+      .Case([&](thread::VoteOp vote) {
+        return of(fmt::format("vote<{}, {}>", vote.getThreads(), vote.getNumber()), text(vote.getBits()));
+      })
+      .Case([&](tile::DrawOp draw) { return of("draw", text(draw.getCounter())); })
+      .Case([&](tile::LoadWordOp load) { return of("load_word", FailureOr(barrier(load.getOffset()))); })
       .Case([&](thread::ToAOpOp convert) {
         Type element = cast<VectorType>(convert.getType()).getElementType();
         return of("to_a_operand<" + elementText(element) + ">", full(convert.getValue()));

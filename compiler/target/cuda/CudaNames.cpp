@@ -48,15 +48,16 @@ std::string CudaPrinter::unique(std::string name) {
                                                    {"smem", "tile"},
                                                    {"shared", "base"}};
   static const llvm::StringSet<> reserved = {
-      "abs",      "add",        "auto",   "bool",      "case",      "char",    "choose",   "class",
-      "const",    "default",    "div",    "do",        "dot",       "double",  "element",  "else",
-      "enum",     "exp2",       "from",   "opaque",    "f16",       "bf16",    "false",    "float",
-      "fma",      "for",        "goto",   "if",        "infinity",  "inline",  "int",      "lane",
-      "larger",   "log2",       "long",   "map",       "minus_inf", "mma",     "mod",      "multiply",
-      "new",      "reciprocal", "return", "row_index", "row_max",   "row_sum", "select",   "short",
-      "signed",   "smaller",    "splat",  "spread",    "static",    "struct",  "subtract", "switch",
-      "template", "this",       "true",   "typename",  "uniform",   "up_to",   "union",    "unsigned",
-      "view",     "void",       "warp",   "while",     "zero"};
+      "arrive", "draw",      "meet",      "vote",    "store_wait", "store_done", "abs",      "add",
+      "auto",   "bool",      "case",      "char",    "choose",     "class",      "const",    "default",
+      "div",    "do",        "dot",       "double",  "element",    "else",       "enum",     "exp2",
+      "from",   "opaque",    "f16",       "bf16",    "false",      "float",      "fma",      "for",
+      "goto",   "if",        "infinity",  "inline",  "int",        "lane",       "larger",   "log2",
+      "long",   "map",       "minus_inf", "mma",     "mod",        "multiply",   "new",      "reciprocal",
+      "return", "row_index", "row_max",   "row_sum", "select",     "short",      "signed",   "smaller",
+      "splat",  "spread",    "static",    "struct",  "subtract",   "switch",     "template", "this",
+      "true",   "typename",  "uniform",   "up_to",   "union",      "unsigned",   "view",     "void",
+      "warp",   "while",     "zero"};
   if (auto other = taken.find(name); other != taken.end())
     name = other->second.str();
   if (reserved.contains(name))
@@ -182,13 +183,18 @@ void CudaPrinter::findTiles() {
     } else if (auto store = dyn_cast<thread::StoreOp>(op)) {
       nameTile(store.getStaging(), store.getM(), store.getN(), elementOf(store.getView().getType()),
                "out_tile");
+    } else if (auto store = dyn_cast<thread::TmaStoreOp>(op)) {
+      nameTile(store.getStaging(), store.getM(), store.getN(), store.getMap().getType().getElementType(),
+               "out_tile");
+    } else if (auto take = dyn_cast<thread::TakeNonfiniteOp>(op)) {
+      nameTile(take.getOffset(), take.getRows(), take.getCols(), take.getType(), "v_tile");
     }
   });
   llvm::DenseMap<Value, SmemTile> kept;
   for (auto &[value, tile] : tileAt) {
     bool onlyTile = llvm::all_of(value.getUsers(), [&](Operation *user) {
       return isa<thread::AsyncCopyOp, thread::DotOp, thread::LoadOperandOp, thread::StoreOp,
-                 thread::DotIssueOp, thread::TmaLoadOp>(user);
+                 thread::DotIssueOp, thread::TmaLoadOp, thread::TmaStoreOp, thread::TakeNonfiniteOp>(user);
     });
     if (tile.rows && onlyTile && value.getDefiningOp() && !uses.isInlined(value.getDefiningOp()))
       kept[value] = tile;

@@ -273,6 +273,75 @@ LogicalResult CudaPrinter::ifElse(scf::IfOp branch) {
   return mlir::success();
 }
 
+/// A loop whose condition follows from what it carries, and which ends with what it carried.
+LogicalResult CudaPrinter::whileLoop(scf::WhileOp loop) {
+  SmallVector<int> carried;
+  for (auto [argument, init] : llvm::zip(loop.getBeforeArguments(), loop.getInits())) {
+    FailureOr<std::string> start = initialiser(init);
+    if (failed(start))
+      return failure();
+    std::string name = nameFrom(argument.getLoc());
+    int variable = newVariable(name.empty() ? "carried" : name);
+    line(fmt::format("{} {} = {};", typeText(argument.getType()), variables[size_t(variable)].name, *start));
+    bind(argument, variable);
+    carried.push_back(variable);
+  }
+  scf::ConditionOp condition = loop.getConditionOp();
+  for (auto [given, result] : llvm::zip(condition.getArgs(), loop.getResults()))
+    if (given.getParentRegion() == &loop.getBefore() && !isa<BlockArgument>(given) && !result.use_empty())
+      return loop.emitOpError("expected a loop that hands on what it carries: target cuda has no others");
+  if (auto note = loop->getAttrOfType<StringAttr>("note"))
+    comment(note.getValue());
+  scopes.emplace_back();
+  size_t start = out.size();
+  line("while (true) {");
+  ++depth;
+  size_t inside = out.size();
+  if (failed(block(*loop.getBeforeBody())))
+    return failure();
+  FailureOr<std::string> goesOn = text(condition.getCondition(), 20);
+  if (failed(goesOn))
+    return failure();
+  if (out.size() == inside) {
+    out.resize(start);
+    --depth;
+    line("while (" + *text(condition.getCondition()) + ") {");
+    ++depth;
+  } else {
+    line("if (!" + *goesOn + ")");
+    line("  break;");
+  }
+  auto handOn = [&](Value to, Value from) -> LogicalResult {
+    if (int variable = variableOf(from); variable >= 0) {
+      bind(to, variable);
+      return mlir::success();
+    }
+    FailureOr<Expression> e = expression(from);
+    if (failed(e))
+      return failure();
+    known[to] = *e;
+    return mlir::success();
+  };
+  for (auto [argument, given] : llvm::zip(loop.getAfterArguments(), condition.getArgs()))
+    if (failed(handOn(argument, given)))
+      return failure();
+  Operation *terminator = loop.getAfterBody()->getTerminator();
+  targets[terminator] = carried;
+  for (auto [variable, value] : llvm::zip(carried, terminator->getOperands()))
+    wanted.try_emplace(value, variable);
+  if (failed(block(*loop.getAfterBody())) || failed(yield(terminator, carried)))
+    return failure();
+  --depth;
+  line("}");
+  scopes.pop_back();
+  for (auto [argument, variable] : llvm::zip(loop.getBeforeArguments(), carried))
+    bind(argument, variable);
+  for (auto [result, given] : llvm::zip(loop.getResults(), condition.getArgs()))
+    if (!result.use_empty() && failed(handOn(result, given)))
+      return failure();
+  return mlir::success();
+}
+
 void CudaPrinter::view(tile::ViewOp op) {
   section(Part::Views);
   std::string array = argumentName(op.getArray()).str();
@@ -294,6 +363,7 @@ LogicalResult CudaPrinter::statement(Operation *op) {
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](scf::ForOp loop) { return forLoop(loop); })
       .Case([&](scf::IfOp branch) { return ifElse(branch); })
+      .Case([&](scf::WhileOp loop) { return whileLoop(loop); })
       .Case([&](thread::SpecializeOp x) { return roles(x); })
       .Case([&](tile::BarrierInitOp x) { return initialiseBarriers(x), mlir::success(); })
       .Case([&](tile::BarrierWaitOp x) -> LogicalResult {
@@ -313,9 +383,12 @@ LogicalResult CudaPrinter::statement(Operation *op) {
         return mlir::success();
       })
       .Case([&](thread::TmaLoadOp x) { return tmaLoad(x); })
-      .Case([&](thread::RoleBarrierOp) {
-        return line(fmt::format("role_barrier<{}>({});", 32 * warps, replica)), mlir::success();
+      .Case([&](thread::TmaStoreOp x) { return tmaStore(x); })
+      .Case([&](tile::StoreWaitOp x) {
+        return line(x.getWritten() ? "store_done();" : "store_wait();"), mlir::success();
       })
+      .Case([&](thread::NamedBarrierOp x) { return namedBarrier(x); })
+      .Case([&](tile::StoreWordOp x) { return storeWord(x); })
       .Case([&](thread::DotIssueOp x) { return issue(x); })
       .Case([&](thread::DotWaitOp x) { return waitForDot(x); })
       .Case([&](tile::ViewOp x) { return view(x), mlir::success(); })
@@ -335,8 +408,14 @@ LogicalResult CudaPrinter::statement(Operation *op) {
                                                   store.getView().getType().getElementType());
         if (failed(to) || failed(row) || failed(value) || failed(staging))
           return failure();
-        line(fmt::format("store_tile({}, {}, {}, {}{});", *to, *row, *value, *staging,
-                         leader.empty() ? "" : ", " + replica));
+        std::string threads;
+        if (store.getMeet()) {
+          FailureOr<std::string> number = text(store.getMeet());
+          if (failed(number))
+            return failure();
+          threads = fmt::format(", Replica<{}>{{{}}}", 32 * warps, *number);
+        }
+        line(fmt::format("store_tile({}, {}, {}, {}{});", *to, *row, *value, *staging, threads));
         return mlir::success();
       })
       .Case([&](thread::ScaleTileOp scale) -> LogicalResult {
@@ -345,7 +424,7 @@ LogicalResult CudaPrinter::statement(Operation *op) {
                                factor = text(scale.getFactor());
         if (failed(tile) || failed(factor))
           return failure();
-        return line(fmt::format("scale_tile<kWarps>({}, {});", *tile, *factor)), mlir::success();
+        return line(fmt::format("scale_tile({}, {});", *tile, *factor)), mlir::success();
       })
       .Case([&](thread::StoreRowsOp store) -> LogicalResult {
         FailureOr<std::string> to = text(store.getView()), row = text(store.getRow()),

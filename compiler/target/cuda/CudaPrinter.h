@@ -43,6 +43,7 @@ private:
   llvm::LogicalResult define(mlir::Operation *op);
   llvm::LogicalResult forLoop(mlir::scf::ForOp loop);
   llvm::LogicalResult ifElse(mlir::scf::IfOp branch);
+  llvm::LogicalResult whileLoop(mlir::scf::WhileOp loop);
   llvm::LogicalResult yield(mlir::Operation *terminator, llvm::ArrayRef<int> targets);
   llvm::LogicalResult asyncCopy(thread::AsyncCopyOp op);
   void view(tile::ViewOp op);
@@ -59,6 +60,9 @@ private:
   std::string barrier(mlir::Value offset);
   void initialiseBarriers(tile::BarrierInitOp op);
   llvm::LogicalResult tmaLoad(thread::TmaLoadOp op);
+  llvm::LogicalResult tmaStore(thread::TmaStoreOp op);
+  llvm::LogicalResult namedBarrier(thread::NamedBarrierOp op);
+  llvm::LogicalResult storeWord(tile::StoreWordOp op);
   llvm::LogicalResult issue(thread::DotIssueOp op);
   llvm::LogicalResult waitForDot(thread::DotWaitOp op);
   void matrixInstructions();
@@ -103,6 +107,7 @@ private:
   ValueUses uses;
   int64_t warps, rows = 0;     ///< warps that share a fragment, and the rows of it
   std::string replica, leader; ///< inside a role: its number, and whether this is the lane that issues
+  thread::RoleOp role;         ///< null outside of roles
   std::vector<Argument> arguments;
   std::string out;
   int depth = 0;

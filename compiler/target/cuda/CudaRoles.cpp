@@ -19,7 +19,8 @@ LogicalResult CudaPrinter::roles(thread::SpecializeOp specialize) {
   line("const int warp_of_block = warp_number();");
   auto all = llvm::to_vector(specialize.getRoles().getOps<thread::RoleOp>());
   int64_t threads = blockThreads(), atEntry = 65536 / (threads * int64_t(kernel.getMinBlocks())) / 8 * 8;
-  for (auto [i, role] : llvm::enumerate(all)) {
+  for (auto [i, one] : llvm::enumerate(all)) {
+    role = one;
     int64_t first = int64_t(role.getFirstWarp()), count = int64_t(role.getWarps()),
             replicas = int64_t(role.getReplicas());
     std::string name = role.getSymName().str();
@@ -51,6 +52,7 @@ LogicalResult CudaPrinter::roles(thread::SpecializeOp specialize) {
     scopes.pop_back();
     --depth;
   }
+  role = {};
   line("}");
   return mlir::success();
 }
@@ -93,6 +95,34 @@ LogicalResult CudaPrinter::tmaLoad(thread::TmaLoadOp op) {
   line(fmt::format("load_tile({}, {}, {}, {}, {}, {});", *tile, *map, barrier(op.getBarrier()), *row, *head,
                    *batch));
   --depth;
+  return mlir::success();
+}
+
+LogicalResult CudaPrinter::tmaStore(thread::TmaStoreOp op) {
+  FailureOr<std::string> tile =
+      smemTile(op.getStaging(), op.getM(), op.getN(), op.getMap().getType().getElementType());
+  FailureOr<std::string> map = text(op.getMap()), row = text(op.getRow()), head = text(op.getHead()),
+                         batch = text(op.getBatch()), value = full(op.getValue());
+  if (failed(tile) || failed(map) || failed(row) || failed(head) || failed(batch) || failed(value))
+    return failure();
+  line(fmt::format("store_tile_async({}, {}, {}, {}, {}, {}, {});", *map, *row, *head, *batch, *value, *tile,
+                   leader));
+  return mlir::success();
+}
+
+LogicalResult CudaPrinter::namedBarrier(thread::NamedBarrierOp op) {
+  FailureOr<std::string> number = text(op.getNumber());
+  if (failed(number))
+    return failure();
+  line(fmt::format("{}<{}>({});", op.getArrive() ? "arrive" : "meet", op.getThreads(), *number));
+  return mlir::success();
+}
+
+LogicalResult CudaPrinter::storeWord(tile::StoreWordOp op) {
+  FailureOr<std::string> value = text(op.getValue());
+  if (failed(value))
+    return failure();
+  line(fmt::format("store_word({}, {}, {});", barrier(op.getOffset()), *value, leader));
   return mlir::success();
 }
 

@@ -98,7 +98,7 @@ bool ValueUses::isReadAfter(Value value, Operation *point, llvm::function_ref<bo
     if (at->getBlock() == home)
       return false;
     // The next iteration reads what was defined before the loop.
-    if (isa<scf::ForOp>(at->getParentOp()))
+    if (isa<scf::ForOp, scf::WhileOp>(at->getParentOp()))
       return true;
   }
 }

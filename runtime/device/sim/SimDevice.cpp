@@ -5,6 +5,8 @@
 //===----------------------------------------------------------------------===//
 #include "runtime/device/sim/SimDevice.h"
 
+#include "compiler/support/GpuFigures.h"
+
 #include "simulator/Simulator.h"
 #include "simulator/Tables.h"
 
@@ -281,6 +283,7 @@ DeviceInfo describeSimDevice(const Arch &arch) {
   info.name = fmt::format("simulated {}", arch.name);
   info.arch = arch;
   info.computeCapability = arch.computeCapability;
+  info.multiprocessors = gpuFiguresFor(info.name, arch.computeCapability).multiprocessors;
   return info;
 }
 
@@ -294,6 +297,8 @@ Result<std::unique_ptr<Device>> openSimDevice(const std::string &archName, const
     return tables.error();
   DeviceInfo info = describeSimDevice(*arch);
   info.why = why;
+  if (options.multiprocessors)
+    info.multiprocessors = options.multiprocessors;
   return std::unique_ptr<Device>(std::make_unique<SimDevice>(std::move(info), options));
 }
 

@@ -101,3 +101,47 @@ tile.kernel @half_a_warpgroup arch("sm_90a") min_blocks(1) {
     }
   }
 }
+
+// -----
+
+tile.kernel @alone arch("sm_90a") min_blocks(1) {
+  tile.specialize {
+    tile.role @consumer warps(4) {
+      // expected-error@+1 {{expected a role of at least two replicas, which take turns}}
+      tile.turn_wait
+    }
+  }
+}
+
+// -----
+
+tile.kernel @many(%counter: !tile.workspace<i32> {bytes = "4", zero}) arch("sm_90a") min_blocks(1) {
+  tile.specialize {
+    tile.role @consumer warps(4) {
+      // expected-error@+1 {{expected to be in a role of which one warp runs}}
+      %n = tile.draw %counter : !tile.workspace<i32>
+    }
+  }
+}
+
+// -----
+
+tile.kernel @vote arch("sm_80") warps(4) min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  // expected-error@+1 {{expected to be in a role}}
+  %all = tile.vote %c0
+}
+
+// -----
+
+tile.kernel @boxes(%o: !tile.array<batch x heads_q x len_q x 64 x bf16> {output}, %o_map: !tile.tensor_map<64 x 64, bf16> {array = "o"}) arch("sm_90a") min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  tile.specialize {
+    tile.role @consumer warps(4) {
+      %out = arith.constant dense<0.0> : tensor<64x64xf32, #tile.acc>
+      %staging = tile.smem_tile %c0 : tensor<64x64xbf16, #tile.smem>
+      // expected-error@+1 {{expected boxes of 16 x 64 'bf16', got '!tile.tensor_map<64 x 64, bf16>'}}
+      tile.tma_store %out to %o_map[%c0, %c0, %c0] through %staging : tensor<64x64xf32, #tile.acc>, !tile.tensor_map<64 x 64, bf16>, tensor<64x64xbf16, #tile.smem>
+    }
+  }
+}

@@ -44,3 +44,41 @@ tile.kernel @ops(%length: i32 {value = "len_kv"}, %k: !tile.array<batch x heads_
     }
   }
 }
+
+// CHECK-LABEL: tile.kernel @agree
+tile.kernel @agree(%o: !tile.array<batch x heads_q x len_q x 64 x bf16> {align = 16 : i64, output}, %o_map: !tile.tensor_map<16 x 64, bf16> {array = "o"}, %counter: !tile.workspace<i32> {bytes = "4", zero}) arch("sm_90a") min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  // CHECK: %[[W:.*]] = tile.words : <64>
+  %w = tile.words : !tile.words<64>
+  %staging = tile.smem_tile %c0 : tensor<64x64xbf16, #tile.smem>
+  tile.specialize {
+    tile.role @producer warps(4) registers(24) first_warp_only {
+      // CHECK: %[[N:.*]] = tile.draw %counter : <i32>
+      %n = tile.draw %counter : !tile.workspace<i32>
+      // CHECK: tile.put %[[W]][%{{.*}}], %[[N]] : <64>
+      tile.put %w[%c0], %n : <64>
+      // CHECK: tile.store_word %[[N]] to %{{.*}}
+      tile.store_word %n to %c0
+      // CHECK: tile.vote
+      %again = tile.vote %c0
+    }
+    tile.role @consumer warps(4) replicas(2) registers(240) {
+      %out = arith.constant dense<0.0> : tensor<64x64xf32, #tile.acc>
+      // CHECK: tile.get %[[W]][%{{.*}}] : <64>
+      %n = tile.get %w[%c0] : <64>
+      // CHECK: tile.load_word %{{.*}}
+      %same = tile.load_word %c0
+      // CHECK: tile.turn_wait
+      tile.turn_wait
+      // CHECK: tile.turn_pass
+      tile.turn_pass
+      // CHECK: tile.tma_store %{{.*}} to %o_map[%{{.*}}] through %{{.*}} : tensor<64x64xf32, #acc>, <16 x 64, bf16>, tensor<64x64xbf16, #smem>
+      tile.tma_store %out to %o_map[%c0, %c0, %c0] through %staging : tensor<64x64xf32, #tile.acc>, !tile.tensor_map<16 x 64, bf16>, tensor<64x64xbf16, #tile.smem>
+      // CHECK: tile.store_wait
+      tile.store_wait
+      // CHECK: tile.store_wait written
+      tile.store_wait written
+      %again = tile.vote %n
+    }
+  }
+}

@@ -4,7 +4,7 @@
 
 // CHECK-LABEL: tile.kernel @causal(%q: !tile.array<batch x heads_q x len_q x 128 x bf16> {align = 16 : i64},
 // CHECK-SAME: %lse: !tile.array<batch x heads_q x len_q x f32> {output}, %length_q: i32 {value = "len_q"},
-// CHECK-SAME: arch("sm_80") warps(8) min_blocks(1) grid("ceil_div(len_q, 128)", "heads_q", "batch") schedule {block_kv = 128 : i64, block_q = 128 : i64, family = "portable", stages = 1 : i64, warps = 8 : i64}
+// CHECK-SAME: arch("sm_80") warps(8) min_blocks(1) grid("ceil_div(len_q, 128) * heads_q * batch", "1", "1") schedule {block_kv = 128 : i64, block_q = 128 : i64, family = "portable", stages = 1 : i64, warps = 8 : i64}
 // SM89-LABEL: tile.kernel @causal({{.*}}) arch("sm_89") warps(8) min_blocks(1) grid({{.*}}) schedule {block_kv = 128 : i64, block_q = 128 : i64, family = "portable", stages = 1 : i64, warps = 8 : i64}
 // Longest work first, since later queries see more keys.
 // CHECK: gpu.grid_dim x
