@@ -277,9 +277,12 @@ void AsyncProxy::reads(Warp &w, uint32_t number, uint32_t offset, uint32_t bytes
   range(op, offset, bytes);
   if (!w.worker->launch->checks || !bytes)
     return;
+  uint32_t known = 0; // the last operation that the warp was found to rely on: cells in a row have one writer
   for (uint32_t cell = offset >> 4; cell <= (offset + bytes - 1) >> 4; ++cell) {
     Cell &c = cells[cell];
-    if (c.write && !knows(w, operation(c.write)))
+    if (c.write && c.write != known && knows(w, operation(c.write)))
+      known = c.write;
+    if (c.write && c.write != known)
       conflict(w, *op.inst, op.lane, operation(c.write), cell * 16, false,
                op.kind == AsyncKind::Matrix ? "read by wgmma" : "read by a bulk copy");
     checkHistory(w, op, cell, false);

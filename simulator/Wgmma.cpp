@@ -4,6 +4,7 @@
 #include "simulator/Exec.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <fmt/format.h>
@@ -144,38 +145,56 @@ static void multiply(Cta &cta, Warpgroup &group, uint32_t sequence) {
   group.landed = sequence;
 }
 
-/// The warp reads rows [from, to) of a matrix from now on: they lie in shared memory.
-static void touchMatrix(Warp &w, const Inst &i, uint32_t op, const MatrixDescriptor &m, bool transposed,
-                        uint32_t from, uint32_t to) {
-  Cta &cta = *w.cta;
-  static thread_local std::vector<uint64_t> cells;
-  cells.assign(cta.sharedBytes / 1024 + 2, 0);
-  uint32_t limit = kSharedBase + cta.sharedBytes, low = kFull, high = 0;
+using Cells = std::vector<std::pair<uint32_t, uint32_t>>; ///< runs of 16 bytes of shared memory: first, end
+
+/// What rows [from, to) of a matrix have of shared memory; what lies outside is told. Kept for the next call:
+/// the four warps of a warpgroup ask for the same B.
+static const Cells &cellsOf(Warp &w, const Inst &i, const MatrixDescriptor &m, bool transposed, uint32_t from,
+                            uint32_t to) {
+  static thread_local std::vector<uint64_t> bits;
+  static thread_local Cells cells;
+  static thread_local std::array<uint32_t, 9> last{};
+  uint32_t bytes = w.cta->sharedBytes;
+  std::array<uint32_t, 9> asked = {m.start,    m.leading, m.stride, m.width, m.base,
+                                   transposed, from,      to,       bytes};
+  if (asked == last)
+    return cells;
+  last = asked;
+  cells.clear();
+  bits.assign(bytes / 1024 + 2, 0);
+  uint32_t limit = kSharedBase + bytes, low = kFull, high = 0;
   eachChunk(m, transposed, from, to, [&](uint32_t address, uint32_t, uint32_t) {
     if (address < kSharedBase || address + 16 > limit) {
       reportSharedOutOfBounds(w, i, 0, address, 16, false);
+      last = {};
       return;
     }
     uint32_t cell = (address - kSharedBase) >> 4;
-    cells[cell / 64] |= 1ull << (cell % 64);
+    bits[cell / 64] |= 1ull << (cell % 64);
     low = std::min(low, cell);
     high = std::max(high, cell);
   });
-  if (low == kFull || !w.worker->launch->checks)
-    return;
-  for (uint32_t cell = low; cell <= high;) { // the ranges
-    uint64_t rest = cells[cell / 64] >> (cell % 64);
+  for (uint32_t cell = low; cell <= high;) {
+    uint64_t rest = bits[cell / 64] >> (cell % 64);
     if (!rest) {
       cell = (cell / 64 + 1) * 64;
       continue;
     }
     cell += uint32_t(std::countr_zero(rest));
     uint32_t end = cell;
-    while (end <= high && cells[end / 64] >> (end % 64) & 1)
+    while (end <= high && bits[end / 64] >> (end % 64) & 1)
       ++end;
-    cta.async->reads(w, op, cell * 16, (end - cell) * 16);
+    cells.push_back({cell, end});
     cell = end;
   }
+  return cells;
+}
+
+/// The warp reads rows [from, to) of a matrix from now on.
+static void touchMatrix(Warp &w, const Inst &i, uint32_t op, const MatrixDescriptor &m, bool transposed,
+                        uint32_t from, uint32_t to) {
+  for (auto [cell, end] : cellsOf(w, i, m, transposed, from, to))
+    w.cta->async->reads(w, op, cell * 16, (end - cell) * 16);
 }
 
 /// A 64-bit register that all lanes must agree on.
