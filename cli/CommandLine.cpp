@@ -69,6 +69,27 @@ void CommandLine::spec() {
   }
 }
 
+/// NAME=FILE, and no declaration of an array; nothing where it is none.
+static std::optional<std::pair<std::string, std::string>> arrayFile(const FlagValue &given) {
+  size_t equals = given.value.find('=');
+  if (given.flag != "--array" || equals == std::string::npos || given.value.find(':') < equals)
+    return std::nullopt;
+  return std::pair(given.value.substr(0, equals), given.value.substr(equals + 1));
+}
+
+bool CommandLine::hasSpecFlags() const {
+  return std::any_of(specFlags.begin(), specFlags.end(),
+                     [](const FlagValue &given) { return !arrayFile(given); });
+}
+
+std::vector<std::pair<std::string, std::string>> CommandLine::arrayFiles() const {
+  std::vector<std::pair<std::string, std::string>> files;
+  for (const FlagValue &given : specFlags)
+    if (auto file = arrayFile(given))
+      files.push_back(std::move(*file));
+  return files;
+}
+
 void CommandLine::footer(const std::string &text) { app.footer(text); }
 
 bool CommandLine::has(const std::string &name) const { return !values.at(name)->empty(); }

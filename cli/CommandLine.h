@@ -57,8 +57,10 @@ public:
   std::string text(const std::string &name, const std::string &otherwise = "");
   /// All values of an option that may be given many times, in their order.
   const std::vector<std::string> &texts(const std::string &name) const { return *values.at(name); }
-  /// Whether any flag sets a field of the spec.
-  bool hasSpecFlags() const { return !specFlags.empty(); }
+  /// Whether any flag sets a field of the spec. A file for an array (--array NAME=FILE) does not.
+  bool hasSpecFlags() const;
+  /// The files that --array names for arrays: (array, file).
+  std::vector<std::pair<std::string, std::string>> arrayFiles() const;
   int64_t whole(const std::string &name, int64_t otherwise, int64_t least, int64_t most);
   /// The index of the value in `words`; `otherwise` is an index too.
   size_t choice(const std::string &name, const std::vector<std::string> &words, size_t otherwise);

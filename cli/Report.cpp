@@ -40,6 +40,8 @@ std::string maskText(const AttentionSpec &spec) {
                 : fmt::format("window of {} keys before and {} after{}", bound(term.left, term.runtimeLeft),
                               bound(term.right, term.runtimeRight), align));
   }
+  for (const std::string &expression : spec.maskExpressions)
+    text += (text.empty() ? "" : " and ") + ("mask " + expression);
   return text.empty() ? "no mask" : text;
 }
 
@@ -50,6 +52,8 @@ std::string specText(const AttentionSpec &spec) {
                          ? fmt::format("head dim {}", spec.headDimQk)
                          : fmt::format("head dims {} and {}", spec.headDimQk, spec.headDimV);
   std::string text = fmt::format("{}, {}, {}", nameOf(spec.dtype), dims, maskText(spec));
+  if (!spec.scoreExpression.empty())
+    text += ", score " + spec.scoreExpression;
   if (spec.softcap)
     text += fmt::format(", softcap {}", *spec.softcap);
   if (spec.sink)

@@ -72,6 +72,8 @@ ElementType elementOf(DType dtype) {
     return ElementType::I32;
   case DType::I64:
     return ElementType::I64;
+  case DType::U8:
+    return ElementType::U8;
   case DType::F32:
     break;
   }
@@ -171,18 +173,22 @@ void readValues(CommandLine &line, Job &job) {
   }
 }
 
-/// NAME=FILE, of arrays that a kernel has beside Q, K and V.
+/// Arrays that a kernel has beside Q, K and V: those whose files the spec or --array names.
 void readNamedArrays(CommandLine &line, Job &job) {
-  for (const std::string &text : line.texts("--array")) {
-    size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
-      line.problem("--array", fmt::format("expected NAME=FILE.npy, such as sink=sink.npy, got '{}'", text));
-      continue;
-    }
-    if (Result<Array> array = readNpy(text.substr(equals + 1)))
-      job.arrays.emplace_back(text.substr(0, equals), std::move(*array));
+  auto read = [&](const std::string &name, const std::string &file) {
+    if (Result<Array> array = readNpy(file))
+      job.arrays.emplace_back(name, std::move(*array));
     else
       line.problem("--array", array.error().message);
+  };
+  for (const expr::CapturedArray &array : job.spec.captures.arrays)
+    if (!array.file.empty())
+      read(array.name, array.file);
+  for (const auto &[name, file] : line.arrayFiles()) {
+    bool isCaptured = std::any_of(job.spec.captures.arrays.begin(), job.spec.captures.arrays.end(),
+                                  [&](const expr::CapturedArray &array) { return array.name == name; });
+    if (!isCaptured)
+      read(name, file);
   }
 }
 
@@ -273,7 +279,8 @@ Result<const Array *> givenFor(const Job &job, const HostArray &array) {
   if (given == job.arrays.end())
     return nullptr;
   Array expected{elementOf(layout.type), {layout.shape.begin(), layout.shape.begin() + layout.rank}, {}};
-  if (given->second.type != expected.type || given->second.shape != expected.shape)
+  bool isBool = layout.type == DType::U8 && given->second.type == ElementType::Bool;
+  if ((given->second.type != expected.type && !isBool) || given->second.shape != expected.shape)
     return badInput(fmt::format("command line: --array: error: expected {} for {}, got {}",
                                 expected.describe(), layout.name, given->second.describe()));
   return &given->second;
@@ -285,7 +292,7 @@ Status makeArrays(const Job &job, RunResult &result) {
   std::string others;
   for (size_t place = 0; place < program.arrays().size(); ++place) {
     const BoundArgument &argument = program.arrays()[place];
-    const std::string &name = argument.argument->name;
+    const std::string name(argument.name);
     auto input = std::find_if(std::begin(inputs), std::end(inputs),
                               [&](const Input &one) { return name == one.flag + 2; });
     const void *bytes = nullptr;
@@ -325,7 +332,7 @@ Result<std::vector<ScalarArgument>> scalarsFor(const Job &job, const BoundProgra
       continue;
     }
     if (std::none_of(program.scalars().begin(), program.scalars().end(),
-                     [&](const BoundArgument &one) { return one.argument->name == name; }))
+                     [&](const BoundArgument &one) { return one.name == name; }))
       return badInput(fmt::format("command line: --value: error: expected a scalar that the kernel leaves to "
                                   "run time, got '{}'",
                                   name));
@@ -484,7 +491,7 @@ int runJob(Job &job) {
     reference::Problem problem =
         reference::denseProblem(spec, int(shape.batch), int(shape.headsQ), int(shape.headsKv),
                                 int(shape.lengthQ), int(shape.lengthKv));
-    verdict = reference::verify(spec, problem, reference::inputsOf(result.arrays),
+    verdict = reference::verify(spec, problem, reference::inputsOf(spec, result.arrays),
                                 reference::outputsOf(spec, result.arrays));
     times.emplace_back("verify", clock.lap());
   }
@@ -520,8 +527,6 @@ Run addRun(CLI::App &parent) {
                problem);
   line->option("--k", "K.npy", "keys", problem);
   line->option("--v", "V.npy", "values", problem);
-  line->option("--array", "NAME=FILE.npy", "repeatable: another array that the kernel reads (random)",
-               problem);
   line->option("--seed", "N", "of random arrays, and of --sim-mode random (0)", problem);
   line->option("--out", "O.npy", "where to write O", problem);
   line->option("--lse-out", "LSE.npy", "where to write the log-sum-exp (batch, heads, length) float32",

@@ -47,6 +47,19 @@ template <typename A> using ShapeOf = typename ShapeOfOne<A>::type;
 template <typename A, typename B> using ShapeOf2 = typename Join<ShapeOf<A>, ShapeOf<B>>::type;
 template <typename A, typename B, typename C>
 using ShapeOf3 = typename Join<ShapeOf2<A, B>, ShapeOf<C>>::type;
+template <typename... A> struct ShapeOfEach {
+  using type = Scalar;
+};
+template <typename A, typename... More> struct ShapeOfEach<A, More...> {
+  using type = typename Join<ShapeOf<A>, typename ShapeOfEach<More...>::type>::type;
+};
+template <typename... A> using ShapeOfAll = typename ShapeOfEach<A...>::type;
+template <typename S> struct IsScalar {
+  static constexpr bool value = false;
+};
+template <> struct IsScalar<Scalar> {
+  static constexpr bool value = true;
+};
 
 // Register i of an operand, seen as a tile of shape S.
 template <typename S, typename T> struct Element {
@@ -110,7 +123,7 @@ __device__ __forceinline__ float smaller(float x, float y) {
 }
 __device__ __forceinline__ int larger(int x, int y) { return x > y ? x : y; }
 __device__ __forceinline__ int smaller(int x, int y) { return x < y ? x : y; }
-// ex2.approx.ftz, lg2.approx.ftz, rcp.approx.ftz: one instruction each.
+// ex2.approx.ftz, lg2.approx.ftz, rsqrt.approx.ftz, rcp.approx.ftz: one instruction each.
 __device__ __forceinline__ float exp2_approx(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -119,6 +132,11 @@ __device__ __forceinline__ float exp2_approx(float x) {
 __device__ __forceinline__ float log2_approx(float x) {
   float y;
   asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ __forceinline__ float rsqrt_approx(float x) {
+  float y;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
 __device__ __forceinline__ float reciprocal_approx(float x) {
@@ -182,6 +200,9 @@ ATTUNE_UNARY(Not, operator!, !x)
 ATTUNE_UNARY(Abs, abs, fabsf(x))
 ATTUNE_UNARY(Exp2, exp2, exp2_approx(x))
 ATTUNE_UNARY(Log2, log2, log2_approx(x))
+ATTUNE_UNARY(Rsqrt, rsqrt, rsqrt_approx(x))
+ATTUNE_UNARY(Sqrt, sqrt, __fsqrt_rn(x))
+ATTUNE_UNARY(ToInteger, to_integer, __float2int_rz(x))
 ATTUNE_UNARY(Reciprocal, reciprocal, reciprocal_approx(x))
 ATTUNE_UNARY(ToFloat, to_float, float(x))
 ATTUNE_UNARY(ToFloatUnsigned, to_float_unsigned, to_float_unsigned(x))

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 #pragma once
-#include "vec.cuh"
+#include "elementwise.cuh"
 
 namespace attune {
 
@@ -51,13 +51,42 @@ __device__ __forceinline__ View<T, Cols> view(const Array<Strides> &a, int batch
   return {a.base + element * sizeof(T), row_bytes, rows};
 }
 
-// ld.global: one element of an array of one axis, the same for every thread.
-template <typename T> __device__ __forceinline__ T load_value(const Array<0> &a, int index) {
-  return reinterpret_cast<const T *>(a.base)[index];
+// ld.global.nc: no kernel of the program writes what is read here. Narrow elements become numbers of 32 bits.
+__device__ __forceinline__ float load_element(const float *p) { return __ldg(p); }
+__device__ __forceinline__ int load_element(const int *p) { return __ldg(p); }
+__device__ __forceinline__ int load_element(const u8 *p) { return __ldg(p); }
+__device__ __forceinline__ float load_element(const bf16 *p) {
+  return __uint_as_float(uint32(__ldg(reinterpret_cast<const unsigned short *>(p))) << 16);
 }
-// Of two axes.
-template <typename T> __device__ __forceinline__ T load_value(const Array<1> &a, int outer, int index) {
-  return reinterpret_cast<const T *>(a.base)[int64(outer) * a.stride[0] + index];
+__device__ __forceinline__ float load_element(const f16 *p) {
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(__ldg(reinterpret_cast<const unsigned short *>(p))));
+  return x;
+}
+
+// An element of an array, by an index an axis.
+template <typename T, int Strides> struct LoadValue {
+  const Array<Strides> &a;
+  template <typename... Index> __device__ __forceinline__ auto operator()(Index... index) const {
+    static_assert(sizeof...(Index) == Strides + 1, "an index an axis");
+    const int indices[] = {index...};
+    int64 element = indices[Strides];
+    if constexpr (Strides > 0) {
+#pragma unroll
+      for (int i = 0; i < Strides; ++i)
+        element += int64(indices[i]) * a.stride[i];
+    }
+    return load_element(reinterpret_cast<const T *>(a.base) + element);
+  }
+};
+// The same for every thread; or, where some index is a row or a tile, one for each of its places.
+template <typename T, int Strides, typename... Index>
+__device__ __forceinline__ auto load_value(const Array<Strides> &a, const Index &...index) {
+  using S = ShapeOfAll<Index...>;
+  if constexpr (IsScalar<S>::value)
+    return LoadValue<T, Strides>{a}(index...);
+  else
+    return map<S>(LoadValue<T, Strides>{a}, index...);
 }
 
 } // namespace attune

@@ -22,6 +22,7 @@ struct bf16 {
 struct f16 {
   unsigned short bits;
 };
+using u8 = unsigned char;
 
 // R registers that hold this thread's part of a tile; Shape says which tile.
 template <typename T, int R, typename Shape> struct Vec {

@@ -66,8 +66,8 @@ private:
   TimerProblem about;
   std::shared_ptr<Device> gpu;
   std::map<int, Candidate> candidates;
-  /// The programs in whose words the arrays of `truth` and `large` are named: they outlive their candidates.
-  std::shared_ptr<const LoadedProgram> truthNames, largeNames;
+  /// The names of the arrays of `truth` and `large`: they outlive their candidates.
+  std::shared_ptr<const void> truthNames, largeNames;
   std::optional<Truth> truth;
   std::optional<DeviceArrays> large; ///< of the problem that is timed: all candidates take the same arrays
   std::optional<DeviceBuffer> workspace, flush;
@@ -86,7 +86,8 @@ template <typename Answer> Answer failedWith(const Error &error, DeviceKind kind
 }
 
 Result<BoundProgram> DeviceTimer::bind(const Candidate &candidate, const ProblemShape &shape) const {
-  v1::Result<BoundProgram> program = BoundProgram::bind(candidate.program, sizesOf(shape));
+  v1::Result<BoundProgram> program =
+      BoundProgram::bind(candidate.program, sizesOf(shape), captureNames(about.spec));
   if (!program)
     return withKind(program.error());
   return std::move(*program);
@@ -101,7 +102,7 @@ void DeviceTimer::prepareTruth(const BoundProgram &program) {
   const ProblemShape &shape = about.verified;
   made.problem = reference::denseProblem(about.spec, int(shape.batch), int(shape.headsQ), int(shape.headsKv),
                                          int(shape.lengthQ), int(shape.lengthKv));
-  reference::Inputs views = reference::inputsOf(made.arrays);
+  reference::Inputs views = reference::inputsOf(about.spec, made.arrays);
   made.exact = reference::exactAttention(about.spec, made.problem, views);
   made.plain = reference::plainAttention(about.spec, made.problem, views);
   truth = std::move(made);
@@ -112,7 +113,7 @@ Opened DeviceTimer::verify(const Candidate &candidate) {
   if (!program)
     return failedWith<Opened>(program.error(), gpu->info().kind);
   if (!truth)
-    truthNames = candidate.program;
+    truthNames = program->names();
   prepareTruth(*program);
   std::vector<HostArray> arrays = truth->arrays;
   v1::Result<HostRun> run = runOnHost(*program, arrays, scalarsOf(*program, about.spec));
@@ -206,7 +207,7 @@ Result<double> DeviceTimer::timeOnce(Candidate &candidate) {
   if (!program)
     return program.error();
   if (!large)
-    largeNames = candidate.program;
+    largeNames = program->names();
   Status done = prepareTiming(*program);
   if (!done)
     return done.error();

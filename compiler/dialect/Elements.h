@@ -19,6 +19,8 @@ inline std::optional<DType> elementOf(mlir::Type type) {
     return DType::I32;
   if (type.isInteger(64))
     return DType::I64;
+  if (type.isUnsignedInteger(8))
+    return DType::U8;
   return std::nullopt;
 }
 
@@ -34,6 +36,8 @@ inline mlir::Type typeOf(mlir::MLIRContext *context, DType element) {
     return mlir::IntegerType::get(context, 32);
   case DType::I64:
     return mlir::IntegerType::get(context, 64);
+  case DType::U8:
+    return mlir::IntegerType::get(context, 8, mlir::IntegerType::Unsigned);
   }
   return {};
 }

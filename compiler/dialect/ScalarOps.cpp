@@ -30,7 +30,8 @@ template <const char *text> Value lowerToAsm(OpBuilder &b, Location loc, Operati
       .getResult(0);
 }
 // ftz: without it ex2.approx and lg2.approx cost two more operations each, for results below 2^-126.
-constexpr char exp2Text[] = "ex2.approx.ftz.f32 $0, $1;", log2Text[] = "lg2.approx.ftz.f32 $0, $1;";
+constexpr char exp2Text[] = "ex2.approx.ftz.f32 $0, $1;", log2Text[] = "lg2.approx.ftz.f32 $0, $1;",
+               rsqrtText[] = "rsqrt.approx.ftz.f32 $0, $1;";
 
 Value lowerSame(OpBuilder &, Location, Operation *, Operands x) { return x[0]; }
 
@@ -50,6 +51,15 @@ template <typename Op> Value lowerToFloat(OpBuilder &b, Location loc, Operation 
 }
 template <typename Op> Value lowerExtend(OpBuilder &b, Location loc, Operation *, Operands x) {
   return Op::create(b, loc, b.getI32Type(), x[0]);
+}
+/// cvt.rzi: toward zero, to the nearest i32 beyond it, NaN to 0.
+Value lowerToInteger(OpBuilder &b, Location loc, Operation *, Operands x) {
+  return LLVM::CallIntrinsicOp::create(b, loc, b.getI32Type(), b.getStringAttr("llvm.nvvm.f2i.rz"), x)
+      .getResults();
+}
+Value lowerSqrt(OpBuilder &b, Location loc, Operation *, Operands x) {
+  return LLVM::CallIntrinsicOp::create(b, loc, b.getF32Type(), b.getStringAttr("llvm.nvvm.sqrt.rn.f"), x)
+      .getResults();
 }
 Value lowerDivide(OpBuilder &b, Location loc, Operation *op, Operands x) {
   auto fast = cast<arith::ArithFastMathInterface>(op).getFastMathFlagsAttr().getValue();
@@ -158,6 +168,9 @@ const ScalarOp table[] = {
     {"math.absf", Floats, true, function("abs", "fabsf"), lowerTo<LLVM::FAbsOp>, nullptr},
     {"math.exp2", Floats, true, function("exp2", "exp2_approx"), lowerToAsm<exp2Text>, nullptr},
     {"math.log2", Floats, true, function("log2", "log2_approx"), lowerToAsm<log2Text>, nullptr},
+    {"math.rsqrt", Floats, true, function("rsqrt", "rsqrt_approx"), lowerToAsm<rsqrtText>, nullptr},
+    {"math.sqrt", Floats, true, function("sqrt", "__fsqrt_rn"), lowerSqrt, nullptr},
+    {"arith.fptosi", Floats, true, function("to_integer", "__float2int_rz"), lowerToInteger, nullptr},
 };
 
 } // namespace

@@ -56,7 +56,7 @@ struct Argument {
   std::vector<int> box;
   int swizzle = 0;
 
-  bool isFloat() const { return type != DType::I32 && type != DType::I64; }
+  bool isFloat() const { return type == DType::F16 || type == DType::BF16 || type == DType::F32; }
 
   /// "q: array<batch x heads_q x len_q x 128 x bf16>", "o: array<...> output align 16", "length_q: i32 =
   /// len_q", "scale: f32", "window: i32 in 0..1024", "partial: workspace<f32, sm_count * 4> zero", "k_map:

@@ -4,7 +4,8 @@
 #include "compiler/dialect/Elements.h"
 #include "compiler/dialect/attn/Attn.h"
 #include "compiler/ir/ScheduleAttr.h"
-#include "compiler/schedule/Naming.h"
+#include "compiler/schedule/ExpressionRegion.h"
+#include "compiler/spec/KernelForms.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -26,7 +27,32 @@ static NamingBuilder openRegion(OpBuilder &b, Location loc, Region &region, bool
   return NamingBuilder(b, loc);
 }
 
-static void buildScore(NamingBuilder b, Block *block, const AttentionSpec &spec) {
+/// The value of a region that a variable is. Of the region's arguments, b, h, q and kv come last.
+static Value variableOf(NamingBuilder &b, Block *block, expr::Variable variable) {
+  auto fromEnd = [&](unsigned place) { return block->getArgument(block->getNumArguments() - place); };
+  Type index = b.getIndexType();
+  switch (variable) {
+  case expr::Variable::B:
+    return fromEnd(4);
+  case expr::Variable::H:
+    return fromEnd(3);
+  case expr::Variable::Hkv:
+    return b.make<attn::KvHeadOp>("hkv", index);
+  case expr::Variable::Q:
+    return fromEnd(2);
+  case expr::Variable::Kv:
+    return fromEnd(1);
+  case expr::Variable::LengthQ:
+    return b.make<attn::LengthOp>("length_q", index, attn::Axis::Q);
+  case expr::Variable::LengthKv:
+    return b.make<attn::LengthOp>("length_kv", index, attn::Axis::KV);
+  case expr::Variable::Score:
+    break;
+  }
+  return Value();
+}
+
+static void buildScore(NamingBuilder b, Block *block, const AttentionSpec &spec, const KernelForms &forms) {
   Value score = block->getArgument(0);
   Type f32 = b.getF32Type();
   auto constant = [&](StringRef name, double value) -> Value {
@@ -47,10 +73,15 @@ static void buildScore(NamingBuilder b, Block *block, const AttentionSpec &spec)
     Value squashed = b.make<math::TanhOp>("squashed", inside);
     score = b.make<arith::MulFOp>("capped", squashed, cap);
   }
+  if (forms.score)
+    score = buildExpression(b, *forms.score, forms.captures, [&](expr::Variable variable) {
+      return variable == expr::Variable::Score ? score : variableOf(b, block, variable);
+    });
   b.make<attn::YieldOp>("", score);
 }
 
-static void buildMask(NamingBuilder b, Block *block, const std::vector<MaskTerm> &terms) {
+static void buildMask(NamingBuilder b, Block *block, const std::vector<MaskTerm> &terms,
+                      const KernelForms &forms) {
   Value q = block->getArgument(2), kv = block->getArgument(3);
   Type index = b.getIndexType();
   auto bound = [&](StringRef name, const std::optional<int64_t> &value, bool runtime) -> Value {
@@ -85,6 +116,9 @@ static void buildMask(NamingBuilder b, Block *block, const std::vector<MaskTerm>
       conjoin(b.make<arith::CmpIOp>("keep", arith::CmpIPredicate::sge, kv, first));
     }
   }
+  if (forms.mask)
+    conjoin(buildExpression(b, *forms.mask, forms.captures,
+                            [&](expr::Variable variable) { return variableOf(b, block, variable); }));
   if (!keep)
     keep = b.make<arith::ConstantOp>("keep", b.getBoolAttr(true));
   b.make<attn::YieldOp>("", keep);
@@ -96,14 +130,16 @@ OwningOpRef<ModuleOp> buildAttn(MLIRContext *context, const AttentionSpec &spec)
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
   b.setInsertionPointToEnd(module->getBody());
 
+  KernelForms forms = kernelForms(spec);
   Type dtype = typeOf(context, spec.dtype);
   auto forward = attn::ForwardOp::create(
       b, loc, spec.name, dtype, spec.headDimQk, spec.headDimV,
       llvm::APFloat(spec.runtimeScale ? 1.0 : spec.effectiveScale()), spec.sink, spec.lse,
       spec.schedule.empty() ? DictionaryAttr() : scheduleAttr(context, spec.schedule));
-  buildScore(openRegion(b, loc, forward.getScore(), /*withScore=*/true), &forward.getScore().front(), spec);
-  buildMask(openRegion(b, loc, forward.getMask(), /*withScore=*/false), &forward.getMask().front(),
-            spec.mask);
+  buildScore(openRegion(b, loc, forward.getScore(), /*withScore=*/true), &forward.getScore().front(), spec,
+             forms);
+  buildMask(openRegion(b, loc, forward.getMask(), /*withScore=*/false), &forward.getMask().front(), spec.mask,
+            forms);
   return module;
 }
 

@@ -18,27 +18,32 @@ namespace attune {
 namespace {
 class TileCloner {
 public:
-  TileCloner(NamingBuilder &b, RankedTensorType shape, llvm::function_ref<Value(Value)> leaf)
-      : b(b), shape(shape), leaf(leaf) {}
+  TileCloner(NamingBuilder &b, RankedTensorType shape, const RegionLeaves &leaves)
+      : b(b), shape(shape), leaves(leaves) {}
 
   FailureOr<Value> get(Value value) {
     if (Value known = clones.lookup(value))
       return known;
-    Operation *op = value.getDefiningOp();
-    if (!op || isa<attn::LengthOp, attn::ScalarOp>(op))
-      return clones[value] = leaf(value);
-    FailureOr<Value> clone = make(op);
+    if (Value leaf = leaves.leaf(value))
+      return clones[value] = leaf;
+    FailureOr<Value> clone = make(value.getDefiningOp());
     if (succeeded(clone))
       clones[value] = *clone;
     return clone;
   }
 
 private:
-  RankedTensorType typeFor(Type scalar) {
-    return cast<RankedTensorType>(shape.clone(scalar.isIndex() ? Type(b.getI32Type()) : scalar));
+  Type typeFor(Type scalar) {
+    Type type = scalar.isIndex() ? Type(b.getI32Type()) : scalar;
+    return shape ? Type(shape.clone(type)) : type;
   }
 
-  Value splat(float value) { return splatConstant(b, shape, value); }
+  Value constant(TypedAttr value) {
+    if (shape)
+      value = DenseElementsAttr::get(cast<RankedTensorType>(typeFor(value.getType())), Attribute(value));
+    return b.make<arith::ConstantOp>("", value);
+  }
+  Value splat(float value) { return constant(b.getF32FloatAttr(value)); }
 
   /// tanh(y) = 1 - 2 / (1 + e^2y): tanh.approx errs by 2^-11, which a cap of 50 would turn into percents of a
   /// probability; this form errs by about 2^-23.
@@ -56,8 +61,7 @@ private:
       TypedAttr attr = constant.getValue();
       if (auto integer = dyn_cast<IntegerAttr>(attr); integer && attr.getType().isIndex())
         attr = b.getI32IntegerAttr(integer.getInt());
-      return Value(
-          b.make<arith::ConstantOp>("", DenseElementsAttr::get(typeFor(attr.getType()), Attribute(attr))));
+      return this->constant(attr);
     }
     SmallVector<Value> operands;
     for (Value operand : op->getOperands()) {
@@ -68,6 +72,8 @@ private:
     }
     if (isa<math::TanhOp>(op))
       return tanh(operands[0]);
+    if (auto element = dyn_cast<attn::ElementOp>(op))
+      return leaves.load(element, operands);
     // A cast between index and i32 changes nothing here.
     if (isa<arith::IndexCastOp, arith::IndexCastUIOp>(op))
       return operands[0];
@@ -80,15 +86,14 @@ private:
 
   NamingBuilder &b;
   RankedTensorType shape;
-  llvm::function_ref<Value(Value)> leaf;
+  const RegionLeaves &leaves;
   llvm::DenseMap<Value, Value> clones;
 };
 } // namespace
 
 FailureOr<SmallVector<Value>> applyElementwise(NamingBuilder &b, RankedTensorType shape,
-                                               ArrayRef<Value> results,
-                                               llvm::function_ref<Value(Value)> leaf) {
-  TileCloner cloner(b, shape, leaf);
+                                               ArrayRef<Value> results, const RegionLeaves &leaves) {
+  TileCloner cloner(b, shape, leaves);
   SmallVector<Value> tiles;
   for (Value result : results) {
     FailureOr<Value> tile = cloner.get(result);

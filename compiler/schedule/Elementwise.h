@@ -2,6 +2,7 @@
 #ifndef ATTUNE_COMPILER_SCHEDULE_ELEMENTWISE_H
 #define ATTUNE_COMPILER_SCHEDULE_ELEMENTWISE_H
 
+#include "compiler/dialect/attn/Attn.h"
 #include "compiler/schedule/Naming.h"
 
 #include "mlir/IR/BuiltinTypes.h"
@@ -10,12 +11,21 @@
 
 namespace attune {
 
-/// Clones what `results` of a score or mask region depend on, with every value a tile of `shape` (an f32
-/// tensor with layout #acc; index becomes i32). `leaf` gives the tile for a block argument, an attn.length or
-/// an attn.scalar. Fails, with an error at the op, on an op that tiles cannot do.
-mlir::FailureOr<llvm::SmallVector<mlir::Value>>
-applyElementwise(NamingBuilder &b, mlir::RankedTensorType shape, llvm::ArrayRef<mlir::Value> results,
-                 llvm::function_ref<mlir::Value(mlir::Value)> leaf);
+/// What a region's values come from.
+struct RegionLeaves {
+  /// The value for a block argument or an operation that the kernel has in another way; null: it has none.
+  llvm::function_ref<mlir::Value(mlir::Value)> leaf;
+  /// The elements at indices that are cloned.
+  llvm::function_ref<mlir::Value(attn::ElementOp, llvm::ArrayRef<mlir::Value>)> load;
+};
+
+/// Clones what `results` of a score or mask region depend on, with every value a tensor of `shape`'s shape
+/// and layout (index becomes i32); where there is no shape, a number. Fails, with an error at the op, on an
+/// op that kernels cannot do.
+mlir::FailureOr<llvm::SmallVector<mlir::Value>> applyElementwise(NamingBuilder &b,
+                                                                 mlir::RankedTensorType shape,
+                                                                 llvm::ArrayRef<mlir::Value> results,
+                                                                 const RegionLeaves &leaves);
 
 /// True iff the region's yielded value is its score argument.
 bool isIdentityScore(mlir::Region &score);

@@ -3,8 +3,11 @@
 
 #include "compiler/dialect/Elements.h"
 #include "compiler/dialect/tile/KernelHeader.h"
+#include "compiler/ir/IrText.h"
 #include "compiler/ir/ScheduleAttr.h"
 #include "compiler/schedule/Elementwise.h"
+
+#include "mlir/IR/Matchers.h"
 
 #include <limits>
 
@@ -17,8 +20,8 @@ namespace attune {
 ForwardProgram::ForwardProgram(OpBuilder &builder, attn::ForwardOp forward, const DecidedSchedule &decided)
     : forward(forward), decided(decided), context(builder.getContext()), headDimQk(forward.getHeadDimQk()),
       headDimV(forward.getHeadDimV()), dtype(forward.getDtype()), bounds(analyseMask(forward.getMask())),
-      identityScore(isIdentityScore(forward.getScore())), scale(forward.getScale().convertToDouble()),
-      b(builder, forward.getLoc()) {}
+      blockMask(bounds.residual), identityScore(isIdentityScore(forward.getScore())),
+      scale(forward.getScale().convertToDouble()), b(builder, forward.getLoc()) {}
 
 DType ForwardProgram::element() const { return *elementOf(dtype); }
 
@@ -89,7 +92,22 @@ void ForwardProgram::declareArguments(int64_t blockQ) {
   headsPerKvHead = number("heads_per_kv_head", SizeExpr(Size::HeadsQ) / Size::HeadsKv);
   queryBlocks = number("query_blocks", ceilDiv(SizeExpr(Size::LengthQ), blockQ));
   heads = number("heads", Size::HeadsQ);
-  for (Region *region : {&forward.getScore(), &forward.getMask()})
+  declareCaptures();
+}
+
+/// How an index that certainly lies below its extent looks: a variable on its own axis.
+static bool isNatural(Value index, StringRef extent) {
+  if (index.getDefiningOp<attn::KvHeadOp>())
+    return extent == nameOf(Size::HeadsKv);
+  auto argument = dyn_cast<BlockArgument>(index);
+  if (!argument)
+    return false;
+  unsigned fromEnd = argument.getOwner()->getNumArguments() - argument.getArgNumber(); // b, h, q, kv: 4 .. 1
+  return (fromEnd == 4 && extent == nameOf(Size::Batch)) || (fromEnd == 3 && extent == nameOf(Size::HeadsQ));
+}
+
+void ForwardProgram::declareCaptures() {
+  for (Region *region : {&forward.getScore(), &forward.getMask()}) {
     for (auto scalar : region->getOps<attn::ScalarOp>()) {
       Value &known = scalars[scalar.getName()];
       if (known)
@@ -103,6 +121,29 @@ void ForwardProgram::declareArguments(int64_t blockQ) {
         argument.range = {(*range)[0], (*range)[1]};
       known = addArgument(argument);
     }
+    for (auto element : region->getOps<attn::ElementOp>()) {
+      Argument argument;
+      argument.name = element.getName();
+      argument.type = *elementOf(element.getElement());
+      for (auto [index, attribute] : llvm::zip(element.getIndices(), element.getExtents())) {
+        StringRef text = cast<StringAttr>(attribute).getValue();
+        argument.axes.push_back(*SizeExpr::parse(text));
+        if (argument.axes.back().constant() || isNatural(index, text) || extents.contains(text))
+          continue;
+        std::optional<Size> size = argument.axes.back().size();
+        Argument extent;
+        extent.name = fmt::format("extent{}", extents.size());
+        extent.kind = Argument::Kind::Scalar;
+        extent.type = DType::I32;
+        extent.value = argument.axes.back();
+        extents[text] = size == Size::LengthQ    ? lengthQ
+                        : size == Size::LengthKv ? lengthKv
+                                                 : addArgument(extent);
+      }
+      if (Value &known = captured[element.getName()]; !known)
+        known = addArgument(argument);
+    }
+  }
 }
 
 void ForwardProgram::finishArguments() { kernel.setSignatureAttr(b.getArrayAttr(signature)); }
@@ -152,7 +193,7 @@ void ForwardProgram::locate(NamingBuilder &at, int64_t blockQ, Value tile) {
 BlockRange ForwardProgram::blocksOfKeys(NamingBuilder &at, int64_t blockQ, int64_t blockKv) {
   Scalars s(at);
   limits = MaskLimits::of(at, bounds, lengthQ, lengthKv, scalars);
-  Value lastQuery = s.sub(s.min(s.add(firstQuery, s.constant(blockQ)), lengthQ), s.constant(1), "last_query");
+  lastQuery = s.sub(s.min(s.add(firstQuery, s.constant(blockQ)), lengthQ), s.constant(1), "last_query");
   return BlockRange::ofKeys(at, limits, firstQuery, lastQuery, blockKv);
 }
 
@@ -169,6 +210,54 @@ Value ForwardProgram::notFinite(NamingBuilder &at, Value out, Value firstRow) {
   return at.make<arith::AndIOp>("not_finite", beyond, exists);
 }
 
+template <typename Scan>
+Value ForwardProgram::scan(NamingBuilder &at, StringRef name, Value begin, Value end, const BlockRange &range,
+                           llvm::function_ref<Value(NamingBuilder &, Value, Value)> make) {
+  auto op = at.make<Scan>(name, at.getI32Type(), begin, end);
+  Block *body = at.createBlock(&op.getCondition());
+  Value block = body->addArgument(at.getI32Type(), at.named("block"));
+  NamingBuilder inside(OpBuilder::atBlockBegin(body), at.unnamed());
+  at.setInsertionPointAfter(op);
+  Scalars s(inside);
+  auto notAbove = [&](Value x, Value y) -> Value {
+    return inside.make<arith::CmpIOp>("", arith::CmpIPredicate::sle, x, y);
+  };
+  auto both = [&](Value x, Value y) -> Value { return inside.make<arith::AndIOp>("", x, y); };
+  Value firstKey = s.mul(block, keysOfBlock, "first_key");
+  Value lastKey =
+      s.min(s.add(firstKey, s.constant(keysOfBlock - 1)), s.sub(lengthKv, s.constant(1)), "last_key");
+  BlockMask::Truth truth = blockMask.truth(
+      inside, {firstQuery, lastQuery, firstKey, lastKey, batch, head, kvHead, lengthQ, lengthKv, scalars});
+  Value inWhole = both(notAbove(range.wholeBegin, block), s.less(block, range.wholeEnd));
+  Value whole = both(inWhole, truth.must);
+  Value some = both(truth.may, inside.make<arith::XOrIOp>(
+                                   "", whole, inside.make<arith::ConstantOp>("", inside.getBoolAttr(true))));
+  inside.make<tile::YieldOp>("", make(inside, some, whole));
+  return op.getResult();
+}
+
+ForwardProgram::FoundBlocks ForwardProgram::findBlocksOfKeys(int64_t blockQ, int64_t blockKv) {
+  FoundBlocks found{blocksOfKeys(b, blockQ, blockKv), Value(), Value()};
+  keysOfBlock = blockKv;
+  const BlockRange &range = found.range;
+  found.mixed = scan<tile::CountBlocksOp>(b, "mixed_blocks", range.begin, range.end, range,
+                                          [](NamingBuilder &, Value mixed, Value) { return mixed; });
+  found.whole = scan<tile::CountBlocksOp>(b, "whole_blocks", range.wholeBegin, range.wholeEnd, range,
+                                          [](NamingBuilder &, Value, Value whole) { return whole; });
+  return found;
+}
+
+Value ForwardProgram::nextBlock(NamingBuilder &at, const FoundBlocks &blocks, Value before, Value last) {
+  Scalars s(at);
+  Value isMixed = s.less(before, blocks.mixed);
+  Value isFirstWhole = at.make<arith::CmpIOp>("", arith::CmpIPredicate::eq, before, blocks.mixed);
+  Value end = s.select(isFirstWhole, blocks.range.end, last);
+  return scan<tile::LastBlockOp>(at, "block", blocks.range.begin, end, blocks.range,
+                                 [&](NamingBuilder &inside, Value mixed, Value whole) -> Value {
+                                   return inside.make<arith::SelectOp>("", isMixed, mixed, whole);
+                                 });
+}
+
 FinishedRows ForwardProgram::finishRows(NamingBuilder &at, SoftmaxState state, RankedTensorType outType,
                                         Value small) {
   Value sink;
@@ -181,32 +270,124 @@ FinishedRows ForwardProgram::finishRows(NamingBuilder &at, SoftmaxState state, R
 // Scores
 //===----------------------------------------------------------------------===//
 
-/// The tile that stands for an argument of a score or mask region, or for a length.
+ForwardProgram::Reach ForwardProgram::reachOf(Value value) {
+  if (auto known = reaches.find(value); known != reaches.end())
+    return known->second;
+  Reach reach = Reach::Block;
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    unsigned fromEnd =
+        argument.getOwner()->getNumArguments() - argument.getArgNumber(); // b, h, q, kv: 4 .. 1
+    reach = fromEnd == 1 || fromEnd == 5 ? Reach::Key : fromEnd == 2 ? Reach::Row : Reach::Block;
+  } else {
+    for (Value operand : value.getDefiningOp()->getOperands())
+      reach = std::max(reach, reachOf(operand));
+  }
+  return reaches[value] = reach;
+}
+
+Value ForwardProgram::spread(NamingBuilder &at, RankedTensorType shape, Value value) {
+  if (!shape)
+    return value;
+  Type type = shape.clone(getElementTypeOrSelf(value.getType()));
+  if (!isa<RankedTensorType>(value.getType()))
+    return at.make<tensor::SplatOp>(nameOf(value.getLoc()), value, type);
+  return value.getType() == type ? value
+                                 : Value(at.make<tile::RowBroadcastOp>(nameOf(value.getLoc()), type, value));
+}
+
+/// What stands for an argument of a score or mask region, for a length, a scalar or what was read before;
+/// null: nothing does.
 Value ForwardProgram::indexTile(NamingBuilder &at, RankedTensorType shape, Value argument, Value firstRow,
                                 Value firstKey) {
-  auto type = cast<RankedTensorType>(shape.clone(at.getI32Type()));
-  auto rowType = tensor({shape.getDimSize(0)}, at.getI32Type(), row());
-  auto splat = [&](Value scalar) -> Value { return at.make<tensor::SplatOp>("", scalar, type); };
+  if (Value known = hoisted.lookup(argument))
+    return spread(at, shape, known);
   if (auto scalar = argument.getDefiningOp<attn::ScalarOp>())
-    return at.make<tensor::SplatOp>(scalar.getName(), scalars.lookup(scalar.getName()),
-                                    scalar.getType().isIndex() ? type : shape);
+    return spread(at, shape, scalars.lookup(scalar.getName()));
   if (auto length = argument.getDefiningOp<attn::LengthOp>())
-    return splat(length.getAxis() == attn::Axis::Q ? lengthQ : lengthKv);
-  auto blockArgument = cast<BlockArgument>(argument);
+    return spread(at, shape, length.getAxis() == attn::Axis::Q ? lengthQ : lengthKv);
+  if (argument.getDefiningOp<attn::KvHeadOp>())
+    return spread(at, shape, kvHead);
+  auto blockArgument = dyn_cast<BlockArgument>(argument);
+  if (!blockArgument)
+    return Value();
   bool inScore = blockArgument.getOwner()->getParent() == &forward.getScore();
   switch (blockArgument.getArgNumber() - (inScore ? 1 : 0)) {
   case 0:
-    return splat(batch);
+    return spread(at, shape, batch);
   case 1:
-    return splat(head);
+    return spread(at, shape, head);
   case 2: {
+    auto rowType = tensor({shape.getDimSize(0)}, at.getI32Type(), row());
     Value index = at.make<tile::RowIndexOp>("", rowType);
     Value rows = at.make<arith::AddIOp>("", index, at.make<tensor::SplatOp>("", firstRow, rowType));
-    return at.make<tile::RowBroadcastOp>("q_index", type, rows);
+    if (shape.getEncoding() == row())
+      return rows;
+    return at.make<tile::RowBroadcastOp>("q_index", shape.clone(at.getI32Type()), rows);
   }
-  default:
-    return at.make<arith::AddIOp>("kv_index", at.make<tile::ColumnIndexOp>("", type), splat(firstKey));
+  default: {
+    auto type = cast<RankedTensorType>(shape.clone(at.getI32Type()));
+    return at.make<arith::AddIOp>("kv_index", at.make<tile::ColumnIndexOp>("", type),
+                                  at.make<tensor::SplatOp>("", firstKey, type));
   }
+  }
+}
+
+Value ForwardProgram::clampIndex(NamingBuilder &at, Value index, Value inRegion, const SizeExpr &extent) {
+  std::string text = extent.text();
+  if (isNatural(inRegion, text))
+    return index;
+  auto shape = dyn_cast<RankedTensorType>(index.getType());
+  Scalars s(at);
+  std::optional<int64_t> number = extent.constant();
+  APInt constant;
+  if (number && matchPattern(inRegion, m_ConstantInt(&constant)) && constant.getSExtValue() >= 0 &&
+      constant.getSExtValue() < *number)
+    return index;
+  Value last = number ? s.constant(*number - 1) : s.sub(extents.lookup(text), s.constant(1));
+  // Positions are not negative; rows and keys of a tile may lie beyond their number.
+  if (!isa<BlockArgument>(inRegion))
+    index = s.max(index, spread(at, shape, s.constant(0)));
+  return s.min(index, spread(at, shape, last));
+}
+
+Value ForwardProgram::loadElement(NamingBuilder &at, attn::ElementOp element, ArrayRef<Value> indices) {
+  SmallVector<Value> places;
+  for (auto [index, inRegion, extent] : llvm::zip(indices, element.getIndices(), element.getExtents()))
+    places.push_back(clampIndex(at, index, inRegion, *SizeExpr::parse(cast<StringAttr>(extent).str())));
+  Type type = element.getType();
+  if (auto shape = dyn_cast<RankedTensorType>(indices.front().getType()))
+    type = shape.clone(type);
+  return at.make<tile::LoadValueOp>(element.getName(), type, captured.lookup(element.getName()), places);
+}
+
+FailureOr<SmallVector<Value>> ForwardProgram::applyRegion(NamingBuilder &at, RankedTensorType shape,
+                                                          ArrayRef<Value> results, Value score,
+                                                          Value firstRow, Value firstKey) {
+  return applyElementwise(
+      at, shape, results,
+      {[&](Value leaf) {
+         return score && leaf == forward.getScore().getArgument(0)
+                    ? score
+                    : indexTile(at, shape, leaf, firstRow, firstKey);
+       },
+       [&](attn::ElementOp element, ArrayRef<Value> indices) { return loadElement(at, element, indices); }});
+}
+
+LogicalResult ForwardProgram::hoistLoads(NamingBuilder &at, Value firstRow, int64_t rows) {
+  for (Region *region : {&forward.getScore(), &forward.getMask()})
+    for (auto element : region->getOps<attn::ElementOp>()) {
+      Reach reach = reachOf(element.getResult());
+      if (reach == Reach::Key)
+        continue;
+      RankedTensorType shape;
+      if (reach == Reach::Row)
+        shape = tensor({rows}, at.getF32Type(), row());
+      auto loaded = applyRegion(at, shape, element.getResult(), Value(), firstRow, Value());
+      if (failed(loaded))
+        return failure();
+      hoisted[element.getResult()] = loaded->front();
+    }
+  return mlir::success();
 }
 
 FailureOr<Value> ForwardProgram::applyScore(NamingBuilder &at, Value products, Value firstRow,
@@ -216,9 +397,7 @@ FailureOr<Value> ForwardProgram::applyScore(NamingBuilder &at, Value products, V
   auto type = cast<RankedTensorType>(products.getType());
   Value scaled = at.make<arith::MulFOp>("scaled", products, splatConstant(at, type, float(scale)));
   Value result = cast<attn::YieldOp>(forward.getScore().front().getTerminator()).getValue();
-  auto scores = applyElementwise(at, type, result, [&](Value leaf) {
-    return leaf == forward.getScore().getArgument(0) ? scaled : indexTile(at, type, leaf, firstRow, firstKey);
-  });
+  auto scores = applyRegion(at, type, result, scaled, firstRow, firstKey);
   if (failed(scores))
     return failure();
   return scores->front();
@@ -237,11 +416,10 @@ FailureOr<Value> ForwardProgram::scoresOf(NamingBuilder &at, const BlockKind &ki
                                           where(kind.first, limits.firstShift),
                                           where(kind.last, limits.lastShift));
   }
-  if (bounds.residual.empty())
+  if (bounds.residual.empty() || !hides(kind))
     return scores;
   auto type = cast<RankedTensorType>(scores.getType());
-  auto keeps = applyElementwise(at, type, bounds.residual,
-                                [&](Value leaf) { return indexTile(at, type, leaf, firstRow, firstKey); });
+  auto keeps = applyRegion(at, type, bounds.residual, Value(), firstRow, firstKey);
   if (failed(keeps))
     return failure();
   Value minusInf = splatConstant(at, type, -std::numeric_limits<float>::infinity());

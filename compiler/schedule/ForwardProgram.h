@@ -10,6 +10,7 @@
 #include "compiler/dialect/attn/Attn.h"
 #include "compiler/dialect/tile/Tile.h"
 #include "compiler/program/Program.h"
+#include "compiler/schedule/BlockMask.h"
 #include "compiler/schedule/BlockRange.h"
 #include "compiler/schedule/Family.h"
 #include "compiler/schedule/OnlineSoftmax.h"
@@ -29,6 +30,7 @@ inline constexpr BlockKind kRight = {"right", false, true, "blocks that cross a 
 inline constexpr BlockKind kRightAndLeft = {"right", true, true,
                                             "blocks that cross a row's last key, or its first"};
 inline constexpr BlockKind kWhole = {"whole", false, false, "blocks that every row sees whole"};
+inline constexpr BlockKind kMixed = {"mixed", true, true, "blocks that the mask keeps a part of"};
 inline constexpr BlockKind kLeft = {"left", true, false, "blocks that cross a row's first key"};
 
 class ForwardProgram {
@@ -68,6 +70,23 @@ protected:
   void locate(NamingBuilder &at, int64_t blockQ, mlir::Value tile);
   BlockRange blocksOfKeys(NamingBuilder &at, int64_t blockQ, int64_t blockKv);
 
+  /// Whether a block of queries finds the blocks of keys that it visits by what the mask is on each, and does
+  /// not walk all of a range.
+  bool findsBlocks() const { return blockMask.knows(); }
+  struct FoundBlocks {
+    BlockRange range;
+    mlir::Value mixed, whole; ///< how many blocks are kept in part, and as a whole
+  };
+  /// Of blocks of `blockKv` keys, for blocks of `blockQ` queries.
+  FoundBlocks findBlocksOfKeys(int64_t blockQ, int64_t blockKv);
+  /// The block that is visited after `before` others: first those that are kept in part, then whole ones,
+  /// each from the last to the first. `last` is the one that was visited before.
+  mlir::Value nextBlock(NamingBuilder &at, const FoundBlocks &blocks, mlir::Value before, mlir::Value last);
+  /// Whether some row may not see some key of a block of this kind, which then evaluates the mask.
+  bool hides(const BlockKind &kind) const {
+    return kind.first || kind.last || (!bounds.residual.empty() && !findsWhole);
+  }
+
   /// Whether the scale can be multiplied inside the exponential.
   bool scaleFolds() { return identityScore && OnlineSoftmax::takesScale(scale, forward.getSink()); }
   OnlineSoftmax softmax(mlir::RankedTensorType outType) {
@@ -77,6 +96,9 @@ protected:
   /// any.
   FinishedRows finishRows(NamingBuilder &at, SoftmaxState state, mlir::RankedTensorType outType,
                           mlir::Value small = {});
+  /// Reads what elements of captured arrays do not depend on the key, once, before the loops over keys: for
+  /// the `rows` rows from `firstRow` on.
+  mlir::LogicalResult hoistLoads(NamingBuilder &at, mlir::Value firstRow, int64_t rows);
   /// The scores of a tile of products whose first row and key these are: scaled and changed as the spec says,
   /// -inf where a row does not see a key. Fails, with an error at the op, on what tiles cannot do.
   mlir::FailureOr<mlir::Value> scoresOf(NamingBuilder &at, const BlockKind &kind, mlir::Value products,
@@ -93,6 +115,8 @@ protected:
   int64_t headDimQk, headDimV;
   mlir::Type dtype;
   MaskBounds bounds;
+  BlockMask blockMask;
+  bool findsWhole = false; ///< a builder's: blocks of kind kWhole are kept as a whole
   bool identityScore;
   double scale;
   NamingBuilder b;
@@ -106,12 +130,36 @@ protected:
   MaskLimits limits;
 
 private:
+  /// What values of a region depend on: nothing but the block, the row, or the key and the score.
+  enum class Reach { Block, Row, Key };
+  Reach reachOf(mlir::Value value);
+  /// A tensor of `shape` (null: a number) of values that are one for all, or one a row.
+  mlir::Value spread(NamingBuilder &at, mlir::RankedTensorType shape, mlir::Value value);
   mlir::Value indexTile(NamingBuilder &at, mlir::RankedTensorType shape, mlir::Value argument,
                         mlir::Value firstRow, mlir::Value firstKey);
+  mlir::Value loadElement(NamingBuilder &at, attn::ElementOp element, llvm::ArrayRef<mlir::Value> indices);
+  /// `index` where it may lie beyond its axis, cut to the axis.
+  mlir::Value clampIndex(NamingBuilder &at, mlir::Value index, mlir::Value inRegion, const SizeExpr &extent);
+  mlir::FailureOr<llvm::SmallVector<mlir::Value>> applyRegion(NamingBuilder &at, mlir::RankedTensorType shape,
+                                                              llvm::ArrayRef<mlir::Value> results,
+                                                              mlir::Value score, mlir::Value firstRow,
+                                                              mlir::Value firstKey);
+  void declareCaptures();
+  /// Calls `make` with a block of keys' number and what is to be known of it, for a condition on blocks.
+  template <typename Scan>
+  mlir::Value
+  scan(NamingBuilder &at, llvm::StringRef name, mlir::Value begin, mlir::Value end, const BlockRange &range,
+       llvm::function_ref<mlir::Value(NamingBuilder &, mlir::Value mixed, mlir::Value whole)> make);
   mlir::FailureOr<mlir::Value> applyScore(NamingBuilder &at, mlir::Value products, mlir::Value firstRow,
                                           mlir::Value firstKey);
 
   llvm::SmallVector<mlir::Attribute> signature;
+  llvm::StringMap<mlir::Value> captured;            ///< arrays by name
+  llvm::StringMap<mlir::Value> extents;             ///< sizes that indices are cut to, by their text
+  llvm::DenseMap<mlir::Value, mlir::Value> hoisted; ///< elements that were read before the loops
+  llvm::DenseMap<mlir::Value, Reach> reaches;
+  mlir::Value lastQuery;
+  int64_t keysOfBlock = 0;
 };
 
 } // namespace attune

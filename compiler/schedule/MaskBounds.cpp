@@ -44,6 +44,8 @@ static std::optional<LinearIndex> linear(Value value) {
     return length.getAxis() == attn::Axis::Q ? LinearIndex{.lengthQ = 1} : LinearIndex{.lengthKv = 1};
   if (auto scalar = dyn_cast<attn::ScalarOp>(op))
     return LinearIndex{.scalars = {{scalar.getName(), 1}}};
+  if (isa<arith::IndexCastOp>(op))
+    return linear(op->getOperand(0));
   if (!isa<arith::AddIOp, arith::SubIOp>(op))
     return std::nullopt;
   auto left = linear(op->getOperand(0)), right = linear(op->getOperand(1));

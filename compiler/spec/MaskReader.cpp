@@ -13,7 +13,8 @@ namespace {
 using json::Value;
 using Kind = json::Value::Kind;
 
-constexpr const char *maskForms = "\"none\", \"causal\", \"window:LEFT:RIGHT\" or a mask object";
+constexpr const char *maskForms =
+    "\"none\", \"causal\", \"window:LEFT:RIGHT\", an expression or a mask object";
 
 std::optional<MaskAlign> alignOf(std::string_view text) {
   if (text == "top_left")
@@ -25,7 +26,8 @@ std::optional<MaskAlign> alignOf(std::string_view text) {
 
 class MaskReader {
 public:
-  MaskReader(ValueReader &reader, AttentionSpec &spec) : reader(reader), spec(spec) {}
+  MaskReader(ValueReader &reader, AttentionSpec &spec, const std::function<void(const Value &)> &expression)
+      : reader(reader), spec(spec), expression(expression) {}
 
   void term(const Value &value, bool inList);
 
@@ -37,12 +39,25 @@ private:
 
   ValueReader &reader;
   AttentionSpec &spec;
+  const std::function<void(const Value &)> &expression;
 };
 
+/// Whether a mask's text is an expression and no name, right or misspelt: it has a sign that no name has.
+bool isExpression(std::string_view text) {
+  std::string_view first = text.substr(0, text.find(':'));
+  if (first == "none" || first == "causal" || first == "window")
+    return false;
+  return text == "true" || text == "false" || std::any_of(text.begin(), text.end(), [](char c) {
+           return std::string_view("<>=!&|+-*/%^~?()[], \t\n").find(c) != std::string_view::npos;
+         });
+}
+
 void MaskReader::term(const Value &value, bool inList) {
-  if (spec.mask.size() == limits::maxMaskTerms)
+  if (spec.mask.size() + spec.maskExpressions.size() == limits::maxMaskTerms)
     return reader.error(value, fmt::format("expected at most {} mask terms, got more", limits::maxMaskTerms));
-  if (value.kind == Kind::String)
+  if (value.kind == Kind::String && isExpression(value.text))
+    expression(value);
+  else if (value.kind == Kind::String)
     name(value);
   else if (value.kind == Kind::Object)
     object(value);
@@ -172,8 +187,9 @@ void MaskReader::object(const Value &value) {
 
 } // namespace
 
-void readMask(ValueReader &reader, const Value &value, AttentionSpec &spec) {
-  MaskReader masks(reader, spec);
+void readMask(ValueReader &reader, const Value &value, AttentionSpec &spec,
+              const std::function<void(const Value &)> &expression) {
+  MaskReader masks(reader, spec, expression);
   if (value.kind != Kind::Array)
     return masks.term(value, false);
   for (const Value &term : value.elements)

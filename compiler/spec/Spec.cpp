@@ -1,7 +1,9 @@
 //===- Spec.cpp - the attention spec: text forms and the code key ---------===//
 #include "compiler/spec/Spec.h"
 #include "compiler/schedule/Family.h"
+#include "compiler/spec/CaptureReader.h"
 #include "compiler/spec/Json.h"
+#include "compiler/spec/KernelForms.h"
 #include "compiler/spec/SpecReader.h"
 
 #include <algorithm>
@@ -40,11 +42,30 @@ std::string termJson(const MaskTerm &term) {
   return result + fmt::format(R"(,"align":"{}"}})", nameOf(term.align));
 }
 
-std::string maskJson(const std::vector<MaskTerm> &mask) {
+std::string maskJson(const std::vector<MaskTerm> &mask, const std::vector<std::string> &expressions = {}) {
   std::string result = "[";
   for (const MaskTerm &term : mask)
     result += (result.size() > 1 ? "," : "") + termJson(term);
+  for (const std::string &expression : expressions)
+    result += (result.size() > 1 ? "," : "") + json::quote(expression);
   return result + "]";
+}
+
+std::string capturesJson(const expr::Captures &captures) {
+  std::string arrays, scalars;
+  for (const expr::CapturedArray &array : captures.arrays) {
+    std::string axes;
+    for (const expr::Axis &axis : array.axes)
+      axes += (axes.empty() ? "" : ",") + (axis.variable ? json::quote(textOf(axis)) : textOf(axis));
+    arrays += fmt::format(R"({}{}:{{"dtype":"{}","axes":[{}]{}}})", arrays.empty() ? "" : ",",
+                          json::quote(array.name), nameOf(array.dtype), axes,
+                          array.file.empty() ? "" : R"(,"file":)" + json::quote(array.file));
+  }
+  for (const expr::CapturedScalar &scalar : captures.scalars)
+    scalars += fmt::format(R"({}{}:"{}{}")", scalars.empty() ? "" : ",", json::quote(scalar.name),
+                           expr::nameOf(scalar.type), scalar.value ? ":" + number(*scalar.value) : "");
+  return (arrays.empty() ? "" : R"(,"arrays":{)" + arrays + "}") +
+         (scalars.empty() ? "" : R"(,"scalars":{)" + scalars + "}");
 }
 
 std::string scheduleJson(const Schedule &schedule) {
@@ -70,7 +91,10 @@ std::string toJson(const AttentionSpec &spec) {
     result += R"(,"scale":)" + json::quote(runtimeText(spec.scale));
   else if (spec.scale)
     result += R"(,"scale":)" + number(*spec.scale);
-  result += R"(,"mask":)" + maskJson(spec.mask);
+  result += R"(,"mask":)" + maskJson(spec.mask, spec.maskExpressions);
+  if (!spec.scoreExpression.empty())
+    result += R"(,"score":)" + json::quote(spec.scoreExpression);
+  result += capturesJson(spec.captures);
   if (spec.runtimeSoftcap)
     result += R"(,"softcap":)" + json::quote(runtimeText(spec.softcap));
   else if (spec.softcap)
@@ -102,8 +126,16 @@ std::vector<std::string> toFlags(const AttentionSpec &spec) {
     add("--mask", isCausal(term) ? fmt::format("causal:{}", nameOf(term.align))
                                  : fmt::format("window:{}:{}:{}", bound(term.left, term.runtimeLeft),
                                                bound(term.right, term.runtimeRight), nameOf(term.align)));
-  if (spec.mask.empty())
+  for (const std::string &expression : spec.maskExpressions)
+    add("--mask", expression);
+  if (spec.mask.empty() && spec.maskExpressions.empty())
     add("--mask", "none");
+  if (!spec.scoreExpression.empty())
+    add("--score", spec.scoreExpression);
+  for (const expr::CapturedArray &array : spec.captures.arrays)
+    add("--array", flagText(array));
+  for (const expr::CapturedScalar &scalar : spec.captures.scalars)
+    add("--scalar", flagText(scalar));
   if (spec.softcap)
     add("--softcap", spec.runtimeSoftcap ? runtimeText(spec.softcap) : number(*spec.softcap));
   flags.push_back(spec.sink ? "--sink" : "--no-sink");
@@ -170,6 +202,9 @@ std::optional<double> scalarOf(const AttentionSpec &spec, std::string_view name)
   std::vector<MaskTerm> mask = spec.mask;
   if (std::optional<int64_t> *bound = boundNamed(mask, name))
     return double(bound->value_or(MaskTerm::usualWindow));
+  for (const expr::CapturedScalar &scalar : spec.captures.scalars)
+    if (scalar.name == name)
+      return scalar.value;
   return std::nullopt;
 }
 
@@ -180,6 +215,9 @@ void setScalar(AttentionSpec &spec, std::string_view name, double value) {
     spec.softcap = value;
   else if (std::optional<int64_t> *bound = boundNamed(spec.mask, name))
     *bound = int64_t(value);
+  for (expr::CapturedScalar &scalar : spec.captures.scalars)
+    if (scalar.name == name)
+      scalar.value = value;
 }
 
 std::string codeKey(const AttentionSpec &spec) {
@@ -200,6 +238,8 @@ std::string codeKey(const AttentionSpec &spec) {
     result += R"(,"softcap":)" + (spec.runtimeSoftcap ? "\"runtime\"" : number(*spec.softcap));
   if (spec.sink)
     result += R"(,"sink":true)";
+  if (std::string forms = kernelForms(spec).text(); !forms.empty())
+    result += R"(,"expressions":)" + json::quote(forms);
   return result + fmt::format(R"(,"lse":{},"schedule":{}}})", spec.lse, scheduleJson(spec.schedule));
 }
 

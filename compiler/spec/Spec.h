@@ -8,6 +8,7 @@
 #define ATTUNE_COMPILER_SPEC_SPEC_H
 
 #include "compiler/program/Schedule.h"
+#include "compiler/spec/expr/Expression.h"
 #include "compiler/support/DType.h"
 #include "compiler/support/Result.h"
 
@@ -65,7 +66,11 @@ struct AttentionSpec {
   Layout layout = Layout::BSHD;   ///< how `run` lays out arrays; kernels take any strides
   std::optional<double> scale;    ///< default 1 / sqrt(headDimQk)
   std::vector<MaskTerm> mask;     ///< empty: every key is kept
-  std::optional<double> softcap;  ///< c: scores become c * tanh(score / c), after scaling; > 0
+  /// Expressions, all of which must be true of a key beside `mask`; see the guide for their language.
+  std::vector<std::string> maskExpressions;
+  std::string scoreExpression;   ///< what scores become, after scaling; empty: they stay. Not with softcap.
+  expr::Captures captures;       ///< the arrays and run-time scalars that expressions read
+  std::optional<double> softcap; ///< c: scores become c * tanh(score / c), after scaling; > 0
   /// Each query head has a sink: one f32, in natural-logarithm units, whose exp joins the denominator of
   /// every row's softmax (-inf: none). A row that keeps no key still gives 0; LSE has the sink in it.
   bool sink = false;
@@ -89,6 +94,7 @@ struct AttentionSpec {
 namespace limits {
 constexpr int headDimStep = 8, maxHeadDim = 256;
 constexpr int64_t maxWindow = (1 << 30) - 1; ///< a kernel adds it to a position, in 32 bits
+constexpr int64_t maxScalar = 1 << 30;       ///< of an i32 given at launch: a kernel adds it to a position
 constexpr size_t maxMaskTerms = 16;
 constexpr size_t maxName = 64;
 } // namespace limits
@@ -107,7 +113,7 @@ std::vector<std::string> toFlags(const AttentionSpec &spec);
 std::vector<MaskTerm> normalizedMask(const AttentionSpec &spec);
 
 /// What `spec` gives a scalar that kernels leave to run time: "scale", "softcap", "window_left",
-/// "window_right"; nothing where it has none of this name.
+/// "window_right", or a captured one; nothing where it has none of this name.
 std::optional<double> scalarOf(const AttentionSpec &spec, std::string_view name);
 /// Makes `spec` say `value`, where it has such a scalar.
 void setScalar(AttentionSpec &spec, std::string_view name, double value);

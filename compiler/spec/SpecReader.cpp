@@ -1,7 +1,9 @@
 //===- SpecReader.cpp - specs from JSON and flags -------------------------===//
 #include "compiler/spec/SpecReader.h"
 #include "compiler/schedule/Family.h"
+#include "compiler/spec/CaptureReader.h"
 #include "compiler/spec/MaskReader.h"
+#include "compiler/spec/expr/Parser.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -31,6 +33,8 @@ public:
 
   Result<AttentionSpec> read();
   void schedule(const Value &value);
+  void mask(const Value &value);
+  void score(const Value &value);
 
   AttentionSpec spec;
 
@@ -38,6 +42,14 @@ private:
   const std::vector<FlagValue> &flags;
   std::map<std::string, std::pair<Value, const FlagValue *>, std::less<>>
       places; ///< of the fields that were set
+
+  /// Expressions, which are read when the arrays and scalars are known.
+  struct Written {
+    Value text;
+    const FlagValue *flag;
+    expr::Role role;
+  };
+  std::vector<Written> expressions;
 
   bool fromFile() const { return !file.empty(); }
   size_t timesGiven(std::string_view name) const;
@@ -183,8 +195,21 @@ std::vector<Field> makeFields() {
        Field::Top, setScale},
       {"mask", "--mask", "MASK",
        "none, causal[:ALIGN] or window:LEFT:RIGHT[:ALIGN], ALIGN top_left|bottom_right, LEFT and RIGHT a "
-       "number or runtime[=N]: given at launch; given more than once, all must keep a key",
-       Field::Top, [](Reader &reader, const Value &value) { readMask(reader, value, reader.spec); }},
+       "number or runtime[=N]: given at launch; or an expression, such as 'kv <= q && kv > q - 64'; given "
+       "more "
+       "than once, all must keep a key",
+       Field::Top, [](Reader &reader, const Value &value) { reader.mask(value); }},
+      {"score", "--score", "EXPRESSION",
+       "what scores become: an expression, such as 'score + slope[h] * (kv - q)'", Field::Top,
+       [](Reader &reader, const Value &value) { reader.score(value); }},
+      {"arrays", "--array", "NAME:DTYPE[AXES][=FILE]",
+       "an array that expressions read, such as doc:i32[b,kv]; DTYPE i32|f32|fp16|bf16|u8, an axis "
+       "b|h|hkv|q|kv or a length; of a file's array NAME=FILE says what `run` reads",
+       Field::Top,
+       [](Reader &reader, const Value &value) { readArrays(reader, value, reader.spec.captures); }},
+      {"scalars", "--scalar", "NAME[:i32|f32][=NUMBER]",
+       "a number that is given at launch and that expressions read; NUMBER is what `run` gives", Field::Top,
+       [](Reader &reader, const Value &value) { readScalars(reader, value, reader.spec.captures); }},
       {"softcap", "--softcap", "C", "scores become C * tanh(score / C); runtime[:C]: given at launch",
        Field::Top, setSoftcap},
       {"sink", "--sink", "", "each query head has a sink, whose exp joins the softmax's denominator",
@@ -213,6 +238,21 @@ void Reader::schedule(const Value &value) {
   if (value.kind != Kind::Object)
     return mismatch(value, "an object with a family and its parameters, such as block_q");
   readObject(value, true);
+}
+
+void Reader::mask(const Value &value) {
+  readMask(*this, value, spec, [&](const Value &text) {
+    spec.maskExpressions.push_back(text.text);
+    expressions.push_back({text, flag, expr::Role::Mask});
+  });
+}
+
+void Reader::score(const Value &value) {
+  std::erase_if(expressions, [](const Written &one) { return one.role == expr::Role::Score; });
+  if (value.kind != Kind::String || value.text.empty())
+    return mismatch(value, "an expression, such as \"score + slope[h] * (kv - q)\"");
+  spec.scoreExpression = value.text;
+  expressions.push_back({value, flag, expr::Role::Score});
 }
 
 void Reader::readObject(const Value &object, bool inSchedule) {
@@ -261,6 +301,14 @@ size_t Reader::timesGiven(std::string_view name) const {
 static bool isSwitch(const Field &field) { return !field.flag.empty() && field.valueName.empty(); }
 static std::string negationOf(const Field &field) { return "--no-" + field.flag.substr(2); }
 
+static bool isRepeatable(const Field &field) {
+  return field.key == "mask" || field.key == "arrays" || field.key == "scalars";
+}
+/// Whether a flag's value is a text even where it looks like a number.
+static bool isText(const Field &field) {
+  return field.key == "score" || field.key == "arrays" || field.key == "scalars";
+}
+
 void Reader::readFlags() {
   std::map<std::string, int, std::less<>> counts;
   for (const FlagValue &given : flags) {
@@ -274,7 +322,7 @@ void Reader::readFlags() {
       continue;
     }
     bool isMask = field->key == "mask";
-    if (int count = ++counts[field->key]; count > 1 && !isMask) {
+    if (int count = ++counts[field->key]; count > 1 && !isRepeatable(*field)) {
       if (count == 2)
         error(value, isSwitch(*field)
                          ? fmt::format("expected one of {} and {}, once", field->flag, negationOf(*field))
@@ -282,12 +330,17 @@ void Reader::readFlags() {
       continue;
     }
     value = valueOfText(value, given.value);
+    if (isText(*field))
+      value.kind = Kind::String;
     if (isSwitch(*field)) {
       value.kind = Kind::Bool;
       value.boolean = given.flag == field->flag;
     }
-    if (isMask && counts[field->key] == 1)
+    if (isMask && counts[field->key] == 1) {
       spec.mask.clear();
+      spec.maskExpressions.clear();
+      std::erase_if(expressions, [](const Written &one) { return one.role == expr::Role::Mask; });
+    }
     // A head dim from a flag replaces the file's, whichever key the file used.
     places.insert_or_assign(field->key, std::pair(value, flag));
     field->set(*this, value);
@@ -312,6 +365,22 @@ void Reader::checkTogether() {
       error(part->first, "expected --head-dim, or --head-dim-qk and --head-dim-v, got both");
       flag = nullptr;
     }
+  }
+  for (const Written &one : expressions) {
+    std::vector<Diagnostic> inside;
+    (void)expr::parse(one.text.text, one.role, spec.captures, inside);
+    flag = one.flag;
+    errorsInside(one.text, one.role == expr::Role::Mask ? "mask" : "score", inside);
+    flag = nullptr;
+  }
+  if (auto cap = find("softcap"); cap && spec.softcap && !spec.scoreExpression.empty()) {
+    flag = cap->second;
+    currentKey = "softcap";
+    error(cap->first,
+          "expected a softcap or a score expression, got both (in an expression: cap * tanh(score "
+          "/ cap))");
+    flag = nullptr;
+    currentKey = {};
   }
   for (const ScheduleFamily *family : scheduleFamilies()) {
     if (!spec.schedule.family.empty() && spec.schedule.family != family->name)
@@ -367,7 +436,7 @@ const std::vector<SpecFlag> &specFlags() {
     std::vector<SpecFlag> result;
     for (const Field &field : fields()) {
       if (!field.flag.empty())
-        result.push_back({field.flag, field.valueName, field.help, field.key == "mask"});
+        result.push_back({field.flag, field.valueName, field.help, isRepeatable(field)});
       if (isSwitch(field))
         result.push_back({negationOf(field), "", "do not, whatever the file says"});
     }

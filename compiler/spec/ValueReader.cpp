@@ -24,6 +24,26 @@ void ValueReader::error(const Value &at, std::string message) {
     diagnostics.push_back({at.range, std::move(message)});
 }
 
+void ValueReader::errorsInside(const Value &at, std::string_view key, const std::vector<Diagnostic> &inside) {
+  if (inside.empty())
+    return;
+  if (flag || origin == Origin::Program) {
+    std::string place = flag ? "command line: " + flag->flag : fmt::format("{}: {}", file, key);
+    flagErrors += (flagErrors.empty() ? "" : "\n") + render(at.text, place, inside);
+    return;
+  }
+  // Without escapes the string stands in the file as it is.
+  bool asWritten = text.substr(std::min(at.range.begin + 1, text.size())).starts_with(at.text);
+  for (const Diagnostic &one : inside)
+    if (asWritten)
+      diagnostics.push_back(
+          {{at.range.begin + 1 + one.range.begin, at.range.begin + 1 + one.range.end}, one.message});
+    else
+      diagnostics.push_back(
+          {at.range, fmt::format("{} of the expression: {}",
+                                 locationOf(at.text, "", one.range.begin).substr(1), one.message)});
+}
+
 void ValueReader::mismatch(const Value &at, const std::string &expected, const std::string &nearest) {
   if (at.kind != Kind::Invalid) // else the syntax error has been reported
     error(at, fmt::format("expected {}, got {}{}", expected, json::describe(at),

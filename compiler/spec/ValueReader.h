@@ -24,6 +24,8 @@ public:
   enum class Origin { Person, Program };
 
   void error(const json::Value &at, std::string message);
+  /// Errors inside a string, at their places there; `key` is the field's.
+  void errorsInside(const json::Value &at, std::string_view key, const std::vector<Diagnostic> &inside);
   /// "expected EXPECTED, got VALUE (nearest: NEAREST)".
   void mismatch(const json::Value &at, const std::string &expected, const std::string &nearest = "");
 

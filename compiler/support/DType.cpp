@@ -11,6 +11,7 @@ static constexpr DTypeInfo table[] = {
     {DType::F32, "f32", "f32", "float", 32, 0, nullptr, false, nullptr},
     {DType::I32, "i32", "i32", "int", 32, 0, nullptr, false, nullptr},
     {DType::I64, "i64", "i64", "int64", 64, 0, nullptr, false, nullptr},
+    {DType::U8, "u8", "u8", "u8", 8, 0, nullptr, false, nullptr},
 };
 
 const DTypeInfo &infoOf(DType type) { return table[int(type)]; }

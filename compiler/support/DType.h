@@ -11,7 +11,7 @@
 
 namespace attune {
 
-enum class DType { F16, BF16, F32, I32, I64 };
+enum class DType { F16, BF16, F32, I32, I64, U8 };
 
 struct DTypeInfo {
   DType type;

@@ -150,6 +150,7 @@ private:
   LogicalResult visitIf(scf::IfOp branch);
   /// `to` are what `from` are; what is not known of these is not known of those.
   void assign(ValueRange to, ValueRange from);
+  LogicalResult countBlocks(tile::CountBlocksOp op);
   LogicalResult visitRoles(tile::SpecializeOp op);
   /// Adds an op on a ring of kind tma to what its role does.
   LogicalResult record(Operation *op, Value ring, Value index);
@@ -334,6 +335,28 @@ LogicalResult Run::visitIf(scf::IfOp branch) {
   return mlir::success();
 }
 
+/// Where the condition hangs on what is only known at launch, as many as there can be.
+LogicalResult Run::countBlocks(tile::CountBlocksOp op) {
+  std::optional<int64_t> begin = value(op.getBegin()), end = value(op.getEnd());
+  if (!begin || !end)
+    return op.emitOpError("expected blocks that follow from lengths and the block") << context();
+  Block &condition = op.getCondition().front();
+  int64_t count = 0;
+  for (int64_t block = *begin; block < *end; ++block) {
+    values[condition.getArgument(0)] = block;
+    for (Operation &inner : condition.without_terminator()) {
+      std::optional<int64_t> known = evaluate(&inner);
+      if (known)
+        values[inner.getResult(0)] = *known;
+      else
+        values.erase(inner.getResult(0));
+    }
+    count += value(condition.getTerminator()->getOperand(0)).value_or(1) != 0;
+  }
+  values[op.getResult()] = count;
+  return mlir::success();
+}
+
 LogicalResult Run::visit(Operation *op) {
   if (++steps > 100000)
     return op->emitOpError("expected the program to end") << context();
@@ -349,6 +372,8 @@ LogicalResult Run::visit(Operation *op) {
     values[replica.getResult()] = roles.back().replica;
     return mlir::success();
   }
+  if (auto count = dyn_cast<tile::CountBlocksOp>(op))
+    return countBlocks(count);
   auto byTma = [](Value ring) {
     return cast<tile::RingType>(ring.getType()).getKind() == tile::RingKind::Tma;
   };

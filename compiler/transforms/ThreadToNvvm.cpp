@@ -395,14 +395,14 @@ void ThreadToNvvm::lowerRetry(thread::RetryOp op) {
   b.setInsertionPointToEnd(after);
 }
 
-Value ThreadToNvvm::elementAddress(Value array, ValueRange indices) {
+Value ThreadToNvvm::elementAddress(Value array, ArrayRef<Value> indices) {
   // 64 bits throughout: arrays may be larger than 2^31 elements.
   Type wide = b.getI64Type();
   auto type = cast<tile::ArrayType>(array.getType());
   auto product = [&](Value x, Value y) -> Value { return LLVM::MulOp::create(b, loc, x, y); };
   Value elements;
   for (auto [axis, index] : llvm::enumerate(indices)) {
-    Value place = LLVM::ZExtOp::create(b, loc, wide, scalar(index));
+    Value place = LLVM::ZExtOp::create(b, loc, wide, index);
     if (int64_t(axis) + 1 < type.getRank())
       place = product(place, field(array, ParameterField::What::Stride, axis));
     elements = elements ? add(elements, place) : place;
@@ -412,15 +412,42 @@ Value ThreadToNvvm::elementAddress(Value array, ValueRange indices) {
 }
 
 void ThreadToNvvm::lowerLoadValue(tile::LoadValueOp op) {
-  Value address = elementAddress(op.getArray(), op.getIndices());
-  values[op.getResult()] = {LLVM::LoadOp::create(b, loc, op.getResult().getType(), globalPointer(address),
-                                                 unsigned(infoOf(op.getResult().getType()).bytes()))};
+  Type element = op.getArray().getType().getElementType();
+  int64_t bytes = infoOf(element).bytes();
+  Type stored = element.isF16() || element.isF32() ? element : b.getIntegerType(unsigned(8 * bytes));
+  auto load = [&](ArrayRef<Value> indices) -> Value {
+    Value value = LLVM::LoadOp::create(b, loc, stored, globalPointer(elementAddress(op.getArray(), indices)),
+                                       unsigned(bytes), /*isVolatile=*/false, /*isNonTemporal=*/false,
+                                       /*isInvariant=*/true);
+    if (element.isF16())
+      return LLVM::FPExtOp::create(b, loc, b.getF32Type(), value);
+    if (bytes < 4)
+      value = LLVM::ZExtOp::create(b, loc, b.getI32Type(), value);
+    if (!element.isBF16())
+      return value;
+    value = LLVM::ShlOp::create(b, loc, value, i32(16));
+    return LLVM::BitcastOp::create(b, loc, b.getF32Type(), value);
+  };
+  auto shaped = dyn_cast<VectorType>(op.getResult().getType());
+  Registers results;
+  for (int64_t i = 0; i != (shaped ? shaped.getNumElements() : 1); ++i) {
+    SmallVector<Value> indices;
+    for (Value index : op.getIndices()) {
+      Registers &source = registers(index);
+      indices.push_back(source[source.size() == 1 ? 0 : size_t(i)]);
+    }
+    results.push_back(load(indices));
+  }
+  values[op.getResult()] = std::move(results);
 }
 
 void ThreadToNvvm::lowerView(tile::ViewOp op) {
   int64_t elementBytes = infoOf(op.getType().getElementType()).bytes();
   GlobalView view;
-  view.base = elementAddress(op.getArray(), op.getIndices());
+  SmallVector<Value> indices;
+  for (Value index : op.getIndices())
+    indices.push_back(scalar(index));
+  view.base = elementAddress(op.getArray(), indices);
   view.cols = op.getType().getCols();
   view.rows = scalar(op.getRows());
   // Rows of one element are adjacent; other strides stay below 2^30 elements, which the runtime checks.
@@ -482,6 +509,8 @@ LogicalResult ThreadToNvvm::lower(Operation *op) {
         return mlir::success();
       })
       .Case([&](tile::LoadValueOp x) { return done([&] { lowerLoadValue(x); }); })
+      .Case([&](tile::CountBlocksOp x) { return lowerScan(x, x.getCondition(), x.getBegin(), x.getEnd()); })
+      .Case([&](tile::LastBlockOp x) { return lowerScan(x, x.getCondition(), x.getBegin(), x.getEnd()); })
       .Case([&](tile::ViewOp x) { return done([&] { lowerView(x); }); })
       .Case([&](gpu::BlockIdOp x) {
         Type i = b.getI32Type();

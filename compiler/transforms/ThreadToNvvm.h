@@ -46,10 +46,13 @@ private:
   /// Loads a field of the parameter block.
   mlir::Value field(mlir::Value argument, ParameterField::What what, size_t axis = 0);
   /// The address of an array's element at `indices` of its outer axes.
-  mlir::Value elementAddress(mlir::Value array, mlir::ValueRange indices);
+  mlir::Value elementAddress(mlir::Value array, llvm::ArrayRef<mlir::Value> indices);
   void lowerRetry(thread::RetryOp op);
   void lowerView(tile::ViewOp op);
   void lowerLoadValue(tile::LoadValueOp op);
+  /// tile.count_blocks and tile.last_block (ThreadToNvvmBlocks.cpp).
+  mlir::LogicalResult lowerScan(mlir::Operation *op, mlir::Region &condition, mlir::Value begin,
+                                mlir::Value end);
 
   // Tiles.
   void lowerAsyncCopy(thread::AsyncCopyOp op);

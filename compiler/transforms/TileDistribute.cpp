@@ -347,13 +347,20 @@ LogicalResult Distributor::visit(Operation *op) {
       .Case([&](tensor::SplatOp splat) {
         return replace<vector::BroadcastOp>(op, resultType(), map(splat.getInput()));
       })
-      .Case<tile::AttemptOp, tile::ViewOp, tile::LoadValueOp, tile::CommitGroupOp, tile::WaitGroupOp,
-            gpu::BarrierOp, gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp, scf::ConditionOp,
-            tile::BarrierInitOp, tile::BarrierWaitOp, tile::BarrierArriveOp, tile::BarrierExpectOp,
-            tile::StoreWaitOp, tile::DrawOp, tile::StoreWordOp, tile::LoadWordOp>([&](Operation *) {
-        b.clone(*op, mapping);
-        return mlir::success();
+      .Case([&](tile::LoadValueOp load) {
+        SmallVector<Value> indices;
+        for (Value index : load.getIndices())
+          indices.push_back(map(index));
+        return replace<tile::LoadValueOp>(op, resultType(), map(load.getArray()), indices);
       })
+      .Case<tile::AttemptOp, tile::ViewOp, tile::CommitGroupOp, tile::WaitGroupOp, gpu::BarrierOp,
+            gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp, scf::ConditionOp, tile::BarrierInitOp,
+            tile::BarrierWaitOp, tile::BarrierArriveOp, tile::BarrierExpectOp, tile::StoreWaitOp,
+            tile::DrawOp, tile::StoreWordOp, tile::LoadWordOp, tile::CountBlocksOp, tile::LastBlockOp>(
+          [&](Operation *) {
+            b.clone(*op, mapping);
+            return mlir::success();
+          })
       .Default([&](Operation *) -> LogicalResult {
         StringRef dialect = op->getName().getDialectNamespace();
         if (dialect == "arith" || dialect == "math")

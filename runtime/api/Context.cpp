@@ -112,13 +112,13 @@ static PlanInfo infoOf(const attune::Plan &plan) {
   for (const BoundArgument &array : plan.program.arrays()) {
     const Argument &argument = *array.argument;
     info.arguments.push_back(
-        {argument.name, toPublic(argument.type),
+        {std::string(array.name), toPublic(argument.type),
          std::vector(array.shape.begin(), array.shape.begin() + long(argument.axes.size())), array.output,
          argument.optional, false});
   }
   for (const BoundArgument &scalar : plan.program.scalars())
     info.arguments.push_back(
-        {scalar.argument->name, toPublic(scalar.argument->type), {}, false, false, true});
+        {std::string(scalar.name), toPublic(scalar.argument->type), {}, false, false, true});
   const LoadedKernel &kernel = loaded.kernels().front();
   info.registers = kernel.registers;
   info.blocksPerSm = kernel.blocksPerSm;

@@ -17,7 +17,8 @@ struct TypePair {
 constexpr TypePair types[] = {{DType::F16, v1::DType::F16},
                               {DType::BF16, v1::DType::BF16},
                               {DType::F32, v1::DType::F32},
-                              {DType::I32, v1::DType::I32}};
+                              {DType::I32, v1::DType::I32},
+                              {DType::U8, v1::DType::U8}};
 
 DType toInside(v1::DType type) {
   for (const TypePair &pair : types)
@@ -45,6 +46,18 @@ AttentionSpec toInside(const v1::Spec &spec) {
     inside.mask.push_back({term.left, term.right,
                            term.align == v1::MaskAlign::TopLeft ? MaskAlign::TopLeft : MaskAlign::BottomRight,
                            term.runtimeLeft, term.runtimeRight});
+  inside.maskExpressions = spec.maskExpressions;
+  inside.scoreExpression = spec.scoreExpression;
+  for (const v1::CapturedArray &array : spec.arrays) {
+    expr::CapturedArray &captured = inside.captures.arrays.emplace_back();
+    captured.name = array.name;
+    captured.dtype = toInside(array.dtype);
+    for (const std::string &axis : array.axes) // what is none is refused with the spec: an axis of 0
+      captured.axes.push_back(expr::findAxis(axis).value_or(expr::Axis()));
+  }
+  for (const v1::CapturedScalar &scalar : spec.scalars)
+    inside.captures.scalars.push_back(
+        {scalar.name, scalar.dtype == v1::DType::F32 ? expr::Type::F32 : expr::Type::I32, {}});
   inside.softcap = spec.softcap;
   inside.sink = spec.sink;
   inside.lse = spec.lse;
@@ -68,6 +81,17 @@ v1::Spec toPublic(const AttentionSpec &spec) {
         {term.left, term.right,
          term.align == MaskAlign::TopLeft ? v1::MaskAlign::TopLeft : v1::MaskAlign::BottomRight,
          term.runtimeLeft, term.runtimeRight});
+  result.maskExpressions = spec.maskExpressions;
+  result.scoreExpression = spec.scoreExpression;
+  for (const expr::CapturedArray &array : spec.captures.arrays) {
+    v1::CapturedArray &captured = result.arrays.emplace_back();
+    captured.name = array.name;
+    captured.dtype = toPublic(array.dtype);
+    for (const expr::Axis &axis : array.axes)
+      captured.axes.push_back(textOf(axis));
+  }
+  for (const expr::CapturedScalar &scalar : spec.captures.scalars)
+    result.scalars.push_back({scalar.name, scalar.type == expr::Type::F32 ? v1::DType::F32 : v1::DType::I32});
   result.softcap = spec.softcap;
   result.sink = spec.sink;
   result.lse = spec.lse;

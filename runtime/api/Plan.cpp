@@ -29,6 +29,47 @@ ArrayArgument inside(const BoundArgument &bound, const char *name, const void *d
   return array;
 }
 
+/// Room for what a launch may have of arrays and scalars: it takes no memory.
+struct Given {
+  std::array<ArrayArgument, 32> arrays;
+  std::array<ScalarArgument, 32> scalars;
+  size_t arrayCount = 0, scalarCount = 0;
+
+  Status add(std::span<const Array> given) {
+    if (given.size() > arrays.size() - arrayCount)
+      return Error{ErrorCode::InvalidArgument, fmt::format("expected at most {} arrays, got {}",
+                                                           arrays.size(), arrayCount + given.size())};
+    for (size_t i = 0; i < given.size(); ++i) {
+      const Array &array = given[i];
+      if (!array.name || array.rank < 0 || array.rank > maxRank ||
+          (array.rank > 0 && (!array.shape || !array.strides)))
+        return Error{
+            ErrorCode::InvalidArgument,
+            fmt::format("expected array {} to have a name, and the shape and strides of 0 to {} axes", i,
+                        maxRank)};
+      ArrayArgument &inside = arrays[arrayCount++];
+      inside.name = array.name;
+      inside.address = addressOf(array.data);
+      inside.type = toInside(array.dtype);
+      inside.rank = array.rank;
+      std::copy_n(array.shape, array.rank, inside.shape.begin());
+      std::copy_n(array.strides, array.rank, inside.strides.begin());
+    }
+    return std::monostate();
+  }
+  Status add(std::span<const Scalar> given) {
+    if (given.size() > scalars.size())
+      return Error{ErrorCode::InvalidArgument,
+                   fmt::format("expected at most {} scalars, got {}", scalars.size(), given.size())};
+    for (const Scalar &scalar : given)
+      scalars[scalarCount++] = {scalar.name ? scalar.name : "", scalar.value};
+    return std::monostate();
+  }
+  LaunchArguments arguments(void *workspace) const {
+    return {std::span(arrays).first(arrayCount), std::span(scalars).first(scalarCount), addressOf(workspace)};
+  }
+};
+
 } // namespace
 
 const PlanInfo &Plan::info() const {
@@ -73,57 +114,34 @@ Status Plan::launch(Stream stream, const Arguments &arguments) const {
   constexpr Strides adjacent{1, 0, 0}; // of the one axis
   const Strides *strides[] = {&arguments.q.strides, &arguments.k.strides,   &arguments.v.strides,
                               &arguments.o.strides, &arguments.lse.strides, &adjacent};
-  std::array<ArrayArgument, namedArrays.size()> arrays;
-  size_t count = 0;
-  for (size_t i = 0; i < arrays.size(); ++i)
+  Given given;
+  for (size_t i = 0; i < namedArrays.size(); ++i)
     if (int place = state->places[i]; place >= 0)
-      arrays[count++] = inside(program.arrays()[size_t(place)], namedArrays[i].name, data[i], *strides[i]);
+      given.arrays[given.arrayCount++] =
+          inside(program.arrays()[size_t(place)], namedArrays[i].name, data[i], *strides[i]);
     else if (data[i])
       return Error{ErrorCode::InvalidArgument,
                    fmt::format("expected no array for {}, since kernel '{}' has none, got {}{}",
                                namedArrays[i].name, state->info.kernel, data[i],
                                namedArrays[i].field ? fmt::format("; set the spec's {}", namedArrays[i].field)
                                                     : std::string())};
-  std::array<ScalarArgument, 8> scalars;
-  if (arguments.scalars.size() > scalars.size())
-    return Error{ErrorCode::InvalidArgument, fmt::format("expected at most {} scalars, got {}",
-                                                         scalars.size(), arguments.scalars.size())};
-  for (size_t i = 0; i < arguments.scalars.size(); ++i)
-    scalars[i] = {arguments.scalars[i].name, arguments.scalars[i].value};
-  return program.launch(streamOf(stream),
-                        {std::span(arrays).first(count), std::span(scalars).first(arguments.scalars.size()),
-                         addressOf(arguments.workspace)});
+  if (Status added = given.add(arguments.arrays); !added)
+    return added;
+  if (Status added = given.add(arguments.scalars); !added)
+    return added;
+  return program.launch(streamOf(stream), given.arguments(arguments.workspace));
 }
 
 Status Plan::launch(Stream stream, std::span<const Array> arrays, std::span<const Scalar> scalars,
                     void *workspace) const {
   if (!state)
     return Error{ErrorCode::EmptyHandle, "expected a plan, got one that was moved from"};
-  std::array<ArrayArgument, 32> inside;
-  std::array<ScalarArgument, 8> numbers;
-  if (arrays.size() > inside.size() || scalars.size() > numbers.size())
-    return Error{ErrorCode::InvalidArgument,
-                 fmt::format("expected at most {} arrays and {} scalars, got {} and {}", inside.size(),
-                             numbers.size(), arrays.size(), scalars.size())};
-  for (size_t i = 0; i < arrays.size(); ++i) {
-    const Array &array = arrays[i];
-    if (!array.name || array.rank < 0 || array.rank > maxRank ||
-        (array.rank > 0 && (!array.shape || !array.strides)))
-      return Error{ErrorCode::InvalidArgument,
-                   fmt::format("expected array {} to have a name, and the shape and strides of 0 to {} axes",
-                               i, maxRank)};
-    inside[i].name = array.name;
-    inside[i].address = addressOf(array.data);
-    inside[i].type = toInside(array.dtype);
-    inside[i].rank = array.rank;
-    std::copy_n(array.shape, array.rank, inside[i].shape.begin());
-    std::copy_n(array.strides, array.rank, inside[i].strides.begin());
-  }
-  for (size_t i = 0; i < scalars.size(); ++i)
-    numbers[i] = {scalars[i].name ? scalars[i].name : "", scalars[i].value};
-  return state->plan.program.launch(streamOf(stream),
-                                    {std::span(inside).first(arrays.size()),
-                                     std::span(numbers).first(scalars.size()), addressOf(workspace)});
+  Given given;
+  if (Status added = given.add(arrays); !added)
+    return added;
+  if (Status added = given.add(scalars); !added)
+    return added;
+  return state->plan.program.launch(streamOf(stream), given.arguments(workspace));
 }
 
 } // namespace attune::v1

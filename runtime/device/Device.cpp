@@ -24,8 +24,10 @@ int tensorMapType(DType type) {
     return 3;
   case DType::I64:
     return 5;
+  case DType::U8:
+    return 0;
   }
-  return 0; // bytes
+  return 0;
 }
 
 Status Device::encodeTensorMap(const TensorMapRequest &, TensorMap &) {

@@ -51,13 +51,14 @@ static size_t placeOf(std::vector<BoundArgument> &table, const Argument &argumen
     }
   BoundArgument bound;
   bound.argument = &argument;
+  bound.name = argument.name;
   bound.output = argument.output;
   table.push_back(bound);
   return table.size() - 1;
 }
 
 v1::Status BoundProgram::collectArguments(const Sizes &sizes) {
-  for (const KernelInfo &kernel : loaded->program().kernels)
+  for (const KernelInfo &kernel : program().program().kernels)
     for (const Argument &argument : kernel.arguments) {
       if (argument.kind == Kind::Scalar && !argument.value)
         placeOf(scalarTable, argument);
@@ -80,8 +81,8 @@ v1::Status BoundProgram::collectArguments(const Sizes &sizes) {
 }
 
 v1::Status BoundProgram::bindWorkspace(const Sizes &sizes) {
-  for (auto [expression, bytes] : {std::pair(loaded->program().workspaceBytes(), &workspace),
-                                   {loaded->program().zeroBytes(), &zeroed}}) {
+  for (auto [expression, bytes] : {std::pair(program().program().workspaceBytes(), &workspace),
+                                   {program().program().zeroBytes(), &zeroed}}) {
     std::optional<int64_t> value = expression.evaluate(sizes);
     if (!value || *value < 0)
       return wrongSize("bytes of workspace", expression);
@@ -111,7 +112,7 @@ v1::Result<size_t> BoundProgram::addMap(const Argument &argument) {
 }
 
 v1::Status BoundProgram::bindLaunches(const Sizes &sizes) {
-  const Program &program = loaded->program();
+  const Program &program = this->program().program();
   std::vector<WorkspacePart> parts = program.workspace();
   // The limits of every architecture.
   constexpr int64_t mostBlocks[3] = {INT32_MAX, 65535, 65535};
@@ -190,18 +191,25 @@ v1::Status BoundProgram::bindLaunches(const Sizes &sizes) {
   return succeeded();
 }
 
-v1::Result<BoundProgram> BoundProgram::bind(std::shared_ptr<const LoadedProgram> program,
-                                            const Sizes &given) {
+v1::Result<BoundProgram> BoundProgram::bind(std::shared_ptr<const LoadedProgram> program, const Sizes &given,
+                                            const std::vector<CaptureName> &names) {
   BoundProgram result;
-  result.loaded = std::move(program);
+  result.words = std::make_shared<const Words>(Words{std::move(program), names});
   Sizes sizes = given;
-  sizes[Size::SmCount] = result.loaded->device().info().multiprocessors;
+  sizes[Size::SmCount] = result.program().device().info().multiprocessors;
   if (v1::Status done = result.collectArguments(sizes); !done)
     return done.error();
   if (v1::Status done = result.bindWorkspace(sizes); !done)
     return done.error();
   if (v1::Status done = result.bindLaunches(sizes); !done)
     return done.error();
+  for (std::vector<BoundArgument> *table : {&result.arrayTable, &result.scalarTable})
+    for (BoundArgument &bound : *table)
+      for (const CaptureName &name : result.words->captures)
+        if (bound.argument->name == name.kernel) {
+          bound.name = name.spec;
+          bound.captured = true;
+        }
   return result;
 }
 
@@ -251,24 +259,25 @@ static v1::Status checkAddress(const BoundArgument &bound, const ArrayArgument *
     if (argument.optional)
       return succeeded();
     return v1::Error{ErrorCode::NullPointer,
-                     fmt::format("expected the device address of {}, got null", argument.name)};
+                     fmt::format("expected the device address of {}, got null", bound.name)};
   }
   int alignment = argument.alignment ? argument.alignment : infoOf(argument.type).bytes();
   if (array->address & uint64_t(alignment - 1)) // a power of two
     return v1::Error{ErrorCode::Misaligned, fmt::format("expected {} at a multiple of {} bytes, got 0x{:x}",
-                                                        argument.name, alignment, array->address)};
+                                                        bound.name, alignment, array->address)};
   return succeeded();
 }
 
 /// Numbers that the kernels do not take.
-static v1::Status checkScalar(const Argument &argument, double value) {
+static v1::Status checkScalar(const BoundArgument &bound, double value) {
+  const Argument &argument = *bound.argument;
   if (argument.isFloat())
     return succeeded();
   std::array<int32_t, 2> range = argument.range.value_or(std::array{INT32_MIN, INT32_MAX});
   if (value >= range[0] && value <= range[1] && value == double(int32_t(value)))
     return succeeded();
   return v1::Error{ErrorCode::InvalidArgument,
-                   fmt::format("expected {} to be a whole number in {}..{}, got {}", argument.name, range[0],
+                   fmt::format("expected {} to be a whole number in {}..{}, got {}", bound.name, range[0],
                                range[1], value)};
 }
 
@@ -283,15 +292,15 @@ static void checkLayout(const BoundArgument &bound, const ArrayArgument &array, 
   };
   size_t rank = argument.axes.size();
   if (array.type != argument.type)
-    wrong(fmt::format("expected elements of {} in {}, got {}", nameOf(argument.type), argument.name,
+    wrong(fmt::format("expected elements of {} in {}, got {}", nameOf(argument.type), bound.name,
                       nameOf(array.type)));
   if (size_t(array.rank) != rank)
     return wrong(
-        fmt::format("expected {} axes of {} ({}), got {}", rank, argument.name, argument.text(), array.rank));
+        fmt::format("expected {} axes of {} ({}), got {}", rank, bound.name, argument.text(), array.rank));
   for (size_t axis = 0; axis < rank; ++axis)
     if (array.shape[axis] != bound.shape[axis])
       return wrong(fmt::format("expected {} {}s in {} ({}), got {}", bound.shape[axis],
-                               axisWord(argument, axis), argument.name, argument.axes[axis].text(),
+                               axisWord(argument, axis), bound.name, argument.axes[axis].text(),
                                array.shape[axis]));
   if (bound.empty)
     return; // strides between no elements
@@ -308,28 +317,28 @@ static void checkLayout(const BoundArgument &bound, const ArrayArgument &array, 
     auto word = [&] { return axisWord(argument, axis); };
     if (axis + 1 == rank) {
       if (stride != 1)
-        error(fmt::format("expected adjacent {}s of {} ({} stride 1), got {}", word(), argument.name, word(),
+        error(fmt::format("expected adjacent {}s of {} ({} stride 1), got {}", word(), bound.name, word(),
                           stride));
     } else if (stride < 0) {
-      error(fmt::format("expected a {} stride of {} that is not negative, got {}", word(), argument.name,
-                        stride));
+      error(
+          fmt::format("expected a {} stride of {} that is not negative, got {}", word(), bound.name, stride));
     } else if (stride & (step - 1)) {
       error(fmt::format("expected a {} stride of {} that is a multiple of {} elements ({} bytes), got {}",
-                        word(), argument.name, step, step * elementBytes, stride));
+                        word(), bound.name, step, step * elementBytes, stride));
     } else if (axis + 2 == rank && stride >= maxRowStride) {
-      error(fmt::format("expected a {} stride of {} below {} elements, got {}", word(), argument.name,
+      error(fmt::format("expected a {} stride of {} below {} elements, got {}", word(), bound.name,
                         maxRowStride, stride));
     }
   }
   if (!errors.empty())
     return;
   if (!spanOf(array)) {
-    error(fmt::format("expected strides of {} whose bytes 64 bits count", argument.name));
+    error(fmt::format("expected strides of {} whose bytes 64 bits count", bound.name));
   } else if (bound.output && overlaps(array)) {
     std::string strides;
     for (size_t axis = 0; axis + 1 < rank; ++axis)
       strides += fmt::format("{}{} {}", axis ? ", " : "", axisWord(argument, axis), array.strides[axis]);
-    error(fmt::format("expected strides of {} that keep its elements apart, got {}", argument.name, strides));
+    error(fmt::format("expected strides of {} that keep its elements apart, got {}", bound.name, strides));
   }
 }
 
@@ -348,7 +357,7 @@ static bool mayShare(const Argument &input, const Argument &output) {
 static std::string namesOf(const std::vector<BoundArgument> &table) {
   std::string names;
   for (const BoundArgument &one : table)
-    names += (names.empty() ? "" : ", ") + one.argument->name;
+    names += (names.empty() ? "" : ", ") + std::string(one.name);
   return names.empty() ? "none" : names;
 }
 
@@ -358,8 +367,8 @@ static const Given *match(const std::vector<BoundArgument> &table, std::span<con
                           std::array<const Given *, maxArguments> &found) {
   for (size_t g = 0; g < given.size(); ++g) {
     // Most callers give them in the program's own order.
-    size_t i = g < table.size() && table[g].argument->name == given[g].name ? g : 0;
-    while (i < table.size() && table[i].argument->name != given[g].name)
+    size_t i = g < table.size() && table[g].name == given[g].name ? g : 0;
+    while (i < table.size() && table[i].name != given[g].name)
       ++i;
     if (i == table.size())
       return &given[g];
@@ -389,7 +398,7 @@ v1::Status BoundProgram::encode(const Map &map, const ArrayArgument &array, std:
                                  "got 0x{:x}",
                                  array.name, array.address)};
   TensorMap encoded;
-  if (Status done = loaded->device().encodeTensorMap(request, encoded); !done)
+  if (Status done = program().device().encodeTensorMap(request, encoded); !done)
     return deviceFailure(done.error(), ErrorCode::LaunchFailed);
   std::copy(encoded.begin(), encoded.end(), into);
   return succeeded();
@@ -402,11 +411,12 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
     return v1::Error{
         ErrorCode::InvalidArgument,
         fmt::format("expected no array for {}, since kernel '{}' has none (it has {}), got 0x{:x}",
-                    unknown->name, loaded->program().kernels[0].name, namesOf(arrayTable), unknown->address)};
+                    unknown->name, program().program().kernels[0].name, namesOf(arrayTable),
+                    unknown->address)};
   if (const ScalarArgument *unknown = match(scalarTable, arguments.scalars, scalars))
     return v1::Error{ErrorCode::InvalidArgument,
                      fmt::format("expected no value for {}, since kernel '{}' has none (it has {}), got {}",
-                                 unknown->name, loaded->program().kernels[0].name, namesOf(scalarTable),
+                                 unknown->name, program().program().kernels[0].name, namesOf(scalarTable),
                                  unknown->value)};
   for (size_t i = 0; i < arrayTable.size(); ++i)
     if (v1::Status good = checkAddress(arrayTable[i], arrays[i]); !good)
@@ -415,9 +425,9 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
     if (!scalars[i])
       return v1::Error{ErrorCode::InvalidArgument,
                        fmt::format("expected a value for {}, which the kernel leaves to run time, got none",
-                                   scalarTable[i].argument->name)};
+                                   scalarTable[i].name)};
   for (size_t i = 0; i < scalarTable.size(); ++i)
-    if (v1::Status good = checkScalar(*scalarTable[i].argument, scalars[i]->value); !good)
+    if (v1::Status good = checkScalar(scalarTable[i], scalars[i]->value); !good)
       return good;
   for (size_t o = 0; o < arrayTable.size(); ++o)
     for (size_t i = 0; arrayTable[o].output && i < arrayTable.size(); ++i)
@@ -425,9 +435,8 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
           arrays[i]->address == arrays[o]->address && !arrayTable[o].empty && !arrayTable[i].empty &&
           (arrayTable[i].output || !mayShare(*arrayTable[i].argument, *arrayTable[o].argument)))
         return v1::Error{ErrorCode::InvalidArgument,
-                         fmt::format("expected {} apart from {}, got 0x{:x} for both",
-                                     arrayTable[o].argument->name, arrayTable[i].argument->name,
-                                     arrays[o]->address)};
+                         fmt::format("expected {} apart from {}, got 0x{:x} for both", arrayTable[o].name,
+                                     arrayTable[i].name, arrays[o]->address)};
   std::string errors;
   ErrorCode code = ErrorCode::InvalidStrides;
   for (size_t i = 0; i < arrayTable.size(); ++i)
@@ -445,7 +454,7 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
         ErrorCode::Misaligned,
         fmt::format("expected the workspace at a multiple of 256 bytes, got 0x{:x}", arguments.workspace)};
 
-  Device &device = loaded->device();
+  Device &device = program().device();
   if (zeroed)
     if (Status done = device.fill(arguments.workspace, 0, zeroed, stream); !done)
       return deviceFailure(done.error(), ErrorCode::LaunchFailed);
@@ -486,7 +495,7 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
       }
     }
     DeviceLaunch launch{
-        loaded->kernels()[numbers.kernel].entry,         numbers.grid,   numbers.block, numbers.sharedBytes,
+        program().kernels()[numbers.kernel].entry,       numbers.grid,   numbers.block, numbers.sharedBytes,
         std::span(parameters).first(block.bytes.size()), numbers.cluster};
     if (Status done = device.launch(launch, stream); !done)
       return deviceFailure(done.error(), ErrorCode::LaunchFailed);
@@ -496,21 +505,22 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
 
 const BoundArgument *BoundProgram::findArray(std::string_view name) const {
   for (const BoundArgument &array : arrayTable)
-    if (array.argument->name == name)
+    if (array.name == name)
       return &array;
   return nullptr;
 }
 
 ArrayArgument denseArray(const BoundArgument &argument, Layout layout) {
   ArrayArgument array;
-  array.name = argument.argument->name;
+  array.name = argument.name;
   array.type = argument.argument->type;
   array.rank = int(argument.argument->axes.size());
   array.shape = argument.shape;
   int64_t stride = 1;
   for (int place = array.rank; place-- > 0;) {
     // Of four axes, BSHD has the second and the third the other way round.
-    bool swapped = array.rank == 4 && layout == Layout::BSHD && (place == 1 || place == 2);
+    bool swapped =
+        array.rank == 4 && !argument.captured && layout == Layout::BSHD && (place == 1 || place == 2);
     size_t axis = size_t(swapped ? 3 - place : place);
     array.strides[axis] = stride;
     if (__builtin_mul_overflow(stride, std::max<int64_t>(array.shape[axis], 1), &stride))

@@ -9,7 +9,7 @@
 #define ATTUNE_RUNTIME_LAUNCH_BOUNDPROGRAM_H
 
 #include "compiler/program/Program.h"
-#include "compiler/spec/Spec.h"
+#include "compiler/spec/KernelForms.h"
 #include "runtime/launch/Arguments.h"
 #include "runtime/launch/Failure.h"
 #include "runtime/launch/LoadedProgram.h"
@@ -23,6 +23,8 @@ namespace attune {
 /// An argument that the caller gives.
 struct BoundArgument {
   const Argument *argument; ///< of the first kernel that has it
+  std::string_view name;    ///< as the caller calls it
+  bool captured = false;    ///< an expression reads it
   bool output = false;      ///< some kernel writes it
   bool empty = false;       ///< it has no element: nobody looks at where it is
   std::array<int64_t, maxRank> shape{};
@@ -38,10 +40,14 @@ struct BoundLaunch {
 
 class BoundProgram {
 public:
-  /// Binds a program to sizes. Errors: InvalidShape (a grid that no device has, an extent that is no number).
-  static v1::Result<BoundProgram> bind(std::shared_ptr<const LoadedProgram> program, const Sizes &sizes);
+  /// Binds a program to sizes. `names`: what the caller calls arguments otherwise than the kernels do.
+  /// Errors: InvalidShape (a grid that no device has, an extent that is no number).
+  static v1::Result<BoundProgram> bind(std::shared_ptr<const LoadedProgram> program, const Sizes &sizes,
+                                       const std::vector<CaptureName> &names = {});
 
-  const LoadedProgram &program() const { return *loaded; }
+  const LoadedProgram &program() const { return *words->program; }
+  /// What the names of the arguments lie in: keeps them, for who keeps arrays that have them.
+  std::shared_ptr<const void> names() const { return words; }
   const std::vector<BoundLaunch> &launches() const { return bound; }
   /// The arrays that a launch takes, in the order in which kernels have them.
   const std::vector<BoundArgument> &arrays() const { return arrayTable; }
@@ -85,7 +91,11 @@ private:
   v1::Status bindLaunches(const Sizes &sizes);
   v1::Status bindWorkspace(const Sizes &sizes);
 
-  std::shared_ptr<const LoadedProgram> loaded;
+  struct Words {
+    std::shared_ptr<const LoadedProgram> program;
+    std::vector<CaptureName> captures;
+  };
+  std::shared_ptr<const Words> words;
   std::vector<BoundArgument> arrayTable, scalarTable;
   std::vector<BoundLaunch> bound;
   std::vector<Block> blocks; ///< one a launch

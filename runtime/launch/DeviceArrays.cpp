@@ -63,8 +63,8 @@ HostArray HostArray::of(const ArrayArgument &layout) {
 std::vector<ScalarArgument> scalarsOf(const BoundProgram &program, const AttentionSpec &spec) {
   std::vector<ScalarArgument> scalars;
   for (const BoundArgument &scalar : program.scalars())
-    if (const std::string &name = scalar.argument->name; std::optional<double> value = scalarOf(spec, name))
-      scalars.push_back({name, *value});
+    if (std::optional<double> value = scalarOf(spec, scalar.name))
+      scalars.push_back({scalar.name, *value});
   return scalars;
 }
 

@@ -213,7 +213,7 @@ v1::Result<Plan> Planner::plan(const AttentionSpec &spec, const ProblemShape &sh
   }
   if (!loaded)
     return loaded.error();
-  v1::Result<BoundProgram> bound = BoundProgram::bind(*loaded, sizesOf(shape));
+  v1::Result<BoundProgram> bound = BoundProgram::bind(*loaded, sizesOf(shape), captureNames(decision.spec));
   if (!bound)
     return bound.error();
   Plan plan = finish(std::move(*bound), std::move(decision.spec), shape, decision.why, wasThere);
@@ -230,7 +230,7 @@ v1::Result<Plan> Planner::plan(const AttentionSpec &spec, const ProblemShape &sh
   Outcome loaded = programFor({spec, target, stage}, wasThere);
   if (!loaded)
     return loaded.error();
-  v1::Result<BoundProgram> bound = BoundProgram::bind(*loaded, sizesOf(shape));
+  v1::Result<BoundProgram> bound = BoundProgram::bind(*loaded, sizesOf(shape), captureNames(spec));
   if (!bound)
     return bound.error();
   return finish(std::move(*bound), spec, shape, "from " + stage.file, wasThere);

@@ -20,6 +20,8 @@ HostArray sampleArray(const BoundProgram &program, size_t place, Layout layout, 
     fillNormal(array.as<uint16_t>(), int64_t(array.count<uint16_t>()), type, seed, place);
   else if (type == DType::F32)
     fillNormal(array.as<float>(), int64_t(array.count<float>()), seed, place);
+  else if (bits == 8)
+    std::fill(array.bytes.begin(), array.bytes.end(), std::byte(1));
   return array;
 }
 
@@ -30,10 +32,19 @@ const HostArray *findArray(const std::vector<HostArray> &arrays, std::string_vie
   return nullptr;
 }
 
-Inputs inputsOf(const std::vector<HostArray> &arrays) {
+Inputs inputsOf(const AttentionSpec &spec, const std::vector<HostArray> &arrays) {
   auto bits = [&](std::string_view name) { return findArray(arrays, name)->as<uint16_t>(); };
   const HostArray *sink = findArray(arrays, "sink");
-  return {bits("q"), bits("k"), bits("v"), sink ? sink->as<float>() : nullptr};
+  Inputs inputs{bits("q"), bits("k"), bits("v"), sink ? sink->as<float>() : nullptr, {}};
+  for (const expr::CapturedArray &array : spec.captures.arrays) {
+    CapturedData &data = inputs.captured.emplace_back();
+    const HostArray *found = findArray(arrays, array.name); // a kernel does not have what was folded away
+    if (!found)
+      continue;
+    data.elements = found->bytes.data();
+    data.strides.assign(found->layout.strides.begin(), found->layout.strides.begin() + found->layout.rank);
+  }
+  return inputs;
 }
 
 Outputs outputsOf(const AttentionSpec &spec, const std::vector<HostArray> &arrays) {

@@ -16,14 +16,14 @@
 namespace attune::reference {
 
 /// The `place`-th array of a program, dense in `layout`: an input of normal numbers by `seed` (of integers:
-/// 0), an output whose elements say that nobody wrote them.
+/// 0, of bytes: 1), an output whose elements say that nobody wrote them.
 HostArray sampleArray(const BoundProgram &program, size_t place, Layout layout, uint64_t seed);
 
 /// The array of this name, or null.
 const HostArray *findArray(const std::vector<HostArray> &arrays, std::string_view name);
 
 /// What the reference reads of a program's arrays, and what it judges: LSE only where the spec has it.
-Inputs inputsOf(const std::vector<HostArray> &arrays);
+Inputs inputsOf(const AttentionSpec &spec, const std::vector<HostArray> &arrays);
 Outputs outputsOf(const AttentionSpec &spec, const std::vector<HostArray> &arrays);
 
 } // namespace attune::reference

@@ -10,6 +10,7 @@
 #include "compiler/spec/Spec.h"
 
 #include <cstdint>
+#include <vector>
 
 namespace attune::reference {
 
@@ -41,11 +42,18 @@ struct ElementCounts {
 };
 ElementCounts elementCounts(const AttentionSpec &spec, const Problem &problem);
 
-/// The inputs' 16-bit elements, element (0, 0, 0, 0) first, and what a spec with sinks has for each query
-/// head.
+/// A captured array: its element (0, ...), and the distances between neighbours of each axis, in elements.
+struct CapturedData {
+  const void *elements = nullptr;
+  std::vector<int64_t> strides;
+};
+
+/// The inputs' 16-bit elements, element (0, 0, 0, 0) first, what a spec with sinks has for each query head,
+/// and the spec's captured arrays in its order. Scalars have the values that the spec has for them.
 struct Inputs {
   const uint16_t *q, *k, *v;
   const float *sink = nullptr;
+  std::vector<CapturedData> captured = {};
 };
 
 /// The keys that a row keeps: [begin, end), empty when begin >= end.

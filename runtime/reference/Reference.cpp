@@ -1,12 +1,15 @@
 //===- Reference.cpp - attention in fp64 ----------------------------------===//
 #include "runtime/reference/Reference.h"
 
+#include "runtime/reference/ExpressionRows.h"
 #include "runtime/reference/Float16.h"
 #include "runtime/reference/Gemm.h"
 #include "runtime/reference/Parallel.h"
 
 #include <cmath>
 #include <limits>
+#include <mutex>
+#include <optional>
 
 namespace attune::reference {
 namespace {
@@ -34,11 +37,18 @@ public:
         paddedRows(roundUp(rows, gemmRows)), strideScores(roundUp(problem.lengthKv, keysPerStep)),
         query(paddedRows * spec.headDimQk), scores(paddedRows * strideScores),
         output(paddedRows * paddedDimV), matrix(keysPerStep * std::max<int64_t>(spec.headDimQk, paddedDimV)),
-        kept(paddedRows, Interval{0, 0}), logSum(paddedRows) {}
+        kept(paddedRows, Interval{0, 0}), logSum(paddedRows), keptKeys(spec, problem, inputs) {
+    if (!spec.scoreExpression.empty())
+      scoreExpression.emplace(parsed(spec, spec.scoreExpression, false), spec, problem, inputs);
+    if (keptKeys.hasExpressions())
+      keeps.assign(size_t(rows), std::vector<uint8_t>(size_t(problem.lengthKv)));
+  }
 
   /// Rows [begin, end) of query head `head`.
   void compute(int batch, int head, int64_t begin, int64_t end) {
     batchIndex = batch;
+    headIndex = head;
+    firstRow = begin;
     kvHead = head / (problem.headsQ / problem.headsKv);
     if (spec.sink)
       sink = inputs.sink[head];
@@ -47,7 +57,9 @@ public:
       const uint16_t *row = inputs.q + problem.q.at(batch, head, begin + r);
       for (int i = 0; i < spec.headDimQk; ++i)
         query[r * spec.headDimQk + i] = toFloat<dtype>(row[i]);
-      kept[r] = keptKeys(spec, begin + r, problem.lengthQ, problem.lengthKv);
+      kept[r] = reference::keptKeys(spec, begin + r, problem.lengthQ, problem.lengthKv);
+      if (!keeps.empty())
+        keptKeys.row(batch, head, begin + r, keeps[size_t(r)]);
     }
     keys = {problem.lengthKv, 0};
     for (int64_t r = 0; r < rows; ++r)
@@ -59,7 +71,7 @@ public:
     std::fill(output.begin(), output.end(), Number(0));
     multiplyKeys();
     for (int64_t r = 0; r < rows; ++r)
-      logSum[r] = softmax(scores.data() + r * strideScores, kept[r]);
+      logSum[r] = softmax(scores.data() + r * strideScores, r);
     multiplyValues(false);
   }
 
@@ -76,6 +88,8 @@ public:
 
   const Number *outputRow(int64_t r) const { return output.data() + r * paddedDimV; }
   double lse(int64_t r) const { return logSum[r]; }
+  /// Of scores that an expression made: the largest finite one.
+  double largestScore() const { return largest; }
 
 private:
   template <typename Step> void forEachStep(const Step &step) {
@@ -108,28 +122,50 @@ private:
     return score;
   }
 
+  bool seesKey(int64_t r, int64_t kv) const { return keeps.empty() || keeps[size_t(r)][size_t(kv)]; }
+
+  /// The scores of a row's keys from what the products are.
+  void applyScores(Number *row, int64_t r) {
+    Interval keys = kept[r];
+    for (int64_t kv = keys.begin; kv < keys.end; ++kv)
+      row[kv] = scoreOf(row[kv]);
+    if (!scoreExpression)
+      return;
+    std::vector<double> given(row + keys.begin, row + keys.end);
+    const std::vector<double> &made =
+        scoreExpression->evaluate(batchIndex, headIndex, firstRow + r, keys.begin, keys.end, given.data());
+    for (int64_t kv = keys.begin; kv < keys.end; ++kv) {
+      row[kv] = Algorithm<dtype>::round(Number(made[size_t(kv - keys.begin)]));
+      if (seesKey(r, kv) && std::isfinite(row[kv]))
+        largest = std::max(largest, std::abs(double(row[kv])));
+    }
+  }
+
   /// Turns the kept scores into probabilities and the others into 0. Returns the logarithm of the
   /// denominator.
-  double softmax(Number *row, Interval kept) const {
+  double softmax(Number *row, int64_t r) {
     constexpr Number infinity = std::numeric_limits<Number>::infinity();
-    if (kept.empty()) {
+    Interval inside = kept[r];
+    if (inside.empty()) {
       std::fill(row + keys.begin, row + std::max(keys.begin, keys.end), Number(0));
       return sink;
     }
-    std::fill(row + keys.begin, row + kept.begin, Number(0));
-    std::fill(row + kept.end, row + keys.end, Number(0));
+    std::fill(row + keys.begin, row + inside.begin, Number(0));
+    std::fill(row + inside.end, row + keys.end, Number(0));
+    applyScores(row, r);
     Number maximum = sink;
-    for (int64_t kv = kept.begin; kv < kept.end; ++kv) {
-      row[kv] = scoreOf(row[kv]);
+    for (int64_t kv = inside.begin; kv < inside.end; ++kv) {
+      if (!seesKey(r, kv))
+        row[kv] = -infinity;
       maximum = std::max(maximum, row[kv]);
     }
     Number reference = maximum == -infinity ? Number(0) : maximum;
     // inf - inf would be NaN: an infinite sink leaves nothing to the keys.
     Number sum = sink == reference ? Number(1) : std::exp(sink - reference);
-    for (int64_t kv = kept.begin; kv < kept.end; ++kv)
+    for (int64_t kv = inside.begin; kv < inside.end; ++kv)
       sum += row[kv] = std::exp(row[kv] - reference);
     // A denominator of 0 means that every kept score is -inf, and the sink: there is nothing to attend to.
-    for (int64_t kv = kept.begin; kv < kept.end; ++kv)
+    for (int64_t kv = inside.begin; kv < inside.end; ++kv)
       row[kv] = sum == 0 ? Number(0) : Algorithm<dtype>::round(row[kv] / sum);
     return sum == 0 ? -infinity : double(reference) + std::log(double(sum));
   }
@@ -154,7 +190,7 @@ private:
       // 0 x inf is NaN: add only what is kept.
       for (int64_t r = 0; r < rows; ++r)
         for (int64_t kv = std::max(first, kept[r].begin); kv < std::min(last, kept[r].end); ++kv)
-          for (int i = 0; i < spec.headDimV; ++i)
+          for (int i = 0; seesKey(r, kv) && i < spec.headDimV; ++i)
             output[r * paddedDimV + i] +=
                 scores[r * strideScores + kv] * matrix[(kv - first) * paddedDimV + i];
     });
@@ -169,7 +205,12 @@ private:
   std::vector<Interval> kept;
   std::vector<double> logSum;
   Number sink = -std::numeric_limits<Number>::infinity(); ///< of the head
-  int batchIndex = 0, kvHead = 0;
+  KeptKeys keptKeys;
+  std::optional<ExpressionRows> scoreExpression;
+  std::vector<std::vector<uint8_t>> keeps; ///< of each row, where the mask has expressions
+  double largest = 0;
+  int batchIndex = 0, headIndex = 0, kvHead = 0;
+  int64_t firstRow = 0;
   int64_t rows = 0;
   Interval keys{0, 0}; ///< steps that hold what any of the rows keeps
 };
@@ -199,10 +240,16 @@ ExactAttention exactTyped(const AttentionSpec &spec, const Problem &problem, con
   result.lse.resize(counts.lse);
   if (counts.o < smallOutput)
     result.spread.resize(counts.o);
+  std::mutex lock;
+  double largestScore = 0;
   forEachRowBlock<Exact, dtype>(spec, problem, inputs, [&](auto &block, int64_t firstRow, int64_t rows) {
     for (int64_t r = 0; r < rows; ++r) {
       std::copy_n(block.outputRow(r), spec.headDimV, result.o.data() + (firstRow + r) * spec.headDimV);
       result.lse[firstRow + r] = block.lse(r);
+    }
+    {
+      std::lock_guard guard(lock);
+      largestScore = std::max(largestScore, block.largestScore());
     }
     if (result.spread.empty())
       return;
@@ -231,6 +278,7 @@ ExactAttention exactTyped(const AttentionSpec &spec, const Problem &problem, con
   for (int h = 0; spec.sink && h < problem.headsQ; ++h)
     if (std::isfinite(inputs.sink[h]))
       result.scoreBound = std::max(result.scoreBound, double(std::abs(inputs.sink[h])));
+  result.scoreBound = std::max(result.scoreBound, largestScore);
   return result;
 }
 

@@ -229,7 +229,7 @@ Result<RunResult> launch(const Loaded &loaded, const AttentionSpec &spec, const 
   std::vector<const Source *> of;
   for (const BoundArgument &argument : program->arrays()) {
     auto source = std::find_if(std::begin(sources), std::end(sources),
-                               [&](const Source &one) { return argument.argument->name == one.name; });
+                               [&](const Source &one) { return argument.name == one.name; });
     if (source == std::end(sources))
       return badInput(fmt::format("expected no argument '{}'", argument.argument->name));
     PlacedArray array{denseArray(argument, Layout::BHSD), denseArray(argument, Layout::BHSD)};

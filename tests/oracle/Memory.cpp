@@ -6,6 +6,7 @@
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <atomic>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -28,6 +29,62 @@ std::optional<MatrixView> Strand::viewOf(const BoundArray &array, ArrayRef<int64
   view.stride = array.strides[axis];
   view.cols = left == 2 ? array.extents[axis + 1] : 1;
   return view;
+}
+
+/// An element as the word that it becomes: what is narrow is widened.
+static uint32_t wordOf(DType type, const char *element) {
+  auto load = [&](auto value) {
+    std::memcpy(&value, element, sizeof value);
+    return value;
+  };
+  switch (infoOf(type).bytes()) {
+  case 1:
+    return load(uint8_t());
+  case 2:
+    return wordOf(reference::toFloat(type, load(uint16_t())));
+  default:
+    return load(uint32_t());
+  }
+}
+
+Strand::Next Strand::loadValues(tile::LoadValueOp load) {
+  const BoundArray &array = *get<const BoundArray *>(load.getArray());
+  std::vector<std::vector<uint32_t>> indices;
+  for (Value index : load.getIndices())
+    indices.push_back(expanded(index));
+  auto shaped = dyn_cast<RankedTensorType>(load.getType());
+  std::vector<uint32_t> loaded(shaped ? indices.front().size() : 1);
+  int64_t bytes = infoOf(array.argument->type).bytes();
+  for (size_t i = 0; i != loaded.size(); ++i) {
+    int64_t place = 0;
+    for (size_t axis = 0; axis != indices.size(); ++axis) {
+      int64_t index = int32_t(indices[axis][i]);
+      if (index < 0 || index >= array.extents[axis] || !array.data)
+        return fail(load, "has an index that the array has not");
+      place += index * array.strides[axis];
+    }
+    loaded[i] = wordOf(array.argument->type, array.data + place * bytes);
+  }
+  if (!shaped)
+    return give(load.getResult(), Words(loaded[0]));
+  return give(load.getResult(), Words(shaped.getRank() == 1 ? Words::Rows : Words::Tile, std::move(loaded)));
+}
+
+Strand::Next Strand::scanBlocks(Operation *op, Region &condition, int64_t begin, int64_t end, bool counts) {
+  Block &body = condition.front();
+  int64_t answer = counts ? 0 : begin - 1;
+  for (int64_t block = end - 1; block >= begin; --block) {
+    values[body.getArgument(0)] = Words(uint32_t(int32_t(block)));
+    for (Operation &inner : body.without_terminator())
+      if (Next next = step(&inner); next != Next::Following)
+        return next;
+    if (!whole(cast<tile::YieldOp>(body.getTerminator()).getValue()))
+      continue;
+    if (!counts)
+      return give(op->getResult(0), Words(uint32_t(int32_t(block))));
+    ++answer;
+  }
+  return give(op->getResult(0), Words(uint32_t(int32_t(answer))));
 }
 
 Strand::Next Strand::memory(Operation *op) {
@@ -58,15 +115,14 @@ Strand::Next Strand::memory(Operation *op) {
                            whole(view.getRows()));
         return made ? give(result, *made) : fail(op, "has an index that the array has not");
       })
-      .Case([&](tile::LoadValueOp load) {
-        const BoundArray &array = *get<const BoundArray *>(load.getArray());
-        int64_t place = 0;
-        for (auto [axis, index] : llvm::enumerate(indices(load.getIndices()))) {
-          if (index < 0 || index >= array.extents[axis] || !array.data)
-            return fail(op, "has an index that the array has not");
-          place += index * array.strides[axis];
-        }
-        return give(result, Words(reinterpret_cast<const uint32_t *>(array.data)[place]));
+      .Case([&](tile::LoadValueOp load) { return loadValues(load); })
+      .Case([&](tile::CountBlocksOp scan) {
+        return scanBlocks(op, scan.getCondition(), whole(scan.getBegin()), whole(scan.getEnd()),
+                          /*counts=*/true);
+      })
+      .Case([&](tile::LastBlockOp scan) {
+        return scanBlocks(op, scan.getCondition(), whole(scan.getBegin()), whole(scan.getEnd()),
+                          /*counts=*/false);
       })
       .Case([&](tile::RingOp ring) {
         auto type = cast<tile::RingType>(result.getType());

@@ -75,6 +75,8 @@ private:
   Next enterFor(mlir::scf::ForOp loop);
   Next enterIf(mlir::scf::IfOp branch);
   Next memory(mlir::Operation *op);
+  Next loadValues(tile::LoadValueOp load);
+  Next scanBlocks(mlir::Operation *op, mlir::Region &condition, int64_t begin, int64_t end, bool counts);
   Next store(mlir::Operation *op, const MatrixView &view, mlir::Value row);
   Next vote(tile::VoteOp vote);
   Next compute(mlir::Operation *op);

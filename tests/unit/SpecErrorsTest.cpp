@@ -91,7 +91,7 @@ TEST_CASE("wrong values") {
 }
 
 TEST_CASE("masks") {
-  const std::string forms = "\"none\", \"causal\", \"window:LEFT:RIGHT\" or a mask object";
+  const std::string forms = "\"none\", \"causal\", \"window:LEFT:RIGHT\", an expression or a mask object";
   CHECK(errors(R"({"mask": "casual"})") ==
         "s:1:10: error: expected " + forms + ", got \"casual\" (nearest: \"causal\")");
   CHECK(errors(R"({"mask": "window"})") == "s:1:10: error: expected \"window:LEFT:RIGHT\" or "
@@ -170,7 +170,8 @@ TEST_CASE("syntax: as many errors as make sense") {
 TEST_CASE("flags") {
   CHECK(errors("", {{"--head-dim", "12x"}, {"--mask", "causul"}, {"--lse", ""}, {"--no-lse", ""}}, "") ==
         "command line: --head-dim: error: expected a multiple of 8 from 8 to 256, got \"12x\"\n"
-        "command line: --mask: error: expected \"none\", \"causal\", \"window:LEFT:RIGHT\" or a mask object, "
+        "command line: --mask: error: expected \"none\", \"causal\", \"window:LEFT:RIGHT\", an expression or "
+        "a mask object, "
         "got \"causul\" "
         "(nearest: \"causal\")\n"
         "command line: --no-lse: error: expected one of --lse and --no-lse, once");
@@ -233,4 +234,46 @@ TEST_CASE("mutated specs never crash and never give an error without a place") {
     else
       CHECK(spec.error().message.starts_with("s:"));
   }
+}
+
+TEST_CASE("expressions: the place inside the expression, and what captures expect") {
+  CHECK(readSpec("{\n  \"mask\": \"kv <= qq\"\n}", "a.json").error().message ==
+        "a.json:2:18: error: expected a variable, an array or a scalar, got 'qq' (nearest: q)\n"
+        "    \"mask\": \"kv <= qq\"\n"
+        "                   ^~");
+  CHECK(readSpec("", "", {{"--mask", "kv <= qq"}}).error().message ==
+        "command line: --mask:1:7: error: expected a variable, an array or a scalar, got 'qq' (nearest: q)\n"
+        "  kv <= qq\n"
+        "        ^~");
+  CHECK(errors(R"({"mask": "kv <= \u0071q"})") == "s:1:10: error: 1:7 of the expression: expected a "
+                                                  "variable, an array or a scalar, got 'qq' (nearest: q)");
+  CHECK(errors(R"({"score": 3})") ==
+        "s:1:11: error: expected an expression, such as \"score + slope[h] * (kv - q)\", got 3");
+  CHECK(errors(R"x({"score": "tanh(score)", "softcap": 20})x") ==
+        "s:1:37: error: expected a softcap or a score expression, got both (in an expression: cap * "
+        "tanh(score / "
+        "cap))");
+  CHECK(errors(R"({"arrays": {"kv": {"dtype": "i32", "axes": ["b"]}}})") ==
+        "s:1:13: error: expected a name that means nothing else in an expression, got \"kv\"");
+  CHECK(errors(R"({"arrays": {"lse": {"dtype": "i32", "axes": ["b"]}}})") ==
+        "s:1:13: error: expected a name that no other argument of kernels has, got \"lse\"");
+  CHECK(errors(R"({"arrays": {"doc": {"dtype": "i23", "axes": ["b", "kvv", 0]}}})") ==
+        "s:1:30: error: expected \"i32\", \"f32\", \"fp16\", \"bf16\", \"u8\" or \"bool\", got \"i23\" "
+        "(nearest: "
+        "\"i32\")\n"
+        "s:1:51: error: expected an axis (b, h, hkv, q, kv, or a table's length from 1 to 2^30), got \"kvv\" "
+        "(nearest: kv)\n"
+        "s:1:58: error: expected an axis (b, h, hkv, q, kv, or a table's length from 1 to 2^30), got \"0\" "
+        "(nearest: b)");
+  CHECK(errors(R"({"arrays": {"doc": {"axes": ["b"]}}})") ==
+        "s:1:20: error: expected an array with the key \"dtype\", got none");
+  CHECK(errors(R"({"scalars": {"n": "i32:0.5", "m": "f64"}})") ==
+        "s:1:19: error: expected a whole number from -2^30 to 2^30, as i32 scalars are, got 0.5\n"
+        "s:1:35: error: expected \"i32\", \"f32\", or one with what runs give, such as \"i32:4096\", got "
+        "\"f64\"");
+  CHECK(errors("", {{"--array", "doc:i32"}}, "") == "command line: --array: error: expected NAME:DTYPE[AXES] "
+                                                    "or NAME:DTYPE[AXES]=FILE, such as doc:i32[b,kv], "
+                                                    "got \"doc:i32\"");
+  CHECK(errors("", {{"--scalar", "window"}}, "") == "command line: --scalar: error: expected NAME=NUMBER or "
+                                                    "NAME:i32|f32, such as window=4096, got \"window\"");
 }

@@ -3,6 +3,7 @@
 // JSON, flags and the C++ struct always agree.
 //
 //===----------------------------------------------------------------------===//
+#include "compiler/spec/CaptureReader.h"
 #include "compiler/spec/SpecReader.h"
 
 #include <algorithm>
@@ -231,4 +232,66 @@ TEST_CASE("a struct is checked by the rules of the file") {
   CHECK(messageOf([](auto &s) { s.name = "a\"b"; }).find("(nearest: \"a_b\")") != std::string::npos);
   CHECK(messageOf([](auto &s) { s.mask.resize(1); }).find("got neither") != std::string::npos);
   CHECK(messageOf([](auto &s) { s.schedule.set("warps", 3); }).find("(nearest: 4)") != std::string::npos);
+}
+
+TEST_CASE("expressions: JSON, flags and C++ say the same, and read back") {
+  const char *text = R"({"mask": ["causal", "doc[b, q] == doc[b, kv]"], "score": "score * temperature",
+                         "arrays": {"doc": {"dtype": "i32", "axes": ["b", "kv"]}},
+                         "scalars": {"temperature": "f32:0.5"}})";
+  Result<AttentionSpec> spec = readSpec(text, "a.json");
+  REQUIRE_MESSAGE(bool(spec), spec.error().message);
+  CHECK(spec->mask.size() == 1);
+  CHECK(spec->maskExpressions == std::vector<std::string>{"doc[b, q] == doc[b, kv]"});
+  CHECK(scalarOf(*spec, "temperature") == 0.5);
+  Result<AttentionSpec> again = readSpec(toJson(*spec), "b.json");
+  REQUIRE_MESSAGE(bool(again), again.error().message);
+  CHECK(*again == *spec);
+  std::vector<FlagValue> flags;
+  std::vector<std::string> words = toFlags(*spec);
+  for (size_t i = 0; i < words.size(); ++i) {
+    bool isSwitch = i + 1 == words.size() || words[i + 1].starts_with("--");
+    flags.push_back({words[i], isSwitch ? "" : words[i + 1]});
+    i += !isSwitch;
+  }
+  Result<AttentionSpec> flagged = readSpec("", "", flags);
+  REQUIRE_MESSAGE(bool(flagged), flagged.error().message);
+  CHECK(*flagged == *spec);
+}
+
+TEST_CASE("expressions that mean the same are one kernel, whatever their captures are called") {
+  auto key = [](const std::string &mask, const std::string &array, const std::string &scalar) {
+    std::string text = R"({"mask": ")" + mask + R"(", "arrays": {")" + array +
+                       R"(": {"dtype": "i32", "axes": ["b", "kv"]}}, "scalars": {")" + scalar +
+                       R"(": "i32"}})";
+    Result<AttentionSpec> spec = readSpec(text, "a.json");
+    REQUIRE_MESSAGE(bool(spec), spec.error().message);
+    return codeKey(*spec);
+  };
+  std::string one = key("kv <= q && doc[b, q] == doc[b, kv] && q - kv < window", "doc", "window");
+  CHECK(one == key("segment[b,kv]==segment[b,q] && w > q - kv && q >= kv", "segment", "w"));
+  CHECK(one != key("kv <= q && doc[b, q] == doc[b, kv] && q - kv <= window", "doc", "window"));
+  // What is given at launch has no value in a key.
+  AttentionSpec spec;
+  spec.maskExpressions = {"q - kv < window"};
+  spec.captures.scalars = {{"window", expr::Type::I32, 5}};
+  std::string before = codeKey(spec);
+  setScalar(spec, "window", 9);
+  CHECK(codeKey(spec) == before);
+}
+
+TEST_CASE("captures given by flags: declared, given a value or a file") {
+  Result<AttentionSpec> spec =
+      readSpec(R"({"mask": "doc[b, kv] < n", "arrays": {"doc": {"dtype": "i32", "axes": ["b", "kv"]}},
+                   "scalars": {"n": "i32:3"}})",
+               "a.json",
+               {{"--array", "doc=d.npy"},
+                {"--scalar", "n=7"},
+                {"--array", "t:fp16[h, 32]=t.npy"},
+                {"--scalar", "cap=0.5"}});
+  REQUIRE_MESSAGE(bool(spec), spec.error().message);
+  REQUIRE(spec->captures.arrays.size() == 2);
+  CHECK(spec->captures.arrays[0].file == "d.npy");
+  CHECK(flagText(spec->captures.arrays[1]) == "t:fp16[h,32]=t.npy");
+  CHECK(scalarOf(*spec, "n") == 7);
+  CHECK(flagText(spec->captures.scalars[1]) == "cap:f32=0.5");
 }

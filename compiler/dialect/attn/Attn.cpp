@@ -3,9 +3,11 @@
 
 #include "compiler/dialect/Names.h"
 #include "compiler/dialect/ScalarOps.h"
+#include "compiler/program/SizeExpr.h"
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include "compiler/dialect/attn/AttnDialect.cpp.inc"
@@ -110,7 +112,26 @@ LogicalResult attn::ScalarOp::verify() {
   std::optional<ArrayRef<int32_t>> range = getRange();
   if (range && (!getType().isIndex() || range->size() != 2 || (*range)[0] > (*range)[1]))
     return emitOpError("expected the range of an index, [least, most]");
-  return success();
+  return mlir::success();
+}
+
+LogicalResult ElementOp::verify() {
+  if (!isKernelName(getName()))
+    return emitOpError("expected a name that is a C identifier of at most 64 characters, got '")
+           << getName() << "'";
+  if (getIndices().empty() || getIndices().size() != getExtents().size())
+    return emitOpError("expected an index for each of ")
+           << getExtents().size() << " axes, of which there is at least one, got " << getIndices().size();
+  for (Attribute extent : getExtents())
+    if (Result<SizeExpr> read = SizeExpr::parse(cast<StringAttr>(extent).str()); !read)
+      return emitOpError("expected extents over the sizes of a problem: ") << read.error().message;
+  Type element = getElement(), f32 = Float32Type::get(getContext());
+  bool isReal = element.isF16() || element.isBF16() || element.isF32();
+  if (!isReal && !element.isInteger(32) && !element.isUnsignedInteger(8))
+    return emitOpError("expected elements of i32, f32, f16, bf16 or ui8, got ") << element;
+  if ((getType() == f32) != isReal)
+    return emitOpError("expected a result of ") << (isReal ? "f32" : "i32") << ", got " << getType();
+  return mlir::success();
 }
 
 LogicalResult ForwardOp::verify() {
@@ -145,12 +166,23 @@ LogicalResult ForwardOp::verify() {
              << name << " region to yield " << result << ", got "
              << (yield ? yield.getValue().getType() : Type(NoneType::get(context)));
     for (Operation &op : region.front().without_terminator()) {
-      if (!isa<LengthOp, attn::ScalarOp>(op) &&
+      if (!isa<LengthOp, attn::ScalarOp, KvHeadOp, ElementOp>(op) &&
           failed(verifyScalarOp(&op, ("in the " + name + " region").str(), true)))
         return failure();
     }
-    return success();
+    return mlir::success();
   };
+  // One name is one array, which every read of it describes alike.
+  llvm::StringMap<ElementOp> arrays;
+  for (Region *region : {&getScore(), &getMask()})
+    for (auto element : region->getOps<ElementOp>()) {
+      ElementOp &first = arrays[element.getName()];
+      if (!first)
+        first = element;
+      else if (first.getExtents() != element.getExtents() || first.getElement() != element.getElement())
+        return element.emitOpError("expected array '") << element.getName() << "' as it was before, of "
+                                                       << first.getExtents() << " x " << first.getElement();
+    }
   if (failed(checkRegion("score", getScore(), {f32, index, index, index, index}, f32)))
     return failure();
   return checkRegion("mask", getMask(), {index, index, index, index}, i1);

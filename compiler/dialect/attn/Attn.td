@@ -77,6 +77,26 @@ def Attn_ScalarOp : Attn_Op<"scalar", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Attn_KvHeadOp : Attn_Op<"kv_head", [Pure]> {
+  let summary = "The KV head that the query head reads";
+  let results = (outs Index:$result);
+  let assemblyFormat = "attr-dict";
+}
+
+def Attn_ElementOp : Attn_Op<"element", [Pure]> {
+  let summary = "An element of an array that is given at launch, under this name";
+  let description = [{
+    The array has an axis for each index, whose extents are sizes of the problem or numbers. An index beyond its axis
+    reads the nearest element. 16-bit elements become f32, those of 8 bits i32.
+
+    Example: `%doc = attn.element "doc"[%b, %kv] of ["batch", "len_kv"] x i32 : i32`
+  }];
+  let arguments = (ins StrAttr:$name, Variadic<Index>:$indices, StrArrayAttr:$extents, TypeAttr:$element);
+  let results = (outs AnyTypeOf<[F32, I32]>:$result);
+  let assemblyFormat = "$name `[` $indices `]` `of` $extents `x` $element attr-dict `:` type($result)";
+  let hasVerifier = 1;
+}
+
 def Attn_YieldOp : Attn_Op<"yield", [Pure, Terminator, ParentOneOf<["ForwardOp"]>]> {
   let summary = "The result of a score or mask region";
   let arguments = (ins AnyType:$value);

@@ -11,6 +11,24 @@
 #include "mlir/Interfaces/FoldInterfaces.h"
 #include "llvm/ADT/TypeSwitch.h"
 
+namespace attune::tile {
+/// The type of an index of an element for each place of `result`.
+static mlir::Type indexTypeOf(mlir::Type result) {
+  mlir::Type i32 = mlir::IntegerType::get(result.getContext(), 32);
+  auto shaped = llvm::dyn_cast<mlir::ShapedType>(result);
+  return shaped ? mlir::Type(shaped.clone(i32)) : i32;
+}
+
+static mlir::ParseResult parseIndexTypes(mlir::OpAsmParser &, llvm::SmallVectorImpl<mlir::Type> &types,
+                                         llvm::ArrayRef<mlir::OpAsmParser::UnresolvedOperand> indices,
+                                         mlir::Type result) {
+  types.assign(indices.size(), indexTypeOf(result));
+  return mlir::success();
+}
+static void printIndexTypes(mlir::OpAsmPrinter &, mlir::Operation *, mlir::TypeRange, mlir::OperandRange,
+                            mlir::Type) {}
+} // namespace attune::tile
+
 #include "compiler/dialect/tile/TileDialect.cpp.inc"
 #include "compiler/dialect/tile/TileEnums.cpp.inc"
 #define GET_ATTRDEF_CLASSES
@@ -188,9 +206,19 @@ LogicalResult LoadValueOp::verify() {
   if (int64_t(getIndices().size()) != array.getRank())
     return emitOpError("expected an index for each of ")
            << array.getRank() << " axes, got " << getIndices().size();
-  if (array.getElementType() != getResult().getType())
-    return emitOpError("expected a result of the array's element type ")
-           << array.getElementType() << ", got " << getResult().getType();
+  Type element = array.getElementType();
+  Type value = element.isF16() || element.isBF16() ? Type(Float32Type::get(getContext()))
+               : element.isUnsignedInteger(8)      ? Type(IntegerType::get(getContext(), 32))
+                                                   : element;
+  if (getElementTypeOrSelf(getResult().getType()) != value)
+    return emitOpError("expected a result of ")
+           << value << ", as the array's elements " << element << " become, got " << getResult().getType();
+  if (!value.isF32() && !value.isInteger(32))
+    return emitOpError("expected elements that are numbers of at most 32 bits, got ") << element;
+  for (Type index : getIndices().getTypes())
+    if (index != indexTypeOf(getResult().getType()))
+      return emitOpError("expected indices of ")
+             << indexTypeOf(getResult().getType()) << ", of the result's shape, got " << index;
   return mlir::success();
 }
 

@@ -5,6 +5,7 @@
 include "compiler/dialect/tile/TileBase.td"
 
 include "compiler/dialect/tile/TileAsync.td"
+include "compiler/dialect/tile/TileBlocks.td"
 
 //===----------------------------------------------------------------------===//
 // Structure
@@ -99,13 +100,19 @@ def Tile_ViewOp : Tile_Op<"view", [Pure]> {
 }
 
 def Tile_LoadValueOp : Tile_Op<"load_value", [MemoryEffects<[MemRead]>]> {
-  let summary = "One element of an array, the same for every thread";
+  let summary = "One element of an array that no kernel of the program writes, or one for each place of a fragment";
   let description = [{
+    The indices are numbers, and so is the result, the same for every thread; or all are rows, or accumulators, and each
+    place of the result has the element at its indices. 16-bit elements become f32, those of 8 bits i32.
+
     Example: `%sink = tile.load_value %sinks[%head] : !tile.array<heads_q x f32> -> f32`
   }];
-  let arguments = (ins Tile_ArrayType:$array, Variadic<I32>:$indices);
-  let results = (outs AnyTypeOf<[F32, I32]>:$result);
-  let assemblyFormat = "$array `[` $indices `]` attr-dict `:` type($array) `->` type($result)";
+  let arguments = (ins Tile_ArrayType:$array, Variadic<AnyType>:$indices);
+  let results = (outs AnyType:$result);
+  let assemblyFormat = [{
+    $array `[` $indices `]` attr-dict `:` type($array) `->` type($result)
+    custom<IndexTypes>(type($indices), ref($indices), ref(type($result)))
+  }];
   let hasVerifier = 1;
 }
 

@@ -265,6 +265,8 @@ FailureOr<Value> ForwardBuilder::consume(NamingBuilder &at, Value attempt, const
   Scalars s(at);
   base = progress.blocks;
   firstRow = s.add(firstQuery, s.mul(group, rowsOfGroup), "first_row");
+  if (failed(hoistLoads(at, firstRow, rowsOfGroup)))
+    return failure();
   Value place = queryIndex(at, progress, group);
   q = wait(at, "q_tile", qRing, place);
   Value small;

@@ -21,10 +21,18 @@ private:
   void findBlocks();
   void openRings();
   void prologue();
-  void copyKv(NamingBuilder &at, StringRef name, Value ring, Value view, Value iteration, bool bounded,
-              Value condition);
+  void copyKv(NamingBuilder &at, StringRef name, Value ring, Value view, Value iteration, Value block,
+              bool bounded, Value condition);
   FailureOr<SoftmaxState> loop(const BlockKind &kind, Value from, Value to, SoftmaxState state);
   FailureOr<SoftmaxState> step(NamingBuilder &at, const BlockKind &kind, Value it, SoftmaxState state);
+  /// The block of keys of an iteration, where blocks are not found one by one.
+  Value blockOf(NamingBuilder &at, Value iteration) {
+    Scalars s(at);
+    return s.sub(s.sub(end, s.constant(1)), iteration);
+  }
+  /// How many iterations before its use a block is copied.
+  int ahead() const { return std::max(1, tiles.stages - 1); }
+  FailureOr<SoftmaxState> loops(SoftmaxState state);
   Value careful(NamingBuilder &at, Value condition, Value usual, StringRef note,
                 llvm::function_ref<Value(NamingBuilder &)> make);
   void retry(Value out);
@@ -43,7 +51,10 @@ private:
   Value qView, kView, vView;
   Value qRing, kRing, vRing, q;
   Value end, count, maskedRight,
-      wholeEnd; // `end`: one past the last visible block; iterations count from there
+      wholeEnd;      // `end`: one past the last visible block; iterations count from there
+  FoundBlocks found; ///< where blocks are found one by one
+  /// Then: the blocks of this iteration and of those whose copies are under way.
+  SmallVector<Value> blocks;
 };
 } // namespace
 
@@ -64,6 +75,17 @@ void ForwardBuilder::findBlocks() {
   kView = view(b, "K", kArray, kvHead, lengthKv);
   vView = view(b, "V", vArray, kvHead, lengthKv);
   Scalars s(b);
+  if (findsBlocks()) {
+    // Iterations [0, maskedRight) are of blocks that are kept in part, [maskedRight, count) of whole ones.
+    findsWhole = true;
+    found = findBlocksOfKeys(tiles.blockQ, tiles.blockKv);
+    maskedRight = found.mixed;
+    count = wholeEnd = s.add(found.mixed, found.whole, "count");
+    Value last = found.range.end;
+    for (int it = 0; it != ahead(); ++it)
+      blocks.push_back(last = nextBlock(b, found, s.constant(it), last));
+    return;
+  }
   BlockRange range = blocksOfKeys(b, tiles.blockQ, tiles.blockKv);
   // Iterations run from the last visible block to the first: [0, maskedRight) cross a row's last key or the
   // end, [maskedRight, wholeEnd) are seen whole, [wholeEnd, count) cross a row's first key.
@@ -89,11 +111,12 @@ void ForwardBuilder::openRings() {
 }
 
 void ForwardBuilder::copyKv(NamingBuilder &at, StringRef name, Value ring, Value view, Value iteration,
-                            bool bounded, Value condition) {
+                            Value block, bool bounded, Value condition) {
   Scalars s(at);
   Value slot = at.make<tile::AcquireOp>((name + "_slot").str(),
                                         cast<tile::RingType>(ring.getType()).getSlot(), ring, iteration);
-  Value block = s.sub(s.sub(end, s.constant(1)), iteration);
+  if (!block)
+    block = blockOf(at, iteration);
   Value firstKey = s.mul(block, tiles.blockKv, (name + "_row").str());
   at.make<tile::AsyncCopyOp>("", view, firstKey, slot, bounded, condition);
 }
@@ -105,16 +128,18 @@ void ForwardBuilder::prologue() {
       b.make<tile::AcquireOp>("q_slot", cast<tile::RingType>(qRing.getType()).getSlot(), qRing, zero);
   b.make<tile::AsyncCopyOp>("", qView, firstQuery, slot, /*bounded=*/true, Value());
   b.make<tile::CommitOp>("", qRing, zero);
-  // Only the first block that is visited can reach past the last key.
+  // Only the first block that is visited can reach past the last key, unless they are found one by one.
+  auto block = [&](int it) { return findsBlocks() ? blocks[size_t(it)] : Value(); };
   if (tiles.stages == 1) {
-    copyKv(b, "k", kRing, kView, zero, /*bounded=*/true, s.less(zero, count));
+    copyKv(b, "k", kRing, kView, zero, block(0), /*bounded=*/true, s.less(zero, count));
     b.make<tile::CommitOp>("", kRing, zero);
   }
   for (int stage = 0; stage + 1 < tiles.stages; ++stage) {
     Value iteration = s.constant(stage), exists = s.less(iteration, count);
-    copyKv(b, "k", kRing, kView, iteration, stage == 0, exists);
+    bool bounded = stage == 0 || findsBlocks();
+    copyKv(b, "k", kRing, kView, iteration, block(stage), bounded, exists);
     b.make<tile::CommitOp>("", kRing, iteration);
-    copyKv(b, "v", vRing, vView, iteration, stage == 0, exists);
+    copyKv(b, "v", vRing, vView, iteration, block(stage), bounded, exists);
     b.make<tile::CommitOp>("", vRing, iteration);
   }
   Value tile = b.make<tile::WaitOp>("q_tile", cast<tile::RingType>(qRing.getType()).getSlot(), qRing, zero);
@@ -147,21 +172,30 @@ FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind 
                                              SoftmaxState state) {
   Scalars s(at);
   auto slotType = [&](Value ring) { return cast<tile::RingType>(ring.getType()).getSlot(); };
-  Value ahead = s.add(it, s.constant(std::max(1, tiles.stages - 1)), "ahead");
+  Value ahead = s.add(it, s.constant(this->ahead()), "ahead");
   Value more = s.less(ahead, count, "more");
+  Value block, blockAhead;
+  if (findsBlocks()) {
+    block = blocks.front();
+    blockAhead = nextBlock(at, found, ahead, blocks.back());
+    blocks.erase(blocks.begin());
+    blocks.push_back(blockAhead);
+  }
+  // Where blocks are found one by one, any that is kept in part may reach past the last key.
+  bool bounded = findsBlocks() && kind.last;
   Value k, v;
   if (tiles.stages == 1) {
     // One slot each: V travels while the scores are computed, the next K while the output is.
     k = at.make<tile::WaitOp>("k_tile", slotType(kRing), kRing, it);
-    copyKv(at, "v", vRing, vView, it, /*bounded=*/kind.last, Value());
+    copyKv(at, "v", vRing, vView, it, block, /*bounded=*/kind.last, Value());
     at.make<tile::CommitOp>("", vRing, it);
   } else {
     // One wait and one barrier a step: the slot that the barrier frees is filled at once.
     k = at.make<tile::WaitOp>("k_tile", slotType(kRing), kRing, it);
     v = at.make<tile::WaitOp>("v_tile", slotType(vRing), vRing, it);
-    copyKv(at, "k", kRing, kView, ahead, /*bounded=*/false, more);
+    copyKv(at, "k", kRing, kView, ahead, blockAhead, bounded, more);
     at.make<tile::CommitOp>("", kRing, ahead);
-    copyKv(at, "v", vRing, vView, ahead, /*bounded=*/false, more);
+    copyKv(at, "v", vRing, vView, ahead, blockAhead, bounded, more);
     at.make<tile::CommitOp>("", vRing, ahead);
   }
 
@@ -170,20 +204,20 @@ FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind 
   at.make<tile::ReleaseOp>("", kRing, it);
   if (tiles.stages == 1) {
     v = at.make<tile::WaitOp>("v_tile", slotType(vRing), vRing, it);
-    copyKv(at, "k", kRing, kView, ahead, /*bounded=*/false, more);
+    copyKv(at, "k", kRing, kView, ahead, blockAhead, bounded, more);
     at.make<tile::CommitOp>("", kRing, ahead);
   }
 
-  Value block = s.sub(s.sub(end, s.constant(1)), it);
+  if (!block)
+    block = blockOf(at, it);
   Value firstKey = s.mul(block, tiles.blockKv, "first_key");
   FailureOr<Value> kept = scoresOf(at, kind, scores, firstQuery, firstKey);
   if (failed(kept))
     return failure();
   ScoreBlock scoreBlock{*kept, Value()};
-  bool hides = kind.first || kind.last || !bounds.residual.empty();
-  CarefulAttempt careful{again, small, v, hides};
+  CarefulAttempt careful{again, small, v, hides(kind)};
   SoftmaxState next = softmax(outType()).advance(at, state, scoreBlock, /*later=*/nullptr,
-                                                 hides || small ? &careful : nullptr);
+                                                 hides(kind) || small ? &careful : nullptr);
   Value p = softmax(outType()).weigh(at, next, scoreBlock);
   auto pType = tensor({tiles.blockQ, tiles.blockKv}, dtype, tile::AOpAttr::get(context));
   Value pOperand = at.make<tile::ToAOpOp>("p_operand", pType, p);
@@ -196,8 +230,9 @@ FailureOr<SoftmaxState> ForwardBuilder::loop(const BlockKind &kind, Value from, 
                                              SoftmaxState state) {
   Scalars s(b);
   Location loc = b.named(kind.name);
-  auto loop = scf::ForOp::create(b, loc, from, to, s.constant(1),
-                                 ValueRange{state.out, state.max, state.limit, state.sum});
+  SmallVector<Value> carried = {state.out, state.max, state.limit, state.sum};
+  llvm::append_range(carried, blocks);
+  auto loop = scf::ForOp::create(b, loc, from, to, s.constant(1), carried);
   loop->setAttr("note", b.getStringAttr(kind.note));
   Block *body = loop.getBody();
   auto name = [&](unsigned i, StringRef text) { body->getArgument(i).setLoc(b.named(text)); };
@@ -206,14 +241,32 @@ FailureOr<SoftmaxState> ForwardBuilder::loop(const BlockKind &kind, Value from, 
   name(2, "max");
   name(3, "limit");
   name(4, "sum");
+  for (size_t i = 0; i != blocks.size(); ++i) {
+    name(unsigned(5 + i), i ? "block_ahead" : "block");
+    blocks[i] = body->getArgument(unsigned(5 + i));
+  }
   NamingBuilder inside(OpBuilder::atBlockBegin(body), b.unnamed());
   FailureOr<SoftmaxState> next =
       step(inside, kind, body->getArgument(0),
            {body->getArgument(1), body->getArgument(2), body->getArgument(3), body->getArgument(4)});
   if (failed(next))
     return failure();
-  inside.make<scf::YieldOp>("", ValueRange{next->out, next->max, next->limit, next->sum});
+  SmallVector<Value> results = {next->out, next->max, next->limit, next->sum};
+  llvm::append_range(results, blocks);
+  inside.make<scf::YieldOp>("", results);
+  for (size_t i = 0; i != blocks.size(); ++i)
+    blocks[i] = loop.getResult(unsigned(4 + i));
   return SoftmaxState{loop.getResult(0), loop.getResult(1), loop.getResult(2), loop.getResult(3)};
+}
+
+FailureOr<SoftmaxState> ForwardBuilder::loops(SoftmaxState state) {
+  const BlockKind &masked = findsBlocks() ? kMixed : limits.hasFirst() ? kRightAndLeft : kRight;
+  FailureOr<SoftmaxState> next = loop(masked, Scalars(b).constant(0), maskedRight, state);
+  if (succeeded(next))
+    next = loop(kWhole, maskedRight, wholeEnd, *next);
+  if (succeeded(next) && limits.hasFirst() && !findsBlocks())
+    next = loop(kLeft, wholeEnd, count, *next);
+  return next;
 }
 
 /// Another attempt, unless every row that exists is finite.
@@ -243,17 +296,16 @@ LogicalResult ForwardBuilder::build() {
   finishArguments();
   beginAttempt();
   locate(b, tiles.blockQ, blockNumber(b, "tile"));
+  if (failed(hoistLoads(b, firstQuery, tiles.blockQ))) {
+    kernel.erase();
+    return failure();
+  }
   findBlocks();
   openRings();
   prologue();
   SoftmaxState state = softmax(outType()).start(b, again);
 
-  Value zero = Scalars(b).constant(0);
-  FailureOr<SoftmaxState> next = loop(limits.hasFirst() ? kRightAndLeft : kRight, zero, maskedRight, state);
-  if (succeeded(next))
-    next = loop(kWhole, maskedRight, wholeEnd, *next);
-  if (succeeded(next) && limits.hasFirst())
-    next = loop(kLeft, wholeEnd, count, *next);
+  FailureOr<SoftmaxState> next = loops(state);
   if (failed(next)) {
     kernel.erase();
     return failure();

@@ -378,15 +378,19 @@ FailureOr<Expression> CudaPrinter::compute(Operation *op) {
         return Expression{fmt::format("int(gridDim.{})", dimension(size.getDimension()))};
       })
       .Case([&](tile::LoadValueOp load) -> FailureOr<Expression> {
-        std::string place = fmt::format("load_value<{}>(params.{}", infoOf(load.getType()).cudaName,
-                                        argumentName(load.getArray()).str());
+        Type element = load.getArray().getType().getElementType();
+        Expression result{fmt::format("load_value<{}>(params.{}", infoOf(element).cudaName,
+                                      argumentName(load.getArray()).str()),
+                          Primary, Form::Scalar};
         for (Value index : load.getIndices()) {
-          FailureOr<std::string> i = text(index);
+          FailureOr<Expression> i = expression(index);
           if (failed(i))
             return failure();
-          place += ", " + *i;
+          result.text += ", " + i->text;
+          result.form = std::max(result.form, i->form);
         }
-        return Expression{place + ")"};
+        result.text += ")";
+        return result;
       })
       .Case([&](vector::BroadcastOp broadcast) { return expression(broadcast.getSource()); })
       .Case([&](thread::RowBroadcastOp broadcast) { return expression(broadcast.getValue()); })

@@ -391,6 +391,8 @@ LogicalResult CudaPrinter::statement(Operation *op) {
       .Case([&](tile::StoreWordOp x) { return storeWord(x); })
       .Case([&](thread::DotIssueOp x) { return issue(x); })
       .Case([&](thread::DotWaitOp x) { return waitForDot(x); })
+      .Case([&](tile::CountBlocksOp x) { return scan(x, x.getCondition(), x.getBegin(), x.getEnd()); })
+      .Case([&](tile::LastBlockOp x) { return scan(x, x.getCondition(), x.getBegin(), x.getEnd()); })
       .Case([&](tile::ViewOp x) { return view(x), mlir::success(); })
       .Case([&](gpu::BarrierOp) { return line("block_barrier();"), mlir::success(); })
       .Case([&](tile::CommitGroupOp) { return line("commit_copies();"), mlir::success(); })

@@ -46,6 +46,8 @@ private:
   llvm::LogicalResult whileLoop(mlir::scf::WhileOp loop);
   llvm::LogicalResult yield(mlir::Operation *terminator, llvm::ArrayRef<int> targets);
   llvm::LogicalResult asyncCopy(thread::AsyncCopyOp op);
+  /// tile.count_blocks and tile.last_block (CudaBlocks.cpp).
+  llvm::LogicalResult scan(mlir::Operation *op, mlir::Region &condition, mlir::Value begin, mlir::Value end);
   void view(tile::ViewOp op);
   /// The parts of a kernel, in their order.
   enum class Part { None, Place, Views, Blocks, Memory, Copies, Loops, Result };

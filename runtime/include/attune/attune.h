@@ -98,7 +98,8 @@ using Status = Result<std::monostate>;
 //===----------------------------------------------------------------------===//
 
 /// Of elements. Q, K, V and O are of a 16-bit type; accumulation is f32.
-enum class DType { F16, BF16, F32, I32 };
+/// U8 is of captured arrays only, which read it as bool.
+enum class DType { F16, BF16, F32, I32, U8 };
 /// Order of a dense array, outermost first: batch, sequence, head, dim, or batch, head, sequence, dim.
 enum class Layout { BSHD, BHSD };
 /// Which query meets which key: query i and key i are at one position, or the last of both are.
@@ -116,6 +117,20 @@ struct MaskTerm {
 };
 /// The mask of decoders: no key after the query.
 inline constexpr MaskTerm causal{std::nullopt, 0, MaskAlign::TopLeft};
+
+/// An array that expressions read by name, NAME[i, j]; an index beyond its axis reads the nearest element.
+struct CapturedArray {
+  std::string name = {};
+  DType dtype = DType::I32; ///< I32, F32, F16, BF16 or U8
+  /// "b", "h" (query heads), "hkv", "q", "kv", or a number (a table): the shape, outermost first. Elements of
+  /// the last axis are adjacent.
+  std::vector<std::string> axes = {};
+};
+/// A number that expressions read by name and launches give: another value is not another kernel.
+struct CapturedScalar {
+  std::string name = {};
+  DType dtype = DType::I32; ///< I32 (-2^30 .. 2^30) or F32
+};
 
 /// How a kernel is made: a family and its parameters by name (`attune tune --list` names them: block_q, ...).
 /// As a request, what is not there is chosen.
@@ -149,7 +164,13 @@ struct Spec {
   std::optional<double> scale = {}; ///< 1 / sqrt(headDimQk)
   std::vector<MaskTerm> mask =
       {}; ///< a key is kept if every term keeps it; a row that keeps none gives O = 0
-  std::optional<double> softcap = {}; ///< c: scores become c * tanh(score / c), after scaling
+  /// Expressions that must be true too: "kv <= q && doc[b, q] == doc[b, kv]". The guide has their language.
+  std::vector<std::string> maskExpressions = {};
+  /// What scores become after scaling: "score + slope[h] * (kv - q)". Empty: they stay. Not with softcap.
+  std::string scoreExpression = {};
+  std::vector<CapturedArray> arrays = {};   ///< that expressions read, and Arguments::arrays gives
+  std::vector<CapturedScalar> scalars = {}; ///< that expressions read, and Arguments::scalars gives
+  std::optional<double> softcap = {};       ///< c: scores become c * tanh(score / c), after scaling
   /// Given at launch, as scalars "scale" and "softcap": one kernel for every value.
   bool runtimeScale = false, runtimeSoftcap = false;
   /// Each query head has a sink (Arguments::sink), whose exp joins the denominator of its rows' softmax. A
@@ -352,17 +373,6 @@ struct Scalar {
   double value = 0;
 };
 
-/// What a launch works on.
-struct Arguments {
-  Input q = {}, k = {}, v = {};
-  Output o = {};
-  Output lse = {}; ///< f32; null unless the spec has LSE
-  /// f32, one a query head, adjacent, in natural logarithms (-inf: none); null unless the spec has sinks.
-  const float *sink = nullptr;
-  void *workspace = nullptr; ///< Plan::info().workspaceBytes bytes at a multiple of 256; null if they are 0
-  std::span<const Scalar> scalars = {};
-};
-
 /// An array on the device by the name of a kernel's argument, as any kernel's launch takes it.
 struct Array {
   const char *name = nullptr;
@@ -372,6 +382,18 @@ struct Array {
   /// Extents, and distances between neighbours in elements: `rank` each, in the order of the argument's axes
   /// whatever the order in memory. Of Q, K, V and O: batch, head, row, dim.
   const std::int64_t *shape = nullptr, *strides = nullptr;
+};
+
+/// What a launch works on.
+struct Arguments {
+  Input q = {}, k = {}, v = {};
+  Output o = {};
+  Output lse = {}; ///< f32; null unless the spec has LSE
+  /// f32, one a query head, adjacent, in natural logarithms (-inf: none); null unless the spec has sinks.
+  const float *sink = nullptr;
+  void *workspace = nullptr; ///< Plan::info().workspaceBytes bytes at a multiple of 256; null if they are 0
+  std::span<const Scalar> scalars = {};
+  std::span<const Array> arrays = {}; ///< the spec's captured arrays
 };
 
 /// An argument that launches of a plan are given.

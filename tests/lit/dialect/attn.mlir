@@ -48,3 +48,21 @@ attn.forward @given : bf16, qk = 64, v = 64, scale = 1.0, sink, lse
     %keep = arith.cmpi sge, %kv, %first : index
     attn.yield %keep : i1
   }
+
+// CHECK-LABEL: attn.forward @captured
+// CHECK: %[[SLOPE:.*]] = attn.element "slope"[%{{.*}}] of ["heads_q"] x f32 : f32
+// CHECK: attn.kv_head
+// CHECK: attn.element "doc"[%{{.*}}, %{{.*}}] of ["heads_kv", "len_kv"] x i32 : i32
+attn.forward @captured : f16, qk = 64, v = 64, scale = 1.0
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
+    %slope = attn.element "slope"[%h] of ["heads_q"] x f32 : f32
+    %t = arith.mulf %s, %slope : f32
+    attn.yield %t : f32
+  }
+  mask (%b: index, %h: index, %q: index, %kv: index) {
+    %head = attn.kv_head
+    %doc = attn.element "doc"[%head, %kv] of ["heads_kv", "len_kv"] x i32 : i32
+    %zero = arith.constant 0 : i32
+    %keep = arith.cmpi ne, %doc, %zero : i32
+    attn.yield %keep : i1
+  }

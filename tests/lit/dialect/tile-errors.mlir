@@ -261,6 +261,47 @@ tile.kernel @indices(%k: !tile.array<batch x heads_kv x len_kv x 64 x bf16>) arc
 
 // -----
 
+tile.kernel @narrow(%k: !tile.array<heads_q x bf16>, %n: i32) arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected a result of 'f32', as the array's elements 'bf16' become, got 'i32'}}
+  %v = tile.load_value %k[%n] : <heads_q x bf16> -> i32
+}
+
+
+// -----
+
+tile.kernel @wide(%k: !tile.array<heads_q x i64>, %n: i32) arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected elements that are numbers of at most 32 bits, got 'i64'}}
+  %v = tile.load_value %k[%n] : <heads_q x i64> -> i64
+}
+
+
+// -----
+
+tile.kernel @condition(%n: i32) arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected a condition that takes a block's number (i32)}}
+  %v = tile.count_blocks %n, %n {
+  ^bb0(%block: index):
+    %c = arith.constant true
+    tile.yield %c
+  }
+}
+
+
+// -----
+
+tile.kernel @tiles(%n: i32) arch("sm_80") warps(4) min_blocks(1) {
+  %v = tile.last_block %n, %n {
+  ^bb0(%block: i32):
+    // expected-error@+1 {{expected a number in a condition on blocks, got 'tensor<64xi1, #tile.row>'}}
+    %t = arith.constant dense<true> : tensor<64xi1, #tile.row>
+    %c = arith.constant true
+    tile.yield %c
+  }
+}
+
+
+// -----
+
 tile.kernel @value(%k: !tile.array<heads_q x f32>) arch("sm_80") warps(4) min_blocks(1) {
   // expected-error@+1 {{expected an index for each of 1 axes, got 0}}
   %v = tile.load_value %k[] : <heads_q x f32> -> f32

@@ -2,9 +2,9 @@
 // RUN: attune-opt %s | attune-opt | FileCheck %s
 
 // CHECK-LABEL: tile.kernel @ops(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads_kv x len_kv x 128 x bf16> {align = 16 : i64}
-// CHECK-SAME: %sinks: !tile.array<heads_q x f32> {optional}, %turns: !tile.workspace<i32> {bytes = "4 * batch", zero}, %scale: f32)
+// CHECK-SAME: %sinks: !tile.array<heads_q x f32> {optional}, %lse_in: !tile.array<len_q x heads_q x f16>, %turns: !tile.workspace<i32> {bytes = "4 * batch", zero}, %scale: f32)
 // CHECK-SAME: arch("sm_80") warps(4) min_blocks(2) grid("ceil_div(len_q, 128)", "heads_q", "batch") smem(65536)
-tile.kernel @ops(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads_kv x len_kv x 128 x bf16> {align = 16 : i64}, %o_array: !tile.array<batch x heads_q x len_q x 64 x bf16> {output}, %lse_array: !tile.array<batch x heads_q x len_q x f32> {output}, %sinks: !tile.array<heads_q x f32> {optional}, %turns: !tile.workspace<i32> {bytes = "4 * batch", zero}, %scale: f32) arch("sm_80") warps(4) min_blocks(2) grid("ceil_div(len_q, 128)", "heads_q", "batch") smem(65536) {
+tile.kernel @ops(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads_kv x len_kv x 128 x bf16> {align = 16 : i64}, %o_array: !tile.array<batch x heads_q x len_q x 64 x bf16> {output}, %lse_array: !tile.array<batch x heads_q x len_q x f32> {output}, %sinks: !tile.array<heads_q x f32> {optional}, %lse_in: !tile.array<len_q x heads_q x f16>, %turns: !tile.workspace<i32> {bytes = "4 * batch", zero}, %scale: f32) arch("sm_80") warps(4) min_blocks(2) grid("ceil_div(len_q, 128)", "heads_q", "batch") smem(65536) {
   %c0 = arith.constant 0 : i32
   %true = arith.constant true
   %zeros = arith.constant dense<0.0> : tensor<128x64xf32, #tile.acc>
@@ -13,6 +13,24 @@ tile.kernel @ops(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads
   %k = tile.view %k_array[%c0, %c0] rows(%n) : <batch x heads_kv x len_kv x 128 x bf16> -> <128, bf16>
   // CHECK: tile.load_value %sinks[%{{.*}}] : <heads_q x f32> -> f32
   %sink = tile.load_value %sinks[%c0] : <heads_q x f32> -> f32
+  // CHECK: tile.load_value %lse_in[%{{.*}}, %{{.*}}] : <len_q x heads_q x f16> -> tensor<128xf32, #row>
+  %places = tile.row_index : tensor<128xi32, #tile.row>
+  %some = tile.load_value %lse_in[%places, %places] : <len_q x heads_q x f16> -> tensor<128xf32, #tile.row>
+  // CHECK: %[[COUNT:.*]] = tile.count_blocks %{{.*}}, %n {
+  // CHECK-NEXT: ^bb0(%[[BLOCK:.*]]: i32):
+  // CHECK-NEXT: %[[LATE:.*]] = arith.cmpi sgt, %[[BLOCK]]
+  // CHECK-NEXT: tile.yield %[[LATE]]
+  %count = tile.count_blocks %c0, %n {
+  ^bb0(%block: i32):
+    %late = arith.cmpi sgt, %block, %c0 : i32
+    tile.yield %late
+  }
+  // CHECK: tile.last_block %{{.*}}, %[[COUNT]] {
+  %last = tile.last_block %c0, %count {
+  ^bb0(%block: i32):
+    %early = arith.cmpi slt, %block, %n : i32
+    tile.yield %early
+  }
   // CHECK: %[[RING:.*]] = tile.ring offset(1024) : <2 x tensor<64x128xbf16, #smem>>
   %ring = tile.ring offset(1024) : <2 x tensor<64x128xbf16, #tile.smem>>
   // CHECK: %[[SLOT:.*]] = tile.acquire %[[RING]][%{{.*}}] : <2 x tensor<64x128xbf16, #smem>>

@@ -89,7 +89,7 @@ thread.kernel @value(%sinks: !tile.array<heads_q x f32>, %out: !tile.array<batch
   %c3 = arith.constant 3 : i32
   // CHECK: llvm.getelementptr %arg0[0]
   // CHECK: %[[PLACE:.*]] = llvm.inttoptr
-  // CHECK: llvm.load %[[PLACE]] {alignment = 4 : i64} : !llvm.ptr<1> -> f32
+  // CHECK: llvm.load %[[PLACE]] invariant {alignment = 4 : i64} : !llvm.ptr<1> -> f32
   %sink = tile.load_value %sinks[%c3] : <heads_q x f32> -> f32
   %rows = vector.broadcast %sink : f32 to vector<2xf32>
   %view = tile.view %out[%c3, %c3] rows(%c3) : <batch x heads_q x len_q x f32> -> <1, f32>
