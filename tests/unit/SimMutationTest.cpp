@@ -1,11 +1,10 @@
-//===- SimMutationTest.cpp - programs for Hopper: right and silent; each change of a synchronisation is seen
-//-===//
+//===- SimMutationTest.cpp - each change of a synchronisation is seen -----===//
 //
 // The programs of tests/sim/hopper, as nvcc compiles them: in all modes they give the right results and no
 // finding. Then each of their synchronisation instructions in turn is left out, moved, made weaker, or given
 // a wrong phase, count or number of bytes. Such a mutant must be found: by a finding, or by results that
 // differ, in one of the modes. The others are as right as the program itself; why, stands beside each in
-// `equivalents`.
+// SimEquivalents.inc.
 //
 //===----------------------------------------------------------------------===//
 #include "SimMutants.h"
