@@ -8,8 +8,10 @@
 #include "cli/Output.h"
 #include "cli/Progress.h"
 #include "cli/Report.h"
+#include "cli/SimTime.h"
 #include "cli/Stage.h"
 #include "runtime/io/Npy.h"
+#include "runtime/io/OutputFile.h"
 #include "runtime/jit/ProgramBuild.h"
 #include "runtime/plan/Planner.h"
 #include "runtime/reference/HostProblem.h"
@@ -36,7 +38,9 @@ struct Job {
   std::vector<std::pair<std::string, double>> values; ///< of run-time scalars
   ProblemShape shape{unsaid, unsaid, unsaid, unsaid, unsaid};
   DeviceOptions device;
-  std::shared_ptr<Watch> watch; ///< what the device reports to
+  std::shared_ptr<Watch> watch;                                             ///< what the device reports to
+  std::shared_ptr<sim::Timings> timings = std::make_shared<sim::Timings>(); ///< of its launches
+  std::string timeline;                                                     ///< file for the last one's
   std::unique_ptr<JitMaker> maker;
   std::unique_ptr<Planner> planner;
   uint64_t seed = 0;
@@ -207,6 +211,15 @@ Job readJob(CommandLine &line) {
     (void)line.choice("--device", {"auto", "cuda", "sim"}, 0);
   job.device.arch = line.has("--arch") ? line.arch("--arch", "").name : "";
   job.device.sim.mode = SimOptions::Mode(line.choice("--sim-mode", {"eager", "lazy", "random"}, 0));
+  job.timings->config = readTime(line, job.timeline);
+  if (job.timings->config.on) {
+    if (job.device.which != "sim")
+      line.problem("--time", fmt::format("expected it with --device sim, got {}", job.device.which));
+    if (job.device.sim.mode != SimOptions::Mode::Eager)
+      line.problem("--time",
+                   "expected it with --sim-mode eager, in which what is timed happens in its order");
+    job.device.sim.timings = job.timings.get();
+  }
   job.seed = static_cast<uint64_t>(line.whole("--seed", 0, 0, int64_t(1) << 53));
   job.device.sim.seed = job.seed;
   planning.cache = line.cache();
@@ -430,6 +443,11 @@ std::string resultJson(const Job &job, const RunResult &result, const StageTimes
   json.raw("times_ms", timesJson(times));
   if (result.run.counters)
     json.raw("counters", countersJson(*result.run.counters));
+  std::vector<std::string> timed;
+  for (const sim::TimeReport &time : job.timings->launches)
+    timed.push_back(timeJson(time));
+  if (!timed.empty())
+    json.raw("time", jsonList(timed));
   std::vector<std::string> list;
   for (const std::string &note : notes)
     list.push_back(JsonObject().text("note", note).str());
@@ -481,6 +499,9 @@ int runJob(Job &job) {
   notes.insert(notes.end(), result.run.notes.begin(), result.run.notes.end());
   if (Status wrote = writeArrays(job, result); !wrote)
     return fail(wrote.error());
+  if (!job.timeline.empty() && !job.timings->launches.empty())
+    if (Status wrote = writeOutput(job.timeline, {job.timings->launches.back().timeline}); !wrote)
+      return fail(wrote.error());
   std::optional<reference::Report> verdict;
   clock.lap();
   if (job.check && job.staged.said) {
@@ -500,6 +521,8 @@ int runJob(Job &job) {
     fmt::print("{}\n", resultJson(job, result, times, notes, verdict));
   } else {
     fmt::print("{}stages\n{}", describe(result.plan), timesText(times));
+    for (const sim::TimeReport &time : job.timings->launches)
+      fmt::print("{}", timeText(time));
     for (const std::string &note : notes)
       fmt::print("note: {}\n", note);
     fmt::print("{}",
@@ -537,6 +560,7 @@ Run addRun(CLI::App &parent) {
   line->option("--arch", "ARCH", "architecture to compile for, and to simulate (the GPU's, else sm_80)");
   line->option("--target", "ptx|cuda", "print PTX through LLVM, or CUDA C++ through NVRTC (ptx)");
   line->option("--sim-mode", "eager|lazy|random", "when asynchronous copies land (eager)");
+  timeOptions(*line);
   line->option("--check", "fp64|none", "verify against attention in fp64 (fp64)");
   line->option("--dump-dir", "DIR", "write every stage and pass there, numbered");
   line->flag("--json", "print one JSON object");

@@ -8,8 +8,10 @@
 #include "cli/Progress.h"
 #include "cli/SimArguments.h"
 #include "cli/SimCompare.h"
+#include "cli/SimTime.h"
 #include "cli/SimTrace.h"
 #include "runtime/io/File.h"
+#include "runtime/io/OutputFile.h"
 #include "simulator/Simulator.h"
 
 #include <algorithm>
@@ -198,6 +200,7 @@ struct Job {
   bool json = false, counters = false;
   std::vector<std::string> trace; ///< its steps as JSON
   uint64_t traced = 0, traceLimit = 10000;
+  std::string timeline; ///< file to write it to
 };
 
 void printJson(const Job &job, const sim::LaunchResult &result, const std::vector<Written> &outputs) {
@@ -220,6 +223,8 @@ void printJson(const Job &job, const sim::LaunchResult &result, const std::vecto
   json.raw("counters", countersJson(result.counters)).number("seconds", result.counters.seconds);
   if (job.config.trace.see)
     json.raw("trace", jsonList(job.trace)).whole("traced_instructions", int64_t(job.traced));
+  if (result.time)
+    json.raw("time", timeJson(*result.time));
   if (!result.printed.empty())
     json.text("printed", result.printed);
   json.raw("notes", jsonList(notes)).boolean("checked", job.config.checks);
@@ -246,6 +251,8 @@ void printText(const Job &job, const sim::LaunchResult &result, const std::vecto
                  w.array.bytes.size());
     fmt::print("\n");
   }
+  if (result.time)
+    fmt::print("{}", timeText(*result.time));
   for (const std::string &note : result.notes)
     fmt::print("note: {}\n", note);
   size_t n = result.findings.size();
@@ -337,6 +344,9 @@ int runJob(Job &job) {
     else
       failed.push_back(wrote.error());
   }
+  if (!job.timeline.empty() && result->time)
+    if (Status wrote = writeOutput(job.timeline, {result->time->timeline}); !wrote)
+      failed.push_back(wrote.error());
   job.json ? printJson(job, *result, outputs) : printText(job, *result, outputs);
   for (const Error &error : failed)
     report(error);
@@ -499,17 +509,20 @@ int runCommand(CommandLine &line) {
   job.config.heapBytes = uint64_t(line.whole("--heap", int64_t(job.config.heapBytes), 0, int64_t(1) << 40));
   if (path.empty())
     line.lacking("FILE", "a PTX file, or - for standard input");
+  job.config.time = readTime(line, job.timeline);
+  if (job.config.time.on && job.config.mode != sim::Mode::Eager)
+    line.problem("--time", "expected it with --mode eager, in which what is timed happens in its order");
   if (line.has("--seed") && job.config.mode != sim::Mode::Random)
     line.problem("--seed", "expected it with --mode random only");
   // A mistake in the options may have made a wrong word the file.
   if (line.has("--compare-modes"))
-    for (const char *other : {"--mode", "--seed", "--trace", "--counters", "--list"})
+    for (const char *other : {"--mode", "--seed", "--trace", "--counters", "--list", "--time", "--timeline"})
       if (line.has(other))
         line.problem(other, "expected it without --compare-modes");
   if (line.has("--list"))
     for (const char *other : {"--grid", "--block", "--cluster", "--cooperative", "--smem", "--arg", "--var",
                               "--heap", "--mode", "--seed", "--threads", "--max-instructions", "--no-checks",
-                              "--counters", "--trace", "--trace-limit"})
+                              "--counters", "--trace", "--trace-limit", "--time", "--timeline"})
       if (line.has(other))
         line.problem(other, "expected it without --list, which runs nothing");
   int64_t seeds = line.whole("--compare-modes", 4, 0, 10000);
@@ -598,6 +611,7 @@ Run addSim(CLI::App &parent) {
       "--trace", "BLOCK:WARP",
       "print the instructions of a warp, such as 0:0 or 3,1,0:2, with the values of their registers");
   line->option("--trace-limit", "N", "instructions to print at most (10000)");
+  timeOptions(*line);
   line->flag("--json", "print one JSON object; errors too are one (verdict: error)");
   line->footer(std::string(simArgumentHelp) + "\n" + footer);
   return [line] { return runCommand(*line); };

@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "simulator/Exec.h"
+#include "simulator/clock/Record.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -76,6 +77,8 @@ void completeBarrier(Cta &cta, Barrier &b) {
   }
   if (whole)
     orderBlock(cta);
+  if (cta.record)
+    ++cta.record->generation[size_t(&b - cta.barriers.data())];
   b = Barrier();
 }
 
@@ -111,6 +114,8 @@ void execBarrier(Warp &w, const Inst &i) {
     b.site = i.statement;
     b.clocks.clear();
   }
+  if (cta.record)
+    cta.record->phase(cta.rank, kNumbered + id, cta.record->generation[id]);
   b.arrived += 32;
   b.arrivals |= 1u << w.index;
   if (w.worker->launch->ordering) {

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 #include "simulator/Box.h"
 #include "simulator/Cluster.h"
+#include "simulator/clock/Record.h"
 
 #include <bit>
 #include <cstring>
@@ -213,6 +214,8 @@ private:
     auto range = [&](uint64_t address, uint64_t bytes) {
       Allocation *a = ok && bytes ? global(address, bytes, write) : nullptr;
       ok &= a || !bytes;
+      if (a && w.worker->record)
+        w.worker->record->range(address, bytes);
       if (!a || !launch.checks)
         return;
       uint64_t at[32];

@@ -7,6 +7,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "simulator/Cluster.h"
+#include "simulator/clock/Record.h"
 
 #include <algorithm>
 #include <cstring>
@@ -247,6 +248,8 @@ static void runWarp(Warp &w, uint64_t budget) {
   const Trace &trace = w.worker->launch->config->trace;
   if (trace.see && trace.block == w.cta->linear && trace.warp == w.index)
     return runTraced(w, budget);
+  if (w.cta->record) [[unlikely]]
+    return runRecorded(w, budget);
   uint64_t left = budget;
   for (bool tracked;;) { // to and fro as undefined values come and go
     tracked = w.tracked;
@@ -286,6 +289,11 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
   if (launch.ordering)
     cta.published.clear();
   beginWarpgroups(cta);
+  cta.record = launch.recording ? launch.recording->find(number) : nullptr;
+  if (cta.record) {
+    cta.record->rank = cta.rank;
+    cta.record->begin(launch.warpsPerCta);
+  }
   for (Warp &w : cta.warps) {
     uint32_t threads = std::min(32u, launch.threadsPerCta - w.index * 32);
     w.live = w.active = threads == 32 ? kFull : (1u << threads) - 1;
@@ -394,8 +402,12 @@ void countBlock(Worker &worker, const Cta &cta) {
   ++worker.counters.blocks;
   if (LaunchProgress *progress = worker.launch->config->progress)
     progress->ended.fetch_add(1, std::memory_order_relaxed);
+  uint64_t executed = 0;
   for (const Warp &w : cta.warps)
-    worker.counters.warpInstructions += w.executed;
+    executed += w.executed;
+  worker.counters.warpInstructions += executed;
+  if (Recording *recording = worker.launch->recording; recording && !recording->executed.empty())
+    recording->executed[cta.linear] = executed;
 }
 
 BlockState stepBlock(Worker &worker, Cta &cta, uint64_t rounds, uint64_t quantum) {

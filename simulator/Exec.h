@@ -232,8 +232,10 @@ struct Barrier {
   Foreign known;
 };
 
+struct BlockRecord;
 struct Cluster;
 struct Cta;
+struct Recording;
 struct Worker;
 class HandlerTable;
 
@@ -311,8 +313,9 @@ struct Cta {
   std::vector<Warpgroup> warpgroups; ///< where Program::usesWarpgroups is set
   uint32_t registerPool = 0;         ///< what setmaxnreg.dec gave up, in registers a thread of one warp
   bool aborted = false, endless = false;
-  bool over = false;  ///< all its warps have ended
-  bool yield = false; ///< other blocks go on: this one wrote what they may wait for
+  bool over = false;             ///< all its warps have ended
+  BlockRecord *record = nullptr; ///< what the clock is to follow, see clock/Record.h; null: nothing
+  bool yield = false;            ///< other blocks go on: this one wrote what they may wait for
   size_t nextWarp = 0;
   uint64_t random = 0;
   uint32_t nextRandom() {
@@ -373,6 +376,9 @@ struct Launch {
   uint64_t resident = 0;        ///< clusters that run now, in an exact run
   uint32_t sharedBytes = 0;
   uint32_t warpsPerCta = 0, threadsPerCta = 0;
+  Recording *recording = nullptr; ///< of a launch that is timed
+  std::vector<uint64_t> only;     ///< clusters to run; empty: all
+  uint64_t clusterAt(uint64_t k) const { return only.empty() ? k : only[k]; }
   bool checks = true;
   Mode mode = Mode::Eager;
 };
@@ -406,6 +412,7 @@ struct Worker {
     uint32_t warp, lane, statement;
   };
   std::map<uint64_t, Allocated> allocated; ///< on the device's heap and not freed, by address
+  BlockRecord *record = nullptr;           ///< of the block that executes, where the clock follows it
   uint64_t changes = 0; ///< stores, and atomics that changed something: what a warp may wait for
   GlobalShadow shadow;
   std::vector<Segment> segments; ///< number firstSegment + its index

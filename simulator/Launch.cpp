@@ -1,6 +1,8 @@
 //===- Launch.cpp - the running of a grid ---------------------------------===//
 #include "simulator/Cluster.h"
+#include "simulator/DeviceLimits.h"
 #include "simulator/Tables.h"
+#include "simulator/clock/Estimate.h"
 
 #include <algorithm>
 #include <chrono>
@@ -113,27 +115,6 @@ static void addCounters(Counters &to, const Worker &worker) {
   to.barrier += n[size_t(Class::Barrier)];
 }
 
-/// What a device of the module's target can hold (the CUDA programming guide's table of compute
-/// capabilities, and the largest product of each).
-struct DeviceLimits {
-  uint32_t multiprocessors, threads, blocks;   ///< blocks and threads of a multiprocessor
-  uint64_t sharedPerBlock, sharedPerProcessor; ///< bytes
-};
-static DeviceLimits limits(const ModuleImpl &module) {
-  constexpr uint64_t kb = 1024;
-  int sm = std::atoi(module.ast.target.c_str() + 3);
-  if (sm == 80 || sm == 87)
-    return {sm == 80 ? 108u : 16u, sm == 80 ? 2048u : 1536u, sm == 80 ? 32u : 16u, 163 * kb, 164 * kb};
-  if (sm >= 90 && sm < 120)
-    return {sm >= 100 ? 148u : 132u, 2048, 32, 227 * kb, 228 * kb};
-  if (sm >= 80)
-    return {sm >= 120  ? 188u
-            : sm == 89 ? 142u
-                       : 84u,
-            1536, sm == 89 || sm >= 120 ? 24u : 16u, 99 * kb, 100 * kb};
-  return {80, sm >= 75 ? 1024u : 2048u, sm >= 75 ? 16u : 32u, 96 * kb, 96 * kb};
-}
-
 /// The blocks of a cluster, of which the grid is to be a multiple.
 static Result<std::array<uint32_t, 3>> clusterOf(const ModuleImpl &module, const EntryInfo &entry,
                                                  const LaunchConfig &c) {
@@ -179,7 +160,7 @@ static Result<std::array<uint32_t, 3>> clusterOf(const ModuleImpl &module, const
 
 /// All blocks of a cooperative grid are on the device at once.
 static Status checkCooperative(const ModuleImpl &module, const EntryInfo &entry, const Launch &launch) {
-  DeviceLimits device = limits(module);
+  DeviceLimits device = deviceLimits(module.ast.target);
   if (launch.blocks == 1)
     return success();
   uint64_t shared = launch.sharedBytes + kSharedBase, warps = launch.warpsPerCta;
@@ -223,7 +204,7 @@ static Status checkConfig(const ModuleImpl &module, const EntryInfo &entry, cons
                             entry.reqntid[0], entry.reqntid[1], entry.reqntid[2], c.block[0], c.block[1],
                             c.block[2]));
   uint64_t shared = uint64_t(entry.dynamicSharedOffset) + c.dynamicShared,
-           most = limits(module).sharedPerBlock;
+           most = deviceLimits(module.ast.target).sharedPerBlock;
   if (shared > most)
     return fail(fmt::format("expected at most {} bytes of shared memory on {}, got {} ({} of them dynamic)",
                             most, module.ast.target, shared, c.dynamicShared));
@@ -310,8 +291,15 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
       return workspace.error();
     launch.workspace = *workspace;
   }
+  std::unique_ptr<Timing> timing;
+  if (config.time.on) {
+    Result<std::unique_ptr<Timing>> planned = Timing::plan(launch);
+    if (!planned)
+      return planned.error();
+    timing = std::move(*planned);
+  }
   if (config.progress)
-    config.progress->blocks = launch.blocks;
+    config.progress->blocks = launch.clusters * launch.clusterSize;
   unsigned threads = config.threads ? config.threads : std::max(1u, std::thread::hardware_concurrency());
   threads = unsigned(std::min<uint64_t>(threads, launch.clusters));
 
@@ -349,6 +337,8 @@ Result<LaunchResult> launch(const Module &module, GlobalMemory &memory, const La
     result.findings.push_back(std::move(finding));
   mergeAddresses(result.findings);
   gatherPrinted(workers, result);
+  if (timing)
+    result.time = timing->estimate(result.counters);
   result.counters.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (launch.program->changesRegisters && !registersAtLaunch(info))
     result.notes.push_back("setmaxnreg is ignored: the entry says neither .maxnreg nor .minnctapersm with "

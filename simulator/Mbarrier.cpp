@@ -16,6 +16,7 @@
 
 #include "simulator/Cluster.h"
 #include "simulator/MbarrierAction.h"
+#include "simulator/clock/Record.h"
 
 #include <algorithm>
 #include <bit>
@@ -281,6 +282,8 @@ private:
     bool expects = action == Expect || action == ArriveExpect || action == ArriveDropExpect;
     if (arrives)
       publish(w, i, cta, m);
+    if (BlockRecord *record = w.worker->record; record && (arrives || action == Complete))
+      record->phase(cta.rank, m.offset, int64_t(m.phase));
     m.lastSite = i.statement;
     m.lastWarp = w.index;
     Object object = Object::from(readWord(cta, m.offset));
@@ -368,8 +371,16 @@ private:
     Launch &launch = *w.worker->launch;
     if ((i.aux & kTry) && done && launch.mode == Mode::Random && (cta.nextRandom() & 7) == 0)
       return; // it may time out at any moment
-    if (done)
+    if (done) {
       learn(w, i, m);
+      if (BlockRecord *record = w.worker->record) {
+        uint32_t l = uint32_t(std::countr_zero(done));
+        record->phase(cta.rank, m.offset,
+                      action == Wait ? int64_t(reinterpret_cast<uint64_t *>(w.regs + i.b)[l] >> 20)
+                                     : int64_t(m.phase) - 1,
+                      true);
+      }
+    }
     passed |= done;
     if (lanes & ~done) {
       failed.push_back(&m);
@@ -447,6 +458,8 @@ void completeTx(Cta &target, uint32_t offset, uint32_t bytes, uint32_t op) {
   Mbarrier *m = mbarrierAt(target, offset);
   if (!m)
     return;
+  if (BlockRecord *record = target.warps[0].worker->record)
+    record->phase(target.rank, offset, int64_t(m->phase));
   if (op) {
     target.async->arrived(op, m->clock, uint32_t(m->phase + 1));
     // What the operation read has been read when the phase ends.

@@ -78,7 +78,7 @@ static void runAlone(Launch &launch, Worker &worker) {
     if (number >= launch.clusters)
       return;
     beginAlone(worker, resident);
-    startCluster(worker, resident.cluster, number);
+    startCluster(worker, resident.cluster, launch.clusterAt(number));
     while (!stepCluster(worker, resident.cluster, rounds, quantum))
       if (launch.stopAll.load(std::memory_order_relaxed))
         return;
@@ -135,7 +135,8 @@ static void runTogether(Launch &launch, Worker &worker) {
       std::unique_ptr<Resident> r = std::move(free.back());
       free.pop_back();
       ++launch.resident;
-      startCluster(worker, r->cluster, inOrder(launch, next++, std::max<size_t>(most / 2, 1)));
+      startCluster(worker, r->cluster,
+                   launch.clusterAt(inOrder(launch, next++, std::max<size_t>(most / 2, 1))));
       bool done = (!random || draw(2)) && visit(*r, random ? 1 : rounds, firstQuantum);
       if (done)
         --launch.resident;

@@ -22,6 +22,7 @@
 #define ATTUNE_SIMULATOR_SIMULATOR_H
 
 #include "compiler/support/Result.h"
+#include "simulator/Time.h"
 
 #include <array>
 #include <atomic>
@@ -270,6 +271,7 @@ struct LaunchConfig {
   uint64_t maxInstructionsPerWarp = 400'000'000; ///< beyond it a warp counts as an endless loop
   LaunchProgress *progress = nullptr;            ///< kept up to date while the launch runs
   uint64_t heapBytes = 8 << 20;                  ///< of device-side malloc(), which gives null beyond them
+  TimeConfig time = {};                          ///< the virtual clock; for Mode::Eager
   Trace trace = {}; ///< of no warp without `see`; a launch with a trace runs on one host thread
 };
 
@@ -349,6 +351,7 @@ struct LaunchResult {
       notes; ///< what the simulator stood in for, e.g. correctly rounded `.approx` functions
   /// What the kernel printed (vprintf): by block, then by warp in its order, then by lane.
   std::string printed;
+  std::optional<TimeReport> time; ///< where LaunchConfig::time asks for it
 };
 
 /// Runs a kernel to its end. The error is for what is wrong with the launch itself (unknown entry, parameter

@@ -25,7 +25,8 @@ namespace attune {
 
 namespace sim {
 struct LaunchProgress;
-}
+struct Timings;
+} // namespace sim
 
 enum class DeviceKind { Cuda, Sim };
 
@@ -128,6 +129,7 @@ struct SimOptions {
   bool checks = true;
   int multiprocessors = 0; ///< that kernels are told of; 0: as many as a GPU of the architecture has
   sim::LaunchProgress *progress = nullptr; ///< of each launch while it runs, for another thread
+  sim::Timings *timings = nullptr;         ///< times each launch by the virtual clock; for Mode::Eager
 };
 
 /// A device. Methods may be called from several threads at once; errors are values and leave the device

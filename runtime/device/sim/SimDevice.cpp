@@ -172,6 +172,8 @@ public:
     config.threads = unsigned(options.threads);
     config.checks = options.checks;
     config.progress = options.progress;
+    if (options.timings)
+      config.time = options.timings->config;
     const LoadedModule &module = *found->second.owner;
     Result<sim::LaunchResult> result = sim::launch(*module.module, memory, config);
     if (!result)
@@ -179,6 +181,8 @@ public:
     count(result->counters);
     std::fwrite(result->printed.data(), 1, result->printed.size(), stderr);
     notes = result->notes;
+    if (result->time)
+      options.timings->launches.push_back(std::move(*result->time));
     if (!result->findings.empty())
       return Error{ErrorKind::Verification, describe(result->findings, module.sources)};
     return success();
