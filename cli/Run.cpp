@@ -211,19 +211,21 @@ Job readJob(CommandLine &line) {
     (void)line.choice("--device", {"auto", "cuda", "sim"}, 0);
   job.device.arch = line.has("--arch") ? line.arch("--arch", "").name : "";
   job.device.sim.mode = SimOptions::Mode(line.choice("--sim-mode", {"eager", "lazy", "random"}, 0));
+  job.seed = static_cast<uint64_t>(line.whole("--seed", 0, 0, int64_t(1) << 53));
+  job.device.sim.seed = job.seed;
+  planning.cache = line.cache();
+  job.check = line.choice("--check", {"fp64", "none"}, 0) == 0;
   job.timings->config = readTime(line, job.timeline);
   if (job.timings->config.on) {
     if (job.device.which != "sim")
       line.problem("--time", fmt::format("expected it with --device sim, got {}", job.device.which));
+    if (job.timings->config.onlySample && job.check)
+      line.problem("--time-alone", "expected it with --check none: the other blocks do not run");
     if (job.device.sim.mode != SimOptions::Mode::Eager)
       line.problem("--time",
                    "expected it with --sim-mode eager, in which what is timed happens in its order");
     job.device.sim.timings = job.timings.get();
   }
-  job.seed = static_cast<uint64_t>(line.whole("--seed", 0, 0, int64_t(1) << 53));
-  job.device.sim.seed = job.seed;
-  planning.cache = line.cache();
-  job.check = line.choice("--check", {"fp64", "none"}, 0) == 0;
   job.json = line.has("--json");
   job.out = line.output("--out");
   job.lseOut = line.output("--lse-out");
@@ -480,6 +482,9 @@ int runJob(Job &job) {
   Result<std::vector<ScalarArgument>> scalars = scalarsFor(job, result.plan.program);
   if (!scalars)
     return fail(scalars.error());
+  if (sim::TimeConfig &time = job.timings->config;
+      time.on && !time.registers) // as the assembler says, if there is one
+    time.registers = uint32_t(std::max(result.plan.loaded().kernels().front().registers, 0));
   StageTimes times = result.plan.times;
   StageClock clock;
   watch.phase("making random arrays");

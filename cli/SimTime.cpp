@@ -19,6 +19,8 @@ void timeOptions(CommandLine &line) {
               "SM holds, at least 4)",
               group);
   line.option("--time-registers", "N", "registers of a thread, as ptxas -v tells (estimated)", group);
+  line.flag("--time-alone", "run no other blocks than those that are followed: results stay incomplete",
+            group);
   line.option("--timeline", "FILE",
               "write the followed blocks' warps over time (Chrome trace format, for Perfetto)", group);
 }
@@ -26,12 +28,13 @@ void timeOptions(CommandLine &line) {
 sim::TimeConfig readTime(CommandLine &line, std::string &timeline) {
   sim::TimeConfig config;
   config.on = line.has("--time") || line.has("--timeline");
-  for (const char *option : {"--time-gpu", "--time-blocks", "--time-registers"})
+  for (const char *option : {"--time-gpu", "--time-blocks", "--time-registers", "--time-alone"})
     if (line.has(option) && !config.on)
       line.problem(option, "expected it with --time or --timeline only");
   config.gpu = line.text("--time-gpu");
   config.sample = uint32_t(line.whole("--time-blocks", 0, 1, 4096));
   config.registers = uint32_t(line.whole("--time-registers", 0, 1, 255));
+  config.onlySample = line.has("--time-alone");
   config.timeline = line.has("--timeline");
   if (config.timeline)
     timeline = line.output("--timeline");

@@ -88,6 +88,19 @@ void runRecorded(Warp &w, uint64_t budget) {
       again |= f.pc == pc && f.missing;
     if (again || (!mask && step.anchor && step.act != Act::Branch))
       continue;
+    if (step.act == Act::MbarrierWait) {
+      auto &failed = record.failed;
+      constexpr size_t mostRuns = 4; // of the loop
+      if (failed.pc == pc && record.dynamics.size() == failed.dynamics + 1 &&
+          record.runs.size() <= failed.runs + mostRuns) {
+        record.runs.resize(failed.runs);
+        if (failed.runs)
+          record.runs.back().count = failed.lastCount;
+        record.dynamics.resize(failed.dynamics);
+      }
+      failed = {dynamic.phases ? kFull : pc, record.runs.empty() ? 0 : record.runs.back().count,
+                record.runs.size(), record.dynamics.size()};
+    }
     if (step.act == Act::ClusterArrive || step.act == Act::ClusterWait) {
       bool waits = step.act == Act::ClusterWait;
       block.current = &dynamic;

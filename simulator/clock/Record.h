@@ -31,6 +31,7 @@
 #define ATTUNE_SIMULATOR_CLOCK_RECORD_H
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <vector>
@@ -64,6 +65,12 @@ struct WarpRecord {
   std::vector<Run> runs; ///< adjacent instructions
   std::vector<Dynamic> dynamics;
   int64_t clusterArrivals = 0, clusterWaits = 0;
+  /// A test of an mbarrier that failed, and what was recorded before it: rounds of a loop that only tests
+  /// again are as many as the host's scheduling made them, and are not kept.
+  struct {
+    uint32_t pc = ~0u, lastCount = 0;
+    size_t runs = 0, dynamics = 0;
+  } failed;
 };
 
 /// A block that is followed.

@@ -105,7 +105,8 @@ struct Replay::Unit {
   double free = 0, last = -1; ///< may issue from then on; last issued
   double next = 0;            ///< its operands are there
   Stall nextCause = Stall::Other, freeCause = Stall::Other;
-  double freeFrom = 0; ///< its last instruction had issued
+  uint32_t nextPc = 0, lastPc = 0; ///< whose the wait until then is; that issued last
+  double freeFrom = 0;             ///< its last instruction had issued
   std::vector<double> ready;
   std::vector<Stall> cause;
   double openCopies = 0, copiesDone = 0;
@@ -299,6 +300,7 @@ void Replay::advance(Unit &u) {
     }
     u.next = std::max(t, u.free);
     u.nextCause = t > u.free ? cause : u.freeCause;
+    u.nextPc = t > u.free ? u.pc : u.lastPc;
     return resolve(u);
   }
 }
@@ -371,6 +373,7 @@ void Replay::resolve(Unit &u) {
   if (t > u.next) {
     u.next = t;
     u.nextCause = cause;
+    u.nextPc = u.pc;
   }
 }
 
@@ -612,7 +615,7 @@ void Replay::issue(Unit &u, double at) {
   PcTime &time = pcs[u.pc];
   ++time.issued;
   double own = std::max(u.next, u.freeFrom);
-  time.stalls[size_t(u.nextCause)] += own - u.freeFrom;
+  pcs[u.nextPc].stalls[size_t(u.nextCause)] += own - u.freeFrom;
   if (at > own) {
     double pipe = pipeFree(u);
     Stall cause = pipe <= core.scheduler[u.scheduler] ? Stall::NotSelected
@@ -637,6 +640,7 @@ void Replay::issue(Unit &u, double at) {
     busy[size_t(s.pipe)] += s.busy;
   }
   u.last = at;
+  u.lastPc = u.pc;
   u.free = u.freeFrom = gone;
   u.freeCause = Stall::Other;
   double result = act(u, s, u.dynamic(machine), at);

@@ -205,6 +205,25 @@ TEST_CASE("clock: a producer and a consumer with a ring of two take the slower o
   }
 }
 
+TEST_CASE("clock: a wait in a loop takes as long as what it waits for, however often the host tried it") {
+  // Lane 0 of warp 0 spins while its other lanes have gone on, so that the simulator cannot put the warp to
+  // sleep.
+  auto body = [](int n) {
+    return registers +
+           ".shared .align 8 .b8 s[8];\nmov.u32 %r0, s;\nmov.u32 %r1, %tid.x;\nsetp.ne.u32 %p0, %r1, "
+           "0;\n@%p0 bra READY;\n"
+           "mbarrier.init.shared::cta.b64 [%r0], 32;\nREADY:\nbar.sync 0;\nsetp.ge.u32 %p0, %r1, 32;\n@%p0 "
+           "bra OTHER;\n"
+           "setp.ne.u32 %p0, %r1, 0;\n@%p0 bra END;\n"
+           "WAIT:\nmbarrier.try_wait.parity.shared::cta.b64 %p1, [%r0], 0;\n@%p1 bra END;\nbra "
+           "WAIT;\nOTHER:\n" +
+           repeated("fma.rn.f32 %f0, %f0, %f0, %f0;", n) +
+           "mbarrier.arrive.shared::cta.b64 %q1, [%r0];\nEND:\nbar.sync 0;\nret;";
+  };
+  double difference = block(64).clocks(body(500)) - block(64).clocks(body(100));
+  CHECK(difference == doctest::Approx(400 * h100.fmaLatency).epsilon(0.05));
+}
+
 TEST_CASE("clock: one block's products take the tensor cores' time") {
   std::string d;
   for (int k = 0; k < 64; ++k)
