@@ -87,7 +87,7 @@ struct Replay::Block {
   size_t time = 0; ///< in Replay::times
 };
 
-/// A warp.
+/// A warp, and where it stands in its record.
 struct Replay::Unit {
   Block *block = nullptr;
   const WarpRecord *record = nullptr;
