@@ -43,11 +43,10 @@ __device__ __forceinline__ void store_piece(uint32 address, const Piece &p) {
                : "memory");
 }
 
-// Replaces the words of a tile, which each hold two elements, once all threads that share it are done with
-// it; and they go on when all words are there.
+// Replaces the words of a tile, which each hold two elements and which nobody reads any more; the threads that
+// share it go on when all are there.
 template <typename T, int Rows, int Cols, typename Threads, typename F>
 __device__ __forceinline__ void rewrite_tile(SmemTile<T, Rows, Cols> tile, Threads threads, F rewrite) {
-  threads.meet();
 #pragma unroll 1
   for (uint32 place = threads.thread() * 16; place < tile.kBytes; place += threads.count() * 16) {
     Piece p = load_piece(tile.address + place);
@@ -113,6 +112,7 @@ take_nonfinite(SmemTile<T, Rows, Cols> tile, const Vec<float, S, AccShape<M, Row
       }
     }
   }
+  threads.meet();
   const uint32 low = exponents(T{}) & 0xffffu, high = exponents(T{}) & 0xffff0000u;
   rewrite_tile(tile, threads, [&](uint32 word) {
     return word & ((word & low) == low ? 0xffff0000u : 0xffffffffu) &

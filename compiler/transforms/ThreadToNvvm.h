@@ -61,8 +61,10 @@ private:
   void lowerToAOp(thread::ToAOpOp op);
   void lowerTakeNonfinite(thread::TakeNonfiniteOp op);
   void lowerScaleTile(thread::ScaleTileOp op);
-  /// Replaces the words of a tile, which each hold two elements, between two barriers: of the block, or, with
-  /// this number, of all replicas of the role.
+  /// Those that share a tile meet: the block, or, with a number, all replicas of the role.
+  void meetSharers(std::optional<uint64_t> meeting);
+  /// Replaces the words of a tile, which each hold two elements and which nobody reads any more; then those
+  /// that share it meet.
   void rewriteTile(mlir::Value offset, int64_t bytes, std::optional<uint64_t> meeting,
                    llvm::function_ref<mlir::Value(mlir::Value)> rewrite);
   /// An element of a pair as f32.

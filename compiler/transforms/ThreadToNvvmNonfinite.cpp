@@ -71,6 +71,7 @@ void ThreadToNvvm::lowerTakeNonfinite(thread::TakeNonfiniteOp op) {
         return carried;
       });
 
+  meetSharers(op.getMeet());
   // An element is finite unless all bits of its exponent are set.
   int64_t low = isBf16 ? 0x7f80 : 0x7c00, high = low << 16;
   rewriteTile(op.getOffset(), tile.rows * tile.cols * 2, op.getMeet(), [&](Value pair) -> Value {
@@ -102,17 +103,16 @@ Value ThreadToNvvm::halfOf(Value pair, int64_t half, bool isBf16) {
   return LLVM::FPExtOp::create(b, loc, f, LLVM::BitcastOp::create(b, loc, b.getF16Type(), bits));
 }
 
+void ThreadToNvvm::meetSharers(std::optional<uint64_t> meeting) {
+  if (meeting)
+    meet(i32(int64_t(*meeting)), 32 * warps * replicas);
+  else
+    barrier();
+}
+
 void ThreadToNvvm::rewriteTile(Value offset, int64_t bytes, std::optional<uint64_t> meeting,
                                llvm::function_ref<Value(Value)> rewrite) {
-  // Those that share the tile: the block, or the replicas of a role.
   int64_t sharers = meeting ? replicas : 1;
-  auto meetSharers = [&] {
-    if (meeting)
-      meet(i32(int64_t(*meeting)), 32 * warps * sharers);
-    else
-      barrier();
-  };
-  meetSharers();
   Type quad = VectorType::get({4}, b.getI32Type());
   Value sharer = sharers == 1 ? thread : add(thread, mul(replica, 32 * warps));
   Value start = mul(sharer, 16), base = add(sharedBase, scalar(offset));
@@ -131,7 +131,7 @@ void ThreadToNvvm::rewriteTile(Value offset, int64_t bytes, std::optional<uint64
   // Tensor cores read the tile by the async proxy.
   if (meeting)
     asmMemory(LLVM::LLVMVoidType::get(b.getContext()), "fence.proxy.async.shared::cta;", "", {});
-  meetSharers();
+  meetSharers(meeting);
 }
 
 } // namespace attune

@@ -164,7 +164,7 @@ def Thread_TakeNonfiniteOp : Thread_Op<"take_nonfinite", [Tile_RewritesShared, A
 }
 
 def Thread_ScaleTileOp : Thread_Op<"scale_tile", [Tile_RewritesShared]> {
-  let summary = "Multiplies the elements of a tile by a number: each thread its share, between two barriers of the CTA";
+  let summary = "Multiplies the elements of a tile by a number: each thread its share, then a barrier of the CTA";
   let arguments = (ins I32:$offset, F32:$factor, I64Attr:$rows, I64Attr:$cols, TypeAttr:$type);
   let assemblyFormat = "$offset `by` $factor `tile` `(` $rows `x` $cols `,` $type `)` attr-dict";
 }

@@ -353,6 +353,8 @@ def Tile_TakeNonfiniteOp : Tile_Op<"take_nonfinite", [Tile_RewritesShared, AllTy
 def Tile_ScaleTileOp : Tile_Op<"scale_tile", [Tile_RewritesShared]> {
   let summary = "Multiplies every element of a tile in shared memory by `factor`, and rounds it, for all threads";
   let description = [{
+    No warp may have read the tile since all of them met, at tile.wait or tile.take_nonfinite; they meet after it.
+
     Example: `tile.scale_tile %v by %factor : tensor<64x128xbf16, #tile.smem>`
   }];
   let arguments = (ins Tile_Smem:$tile, F32:$factor);

@@ -86,7 +86,7 @@ static const Default kSmallShared[] = {
     {32, 32, {128, 96, 1, 4}, false},    {64, 64, {128, 80, 1, 4}, false, 64},
     {80, 80, {128, 64, 1, 4}, false},    {96, 96, {128, 64, 1, 4}, false},
     {128, 128, {128, 128, 1, 8}, false}, {192, 128, {128, 64, 1, 8}, false},
-    {192, 192, {128, 64, 1, 8}, false},  {256, 256, {64, 64, 1, 4}, false},
+    {192, 192, {128, 48, 1, 8}, false},  {256, 256, {64, 64, 1, 4}, false},
 };
 
 static Default defaultFor(const ScheduleQuery &query) {
