@@ -2,12 +2,14 @@
 """The assembler gate: every default schedule through the assembler, on both targets.
 
   tests/ptx/gate.py                 the head dims and architectures that ship, causal
-  tests/ptx/gate.py --all           also all other masks, softcap, fp16 and the remaining architectures
+  tests/ptx/gate.py --all           also all other masks, softcap, fp16, the remaining architectures, and the portable
+                                    family where another one is the default
+  tests/ptx/gate.py --record        also makes slots.json of what was found
   tests/ptx/gate.py --update        also puts the table of issue slots into tests/perf/README.md
 
 Each kernel must assemble without a message C75xx (which `attune compile` makes an error), spill nothing, fit the
-occupancy that its plan states, and keep the issue slots per score element of LIMITS. Needs ptxas, NVRTC for target
-cuda, and nvdisasm for the slots; what is not found is skipped and counted.
+occupancy that its plan states, and take no more issue slots per score element than slots.json says of it, nor than
+FlashAttention. Needs ptxas, NVRTC for target cuda, and nvdisasm for the slots; what is not found is skipped and counted.
 """
 import argparse
 import concurrent.futures
@@ -20,6 +22,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "perf"))
 from readme import find_attune, put_section  # noqa: E402
+
+RECORD = HERE / "slots.json"  # "arch dims family target": [masked, whole]
+TOLERANCE = 1.02  # another release of an assembler schedules some instructions otherwise
 
 DIMS = [(32, 32), (64, 64), (80, 80), (96, 96), (128, 128), (192, 128), (192, 192), (256, 256)]
 ARCHS = ["sm_80", "sm_89", "sm_90"]
@@ -44,9 +49,9 @@ LIMITS = {
 }
 
 
-def kernel(attune, arch, dims, mask, target, dtype):
+def kernel(attune, arch, family, dims, mask, target, dtype):
     command = [attune, "compile", "--head-dim-qk", str(dims[0]), "--head-dim-v", str(dims[1]), *MASKS[mask], "--lse",
-               "--dtype", dtype, "--arch", arch, "--target", target, "--emit", "cubin", "-o", os.devnull, "--report",
+               "--dtype", dtype, "--arch", arch, *(["--family", family] if family else []), "--target", target, "--emit", "cubin", "-o", os.devnull, "--report",
                "--json", "--no-cache"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 3:
@@ -56,37 +61,54 @@ def kernel(attune, arch, dims, mask, target, dtype):
     return json.loads(done.stdout), ""
 
 
-def faults(report, arch, dims, mask):
+def slots(report):
+    """Of the masked and of the whole loop: the two that take the least. Those of further attempts take more."""
+    loops = sorted(round(loop["slots_per_element"], 3) for loop in report.get("inner_loops") or [])
+    return [loops[1], loops[0]] if len(loops) >= 2 else None
+
+
+def name_of(report, arch, dims, target):
+    return f"{arch} {dims[0]}/{dims[1]} {report['schedule']['family']} {target}"
+
+
+def faults(report, arch, family, dims, mask, target, dtype, record):
     """What is wrong with one kernel, as texts."""
     found = []
     if report["spill_store_bytes"] or report["spill_load_bytes"]:
         found.append(f"spills {report['spill_store_bytes']} bytes")
     if report["blocks_per_sm"] < report["planned_blocks_per_sm"]:
         found.append(f"{report['blocks_per_sm']} blocks an SM, planned {report['planned_blocks_per_sm']}")
-    loops = [loop["slots_per_element"] for loop in report.get("inner_loops") or []]
-    limit = LIMITS.get((arch, dims))
-    if limit and mask == "causal" and len(loops) == 2:
-        for name, slots, bound in (("masked", loops[0], limit[0][1]), ("unmasked", loops[1], limit[0][0])):
-            if slots > bound:
-                found.append(f"{name} loop takes {slots:.2f} slots an element, FlashAttention {bound}")
+    loops = slots(report)
+    if not loops or mask != "causal" or dtype != "bf16":
+        return found
+    name = name_of(report, arch, dims, target)
+    known = record.get(name)
+    if known is None and arch in ARCHS:
+        print(f"note: slots.json says nothing of {name}, which takes {loops}: --record", flush=True)
+    limit = None if family else LIMITS.get((arch, dims))
+    for i, loop in enumerate(("masked", "whole")):
+        if known and loops[i] > known[i] * TOLERANCE:
+            found.append(f"{loop} loop takes {loops[i]:.3f} slots an element, slots.json says {known[i]:.3f}")
+        if limit and loops[i] > limit[0][1 - i]:
+            found.append(f"{loop} loop takes {loops[i]:.2f} slots an element, FlashAttention {limit[0][1 - i]}")
     return found
 
 
 def table(rows):
     lines = ["| arch | head dims | schedule | target | registers | spills | shared | blocks an SM | slots: whole / masked | FlashAttention | goal |",
              "|---|---|---|---|---|---|---|---|---|---|---|"]
-    for (arch, dims, mask, target, dtype), report in rows:
+    for (arch, family, dims, mask, target, dtype), report in rows:
         if mask != "causal" or dtype != "bf16":
             continue
         schedule = report["schedule"]
-        loops = [loop["slots_per_element"] for loop in report.get("inner_loops") or []]
-        slots = f"{loops[1]:.2f} / {loops[0]:.2f}" if len(loops) == 2 else "-"
+        loops = slots(report)
+        found = f"{loops[1]:.2f} / {loops[0]:.2f}" if loops else "-"
         rest = ", ".join(f"{name} {value}" for name, value in schedule.items() if name in ("stages", "warps", "overlap"))
         limit = LIMITS.get((arch, dims), (None, None))
         text = [f"{pair[0]} / {pair[1]}" if pair else "" for pair in limit]
-        lines.append(f"| {arch} | {dims[0]}/{dims[1]} | {schedule['block_q']}x{schedule['block_kv']}, {rest} | "
+        lines.append(f"| {arch} | {dims[0]}/{dims[1]} | {schedule['family']} {schedule['block_q']}x{schedule['block_kv']}, {rest} | "
                      f"{target} | {report['registers']} | {report['spill_store_bytes']} | "
-                     f"{report['shared_bytes'] // 1024} KB | {report['blocks_per_sm']} | {slots} | {text[0]} | {text[1]} |")
+                     f"{report['shared_bytes'] // 1024} KB | {report['blocks_per_sm']} | {found} | {text[0]} | {text[1]} |")
     return "\n".join(lines)
 
 
@@ -94,6 +116,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--attune", type=Path, help="the executable; default: the newest under build/*/bin")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--record", action="store_true", help="make slots.json of what was found")
     parser.add_argument("--update", action="store_true", help="put the table into tests/perf/README.md")
     parser.add_argument("--arch", action="append", help="only this one")
     parser.add_argument("--target", choices=["ptx", "cuda"], help="only this one")
@@ -103,25 +126,34 @@ def main():
 
     cases = []
     for arch in options.arch or (ALL_ARCHS if options.all else ARCHS):
-        for dims in DIMS:
-            for mask in MASKS if options.all else ["causal"]:
-                for target in [options.target] if options.target else ["ptx", "cuda"]:
-                    for dtype in ["bf16", "fp16"] if options.all else ["bf16"]:
-                        cases.append((arch, dims, mask, target, dtype))
+        for family in [None, "portable"] if options.all and arch == "sm_90" else [None]:
+            for dims in DIMS:
+                for mask in MASKS if options.all else ["causal"]:
+                    for target in [options.target] if options.target else ["ptx", "cuda"]:
+                        for dtype in ["bf16", "fp16"] if options.all else ["bf16"]:
+                            cases.append((arch, family, dims, mask, target, dtype))
+    record = json.loads(RECORD.read_text()) if RECORD.exists() and not options.record else {}
+    recorded = {}
     passed = failed = skipped = 0
     rows = []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for case, (report, why) in zip(cases, pool.map(lambda case: kernel(attune, *case), cases)):
-            arch, dims, mask, target, dtype = case
+            arch, family, dims, mask, target, dtype = case
             if report is None and not why.startswith("failed"):
                 skipped += 1
                 continue
-            found = [why] if report is None else faults(report, arch, dims, mask)
             if report is not None:
                 rows.append((case, report))
+                if mask == "causal" and dtype == "bf16" and slots(report):
+                    recorded[name_of(report, arch, dims, target)] = slots(report)
+            found = [why] if report is None else faults(report, *case, record or recorded)
             passed, failed = passed + (not found), failed + bool(found)
             for fault in found:
                 print(f"FAILED {arch} {dims[0]}/{dims[1]} {mask} {dtype} {target}: {fault}", flush=True)
+    if options.record:
+        kept = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+        lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in sorted({**kept, **recorded}.items())]
+        RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     text = table(rows)
     print(text)
     if options.update:
