@@ -1,6 +1,7 @@
 //===- Tune.cpp - attune tune ---------------------------------------------===//
 #include "cli/Progress.h"
 #include "cli/Sweeps.h"
+#include "cli/TunePage.h"
 #include "cli/TuneStore.h"
 
 #include <algorithm>
@@ -18,7 +19,7 @@ namespace {
 
 struct Job {
   SweepJob sweep;
-  std::string store, exportFile;
+  std::string store, exportFile, page;
   Shard shard;
   bool list = false, resume = false, all = false;
 };
@@ -167,7 +168,7 @@ std::string progressText(const SweepTask &task, const Progress &progress) {
                      progress.perSecond, progress.secondsLeft, best);
 }
 
-int tuneShape(const Job &job, const ShapeRun &run) {
+int tuneShape(const Job &job, const ShapeRun &run, std::vector<std::string> &sections) {
   // The process that measures is forked first: no database connection should live on both sides of a fork.
   Result<std::unique_ptr<Timer>> timer = startTimer(job.sweep, run.shape);
   if (!timer)
@@ -198,6 +199,18 @@ int tuneShape(const Job &job, const ShapeRun &run) {
   SweepResult result =
       sweep(**timer, buildFor(spec, device.arch, run.tools, job.sweep.cache), store, task, options);
   line.clear();
+  if (!job.page.empty()) {
+    std::optional<CompiledProgram> winner; // out of the cache
+    if (result.winner)
+      if (Result<CompiledProgram> built = buildFor(spec, device.arch, run.tools, job.sweep.cache)(
+              result.entries[*result.winner].ranked.candidate);
+          built)
+        winner = std::move(*built);
+    std::optional<KernelReport> kernel;
+    if (winner)
+      kernel = reportOn(*winner, run.tools, true);
+    sections.push_back(sweepSection(task, result, device, kernel ? &*kernel : nullptr));
+  }
   if (job.sweep.json)
     run.json.push_back(resultJson(task, result, device));
   else
@@ -214,8 +227,13 @@ int runTune(const Job &job) {
   if (Result<std::optional<Store>> store = openStore(job.store, sweeps); !store)
     return report(store.error());
   int status = 0;
+  std::vector<std::string> sections;
   if (sweeps)
-    status = runShapes(job.sweep, "sweeps", [&](const ShapeRun &run) { return tuneShape(job, run); });
+    status =
+        runShapes(job.sweep, "sweeps", [&](const ShapeRun &run) { return tuneShape(job, run, sections); });
+  if (!sections.empty())
+    if (Status wrote = writeOutput(job.page, {sweepPage(sections)}); !wrote)
+      return report(wrote.error());
   if (!job.exportFile.empty()) {
     Result<std::optional<Store>> store = openStore(job.store, false);
     if (!store)
@@ -244,6 +262,10 @@ Run addTune(CLI::App &parent) {
                "where results are kept (ATTUNE_STORE, else ~/.local/share/attune/tuning.sqlite)");
   line->option("--export", "FILE", "write the whole store as JSON; without a shape nothing else is done");
   line->option(
+      "--report", "FILE.html",
+      "write a page that needs nothing else: the fastest, a map of the tiles, time against the model, "
+      "pipes, refusals, the winner's machine code");
+  line->option(
       "--shard", "I/N",
       "try only the I-th of N parts of the candidates (and the default): N processes on as many GPUs, "
       "into one store or into stores that attune tune merge puts together");
@@ -268,8 +290,12 @@ Run addTune(CLI::App &parent) {
     // Beside a sweep standard output takes the table.
     job.exportFile = line->output("--export", job.sweep.shapes.empty() ? CommandLine::Dash::StandardOutput
                                                                        : CommandLine::Dash::Refused);
+    job.page = line->output("--report");
+    if (!job.page.empty() && !job.list && job.sweep.shapes.empty())
+      line->problem("--report", "expected a problem to sweep beside it (--len or --shapes), got none");
     if (job.list)
-      for (const char *other : {"--budget", "--resume", "--all", "--store", "--export", "--shard"})
+      for (const char *other :
+           {"--budget", "--resume", "--all", "--store", "--export", "--shard", "--report"})
         if (line->has(other))
           line->problem(other, "expected it without --list, which runs nothing");
     if (Status good = line->problems(); !good)
