@@ -37,6 +37,8 @@ std::string differenceText(const AttentionSpec &stored, const AttentionSpec &spe
     parts.push_back(stored.softcap ? "with a softcap" : "without a softcap");
   else if (stored.softcap != spec.softcap || stored.runtimeSoftcap != spec.runtimeSoftcap)
     parts.push_back("with another softcap");
+  if (parts.empty() && tuningKey(stored) != tuningKey(spec))
+    parts.push_back("with other scores"); // sinks, expressions, what is given at launch
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
@@ -149,7 +151,9 @@ private:
   static std::optional<double> distance(const AttentionSpec &stored, const AttentionSpec &spec) {
     if (relatedKey(stored) != relatedKey(spec))
       return std::nullopt;
-    double away = normalizedMask(stored) == normalizedMask(spec) ? 0 : 1;
+    if (tuningKey(stored) == tuningKey(spec))
+      return 0;
+    double away = normalizedMask(stored) == normalizedMask(spec) ? 0.5 : 1;
     return away + (stored.softcap.has_value() == spec.softcap.has_value() ? 0 : 0.5);
   }
 

@@ -7,7 +7,7 @@
 
 namespace attune::tuner {
 
-Steps countSteps(const AttentionSpec &spec, const ProblemShape &shape, int blockQ, int blockKv) {
+static Steps count(const AttentionSpec &spec, const ProblemShape &shape, int blockQ, int blockKv) {
   // Bounds are linear in the row, so a few hundred blocks stand for any number of them.
   constexpr int64_t mostBlocks = 256;
   int64_t blocks = (shape.lengthQ + blockQ - 1) / blockQ;
@@ -43,6 +43,20 @@ Steps countSteps(const AttentionSpec &spec, const ProblemShape &shape, int block
   steps.masked *= scale;
   steps.keptScores *= scale;
   return steps;
+}
+
+Steps countSteps(const AttentionSpec &spec, const ProblemShape &shape, int blockQ, int blockKv) {
+  // Candidates come in the table's order: those of the same blocks one after the other.
+  struct Counted {
+    AttentionSpec spec;
+    ProblemShape shape;
+    int blockQ = 0, blockKv = 0;
+    Steps steps;
+  };
+  thread_local Counted last;
+  if (last.blockQ != blockQ || last.blockKv != blockKv || !(last.shape == shape) || !(last.spec == spec))
+    last = {spec, shape, blockQ, blockKv, count(spec, shape, blockQ, blockKv)};
+  return last.steps;
 }
 
 Work forwardWork(const AttentionSpec &spec, const ProblemShape &shape, const Steps &perHead, int blockQ,

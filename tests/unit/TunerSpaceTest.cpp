@@ -11,7 +11,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <fstream>
 #include <numeric>
 #include <set>
@@ -321,13 +321,12 @@ TEST_CASE("the whole space of a spec is ranked in under a second, whatever the l
   AttentionSpec spec = specOf(64, 64, true);
   DeviceInfo device = describeSimDevice(archOf("sm_90"));
   const Family &family = familyFor(spec, device.arch);
-  double seconds = 1e9; // the best of some: others use the machine too
+  double seconds = 1e9; // of the processor, the best of some: others use the machine too
   for (int i = 0; i < 3; ++i) {
-    auto start = std::chrono::steady_clock::now();
+    std::clock_t start = std::clock();
     Enumeration space = enumerate(family, spec, device.arch, std::nullopt);
     std::vector<Ranked> ranked = rank(spec, device, {1, 16, 16, 1 << 20, 1 << 20}, space.feasible);
-    seconds =
-        std::min(seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    seconds = std::min(seconds, double(std::clock() - start) / CLOCKS_PER_SEC);
     MESSAGE(space.points, " points, ", ranked.size(), " feasible: ", seconds * 1e3, " ms");
   }
   CHECK(seconds < 1);
