@@ -271,9 +271,10 @@ TEST_CASE("expressions: the place inside the expression, and what captures expec
         "s:1:19: error: expected a whole number from -2^30 to 2^30, as i32 scalars are, got 0.5\n"
         "s:1:35: error: expected \"i32\", \"f32\", or one with what runs give, such as \"i32:4096\", got "
         "\"f64\"");
-  CHECK(errors("", {{"--array", "doc:i32"}}, "") == "command line: --array: error: expected NAME:DTYPE[AXES] "
-                                                    "or NAME:DTYPE[AXES]=FILE, such as doc:i32[b,kv], "
-                                                    "got \"doc:i32\"");
+  CHECK(errors("", {{"--array", "doc:i32"}}, "") ==
+        "command line: --array: error: expected NAME=FILE, "
+        "NAME:DTYPE[AXES] or NAME:DTYPE[AXES]=FILE, such as doc:i32[b,kv], "
+        "got \"doc:i32\"");
   CHECK(errors("", {{"--scalar", "window"}}, "") == "command line: --scalar: error: expected NAME=NUMBER or "
                                                     "NAME:i32|f32, such as window=4096, got \"window\"");
 }
