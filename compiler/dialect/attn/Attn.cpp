@@ -122,9 +122,15 @@ LogicalResult ElementOp::verify() {
   if (getIndices().empty() || getIndices().size() != getExtents().size())
     return emitOpError("expected an index for each of ")
            << getExtents().size() << " axes, of which there is at least one, got " << getIndices().size();
-  for (Attribute extent : getExtents())
-    if (Result<SizeExpr> read = SizeExpr::parse(cast<StringAttr>(extent).str()); !read)
+  if (getExtents().size() > 8)
+    return emitOpError("expected at most 8 axes, got ") << getExtents().size();
+  for (Attribute extent : getExtents()) {
+    Result<SizeExpr> read = SizeExpr::parse(cast<StringAttr>(extent).str());
+    if (!read)
       return emitOpError("expected extents over the sizes of a problem: ") << read.error().message;
+    if (std::optional<int64_t> number = read->constant(); number && (*number < 1 || *number > 1 << 30))
+      return emitOpError("expected extents from 1 to 2^30, got ") << *number;
+  }
   Type element = getElement(), f32 = Float32Type::get(getContext());
   bool isReal = element.isF16() || element.isBF16() || element.isF32();
   if (!isReal && !element.isInteger(32) && !element.isUnsignedInteger(8))
