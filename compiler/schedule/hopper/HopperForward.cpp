@@ -104,7 +104,10 @@ FailureOr<Progress> ForwardBuilder::again(NamingBuilder &at, const Progress &bef
   Value attempt = body->getArgument(0), zero = t.constant(0), one = t.constant(1);
   Progress progress{body->getArgument(1), body->getArgument(2), zero};
   if (tiles.grid == Grid::OneTile) {
-    FailureOr<Progress> next = oneTile(inside, tileNumber(inside, zero), attempt, progress, one, work);
+    // Each attempt is one tile more, so this is 0; but what follows from the tile's number is computed anew
+    // here, and not kept in registers through the usual loops.
+    Value first = t.sub(progress.tiles, attempt);
+    FailureOr<Progress> next = oneTile(inside, tileNumber(inside, first), attempt, progress, one, work);
     if (failed(next))
       return failure();
     progress = *next;
@@ -259,7 +262,8 @@ LogicalResult ForwardBuilder::allTiles(NamingBuilder &at, bool producing, Work w
   FailureOr<Progress> next = oneTile(at, tile, Value(), {zero, zero, zero}, s.constant(1), work);
   if (failed(next))
     return failure();
-  return LogicalResult(again(at, *next, zero, [&](NamingBuilder &, Value) { return tile; }, work));
+  auto tileNumber = [&](NamingBuilder &here, Value i) -> Value { return Scalars(here).add(tile, i, "tile"); };
+  return LogicalResult(again(at, *next, zero, tileNumber, work));
 }
 
 //===----------------------------------------------------------------------===//
