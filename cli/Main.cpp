@@ -74,12 +74,15 @@ int help(CLI::App &root, const std::vector<std::string> &path) {
   return 0;
 }
 
-/// The command that runs, or the error of what stands in front of it: CLI11 leaves such words aside.
+/// The command that runs, or the error of what stands in front of it: CLI11 leaves such words aside, or gives
+/// them to the command above.
 Result<const CLI::App *> commandOf(const CLI::App &app) {
   std::vector<std::string> before = app.remaining();
   const std::vector<CLI::App *> parsed = app.get_subcommands();
   if (parsed.empty())
     return &app;
+  for (const CLI::Option *option : app.parse_order())
+    before.push_back(option->get_positional() ? option->results().front() : option->get_name());
   const std::string &command = parsed.front()->get_name();
   std::string message;
   for (const std::string &word : before)
