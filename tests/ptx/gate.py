@@ -61,6 +61,11 @@ def kernel(attune, arch, family, dims, mask, target, dtype):
     return json.loads(done.stdout), ""
 
 
+# Bytes that a family may spill where no loop runs: Hopper's pass that computes again what is not finite keeps its
+# numbers of a tile beside the accumulators, once a tile (head dim 128: 16 bytes, 256: 140).
+SPILLS_OUTSIDE_LOOPS = {"hopper": 160}
+
+
 def slots(report):
     """Of the masked and of the whole loop: the two that take the least. Those of further attempts take more."""
     loops = sorted(round(loop["slots_per_element"], 3) for loop in report.get("inner_loops") or [])
@@ -74,7 +79,8 @@ def name_of(report, arch, dims, target):
 def faults(report, arch, family, dims, mask, target, dtype, record):
     """What is wrong with one kernel, as texts."""
     found = []
-    if report["spill_store_bytes"] or report["spill_load_bytes"]:
+    allowed = SPILLS_OUTSIDE_LOOPS.get(report["schedule"]["family"], 0)
+    if max(report["spill_store_bytes"], report["spill_load_bytes"]) > allowed:
         found.append(f"spills {report['spill_store_bytes']} bytes")
     if report["blocks_per_sm"] < report["planned_blocks_per_sm"]:
         found.append(f"{report['blocks_per_sm']} blocks an SM, planned {report['planned_blocks_per_sm']}")

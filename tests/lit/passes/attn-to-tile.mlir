@@ -7,7 +7,8 @@
 // CHECK-SAME: arch("sm_80") warps(8) min_blocks(1) grid("ceil_div(len_q, 128) * heads_q * batch", "1", "1") schedule {block_kv = 128 : i64, block_q = 128 : i64, family = "portable", stages = 1 : i64, warps = 8 : i64}
 // SM89-LABEL: tile.kernel @causal({{.*}}) arch("sm_89") warps(8) min_blocks(1) grid({{.*}}) schedule {block_kv = 128 : i64, block_q = 128 : i64, family = "portable", stages = 1 : i64, warps = 8 : i64}
 // Longest work first, since later queries see more keys.
-// CHECK: gpu.grid_dim x
+// CHECK: %[[LAST:.*]] = arith.subi %query_blocks, %c1_i32
+// CHECK: arith.subi %[[LAST]], %query_block
 // CHECK: %end = arith.divui
 // CHECK: %masked_right = arith.subi %end
 // CHECK: %k_ring = tile.ring : <1 x tensor<128x128xbf16, #smem>>
@@ -51,9 +52,10 @@ attn.forward @window : f16, qk = 64, v = 64, scale = 0.125, schedule {block_q = 
     attn.yield %keep : i1
   }
 
-// A mask that is no interval is evaluated for every score, in every loop; a score function works on whole tiles.
+// A mask that is no interval is evaluated where it keeps a part of a block; a score function works on whole tiles.
 // CHECK-LABEL: tile.kernel @any
-// CHECK: note = "blocks that cross a row's last key"
+// CHECK: %mixed_blocks = tile.count_blocks
+// CHECK: %whole_blocks = tile.count_blocks
 // CHECK: tile.column_index : tensor<128x128xi32, #acc>
 // CHECK: math.exp2
 // CHECK: note = "blocks that every row sees whole"

@@ -69,16 +69,17 @@ thread.kernel @roles arch("sm_90a") min_blocks(1) smem(0) {
     // CHECK: %[[WARP:.*]] = nvvm.shfl.sync idx
     // CHECK: llvm.icmp "ult" %[[WARP]]
     // CHECK: nvvm.setmaxregister decrease 24
-    // CHECK: nvvm.barrier id = %{{.*}} number_of_threads = %{{.*}}
+    // CHECK: nvvm.barrier0
     thread.role @producer first_warp(0) warps(4) replicas(1) registers(24) {
       gpu.barrier
     }
     // CHECK: nvvm.setmaxregister increase 240
-    // CHECK: %[[REPLICA:.*]] = llvm.udiv
-    // CHECK: %[[ID:.*]] = llvm.add %[[REPLICA]]
+    // CHECK: llvm.udiv
+    // CHECK: %[[ID:.*]] = llvm.mlir.constant(2 : i32)
     // CHECK: nvvm.barrier id = %[[ID]] number_of_threads = %{{.*}}
     thread.role @consumer first_warp(4) warps(4) replicas(2) registers(240) {
-      gpu.barrier
+      %number = arith.constant 2 : i32
+      thread.named_barrier %number threads(128)
     }
   }
 }

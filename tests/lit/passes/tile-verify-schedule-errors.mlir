@@ -99,7 +99,7 @@ tile.kernel @too_many arch("sm_90a") min_blocks(1) {
 
 // -----
 
-// expected-error@+1 {{expected at most 15 replicas of roles, for each has a named barrier, got 16}}
+// expected-error@+1 {{expected roles that need at most 16 named barriers, got 35}}
 tile.kernel @barriers arch("sm_90a") min_blocks(1) {
   tile.specialize {
     tile.role @one warps(1) replicas(16) {
