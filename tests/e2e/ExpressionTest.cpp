@@ -71,6 +71,8 @@ struct Bits {
 
 /// A spec's kernel on a simulated GPU, with arrays to run it on.
 struct Run {
+  std::shared_ptr<const LoadedProgram> loaded; ///< it and `names` keep what the arrays' names point at
+  std::shared_ptr<const void> names;
   std::vector<HostArray> arrays;
   std::optional<LaunchCounters> counters;
 
@@ -95,7 +97,7 @@ Result<Run> runKernel(const CompiledProgram &kernel, const AttentionSpec &spec, 
   auto program = BoundProgram::bind(*loaded, sizesOf(shape), captureNames(spec));
   if (!program)
     return withKind(program.error());
-  Run run;
+  Run run{*loaded, program->names(), {}, {}};
   RandomBits random(11, 3);
   for (size_t i = 0; i < program->arrays().size(); ++i) {
     run.arrays.push_back(reference::sampleArray(*program, i, spec.layout, 5));
