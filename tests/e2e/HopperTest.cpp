@@ -83,13 +83,17 @@ std::vector<Mutant> mutantsOf(const std::string &ptx) {
   return mutants;
 }
 
-/// All mutants but `unseen` are found. Those that are not are as right as the kernel:
+/// All mutants but `unseen` are found. Most of those that are not are as right as the kernel:
 ///   - the fence of the barriers: bar.sync, behind it, makes their initialisation visible as well (1);
-///   - the last arrival at a slot of V, which nobody fills again (1);
 ///   - the barrier before O is staged where Q was: each warp waits for its own products, and stages its own
-///   rows (1);
-///   - the fence before a product whose registers no instruction has touched since the fence before it (3 and
-///   2).
+///   rows (1 in either pass);
+///   - the waits for Q's slots: at first nobody has used them, and when all is computed again the vote, at
+///   which all roles meet, lies behind their last use (2 of each);
+///   - the fence before a product whose registers no instruction has touched since the fence before it (4 and
+///   3).
+/// Of the fence between O, staged where Q was, and TMA that fills the slot again (1 in either pass) that is
+/// not proven: nothing tells a generic write without it from one with it, where only an asynchronous write
+/// follows.
 void everyMutantIsCaught(int overlap, int stages, std::vector<MaskTerm> mask, size_t unseen) {
   AttentionSpec spec;
   spec.headDimQk = spec.headDimV = 64;
@@ -206,8 +210,8 @@ TEST_CASE("two blocks on an SM, and registers as asked for") {
   isRight("dims=64/64 arch=sm_90 block_q=128 block_kv=64 registers=200 lens=100/150");
 }
 TEST_CASE("overlapped: what is missing, weakened or mistaken is caught") {
-  everyMutantIsCaught(1, 2, {{260, 20, MaskAlign::BottomRight}}, 6);
+  everyMutantIsCaught(1, 2, {{260, 20, MaskAlign::BottomRight}}, 13);
 }
 TEST_CASE("one after the other: what is missing, weakened or mistaken is caught") {
-  everyMutantIsCaught(0, 1, {{{}, 0, MaskAlign::BottomRight}}, 5);
+  everyMutantIsCaught(0, 1, {{{}, 0, MaskAlign::BottomRight}}, 12);
 }
