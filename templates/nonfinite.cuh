@@ -43,8 +43,8 @@ __device__ __forceinline__ void store_piece(uint32 address, const Piece &p) {
                : "memory");
 }
 
-// Replaces the words of a tile, which each hold two elements and which nobody reads any more; the threads that
-// share it go on when all are there.
+// Replaces the words of a tile, which each hold two elements and which nobody reads any more; the threads
+// that share it go on when all are there.
 template <typename T, int Rows, int Cols, typename Threads, typename F>
 __device__ __forceinline__ void rewrite_tile(SmemTile<T, Rows, Cols> tile, Threads threads, F rewrite) {
 #pragma unroll 1

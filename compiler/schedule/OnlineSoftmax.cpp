@@ -236,8 +236,8 @@ FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value s
   if (sink)
     reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal, met.factor);
   if (small)
-    reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal,
-                                       inCareful(b, "back", rowType, small, kSmaller, 1.0f));
+    reciprocal =
+        b.make<arith::MulFOp>("reciprocal", reciprocal, inCareful(b, "back", rowType, small, kSmaller, 1.0f));
   Value inverse = b.make<arith::SelectOp>("inverse", empty, zero, reciprocal);
   Value out = b.make<arith::MulFOp>("result", state.out, b.make<tile::RowBroadcastOp>("", outType, inverse));
   if (!wantLse)

@@ -17,7 +17,8 @@ using json::Value;
 using Kind = json::Value::Kind;
 
 constexpr const char *axisWords = "an axis (b, h, hkv, q, kv, or a table's length from 1 to 2^30)";
-constexpr const char *arrayForm = "NAME=FILE, NAME:DTYPE[AXES] or NAME:DTYPE[AXES]=FILE, such as doc:i32[b,kv]";
+constexpr const char *arrayForm =
+    "NAME=FILE, NAME:DTYPE[AXES] or NAME:DTYPE[AXES]=FILE, such as doc:i32[b,kv]";
 constexpr const char *scalarForm = "NAME=NUMBER or NAME:i32|f32, such as window=4096";
 
 class CaptureReader {

@@ -57,8 +57,8 @@ TEST_CASE("arguments print and parse") {
   for (const char *text :
        {"q: array<batch x heads_q x len_q x 128 x bf16>", "lse: array<batch x heads_q x len_q x f32> output",
         "sinks: array<heads_q x f32> optional", "length_q: i32 = len_q", "left: i32 in -5..1073741823",
-        "group: i32 = heads_q / heads_kv",
-        "scale: f32", "rows: array<(batch * len_q) x 64 x f16> output optional align 16",
+        "group: i32 = heads_q / heads_kv", "scale: f32",
+        "rows: array<(batch * len_q) x 64 x f16> output optional align 16",
         "sums: workspace<f32, batch * heads_q * 4> zero", "turns: workspace<i32, 4>",
         "k_map: tensor_map<k, 64 x 128, swizzle 128>"}) {
     CAPTURE(text);
@@ -66,12 +66,29 @@ TEST_CASE("arguments print and parse") {
     REQUIRE(bool(read));
     CHECK(read->text() == text);
   }
-  for (const char *text :
-       {"", "q", "q:", ": i32", "q: array<>", "q: array<bf16>", "q: array<len x bf16>",
-        "q: array<batch x bf17>", "q: array<batch x bf16> outputs", "q: array<batch x bf16> align 3",
-        "q: array<batch x bf16> align", "n: i64", "n: f32 = len_q", "n: i32 =", "n: i32 in 1", "n: i32 in 2..1", "n: f32 in 0..1",
-        "n: i32 in 0..1 = len_q", "n: i32 = len_q in 0..1", "w: workspace<f32>",
-        "m: tensor_map<k, 64, swizzle 33>", "m: tensor_map<k, swizzle 32>", "1: i32"}) {
+  for (const char *text : {"",
+                           "q",
+                           "q:",
+                           ": i32",
+                           "q: array<>",
+                           "q: array<bf16>",
+                           "q: array<len x bf16>",
+                           "q: array<batch x bf17>",
+                           "q: array<batch x bf16> outputs",
+                           "q: array<batch x bf16> align 3",
+                           "q: array<batch x bf16> align",
+                           "n: i64",
+                           "n: f32 = len_q",
+                           "n: i32 =",
+                           "n: i32 in 1",
+                           "n: i32 in 2..1",
+                           "n: f32 in 0..1",
+                           "n: i32 in 0..1 = len_q",
+                           "n: i32 = len_q in 0..1",
+                           "w: workspace<f32>",
+                           "m: tensor_map<k, 64, swizzle 33>",
+                           "m: tensor_map<k, swizzle 32>",
+                           "1: i32"}) {
     CAPTURE(text);
     CHECK(!Argument::parse(text));
   }

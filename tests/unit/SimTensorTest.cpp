@@ -545,9 +545,8 @@ TEST_CASE("a persistent kernel of TMA loads, a ring of barriers and TMA stores; 
   for (sim::Mode mode : kModes)
     CHECK_MESSAGE(scalesTiles(text, mode, &why), why);
   int mutants = 0;
-  for (const char *op : {"mbarrier.init", "bar.sync", "@!done bra", "mbarrier.arrive",
-                         "fence.proxy.async", "cp.async.bulk.wait_group", "cp.async.bulk.commit_group",
-                         "cp.async.bulk.tensor"})
+  for (const char *op : {"mbarrier.init", "bar.sync", "@!done bra", "mbarrier.arrive", "fence.proxy.async",
+                         "cp.async.bulk.wait_group", "cp.async.bulk.commit_group", "cp.async.bulk.tensor"})
     for (size_t at = text.find(op); at != std::string::npos; at = text.find(op, at + 1)) {
       std::string mutant = text;
       size_t end = mutant.find(';', at);
