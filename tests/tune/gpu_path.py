@@ -44,7 +44,7 @@ def main():
         check(plain["kind"] == "measured" and plain["device"]["driver"].startswith("CUDA"), plain["device"])
         check(len(passed) >= 5, plain["rows"])
         check(plain["winner"]["measured_us"] == min(passed.values()), plain["winner"])
-        check(plain["winner"]["samples"] >= 20 and plain["default"]["samples"] >= 20, plain["winner"])
+        check(plain["winner"]["samples"] >= 20 and (plain["default"]["verdict"] == "spilled" or plain["default"]["samples"] >= 20), plain["winner"])
 
         # A launch that kills its process, and one after which the context is of no use: one candidate fails, the rest
         # has the same times.
