@@ -7,7 +7,8 @@
   tests/ptx/gate.py --record        also makes slots.json of what was found
   tests/ptx/gate.py --update        also puts the table of issue slots into tests/perf/README.md
 
-Each kernel must assemble without a message C75xx (which `attune compile` makes an error), spill nothing, fit the
+Each kernel must assemble without a message C75xx (which `attune compile` makes an error), spill nothing (of the
+Hopper family: nothing in its loops, see SPILLS_OUTSIDE_LOOPS), fit the
 occupancy that its plan states, and take no more issue slots per score element than slots.json says of it, nor than
 FlashAttention. Needs ptxas, NVRTC for target cuda, and nvdisasm for the slots; what is not found is skipped and counted.
 """
