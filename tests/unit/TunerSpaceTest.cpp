@@ -188,29 +188,39 @@ double microseconds(const AttentionSpec &spec, const ProblemShape &shape, const 
 /// The rows of the issue-slot table in tests/perf/README.md: what the machine code of the defaults has.
 struct SlotRow {
   std::string arch;
-  int qk, v, blockQ, blockKv, stages, warps;
-  Target target;
+  int qk, v;
+  Candidate candidate;
   double whole;
 };
+
+/// A schedule as the table has it: family, block_qxblock_kv, then pairs of a name and a number; then the target.
+bool readSchedule(std::istream &in, Candidate &candidate) {
+  std::string tiles, word;
+  int blockQ, blockKv, value;
+  if (!(in >> candidate.schedule.family >> tiles) ||
+      std::sscanf(tiles.c_str(), "%dx%d", &blockQ, &blockKv) != 2)
+    return false;
+  candidate.schedule.set("block_q", blockQ);
+  candidate.schedule.set("block_kv", blockKv);
+  while (in >> word && word != "ptx" && word != "cuda" && in >> value)
+    candidate.schedule.set(word, value);
+  candidate.target = word == "cuda" ? Target::CUDA : Target::PTX;
+  return bool(in);
+}
 
 std::vector<SlotRow> slotRows() {
   std::ifstream file(ATTUNE_PERF_README);
   std::vector<SlotRow> rows;
   for (std::string line; std::getline(file, line);) {
-    std::replace(line.begin(), line.end(), '|', ' ');
-    std::replace(line.begin(), line.end(), '/', ' ');
-    std::replace(line.begin(), line.end(), ',', ' ');
+    for (char separator : {'|', '/', ','})
+      std::replace(line.begin(), line.end(), separator, ' ');
     SlotRow row{};
-    std::string tiles, target, word;
+    std::string unit;
     int registers, spills, shared, blocks;
     std::istringstream in(line);
-    in >> row.arch >> row.qk >> row.v >> tiles >> row.stages >> row.warps >> target >> registers >> spills >>
-        shared >> word >> blocks >> row.whole;
-    if (!in || !row.arch.starts_with("sm_") ||
-        std::sscanf(tiles.c_str(), "%dx%d", &row.blockQ, &row.blockKv) != 2)
-      continue;
-    row.target = target == "cuda" ? Target::CUDA : Target::PTX;
-    rows.push_back(row);
+    if (in >> row.arch >> row.qk >> row.v && row.arch.starts_with("sm_") && readSchedule(in, row.candidate) &&
+        in >> registers >> spills >> shared >> unit >> blocks >> row.whole)
+      rows.push_back(row);
   }
   return rows;
 }
@@ -223,13 +233,13 @@ TEST_CASE("issue slots of the model are those of the machine code, within 10 %")
   for (const SlotRow &row : rows) {
     AttentionSpec spec = specOf(row.qk, row.v);
     // So many keys that what is not the inner loop counts for nothing.
-    ProblemShape shape{1, 1, 1, row.blockQ, int64_t(row.blockKv) * 4096};
-    Work work = workOf(spec, shape, candidateOf(row.blockQ, row.blockKv, row.stages, row.warps, row.target),
-                       row.arch.c_str());
+    ProblemShape shape{1, 1, 1, *row.candidate.schedule.get("block_q"),
+                       int64_t(*row.candidate.schedule.get("block_kv")) * 4096};
+    Work work = workOf(spec, shape, row.candidate, row.arch.c_str());
     double perScore = 32 * work.slots / work.exponentials;
     CAPTURE(row.arch);
     CAPTURE(row.qk);
-    CAPTURE(int(row.target));
+    CAPTURE(scheduleText(row.candidate));
     CHECK(perScore == doctest::Approx(row.whole).epsilon(0.10));
   }
 }

@@ -25,7 +25,7 @@ def pack(made, tensors, sizes):
         elif field["what"] == "stride":
             value = of[field["argument"]][1 + field["axis"]]
         else:
-            value = eval(field["value"].replace("/", "//"), {}, sizes)
+            value = eval(field["value"].replace("/", "//"), {"ceil_div": lambda x, y: -(-x // y)}, sizes)
         block[field["offset"]:field["offset"] + field["bytes"]] = (value % (1 << 8 * field["bytes"])).to_bytes(
             field["bytes"], "little")
     return bytes(block)
