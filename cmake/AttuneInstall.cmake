@@ -45,7 +45,7 @@ set_target_properties(attune PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 install(TARGETS attune DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS attune_core attune_shared EXPORT attuneTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES ${CMAKE_SOURCE_DIR}/runtime/include/attune/attune.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/attune)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/runtime/include/attune/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/attune)
 
 set(attune_package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/attune)
 install(EXPORT attuneTargets NAMESPACE attune:: DESTINATION ${attune_package_folder})

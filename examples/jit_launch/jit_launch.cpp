@@ -1,5 +1,5 @@
 // Causal attention on this machine's GPU, or on the simulated one, checked against a plain computation.
-#include <attune/attune.h>
+#include <attune/attune.hpp>
 
 #include <bit>
 #include <cmath>

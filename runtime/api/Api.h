@@ -8,7 +8,7 @@
 #define ATTUNE_RUNTIME_API_API_H
 
 #define ATTUNE_INSIDE
-#include "runtime/include/attune/attune.h"
+#include "runtime/include/attune/attune.hpp"
 
 #include "runtime/plan/Planner.h"
 

@@ -80,7 +80,7 @@ def pkg_config(arguments, prefix, scratch):
         return
     env = {**os.environ, "PKG_CONFIG_PATH": os.pathsep.join(map(str, prefix.rglob("pkgconfig")))}
     source = scratch / "version.cpp"
-    source.write_text('#include <attune/attune.h>\n#include <cstdio>\nint main() { '
+    source.write_text('#include <attune/attune.hpp>\n#include <cstdio>\nint main() { '
                       'std::puts(attune::nameOf(attune::Context::open({.device = "none"}).error().code)); }\n')
     compilers = [arguments.compiler] + [c for c in ("g++", "clang++") if shutil.which(c)]
     for package in ("attune", "attune-core"):
@@ -115,9 +115,9 @@ def main():
             status, text = run("cmake", "--install", arguments.build, "--prefix", prefix)
         check("installs", status == 0, text)
         documents(prefix)
-        headers = sorted(path.name for path in (prefix / "include").rglob("*.h"))
-        check("one public header", headers == ["attune.h"], headers)
-        shown = (ROOT / "runtime/include/attune/attune.h").read_text()
+        headers = sorted(path.name for path in (prefix / "include").rglob("*.h*"))
+        check("the public headers", headers == ["attune.h", "attune.hpp"], headers)
+        shown = (ROOT / "runtime/include/attune/attune.hpp").read_text()
         includes = re.findall(r"#include *(\S+)", shown)
         check("it includes the standard library only", all(re.fullmatch(r"<[a-z_]+>", i) for i in includes), includes)
         status, text = run(prefix / "bin/attune", "--version")

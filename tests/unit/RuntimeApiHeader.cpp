@@ -3,7 +3,7 @@
 // The public header as a program sees it: alone, with the names that its documentation uses.
 //
 //===----------------------------------------------------------------------===//
-#include "runtime/include/attune/attune.h"
+#include "runtime/include/attune/attune.hpp"
 
 #include <doctest/doctest.h>
 

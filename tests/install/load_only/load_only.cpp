@@ -4,7 +4,7 @@
 // this driver library, or with WITH_SIMULATOR on the simulated one, where what comes out is checked.
 //
 //===----------------------------------------------------------------------===//
-#include <attune/attune.h>
+#include <attune/attune.hpp>
 
 #include <cstdint>
 #include <cstdio>
