@@ -4,6 +4,7 @@
 #include "compiler/schedule/Family.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace attune::cli {
 
@@ -140,6 +141,37 @@ std::string reportText(const KernelReport &report, const BuiltProgram &built) {
   return result + "stages\n" + timesText(built.times);
 }
 
+static std::string quoted(const std::string &text) { return fmt::format("\"{}\"", text); }
+
+/// What a host needs to launch the program by itself: formulas over batch, heads_q, heads_kv, len_q, len_kv
+/// and sm_count, to be evaluated in whole numbers.
+static void addLaunches(JsonObject &json, const Program &program) {
+  std::vector<std::string> launches;
+  for (const Launch &launch : program.launches) {
+    JsonObject one;
+    std::vector<std::string> grid;
+    for (const SizeExpr &blocks : launch.grid)
+      grid.push_back(quoted(blocks.text()));
+    one.text("kernel", program.kernels[launch.kernel].name).raw("grid", jsonList(grid));
+    one.whole("block", launch.block).raw("cluster", fmt::format("[{}]", fmt::join(launch.cluster, ",")));
+    launches.push_back(one.text("shared_bytes", launch.sharedBytes.text()).str());
+  }
+  json.raw("launches", jsonList(launches)).text("workspace_bytes", program.workspaceBytes().text());
+  json.text("workspace_zero_bytes", program.zeroBytes().text());
+}
+
+/// What cuTensorMapEncodeTiled takes beside the array's address and strides; sizes outermost first, as the
+/// array's.
+static void addTensorMap(JsonObject &json, const KernelInfo &kernel, const Argument &map) {
+  const Argument &array = kernel.arguments[*kernel.find(map.array)];
+  std::vector<std::string> shape;
+  for (const SizeExpr &extent : array.axes)
+    shape.push_back(quoted(extent.text()));
+  json.text("array", array.name).text("dtype", nameOf(array.type)).raw("shape", jsonList(shape));
+  json.raw("box", fmt::format("[{}]", fmt::join(map.box.rbegin(), map.box.rend(), ",")));
+  json.whole("swizzle", map.swizzle);
+}
+
 void addText(JsonObject &json, const KernelText &text) {
   json.text("name", text.name).text("arch", text.arch.name).text("target", nameOf(text.target));
   if (text.program.kernels.empty()) {
@@ -157,7 +189,11 @@ void addText(JsonObject &json, const KernelText &text) {
     one.text("argument", argument.name).whole("offset", field.offset).whole("bytes", field.bytes);
     switch (field.what) {
     case ParameterField::What::Base:
-      one.text("what", "address");
+      if (argument.kind == Argument::Kind::Workspace)
+        for (const WorkspacePart &part : text.program.workspace())
+          if (part.name == argument.name)
+            one.text("workspace_offset", part.offset.text());
+      one.text("what", argument.kind == Argument::Kind::Workspace ? "workspace" : "address");
       break;
     case ParameterField::What::Stride:
       one.text("what", "stride").whole("axis", int64_t(field.axis));
@@ -168,11 +204,12 @@ void addText(JsonObject &json, const KernelText &text) {
         one.text("value", argument.value->text());
       break;
     case ParameterField::What::Map:
-      one.text("what", "tensor_map");
+      addTensorMap(one.text("what", "tensor_map"), kernel, argument);
     }
     fields.push_back(one.str());
   }
   json.raw("parameters", jsonList(fields)).whole("parameter_bytes", block.bytes);
+  addLaunches(json, text.program);
 }
 
 void addReport(JsonObject &json, const KernelReport &report) {

@@ -76,6 +76,14 @@ class WholeRun(Folder):
         self.assertIn("absent", parts["benchmark"]["facts"]["peers_absent"])
         self.assertIn("broken numpy: failed in 3 cells", text)
 
+    def test_hopper(self):
+        """Kernels that read through tensor maps, which the driver encodes."""
+        status, result, text = accept("--tiny", "--part", "benchmark", "--part", "large-offsets", "--quick", "--peers", "test",
+                                      out=self.out, environment={"ATTUNE_SIMULATED_CAPABILITY": "90"})
+        self.assertEqual(status, 0, text)
+        rows = [row for row in result["parts"]["benchmark"]["rows"][0]["contestants"] if row["name"].startswith("attune")]
+        self.assertEqual([(row["status"], row["schedule"]["family"]) for row in rows], [("ok", "hopper")] * 2)
+
     def test_sweeps(self):
         status, result, text = accept("--tiny", "--part", "tune", "--part", "large-offsets", out=self.out)
         self.assertEqual(status, 0, text)

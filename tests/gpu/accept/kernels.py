@@ -1,33 +1,67 @@
 """attune's kernels: what to compile, compiling many at once, and launching one.
 
 The binary interface is what `attune compile --json` says of the kernel: `parameters` lists the fields of its one
-by-value parameter (argument, what: address, stride of an axis in elements, or value; offset and bytes), and
-`parameter_bytes` its size. The grid is (ceil(length_q / block_q), heads_q, batch)."""
+by-value parameter (argument, what: address, stride of an axis in elements, value, workspace or tensor_map; offset and
+bytes), `parameter_bytes` its size, `launches` the grid, and `workspace_bytes` what it needs beside its arrays, the first
+`workspace_zero_bytes` of them zero before each launch."""
+import ctypes as ct
 import json
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .driver import DriverError
+from .driver import ATTRIBUTES, DriverError
 
 ARRAYS = ("q", "k", "v", "o", "lse")
 
 
-def pack(made, tensors, sizes):
+ELEMENTS = {"bf16": (9, 2), "fp16": (6, 2), "f32": (7, 4)}  # CUtensorMapDataType, bytes
+
+
+def number(formula, sizes):
+    """What a formula of the kernel's gives for a problem's sizes, by name: batch, heads_q, heads_kv, len_q, len_kv and
+    sm_count."""
+    return eval(formula.replace("/", "//"), {"ceil_div": lambda x, y: -(-x // y), "min": min, "max": max}, sizes)
+
+
+def tensor_map(driver, field, tensor, sizes):
+    """The 128 bytes through which TMA reads boxes of an array (address and strides of all axes but the last)."""
+    type_number, element = ELEMENTS[field["dtype"]]
+    shape = [number(extent, sizes) for extent in field["shape"]][::-1]
+    box = field["box"][::-1] + [1] * (len(shape) - len(field["box"]))
+    # The stride of an axis of one element is never used, but has to look like one.
+    strides = [stride * element if extent > 1 else -(-stride * element // 16) * 16
+               for stride, extent in zip(tensor[1:len(shape)][::-1], shape[1:])]
+    held = (ct.c_char * 192)()
+    at = -(-ct.addressof(held) // 64) * 64
+    of = lambda kind, values: (kind * len(values))(*values)  # noqa: E731
+    driver.call("cuTensorMapEncodeTiled", ct.c_void_p(at), ct.c_int(type_number), ct.c_uint(len(shape)),
+                ct.c_void_p(tensor[0]), of(ct.c_uint64, shape), of(ct.c_uint64, strides), of(ct.c_uint32, box),
+                of(ct.c_uint32, [1] * len(shape)), ct.c_int(0),
+                ct.c_int({0: 0, 32: 1, 64: 2, 128: 3}[field["swizzle"]]), ct.c_int(2), ct.c_int(0))
+    return ct.string_at(at, 128)
+
+
+def pack(made, tensors, sizes, driver=None, workspace=0):
     """The parameter block. `tensors`: (address, batch stride, head stride, row stride) of q, k, v, o and lse; `sizes`:
-    by name what the kernel's scalars follow from (batch, heads_q, heads_kv, len_q, len_kv)."""
+    by name what the kernel's scalars follow from. `driver` encodes tensor maps."""
     block = bytearray(made["parameter_bytes"])
     of = dict(zip(ARRAYS, tensors))
     for field in made["parameters"]:
-        if field["what"] == "address":
-            value = of[field["argument"]][0]
-        elif field["what"] == "stride":
-            value = of[field["argument"]][1 + field["axis"]]
+        if field["what"] == "tensor_map":
+            held = tensor_map(driver, field, of[field["array"]], sizes)
         else:
-            value = eval(field["value"].replace("/", "//"), {"ceil_div": lambda x, y: -(-x // y)}, sizes)
-        block[field["offset"]:field["offset"] + field["bytes"]] = (value % (1 << 8 * field["bytes"])).to_bytes(
-            field["bytes"], "little")
+            if field["what"] == "address":
+                value = of[field["argument"]][0]
+            elif field["what"] == "stride":
+                value = of[field["argument"]][1 + field["axis"]]
+            elif field["what"] == "workspace":
+                value = workspace + number(field["workspace_offset"], sizes)
+            else:
+                value = number(field["value"], sizes)
+            held = (value % (1 << 8 * field["bytes"])).to_bytes(field["bytes"], "little")
+        block[field["offset"]:field["offset"] + field["bytes"]] = held
     return bytes(block)
 
 
@@ -61,15 +95,31 @@ class Launchable:
     """A kernel on the device."""
 
     def __init__(self, driver, made):
-        module = driver.load(made["image"], made["name"])
-        self.kernel = driver.kernel(module, made["name"], made["shared_bytes"])
-        self.threads, self.block_q = made["threads"], made["schedule"]["block_q"]
-        self.schedule, self.why, self.made = made["schedule"], made["why"], made
+        self.driver, self.made = driver, made
+        self.kernel = driver.kernel(driver.load(made["image"], made["name"]), made["name"], made["shared_bytes"])
+        self.schedule, self.why = made["schedule"], made["why"]
+        self.sm_count, self.workspace, self.prepared = driver.attribute(ATTRIBUTES["multiprocessors"]), (0, 0), None
+
+    def prepare(self, tensors, sizes):
+        """Grid, parameters and the bytes to zero, for one problem at these addresses."""
+        (launch,) = self.made["launches"]
+        needed = number(self.made["workspace_bytes"], sizes)
+        if needed > self.workspace[1]:
+            self.driver.release([self.workspace[0]] if self.workspace[1] else [])
+            self.workspace = (self.driver.alloc(needed), needed)
+        return (tuple(number(blocks, sizes) for blocks in launch["grid"]), (launch["block"], 1, 1),
+                pack(self.made, tensors, sizes, self.driver, self.workspace[0]),
+                number(self.made["workspace_zero_bytes"], sizes))
 
     def launch(self, tensors, batch, heads_q, heads_kv, length_q, length_kv, stream=0):
-        grid = (-(-length_q // self.block_q), heads_q, batch)
-        sizes = {"batch": batch, "heads_q": heads_q, "heads_kv": heads_kv, "len_q": length_q, "len_kv": length_kv}
-        self.kernel.launch(grid, (self.threads, 1, 1), pack(self.made, tensors, sizes), stream)
+        sizes = {"batch": batch, "heads_q": heads_q, "heads_kv": heads_kv, "len_q": length_q, "len_kv": length_kv,
+                 "sm_count": self.sm_count}
+        if not self.prepared or self.prepared[0] != (tensors, sizes):  # what is timed is launched many times
+            self.prepared = (list(tensors), sizes), self.prepare(tensors, sizes)
+        grid, block, parameters, zeroed = self.prepared[1]
+        if zeroed:
+            self.driver.fill(self.workspace[0], 0, zeroed, stream)
+        self.kernel.launch(grid, block, parameters, stream)
 
 
 class Compiler:
