@@ -67,9 +67,13 @@ Result<Candidate> parseSchedule(const Family &family, std::string_view text) {
   if (read && !read->family.empty())
     wrong = fmt::format("expected NAME=NUMBER, got '{}'", read->family);
   if (read)
-    for (const auto &[name, value] : read->values)
-      if (!family.schedules.find(name))
+    for (const auto &[name, value] : read->values) {
+      if (const ScheduleParameter *parameter = family.schedules.find(name); !parameter)
         wrong = fmt::format("expected a parameter of the {} family, got '{}={}'", family.name(), name, value);
+      else if (!parameter->takes(value))
+        wrong = fmt::format("expected {} of {}..{}, got '{}={}' (nearest: {})", name, parameter->least,
+                            parameter->most, name, value, parameter->nearest(value));
+    }
   if (!wrong.empty())
     return badInput(std::move(wrong));
   read->family = family.name();

@@ -57,7 +57,7 @@ Result<Schedule> Schedule::parse(std::string_view text) {
       bool good = equals != std::string_view::npos && equals > 0;
       if (good) {
         auto [stop, failed] = std::from_chars(word.data() + equals + 1, last, value);
-        good = failed == std::errc() && stop == last && value > 0;
+        good = failed == std::errc() && stop == last && value >= 0;
       }
       if (!good || schedule.get(word.substr(0, equals)))
         return badInput(fmt::format("expected a family and NAME=NUMBER, each name once, got '{}'", word));

@@ -147,11 +147,12 @@ TEST_CASE("schedules print, parse and compare") {
   CHECK(schedule.value("block_q") == 128);
   CHECK(schedule.text() == "portable block_q=128 warps=4");
   CHECK(schedule.words() == "block_q 128, warps 4");
+  CHECK(Schedule::parse("hopper grid=0")->value("grid") == 0);
   CHECK(schedule == *Schedule::parse("portable warps=4 block_q=128"));
   CHECK(Schedule::parse("warps=4")->agreesWith(schedule));
   CHECK(!Schedule::parse("warps=8")->agreesWith(schedule));
   CHECK(!Schedule::parse("hopper")->agreesWith(schedule));
-  for (const char *text : {"a=1 b", "=3", "a=", "a=x", "a=1 a=2", "a=0"}) {
+  for (const char *text : {"a=1 b", "=3", "a=", "a=x", "a=1 a=2", "a=-1"}) {
     CAPTURE(text);
     CHECK(!Schedule::parse(text));
   }

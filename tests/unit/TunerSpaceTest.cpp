@@ -166,6 +166,9 @@ TEST_CASE("the compiler's own choice is a point that can run, for every head dim
       const Family &family = familyFor(spec, archOf(arch));
       Candidate standard = family.standard(spec, archOf(arch), Target::PTX);
       CHECK(family.cost(spec, archOf(arch), standard).limit.empty());
+      // As cache entries and stores keep it.
+      CHECK(*Schedule::parse(standard.schedule.text()) == standard.schedule);
+      CHECK(*parseSchedule(family, scheduleText(standard)) == standard);
     }
 }
 
