@@ -1,8 +1,7 @@
 //===- Output.cpp - what commands say, as text and as JSON ----------------===//
 #include "cli/Output.h"
-#include "compiler/spec/Json.h"
 
-#include <cmath>
+#include <algorithm>
 #include <cstdio>
 
 #include <fmt/format.h>
@@ -38,34 +37,6 @@ int reportJson(const Error &error) {
   json.text("verdict", "error").raw("errors", jsonList(lines)).whole("status", exitStatus(error.kind));
   fmt::print("{}\n", json.str());
   return exitStatus(error.kind);
-}
-
-JsonObject &JsonObject::raw(std::string_view key, std::string_view json) {
-  body += fmt::format("{}{}:{}", body.empty() ? "" : ",", json::quote(key), json);
-  return *this;
-}
-
-JsonObject &JsonObject::text(std::string_view key, std::string_view value) {
-  return raw(key, json::quote(value));
-}
-
-JsonObject &JsonObject::number(std::string_view key, double value) {
-  // JSON has no infinity and no NaN; null says that there is no such number.
-  return raw(key, std::isfinite(value) ? fmt::format("{}", value) : "null");
-}
-
-JsonObject &JsonObject::whole(std::string_view key, int64_t value) {
-  return raw(key, fmt::format("{}", value));
-}
-JsonObject &JsonObject::boolean(std::string_view key, bool value) {
-  return raw(key, value ? "true" : "false");
-}
-
-std::string jsonList(const std::vector<std::string> &values) {
-  std::string result = "[";
-  for (const std::string &value : values)
-    result += (result.size() > 1 ? "," : "") + value;
-  return result + "]";
 }
 
 std::string milliseconds(double ms) {

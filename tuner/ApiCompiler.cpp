@@ -3,6 +3,8 @@
 // The compiler, and the schedules that the tuner advises: a program that names neither needs neither.
 //
 //===----------------------------------------------------------------------===//
+#include "runtime/api/Api.h"
+#include "runtime/api/States.h"
 #include "runtime/jit/ProgramBuild.h"
 #include "runtime/plan/Advice.h"
 #include "tuner/Advisor.h"
@@ -50,3 +52,24 @@ const Compiler *compiler() {
 }
 
 } // namespace attune::v1
+
+using namespace attune;
+
+const attune_compiler_handle *attune_compiler(void) {
+  static const JitMaker maker(Toolchain::find());
+  static const attune_compiler_handle compiler{maker, v1::adviseAsCommand};
+  return &compiler;
+}
+
+attune_status attune_advisor_tuned(const char *store, attune_advisor **advisor) {
+  if (attune_status status = api::checkPlace(advisor, "advisor"))
+    return status;
+  return api::guarded([&] {
+    bool isNamed = store && *store;
+    Result<Advisor> over = v1::advisorOver(isNamed ? store : tuner::Store::defaultPath(), isNamed);
+    if (!over)
+      return api::fail(ATTUNE_INVALID_OPTIONS, over.error());
+    *advisor = api::handleOf(std::move(*over));
+    return ATTUNE_OK;
+  });
+}

@@ -24,6 +24,7 @@ DType toInside(v1::DType type);
 v1::DType toPublic(DType type);
 /// Calls `advisor` with what it knows; empty if that is.
 Advisor toInside(const v1::Advisor &advisor);
+v1::Advisor toPublic(Advisor advisor);
 
 namespace v1 {
 

@@ -60,7 +60,7 @@ Result<Context> Context::open(const ContextOptions &options) {
   PlannerOptions planning;
   planning.cache = options.cacheFolder ? Cache(*options.cacheFolder) : Cache::ofUser();
   planning.maker = options.compiler ? &options.compiler->maker : nullptr;
-  planning.policy = options.policy;
+  planning.policy = attune::Policy(int(options.policy));
   if (options.target)
     planning.target = *options.target == Target::PTX ? attune::Target::PTX : attune::Target::CUDA;
   planning.advisor = options.advisor    ? toInside(options.advisor)

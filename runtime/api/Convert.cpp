@@ -160,14 +160,6 @@ v1::Advisor toPublic(Advisor advisor) {
   };
 }
 
-const char *v1::nameOf(ErrorCode code) {
-  constexpr std::array names = {
-      "InvalidOptions", "InvalidSpec",  "InvalidShape", "InvalidStrides", "InvalidArgument", "NullPointer",
-      "Misaligned",     "EmptyHandle",  "NoDevice",     "NotCached",      "ToolMissing",     "CompileFailed",
-      "LoadFailed",     "LaunchFailed", "KernelFault",  "OutOfMemory",    "DeviceFailed"};
-  return size_t(code) < names.size() ? names[size_t(code)] : "unknown";
-}
-
 v1::Result<v1::Spec> v1::Spec::fromJson(std::string_view json, std::string_view file) {
   attune::Result<AttentionSpec> spec = readSpec(json, file.empty() ? "spec" : file);
   if (!spec)

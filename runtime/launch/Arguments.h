@@ -18,6 +18,8 @@ namespace attune {
 
 /// The most axes that an array has.
 constexpr int maxRank = 8;
+/// What a program may have of arrays, and of scalars: launches find them in arrays of this size.
+constexpr size_t maxArguments = 32;
 
 /// An array on the device.
 struct ArrayArgument {

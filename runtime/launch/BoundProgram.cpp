@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -11,9 +12,6 @@ namespace attune {
 
 using v1::ErrorCode;
 using Kind = Argument::Kind;
-
-/// What a program may have of arrays, and of scalars: launches find them in arrays of this size.
-static constexpr size_t maxArguments = 32;
 
 //===----------------------------------------------------------------------===//
 // Binding
@@ -230,13 +228,11 @@ std::optional<int64_t> spanOf(const ArrayArgument &array) {
   return last <= INT64_MAX / 16 ? std::optional(last) : std::nullopt;
 }
 
-/// Whether two elements of an array share memory. Exact for strides that nest, which all real layouts do;
-/// others are taken to overlap.
-static bool overlaps(const ArrayArgument &array) {
+bool overlaps(const ArrayArgument &array) {
   std::array<std::pair<int64_t, int64_t>, maxRank> axes;
   size_t rank = size_t(array.rank);
   for (size_t axis = 0; axis < rank; ++axis)
-    axes[axis] = {array.strides[axis], array.shape[axis]};
+    axes[axis] = {std::abs(array.strides[axis]), array.shape[axis]};
   std::sort(axes.begin(), axes.begin() + array.rank);
   int64_t span = 1;
   for (size_t axis = 0; axis < rank; ++axis) {
@@ -404,9 +400,8 @@ v1::Status BoundProgram::encode(const Map &map, const ArrayArgument &array, std:
   return succeeded();
 }
 
-v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments) const {
-  std::array<const ArrayArgument *, maxArguments> arrays{};
-  std::array<const ScalarArgument *, maxArguments> scalars{};
+v1::Status BoundProgram::check(const LaunchArguments &arguments, Matched &matched) const {
+  auto &[arrays, scalars] = matched;
   if (const ArrayArgument *unknown = match(arrayTable, arguments.arrays, arrays); unknown && unknown->address)
     return v1::Error{
         ErrorCode::InvalidArgument,
@@ -453,7 +448,14 @@ v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments)
     return v1::Error{
         ErrorCode::Misaligned,
         fmt::format("expected the workspace at a multiple of 256 bytes, got 0x{:x}", arguments.workspace)};
+  return succeeded();
+}
 
+v1::Status BoundProgram::launch(Stream stream, const LaunchArguments &arguments) const {
+  Matched matched;
+  if (v1::Status good = check(arguments, matched); !good)
+    return good;
+  const auto &[arrays, scalars] = matched;
   Device &device = program().device();
   if (zeroed)
     if (Status done = device.fill(arguments.workspace, 0, zeroed, stream); !done)

@@ -62,8 +62,20 @@ public:
   /// (NullPointer, Misaligned, InvalidStrides, InvalidArgument). Takes no memory and waits for nothing.
   /// Errors of the device: LaunchFailed, KernelFault.
   v1::Status launch(Stream stream, const LaunchArguments &arguments) const;
+  /// Whether a launch would take them; nothing is launched.
+  v1::Status check(const LaunchArguments &arguments) const {
+    Matched matched;
+    return check(arguments, matched);
+  }
 
 private:
+  /// The caller's arguments in the order of the tables; null: not given.
+  struct Matched {
+    std::array<const ArrayArgument *, maxArguments> arrays{};
+    std::array<const ScalarArgument *, maxArguments> scalars{};
+  };
+  v1::Status check(const LaunchArguments &arguments, Matched &matched) const;
+
   /// Where a launch puts an address, a stride or a number.
   struct Patch {
     enum class What { Address, Stride, Workspace, F32, I32, Map } what;
@@ -106,6 +118,10 @@ private:
 /// Elements from the first to the last of an array: how long its memory must be. Nothing if 64 bits cannot
 /// count their bytes.
 std::optional<int64_t> spanOf(const ArrayArgument &array);
+
+/// Whether two elements of an array share memory. Exact for strides that nest, which all real layouts do, in
+/// either direction; others are taken to overlap.
+bool overlaps(const ArrayArgument &array);
 
 /// The array, dense, with no address yet: axes (batch, head, row, dim) in the order of `layout`, others in
 /// their own. Strides that 64 bits do not hold become the largest number, which a launch refuses.

@@ -70,16 +70,24 @@ std::vector<ScalarArgument> scalarsOf(const BoundProgram &program, const Attenti
 
 v1::Result<HostRun> runOnHost(const BoundProgram &program, std::vector<HostArray> &arrays,
                               std::span<const ScalarArgument> scalars) {
+  std::vector<HostView> views;
+  for (HostArray &array : arrays)
+    views.push_back({array.layout, array.bytes.data(), array.bytes.size()});
+  return runOnHost(program, views, scalars);
+}
+
+v1::Result<HostRun> runOnHost(const BoundProgram &program, std::span<const HostView> arrays,
+                              std::span<const ScalarArgument> scalars) {
   Device &device = program.program().device();
   HostRun run;
   StageClock clock;
   std::vector<ArrayArgument> layouts;
-  for (const HostArray &array : arrays) {
+  for (const HostView &array : arrays) {
     layouts.push_back(array.layout);
-    if (array.bytes.size() < bytesOf(array.layout))
+    if (array.bytes < bytesOf(array.layout))
       return v1::Error{ErrorCode::InvalidArgument,
                        fmt::format("expected at least {} bytes of {} for this problem, got {}",
-                                   bytesOf(array.layout), array.layout.name, array.bytes.size())};
+                                   bytesOf(array.layout), array.layout.name, array.bytes)};
   }
   Result<DeviceArrays> onDevice = DeviceArrays::allocate(program, layouts);
   if (!onDevice)
@@ -88,8 +96,7 @@ v1::Result<HostRun> runOnHost(const BoundProgram &program, std::vector<HostArray
                                                : ErrorCode::InvalidStrides);
   auto failed = [](const Error &error) { return deviceFailure(error, ErrorCode::DeviceFailed); };
   for (size_t i = 0; i < arrays.size(); ++i)
-    if (Status copied =
-            device.copyIn(onDevice->arrays()[i].address, arrays[i].bytes.data(), bytesOf(layouts[i]));
+    if (Status copied = device.copyIn(onDevice->arrays()[i].address, arrays[i].data, bytesOf(layouts[i]));
         !copied)
       return failed(copied.error());
   if (Status done = device.synchronize(); !done)
@@ -109,8 +116,7 @@ v1::Result<HostRun> runOnHost(const BoundProgram &program, std::vector<HostArray
     const BoundArgument *argument = program.findArray(arrays[i].layout.name);
     if (!argument || !argument->output)
       continue;
-    if (Status copied =
-            device.copyOut(arrays[i].bytes.data(), onDevice->arrays()[i].address, bytesOf(layouts[i]));
+    if (Status copied = device.copyOut(arrays[i].data, onDevice->arrays()[i].address, bytesOf(layouts[i]));
         !copied)
       return failed(copied.error());
   }

@@ -58,8 +58,17 @@ struct HostRun {
   std::vector<std::string> notes;         ///< the simulator's
 };
 
-/// Copies every array of the program in, launches, and copies the outputs back. On the simulator a fault of
-/// the kernel is a KernelFault that names the PTX line and the tile op.
+/// An array on the host that somebody else has, at the same distances as on the device.
+struct HostView {
+  ArrayArgument layout; ///< its address is not looked at
+  std::byte *data;
+  size_t bytes;
+};
+
+/// Copies every array in, launches, and copies the outputs back. On the simulator a fault of the kernel is a
+/// KernelFault that names the PTX line and the tile op.
+v1::Result<HostRun> runOnHost(const BoundProgram &program, std::span<const HostView> arrays,
+                              std::span<const ScalarArgument> scalars = {});
 v1::Result<HostRun> runOnHost(const BoundProgram &program, std::vector<HostArray> &arrays,
                               std::span<const ScalarArgument> scalars = {});
 

@@ -12,7 +12,7 @@
 #ifndef ATTUNE_INSIDE
 #define ATTUNE_INSIDE
 #endif
-#include "runtime/include/attune/attune.hpp"
+#include "runtime/include/attune/result.hpp"
 
 namespace attune {
 

@@ -30,9 +30,6 @@ struct Advice {
 using Advisor = std::function<std::optional<Advice>(const AttentionSpec &spec, const ProblemShape &shape,
                                                     const DeviceInfo &device)>;
 
-/// The same as the public interface has it.
-v1::Advisor toPublic(Advisor advisor);
-
 } // namespace attune
 
 #endif // ATTUNE_RUNTIME_PLAN_ADVICE_H

@@ -77,11 +77,11 @@ v1::Result<BuiltProgram> Planner::fromCache(const ProgramRequest &request) const
 }
 
 v1::Result<BuiltProgram> Planner::make(const ProgramRequest &request) const {
-  if (!about.maker || about.policy == v1::Policy::CacheOnly)
+  if (!about.maker || about.policy == Policy::CacheOnly)
     return fromCache(request);
   BuildOptions options;
   options.arch = gpu->info().arch;
-  options.use = about.policy == v1::Policy::Recompile ? CacheUse::Replace : CacheUse::LookUp;
+  options.use = about.policy == Policy::Recompile ? CacheUse::Replace : CacheUse::LookUp;
   options.dump = about.dump;
   Result<BuiltProgram> built = about.maker->build(request, options, about.cache);
   if (!built)

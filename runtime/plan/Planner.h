@@ -23,6 +23,13 @@
 
 namespace attune {
 
+/// When a program is compiled.
+enum class Policy {
+  CompileIfMissing, ///< once by one of all threads and processes that ask, then it is in the cache
+  CacheOnly,        ///< never
+  Recompile,        ///< by each planner once, whatever is in the cache
+};
+
 /// What a build does with the cache.
 enum class CacheUse {
   LookUp,  ///< takes the program if it is there
@@ -71,7 +78,7 @@ std::string describe(const Plan &plan);
 struct PlannerOptions {
   Cache cache;
   const ProgramMaker *maker = nullptr; ///< null: only what is in the cache runs
-  v1::Policy policy = v1::Policy::CompileIfMissing;
+  Policy policy = Policy::CompileIfMissing;
   std::optional<Target> target; ///< nothing: the advisor's, else PTX
   Advisor advisor;              ///< asked for what the spec leaves open; may be empty
   size_t mostPrograms = 64;     ///< that are kept loaded, the last used ones; plans keep theirs beside

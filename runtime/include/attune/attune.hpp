@@ -19,6 +19,8 @@
 #ifndef ATTUNE_ATTUNE_HPP
 #define ATTUNE_ATTUNE_HPP
 
+#include "result.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -28,10 +30,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
-
-#define ATTUNE_API __attribute__((visibility("default")))
 
 namespace attune {
 // attune's own sources have other things by these names in `attune`, and write v1:: before these.
@@ -39,59 +38,6 @@ namespace attune {
 inline
 #endif
     namespace v1 {
-
-//===----------------------------------------------------------------------===//
-// Errors
-//===----------------------------------------------------------------------===//
-
-/// What went wrong, for programs.
-enum class ErrorCode {
-  InvalidOptions,  ///< a device, architecture or folder that there is not
-  InvalidSpec,     ///< a spec that no kernel can have
-  InvalidShape,    ///< a shape that no launch can have
-  InvalidStrides,  ///< strides that the kernels do not take
-  InvalidArgument, ///< anything else in a call: O where K or V is, an LSE array where the spec has none
-  NullPointer,     ///< an array is not there
-  Misaligned,      ///< an array does not begin at a multiple of 16 bytes (LSE: 4)
-  EmptyHandle,     ///< a Context, Plan or Buffer that was moved from
-  NoDevice,        ///< the device that was asked for is not here, or cannot be used
-  NotCached,       ///< the kernel is not in the cache, and nothing may compile it
-  ToolMissing,     ///< NVRTC is needed and not here
-  CompileFailed,   ///< a compiler refused; a schedule that does not fit, among others
-  LoadFailed,      ///< the device does not take the kernel
-  LaunchFailed,    ///< the driver refused the launch
-  KernelFault,     ///< the kernel did something wrong: found by the simulator, or reported by the GPU
-  OutOfMemory,     ///< of the device
-  DeviceFailed,    ///< a copy or a synchronisation failed
-};
-/// "InvalidSpec".
-ATTUNE_API const char *nameOf(ErrorCode code);
-
-struct Error {
-  ErrorCode code;
-  std::string message; ///< complete: what was expected, what was got, and a way out where there is one
-};
-
-/// A T, or the error that prevented it. Asking for the one that is not there throws std::bad_variant_access.
-template <typename T> class [[nodiscard]] Result {
-public:
-  Result(T what) : state(std::move(what)) {}
-  Result(Error why) : state(std::move(why)) {}
-  explicit operator bool() const { return state.index() == 0; }
-  T &value() { return std::get<0>(state); }
-  const T &value() const { return std::get<0>(state); }
-  T &operator*() { return value(); }
-  const T &operator*() const { return value(); }
-  T *operator->() { return &value(); }
-  const T *operator->() const { return &value(); }
-  const Error &error() const { return std::get<1>(state); }
-
-private:
-  std::variant<T, Error> state;
-};
-
-/// Success, or an error.
-using Status = Result<std::monostate>;
 
 //===----------------------------------------------------------------------===//
 // What to compute
