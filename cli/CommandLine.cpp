@@ -210,6 +210,11 @@ void CommandLine::problem(Error error) {
     errors.push_back(std::move(error));
 }
 
+/// "attune tune export": what a user types to get there.
+static std::string pathOf(const CLI::App &app) {
+  return app.get_parent() ? pathOf(*app.get_parent()) + " " + app.get_name() : "attune";
+}
+
 Status CommandLine::problems() {
   std::vector<std::string> known;
   for (const CLI::Option *option : app.get_options())
@@ -224,9 +229,8 @@ Status CommandLine::problems() {
     std::string flag = extra.substr(0, extra.find('='));
     std::string nearest = isFlag(extra) ? nearestWord(flag, known) : "";
     if (isFlag(extra))
-      problem(flag,
-              fmt::format("expected a flag of attune {0}{1}; attune {0} --help lists them", app.get_name(),
-                          nearest.empty() ? "" : fmt::format(" (nearest: {})", nearest)));
+      problem(flag, fmt::format("expected a flag of {0}{1}; {0} --help lists them", pathOf(app),
+                                nearest.empty() ? "" : fmt::format(" (nearest: {})", nearest)));
     else if (!anyFlag)
       problem(extra, "expected no further argument");
   }
@@ -262,8 +266,7 @@ Error unknownCommand(const CLI::App &app, const std::string &word) {
     names.push_back(command->get_name());
   std::string nearest = nearestWord(word, names);
   return badInput(fmt::format("command line: error: expected a command{}, {}, got '{}'{}",
-                              app.get_parent() ? fmt::format(" of attune {}", app.get_name()) : "",
-                              oneOf(names), word,
+                              app.get_parent() ? " of " + pathOf(app) : "", oneOf(names), word,
                               nearest.empty() ? "" : fmt::format(" (nearest: {})", nearest)));
 }
 
