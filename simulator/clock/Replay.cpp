@@ -69,11 +69,28 @@ struct Replay::Core {
   uint32_t number = 0;
   std::array<double, kSchedulers> scheduler{};
   std::array<std::array<double, kPipes>, kSchedulers> pipe{};
-  double port = 0, tensor = 0, l2 = 0, memory = 0, bulkIn = 0, bulkOut = 0, barrier = 0;
+  /// Until when the port of shared memory is taken by instructions, and how many clocks of it copies still
+  /// want: they take what instructions leave.
+  double port = 0, portOfCopies = 0;
+  double tensor = 0, l2 = 0, memory = 0, bulkIn = 0, bulkOut = 0, barrier = 0;
   std::vector<Group *> groups;
   std::unordered_map<uint64_t, uint64_t> l1;
   uint64_t l1Time = 0;
   uint32_t warps = 0; ///< begun
+
+  /// Takes the port for an instruction that issues at `at`. Gives when it begins.
+  double takePort(double at, double clocks) {
+    portOfCopies = std::max(portOfCopies - std::max(at - port, 0.0), 0.0);
+    double start = std::max(at, port);
+    port = start + clocks;
+    return start;
+  }
+  /// For the bytes of a copy. Gives when they can all have gone through, if no instruction comes between.
+  double copyThroughPort(double at, double clocks) {
+    double start = takePort(at, 0);
+    portOfCopies += clocks;
+    return start + portOfCopies;
+  }
 };
 
 struct Replay::Block {
@@ -425,10 +442,13 @@ double Replay::act(Unit &u, const Step &s, const Dynamic *d, double at) {
   Core &core = *block.core;
   double result = at + s.latency;
   auto port = [&](double wavefronts) {
-    double start = std::max(at, core.port);
-    core.port = start + wavefronts;
+    double start = core.takePort(at, wavefronts);
     busy[size_t(Pipe::Shared)] += wavefronts;
     return start + std::max(wavefronts - 1, 0.0);
+  };
+  auto copied = [&](double bytes) {
+    busy[size_t(Pipe::Shared)] += bytes / gpu.sharedBytes;
+    return core.copyThroughPort(at, bytes / gpu.sharedBytes);
   };
   auto tell = [&](double t) {
     for (uint32_t k = 0; k < d->phases; ++k)
@@ -465,7 +485,7 @@ double Replay::act(Unit &u, const Step &s, const Dynamic *d, double at) {
   case Act::CopyAsync:
     if (d->lines || d->bytes) {
       double there = fetchLines(core, block, *d, port(std::max<double>(d->lines, 1)), false);
-      core.port += d->bytes / gpu.sharedBytes;
+      there = std::max(there, copied(d->bytes));
       u.openCopies = std::max(u.openCopies, there);
     }
     break;
@@ -494,8 +514,7 @@ double Replay::act(Unit &u, const Step &s, const Dynamic *d, double at) {
     if (missed)
       there =
           std::max(there, std::max(core.memory, start) + latency + gpu.bulkMemoryLatency - gpu.bulkL2Latency);
-    core.port += d->bytes / gpu.sharedBytes; // written while others use the port
-    busy[size_t(Pipe::Shared)] += d->bytes / gpu.sharedBytes;
+    there = std::max(there, copied(d->bytes));
     span(Span::Copies, u, Stall::Count, at, there);
     tell(there);
     break;
@@ -504,11 +523,11 @@ double Replay::act(Unit &u, const Step &s, const Dynamic *d, double at) {
     u.free = at + kBulkIssue * gpu.bulkIssue;
     double start = std::max(u.free, core.bulkOut);
     core.bulkOut = start + d->bytes / std::min(kBulkStoreBytes, shares.l2Bytes);
-    core.port = std::max(core.port, at) + d->bytes / gpu.sharedBytes;
-    u.openRead = std::max(u.openRead, core.bulkOut + kBulkStoreLatency);
-    u.openDone = std::max(u.openDone, core.bulkOut + kBulkStoreLatency + 13);
+    double read = std::max(core.bulkOut, copied(d->bytes)) + kBulkStoreLatency;
+    u.openRead = std::max(u.openRead, read);
+    u.openDone = std::max(u.openDone, read + 13);
     span(Span::Copies, u, Stall::Count, at, core.bulkOut);
-    tell(core.bulkOut + kBulkStoreLatency);
+    tell(read);
     break;
   }
   case Act::BulkPrefetch:
@@ -579,7 +598,7 @@ bool Replay::startMatrix(double before) {
       continue;
     Operation &op = best->op(best->next++);
     const Step &s = *op.step;
-    core->port = std::max(core->port, start) + s.matrixShared;
+    core->takePort(start, s.matrixShared);
     busy[size_t(Pipe::Shared)] += s.matrixShared;
     op.start = start;
     double finish = start + s.matrixClocks;
