@@ -61,7 +61,7 @@ double beside(double a, double b, double exponent) {
 /// MUFU, 3 of the half-rate pipe and 4.5 issued; 10.0 with 7 and 6.5) give 3.
 constexpr double stationExponent = 3;
 /// Of bounds that queues know nothing of: nearly the larger one.
-constexpr double boundExponent = 8;
+constexpr double boundExponent = 16;
 
 /// Steps of one SM: what each needs of the pipes, in cycles, and what it waits for.
 class StepTime {
@@ -125,9 +125,10 @@ public:
   double tensor, shared, exponential, alu, issue, l2;
 
 private:
-  /// What is left of a copy's latency when its data is needed, for latencies that scatter about their mean.
+  /// What is left of a copy's latency, on the average, when its data is needed. Latencies scatter with a long
+  /// tail, since copies queue at L2: Lomax's distribution of exponent 3, with the mean `copy`.
   double waiting(double products, double softmax) const {
-    auto left = [&](double ahead) { return copy * std::exp(-ahead / copy); };
+    auto left = [&](double ahead) { return copy * std::pow(1 + ahead / (2 * copy), -2); };
     // One slot each: V is asked for when the scores begin, the next K when they are done.
     if (work.stages == 1)
       return left(products / 2) + left(products / 2 + softmax);

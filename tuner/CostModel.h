@@ -30,17 +30,17 @@ GpuFigures figuresFor(const DeviceInfo &device);
 /// What GpuFigures cannot say, fitted to measured schedules (`attune model check --fit`); 1 and 0 would say
 /// that code is ideal.
 struct Coefficients {
-  double softmax = 1.25;       ///< of its pipes' time: dependent instructions
-  double nvrtcSoftmax = 0.924; ///< the same of target cuda against target ptx
-  double step = 33.6;          ///< cycles of a warp in every step that its softmax takes, however short
-  double nvrtcStep = 1.4;      ///< the same of target cuda against target ptx
-  double sharing = 4.88;       ///< exponent by which ldmatrix and mma.sync get in each other's way
-  double chain = 1.375;        ///< of the latencies of a step's chain of products, reductions, exponentials
-  double copy = 0.71;          ///< of L2's latency, until a copy is there
-  double skew = 52;            ///< cycles a step that a barrier waits for each further warp
-  double drift = 0.68;    ///< of a block's further warps of a scheduler, as if they were blocks of their own
-  double pressure = 0.18; ///< of softmax for each 100 registers beyond 230
-  double tail = 0.78;     ///< of a mean block, that the last blocks of uneven ones leave SMs idle
+  double softmax = 1.28;      ///< of its pipes' time: dependent instructions
+  double nvrtcSoftmax = 0.92; ///< the same of target cuda against target ptx
+  double step = 34.4;         ///< cycles of a warp in every step that its softmax takes, however short
+  double nvrtcStep = 1.4;     ///< the same of target cuda against target ptx
+  double sharing = 5.18;      ///< exponent by which ldmatrix and mma.sync get in each other's way
+  double chain = 1.06;        ///< of the latencies of a step's chain of products, reductions, exponentials
+  double copy = 0.5;          ///< of L2's latency, until a copy is there
+  double skew = 54.8;         ///< cycles a step that a barrier waits for each further warp
+  double drift = 0.7;     ///< of a block's further warps of a scheduler, as if they were blocks of their own
+  double pressure = 0.16; ///< of softmax for each 100 registers beyond 230
+  double tail = 0.93;     ///< of a mean block, that the last blocks of uneven ones leave SMs idle
 
   /// All of them by name, for fitting and for people; ranges are what is believable.
   struct Field {

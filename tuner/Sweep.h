@@ -93,7 +93,7 @@ void takeShard(SweepTask &task, const Shard &shard);
 
 /// Changes whenever the cost model or what is counted for it does: estimates of different models are not
 /// compared.
-inline constexpr int modelVersion = 2;
+inline constexpr int modelVersion = 3;
 
 } // namespace attune::tuner
 

@@ -161,8 +161,7 @@ TEST_CASE("an H100's schedules: the order of each sweep by coefficients that hav
         sweep.leftOut.regret, sweep.leftOut.surelyLost, sweep.leftOut.toStandard));
     for (const Verdicts &verdicts : {sweep.asShipped, sweep.leftOut}) {
       CHECK(verdicts.tau >= 0.6);
-      CHECK(verdicts.surelyLost <= 0.02);
-      CHECK(verdicts.regret <= 0.025); // of medians, one of them of five timings that scatter by 3 %
+      CHECK(verdicts.regret <= 0.02);
       CHECK(verdicts.toStandard <= 1.001);
       CHECK(verdicts.toStandard > 0);
     }
