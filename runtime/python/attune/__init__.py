@@ -1,0 +1,24 @@
+"""attune: attention kernels that are generated, tuned and checked.
+
+    import attune, ml_dtypes, numpy as np
+
+    q = np.random.standard_normal((1, 512, 8, 64)).astype(ml_dtypes.bfloat16)      # batch, sequence, heads, head dim
+    k, v = (np.random.standard_normal((1, 512, 2, 64)).astype(ml_dtypes.bfloat16) for _ in range(2))
+    o = attune.attention(q, k, v, mask=lambda b, h, q, kv: (kv <= q) & (q - kv < 128))
+
+attention   computes it: arrays of NumPy on the simulated GPU, those of torch and of others on the GPU that they are on
+Plan        the same, decided and compiled ahead
+Context     a device, and how kernels are made for it
+devices     what there is to run on
+Error, TraceError
+
+attune.torch has PyTorch's interface (autograd, torch.compile, scaled_dot_product_attention, flex_attention);
+attune.transformers registers attune with Hugging Face transformers.
+"""
+from __future__ import annotations
+
+from ._errors import Error, TraceError
+from ._plan import Context, Plan, attention, devices
+from ._version import __version__
+
+__all__ = ["Context", "Error", "Plan", "TraceError", "__version__", "attention", "devices"]

@@ -1,0 +1,211 @@
+"""attune.attention, Plan and Context on NumPy's arrays, by the simulated GPU."""
+import functools
+import os
+import tempfile
+import threading
+import unittest
+
+import ml_dtypes
+import numpy as np
+
+import attune
+import reference
+
+CACHE = tempfile.TemporaryDirectory()
+os.environ["ATTUNE_CACHE_DIR"] = CACHE.name
+BF16 = ml_dtypes.bfloat16
+
+
+def problem(dtype=BF16, batch=2, queries=40, keys=40, heads=4, heads_kv=2, dim=16, dim_v=None):
+    shapes = [(batch, queries, heads, dim), (batch, keys, heads_kv, dim), (batch, keys, heads_kv, dim_v or dim)]
+    return [reference.numbers(shape, seed, dtype) for seed, shape in enumerate(shapes)]
+
+
+class Case(unittest.TestCase):
+    def near(self, got, expected):
+        np.testing.assert_allclose(reference.real(got), expected, rtol=0.02, atol=0.02)
+
+    def refused(self, code, words, call):
+        with self.assertRaises(attune.Error) as caught:
+            call()
+        self.assertEqual(caught.exception.code, code, str(caught.exception))
+        self.assertIn(words, str(caught.exception))
+
+
+class Attention(Case):
+    def test_default_is_causal(self):
+        q, k, v = problem()
+        out = attune.attention(q, k, v)
+        self.assertEqual((out.dtype, out.shape), (q.dtype, q.shape))
+        self.near(out, reference.attention(q, k, v, lambda b, h, q, kv: kv <= q)[0])
+
+    def test_types(self):
+        for dtype in (np.float16, BF16, np.uint16):
+            q, k, v = problem(dtype, batch=1, heads=1, heads_kv=1)
+            out = attune.attention(q, k, v, mask=None)
+            self.assertEqual(out.dtype, q.dtype)
+            self.near(out, reference.attention(q, k, v)[0])
+
+    def test_bfloat16_and_its_bits_are_the_same(self):
+        q, k, v = problem()
+        bits = [one.view(np.uint16) for one in (q, k, v)]
+        np.testing.assert_array_equal(attune.attention(*bits), attune.attention(q, k, v).view(np.uint16))
+
+    def test_lse_and_another_head_dim_of_v(self):
+        q, k, v = problem(dim=32, dim_v=16)
+        out, lse = attune.attention(q, k, v, mask="window:3:0", lse=True)
+        expected, sums = reference.attention(q, k, v, lambda b, h, q, kv: (kv <= q) & (q - kv <= 3))
+        self.near(out, expected)
+        self.assertEqual((lse.dtype, lse.shape), (np.float32, (2, 4, 40)))
+        np.testing.assert_allclose(lse, sums, atol=1e-3)
+
+    def test_layouts_and_strides(self):
+        q, k, v = problem()
+        expected = attune.attention(q, k, v)
+        turned = [np.ascontiguousarray(one.transpose(0, 2, 1, 3)) for one in (q, k, v)]
+        np.testing.assert_array_equal(attune.attention(*turned, layout="bhsd").transpose(0, 2, 1, 3), expected)
+        np.testing.assert_array_equal(attune.attention(*[one.transpose(0, 2, 1, 3) for one in turned]), expected)
+        padded = np.zeros((2, 40, 4, 48), BF16)  # rows apart, and others' elements between them
+        padded[..., 8:24] = q
+        out = np.ones((2, 40, 4, 32), BF16)
+        self.assertIs(attune.attention(padded[..., 8:24], k, v, out=out[..., :16]).base, out)
+        np.testing.assert_array_equal(out[..., :16], expected)
+        self.assertTrue((out[..., 16:] == 1).all())
+        np.testing.assert_array_equal(attune.attention(q[::-1], k[::-1], v[::-1])[::-1], expected)
+
+    def test_scale_score_and_softcap(self):
+        q, k, v = problem()
+        self.near(attune.attention(q, k, v, None, scale=0.5), reference.attention(q, k, v, scale=0.5)[0])
+        self.near(attune.attention(q, k, v, None, softcap=2.0), reference.attention(q, k, v, score=lambda s, *_: 2 * np.tanh(s / 2))[0])
+        self.near(attune.attention(q, k, v, None, scale="runtime", scalars={"scale": 0.5}), reference.attention(q, k, v, scale=0.5)[0])
+
+    def test_expressions_as_text(self):
+        q, k, v = problem()
+        doc = np.repeat(np.arange(4), 10)[None] + np.zeros((2, 1), np.int64)  # int64 becomes i32
+        out = attune.attention(q, k, v, ["causal", "doc[b, q] == doc[b, kv]"], "score + slope[h] * (kv - q)",
+                               arrays={"doc": doc, "slope": np.linspace(0, 1, 4, dtype=np.float32)})
+        self.near(out, reference.attention(q, k, v, lambda b, h, q, kv: (kv <= q) & (doc[b, q] == doc[b, kv]),
+                                           lambda s, b, h, q, kv: s + np.linspace(0, 1, 4)[h] * (kv - q))[0])
+        out = attune.attention(q, k, v, "q - kv < window && kv <= q", scalars={"window": 5})
+        self.near(out, reference.attention(q, k, v, lambda b, h, q, kv: (kv <= q) & (q - kv < 5))[0])
+
+    def test_functions(self):
+        q, k, v = problem()
+        doc = np.repeat(np.arange(4, dtype=np.int32), 10)
+        keep = np.random.default_rng(5).random((2, 40)) < 0.7
+        bias = np.random.default_rng(6).standard_normal((4, 40, 40)).astype(np.float32)
+        for mask in (lambda b, h, q, kv: (kv <= q) & (q - kv < 7), lambda b, h, q, kv: doc[q] == doc[kv],
+                     lambda b, h, q, kv: keep[b, kv] | (q == kv), lambda b, h, q, kv: (q // 8 == kv // 8) ^ (kv % 3 == 0)):
+            self.near(attune.attention(q, k, v, mask), reference.attention(q, k, v, mask)[0])
+        for score in (lambda s, b, h, q, kv: s + bias[h, q, kv], lambda s, b, h, q, kv: np.where(q > kv, s / 2, s * 1.5),
+                      lambda s, b, h, q, kv: np.tanh(s / 3) * 3 - np.abs(q - kv) * 0.5 ** (h + 1)):
+            self.near(attune.attention(q, k, v, None, score), reference.attention(q, k, v, score=score)[0])
+
+    def test_a_score_of_minus_infinity_is_a_mask(self):
+        q, k, v = problem()
+        score = lambda s, b, h, q, kv: np.where(q >= kv, s, -np.inf)  # noqa: E731
+        np.testing.assert_array_equal(attune.attention(q, k, v, None, score), attune.attention(q, k, v, "causal"))
+
+    def test_a_function_sees_what_changed(self):
+        q, k, v = problem()
+        width = 3
+        mask = lambda b, h, q, kv: abs(q - kv) < width  # noqa: E731
+        for width in (3, 9):
+            self.near(attune.attention(q, k, v, mask), reference.attention(q, k, v, lambda b, h, q, kv: abs(q - kv) < width)[0])
+
+    def test_sinks(self):
+        q, k, v = problem(batch=1)
+        sink = np.array([0.0, 1.0, -np.inf, 2.0], np.float32)
+        out, lse = attune.attention(q, k, v, sink=sink, lse=True)
+        plain, sums = reference.attention(q, k, v, lambda b, h, q, kv: kv <= q)
+        with np.errstate(divide="ignore"):
+            whole = np.logaddexp(sums, sink[:, None])
+        np.testing.assert_allclose(lse, whole, atol=1e-3)
+        self.near(out, plain * np.exp(sums - whole).transpose(0, 2, 1)[..., None])
+
+    def test_nothing_to_compute(self):
+        q, k, v = problem(queries=0)
+        self.assertEqual(attune.attention(q, k, v).shape, (2, 0, 4, 16))
+        q, k, v = problem(keys=0)
+        self.assertEqual(float(np.abs(attune.attention(q, k, v).astype(np.float32)).max()), 0)
+
+
+class Plans(Case):
+    def test_a_plan_is_a_call_ahead(self):
+        q, k, v = problem()
+        plan = attune.Plan(q, k, v, mask=lambda b, h, q, kv: kv <= q)
+        np.testing.assert_array_equal(plan(q, k, v), attune.attention(q, k, v))
+        self.assertIn("block_q", plan.describe())
+        self.assertEqual(plan.facts["arch"], "sm_80")
+        out = np.empty_like(q)
+        self.assertIs(plan(q, k, v, out), out)
+
+    def test_another_array_and_number_at_each_call(self):
+        q, k, v = problem()
+        plan = attune.Plan(q, k, v, "kv < prefix[b] + more", arrays={"prefix": np.array([3, 9], np.int32)}, scalars={"more": 0})
+        for prefix, more in (([3, 9], 0), ([8, 1], 4)):
+            prefix = np.array(prefix, np.int32)
+            self.near(plan(q, k, v, arrays={"prefix": prefix}, scalars={"more": more}),
+                      reference.attention(q, k, v, lambda b, h, q, kv: kv < prefix[b] + more)[0])
+
+    def test_contexts(self):
+        q, k, v = problem(batch=1, heads=1, heads_kv=1)
+        expected = attune.attention(q, k, v)
+        for mode in ("eager", "lazy", "random"):
+            context = attune.Context("sim", simulation=mode, seed=3, arch="sm_80", cache=CACHE.name)
+            np.testing.assert_array_equal(attune.attention(q, k, v, context=context), expected)
+        self.assertEqual(context.device["name"], "simulated sm_80")
+        self.assertTrue(context.plan(q, k, v).facts["from_cache"])
+        context.release()
+        self.refused("NotCached", "cache", lambda: attune.Context("sim", cache="", policy="cache_only").plan(q, k, v))
+        self.assertTrue(attune.devices()["devices"])
+
+    def test_many_threads(self):
+        q, k, v = problem(batch=1, queries=16, keys=16, heads=1, heads_kv=1)
+        expected = attune.attention(q, k, v)
+        wrong = []
+
+        def work():
+            for _ in range(5):
+                if not (attune.attention(q, k, v) == expected).all():
+                    wrong.append(1)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
+
+
+class Refusals(Case):
+    def test_arrays(self):
+        q, k, v = problem()
+        call = functools.partial
+        self.refused("InvalidArgument", "expected q of float16 or bfloat16", call(attune.attention, q.astype(np.float32), k, v))
+        self.refused("InvalidArgument", "expected k of q's dtype bf16, got fp16", call(attune.attention, q, k.astype(np.float16), v))
+        self.refused("InvalidShape", "expected q of 4 axes (batch, sequence, heads, head dim), got shape (40, 4, 16)", call(attune.attention, q[0], k, v))
+        self.refused("InvalidShape", "expected v with sequence 40 as k has", call(attune.attention, q, k, v[:, :30]))
+        self.refused("InvalidShape", "heads", call(attune.attention, q[:, :, :3], k, v))
+        self.refused("InvalidArgument", "got list", call(attune.attention, q.tolist(), k, v))
+        self.refused("InvalidSpec", "expected layout 'bshd'", call(attune.attention, q, k, v, layout="sbhd"))
+        self.refused("InvalidArgument", "o", call(attune.attention, q, k, v, out=np.empty((2, 40, 4, 16), np.float16)))
+        self.refused("InvalidArgument", "expected 40 rows in o (len_q), got 39", call(attune.attention, q, k, v, out=np.empty((2, 39, 4, 16), BF16)))
+        self.refused("InvalidArgument", "expected whole numbers of 32 bits in array 'doc'",
+                     call(attune.attention, q, k, v, "doc[kv] == 1", arrays={"doc": np.full(40, 2**40)}))
+
+    def test_specs(self):
+        q, k, v = problem()
+        call = functools.partial
+        self.refused("InvalidSpec", "causl", call(attune.attention, q, k, v, "causl"))
+        self.refused("InvalidSpec", "expected a variable, an array or a scalar, got 'windwo'", call(attune.attention, q, k, v, "q - kv < windwo"))
+        self.refused("InvalidSpec", "sofcap", call(attune.attention, q, k, v, sofcap=3.0))
+        self.refused("InvalidSpec", "expected a spec of what JSON has", call(attune.attention, q, k, v, schedule={1, 2}))
+        q, k, v = problem(dim=100)
+        self.refused("InvalidSpec", "expected a multiple of 8 from 8 to 256, got 100", call(attune.attention, q, k, v))
+        self.refused("InvalidOptions", "expected simulation to be one of", call(attune.Context, simulation="slow"))
+        self.refused("InvalidOptions", "", call(attune.Context, "gpu"))
+
+
+if __name__ == "__main__":
+    unittest.main()
