@@ -231,8 +231,11 @@ std::optional<int64_t> spanOf(const ArrayArgument &array) {
 bool overlaps(const ArrayArgument &array) {
   std::array<std::pair<int64_t, int64_t>, maxRank> axes;
   size_t rank = size_t(array.rank);
-  for (size_t axis = 0; axis < rank; ++axis)
+  for (size_t axis = 0; axis < rank; ++axis) {
+    if (array.shape[axis] == 0)
+      return false; // no elements, whatever the strides: NumPy's are 0
     axes[axis] = {std::abs(array.strides[axis]), array.shape[axis]};
+  }
   std::sort(axes.begin(), axes.begin() + array.rank);
   int64_t span = 1;
   for (size_t axis = 0; axis < rank; ++axis) {

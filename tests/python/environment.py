@@ -20,7 +20,7 @@ def main():
         try:
             subprocess.run([sys.executable, "-m", "venv", made], check=True)
             subprocess.run([made / "bin/python", "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check",
-                            "--no-compile", *packages], check=True)
+                            *packages], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"skipped: could not get {', '.join(packages)}: {error}")
         made.mkdir(exist_ok=True)

@@ -26,8 +26,9 @@ def main():
     arguments = parser.parse_args()
     python, build = arguments.environment / "bin/python", arguments.build.resolve()
     if not arguments.inside and python.exists():
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "runtime/python"), "PYTHONDONTWRITEBYTECODE": "1",
-                       "ATTUNE_LIBRARY": str(build / "lib/libattune.so"), "ATTUNE_BUILD": str(build)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "runtime/python"), "PYTHONPYCACHEPREFIX": str(build / "pycache"),
+                       "ATTUNE_LIBRARY": str(build / "lib/libattune.so"), "ATTUNE_BUILD": str(build),
+                       "ATTUNE_CACHE_DIR": str(build / "python-kernels")}
         os.execve(python, [str(python), __file__, "--inside", *sys.argv[1:]], environment)
     lacking = [name for name in arguments.needs if importlib.util.find_spec(name) is None]
     if not arguments.inside or lacking:

@@ -73,6 +73,12 @@ class Tracing(unittest.TestCase):
         self.assertEqual(text, ["lse_[b, kv] == lse_[b, q] || q_[b] > 0.0"])
         self.assertEqual(list(captures.arrays), ["lse_", "q_"])
 
+    def test_what_changed_is_seen(self):
+        width = 3
+        mask = lambda b, h, q, kv: abs(q - kv) < width  # noqa: E731
+        for width in (3, 9):
+            self.assertEqual(self.traced(mask)[0], [f"abs(q - kv) < {width}"])
+
     def test_axes(self):
         extents = {"b": 2, "h": 8, "hkv": 4, "q": 40, "kv": 40}
         for text, shape, expected in (("x[b, q] == x[b, kv]", (2, 40), ["b", "kv"]), ("x[kv] > 0", (40,), ["kv"]),

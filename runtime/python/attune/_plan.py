@@ -138,6 +138,7 @@ class _Pack:
         self.arguments = _native.Arguments(ctypes.sizeof(_native.Arguments), None, self.arrays, len(names), self.scalars,
                                            len(scalars), None)
         self.reference = ctypes.byref(self.arguments)
+        self.on_host = views[0].device is None
 
 
 class Plan:
@@ -222,6 +223,9 @@ class Plan:
             self._refuse_gradients(given)
             addresses = [one.data_ptr() for one in given]
             key = tuple([(one.shape, one.stride(), one.dtype, one.device) for one in given])
+        elif type(q).__module__ == "numpy" and all([type(one) is type(q) for one in given]):
+            addresses = [one.__array_interface__["data"][0] for one in given]
+            key = tuple([(one.shape, one.strides, one.dtype) for one in given])
         else:
             addresses, key = self._look(given)
         pool = self._packs.get(key)
@@ -230,7 +234,7 @@ class Plan:
             array.data = address
         for scalar, name in zip(pack.numbers, numbers):
             scalar.value = number_of(numbers[name])
-        if key[0][3] is None or getattr(key[0][3], "type", "cuda") == "cpu":
+        if pack.on_host:
             status = self._run(pack)
         else:
             if stream is None:
