@@ -63,18 +63,19 @@ def main():
         status, text = run(folder / "fresh/bin/attune", "--version", env=clean)
         check("the command runs", status == 0 and text.startswith(f"attune {version}"), text)
 
+        # Of the process, since tests run beside others.
+        measure = "import time; begin = time.process_time(); import attune; print((time.process_time() - begin) * 1e3)"
         times = []
-        for _ in range(5):
-            status, text = run(python, "-X", "importtime", "-c", "import attune", env=clean)
-            found = re.search(r"\|\s+(\d+) \| attune$", text, flags=re.M)
-            check("attune is imported", status == 0 and found, text)
-            times.append(int(found[1]) / 1000 if found else 1e9)
-        print(f"import attune: {min(times):.1f} ms, without NumPy and torch")
+        for _ in range(7):
+            status, text = run(python, "-c", measure, env=clean)
+            check("attune is imported", status == 0, text)
+            times.append(float(text) if status == 0 else 1e9)
+        print(f"import attune: {min(times):.1f} ms of the processor, without NumPy and torch")
         check(f"import attune takes at most {MOST_MILLISECONDS} ms", min(times) <= MOST_MILLISECONDS, times)
         status, text = run(python, "-c", "import attune, sys; print({'numpy', 'torch'} & set(sys.modules))", env=clean)
         check("import attune imports neither", text == "set()\n", text)
 
-        packages = next(arguments.environment.glob("lib/python*/site-packages"), None)
+        packages = next(arguments.environment.resolve().glob("lib/python*/site-packages"), None)
         if packages is None or not (packages / "numpy").exists():
             totals["skipped"] += 1
             print(f"skipped: no NumPy in {arguments.environment}")

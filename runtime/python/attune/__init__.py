@@ -17,8 +17,26 @@ attune.transformers registers attune with Hugging Face transformers.
 """
 from __future__ import annotations
 
-from ._errors import Error, TraceError
-from ._plan import Context, Plan, attention, devices
 from ._version import __version__
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as type checkers read it, without the time that importing typing takes
+    from ._errors import Error, TraceError
+    from ._plan import Context, Plan, attention, devices
+
 __all__ = ["Context", "Error", "Plan", "TraceError", "__version__", "attention", "devices"]
+
+
+def __getattr__(name: str) -> object:
+    """What programs use is imported when it is first used: `import attune` takes a few milliseconds."""
+    if name not in __all__:
+        raise AttributeError(f"module 'attune' has no attribute '{name}'")
+    from . import _errors, _plan
+
+    value = getattr(_errors if name in ("Error", "TraceError") else _plan, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list:
+    return sorted({*globals(), *__all__})

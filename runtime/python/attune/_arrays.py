@@ -152,8 +152,7 @@ def dense_strides(shape: Tuple[int, ...]) -> Tuple[int, ...]:
 def empty_like(value: Any, shape: Tuple[int, ...], dtype: str) -> Any:
     """A new array of the kind and place of `value`; `dtype` is "f32" or the value's own."""
     if is_torch(value):
-        torch = sys.modules["torch"]
-        return torch.empty(shape, dtype=torch.float32 if dtype == "f32" else value.dtype, device=value.device)
+        return value.new_empty(shape, dtype=sys.modules["torch"].float32) if dtype == "f32" else value.new_empty(shape)
     module = sys.modules.get(type(value).__module__.partition(".")[0])
     if module is None or not hasattr(module, "empty"):
         raise Error(f"expected out= for arrays of {type(value).__module__}, which has no empty()")

@@ -5,7 +5,6 @@ import ctypes
 import os
 import threading
 from ctypes import POINTER, byref, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint8, c_uint64, c_void_p
-from pathlib import Path
 from typing import Any, NoReturn, Optional
 
 from ._errors import Error
@@ -93,9 +92,9 @@ _library: Any = None
 _loading = threading.Lock()
 
 
-def library_path() -> Path:
+def library_path() -> str:
     """Where the shared library is: ATTUNE_LIBRARY, else in the package."""
-    return Path(os.environ.get("ATTUNE_LIBRARY") or Path(__file__).parent / "lib" / "libattune.so")
+    return os.environ.get("ATTUNE_LIBRARY") or os.path.join(os.path.dirname(__file__), "lib", "libattune.so")
 
 
 def library() -> Any:
@@ -106,7 +105,7 @@ def library() -> Any:
             if _library is None:
                 path = library_path()
                 try:
-                    _library = _Library(str(path))
+                    _library = _Library(path)
                 except OSError as error:
                     raise Error(f"expected attune's library at {path} (ATTUNE_LIBRARY says another place): {error}", "InvalidOptions") from None
     return _library

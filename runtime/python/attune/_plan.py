@@ -7,7 +7,7 @@ import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from . import _native
-from ._arrays import View, converted, empty_like, is_torch, stream_of, view_of
+from ._arrays import View, converted, empty_like, stream_of, view_of
 from ._errors import Error
 from ._spec import Problem, Spec, make_spec, number_of, problem_of
 
@@ -219,11 +219,13 @@ class Plan:
             given += self._captures(arrays)
         numbers = {**self._numbers, **scalars} if scalars else self._numbers
 
-        if type(q).__module__ == "torch" and is_torch(q):
-            self._refuse_gradients(given)
+        library = type(q).__module__
+        if library == "torch" and all([type(one) is type(q) for one in given]):
+            if q.requires_grad or k.requires_grad or v.requires_grad or out.requires_grad:
+                self._refuse_gradients()
             addresses = [one.data_ptr() for one in given]
-            key = tuple([(one.shape, one.stride(), one.dtype, one.device) for one in given])
-        elif type(q).__module__ == "numpy" and all([type(one) is type(q) for one in given]):
+            key = tuple([(one.shape, one.stride(), one.dtype, one.get_device()) for one in given])
+        elif library == "numpy" and all([type(one) is type(q) for one in given]):
             addresses = [one.__array_interface__["data"][0] for one in given]
             key = tuple([(one.shape, one.strides, one.dtype) for one in given])
         else:
@@ -232,8 +234,9 @@ class Plan:
         pack = pool.pop() if pool else self._pack(key, given, arrays, numbers)
         for array, address in zip(pack.each, addresses):
             array.data = address
-        for scalar, name in zip(pack.numbers, numbers):
-            scalar.value = number_of(numbers[name])
+        if numbers:
+            for scalar, name in zip(pack.numbers, numbers):
+                scalar.value = number_of(numbers[name])
         if pack.on_host:
             status = self._run(pack)
         else:
@@ -245,20 +248,23 @@ class Plan:
             status = self._launch(self._pointer, pack.reference)
         if status:
             _native.fail(status)
-        self._packs.setdefault(key, []).append(pack)
+        pool = self._packs.get(key)
+        if pool is None:
+            pool = self._packs.setdefault(key, [])
+        pool.append(pack)
         return (out, lse) if self.has_lse else out
 
     def _captures(self, arrays: Optional[Mapping[str, Any]]) -> List[Any]:
         values = {**self._captured, **{name: converted(value, name) for name, value in (arrays or {}).items()}}
         return list(values.values())
 
-    def _refuse_gradients(self, given: List[Any]) -> None:
-        if any([one.requires_grad for one in given]):
-            import torch
+    @staticmethod
+    def _refuse_gradients() -> None:
+        import torch
 
-            if torch.is_grad_enabled():
-                raise Error("expected tensors that need no gradient, got one with requires_grad (attune.torch.attention is "
-                            "differentiable; or call under torch.no_grad())")
+        if torch.is_grad_enabled():
+            raise Error("expected tensors that need no gradient, got one with requires_grad (attune.torch.attention is "
+                        "differentiable; or call under torch.no_grad())")
 
     @staticmethod
     def _look(given: List[Any]) -> Tuple[List[int], Tuple[Any, ...]]:

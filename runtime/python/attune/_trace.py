@@ -9,17 +9,17 @@ from __future__ import annotations
 import inspect
 import linecache
 import math
+import os
 import re
 import sys
 import types
-from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
 from ._arrays import is_array, item_of, kind_of, shape_of
 from ._errors import TraceError
 from ._expression import TAKEN, Tree, parts, text_of
 
-_OWN_FOLDER = str(Path(__file__).parent)
+_OWN_FOLDER = os.path.dirname(__file__)
 _CONDITIONS = "write &, |, ~ and where() instead of `and`, `or`, `not`, `if` and a < b < c"
 
 

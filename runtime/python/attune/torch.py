@@ -122,6 +122,8 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, arrays: List[Tensor], names: List[
 
 def _aligned(tensor: Tensor) -> Tensor:
     """As kernels read it: rows of adjacent elements that begin at multiples of 16 bytes. Where it is not, a copy."""
+    if tensor.is_contiguous() and tensor.dim() == 4 and tensor.shape[3] % 8 == 0 and tensor.data_ptr() % 16 == 0:
+        return tensor
     strides = tensor.stride()
     whole = tensor.dim() == 4 and strides[3] == 1 and not any(
         [stride % 8 for stride, extent in zip(strides[:3], tensor.shape) if extent > 1]) and tensor.data_ptr() % 16 == 0
@@ -212,7 +214,8 @@ def _backward(ctx: Any, d_out: Optional[Tensor], d_lse: Optional[Tensor]) -> Tup
         d_arrays["sink"] = (-torch.where(torch.isinf(lse), 0.0, torch.exp(sink - lse)) * delta).sum((0, 2))
     grads_of_arrays = [d_arrays[name].to(one.dtype) if name in d_arrays and one.is_floating_point() else None
                        for name, one in zip(names, arrays)]
-    return (to_rows(dq).to(q.dtype), to_rows(dk).to(k.dtype), to_rows(dv).to(v.dtype), grads_of_arrays, *[None] * 9)
+    none = [[] if one == [] else None for one in ctx.rest]  # an empty list could have been one of tensors
+    return (to_rows(dq).to(q.dtype), to_rows(dk).to(k.dtype), to_rows(dv).to(v.dtype), grads_of_arrays, *none)
 
 
 def _per_kv_head(per_head: Tensor, group: int) -> Tensor:
