@@ -51,23 +51,32 @@ void declareShapeAdvice(CommandLine &line) {
   declareAdvice(line);
 }
 
+DeviceInfo deviceFor(const Arch &arch) {
+  for (const DeviceInfo &known : listDevices().devices)
+    if (known.kind == DeviceKind::Cuda && known.arch.name == arch.name)
+      return known;
+  return describeSimDevice(arch);
+}
+
+std::optional<ProblemShape> readShape(CommandLine &line, const std::string &text) {
+  std::optional<ProblemShape> shape = shapeOf(text);
+  if (shape && shape->headsQ % shape->headsKv == 0)
+    return shape;
+  line.problem("--shape", fmt::format("expected BATCHxHEADS_QxHEADS_KVxLEN_QxLEN_KV (or one LEN for both) "
+                                      "with heads_q a multiple of heads_kv, such as 1x32x8x4096, got '{}'",
+                                      text));
+  return std::nullopt;
+}
+
 std::string takeAdvice(CommandLine &line, std::optional<Target> target, AttentionSpec &spec,
                        CompileOptions &options) {
   Advisor advisor = readAdvice(line, target);
   if (!line.has("--shape"))
     return "";
-  std::optional<ProblemShape> shape = shapeOf(line.text("--shape"));
-  if (!shape || shape->headsQ % shape->headsKv != 0) {
-    line.problem("--shape", fmt::format("expected BATCHxHEADS_QxHEADS_KVxLEN_QxLEN_KV (or one LEN for both) "
-                                        "with heads_q a multiple of heads_kv, such as 1x32x8x4096, got '{}'",
-                                        line.text("--shape")));
+  std::optional<ProblemShape> shape = readShape(line, line.text("--shape"));
+  if (!shape)
     return "";
-  }
-  DeviceInfo device = describeSimDevice(options.arch);
-  for (const DeviceInfo &known : listDevices().devices)
-    if (known.kind == DeviceKind::Cuda && known.arch.name == options.arch.name)
-      device = known;
-  Decision decision = decide(spec, target, *shape, device, advisor);
+  Decision decision = decide(spec, target, *shape, deviceFor(options.arch), advisor);
   spec = decision.spec;
   options.target = decision.target;
   return decision.why;

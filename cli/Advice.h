@@ -26,8 +26,13 @@ void declareShapeAdvice(CommandLine &line);
 std::string takeAdvice(CommandLine &line, std::optional<Target> target, AttentionSpec &spec,
                        CompileOptions &options);
 
+/// Whom to ask for advice on `arch`: this machine's GPU if it is one, else the simulated one.
+DeviceInfo deviceFor(const Arch &arch);
+
 /// "1x32x8x4096" (batch, query heads, KV heads, length) or with two lengths; nothing if it is no such text.
 std::optional<ProblemShape> shapeOf(std::string_view text);
+/// The shape that one value of --shape says; a mistake where it says none.
+std::optional<ProblemShape> readShape(CommandLine &line, const std::string &text);
 
 } // namespace attune::cli
 

@@ -30,42 +30,6 @@ using Seconds = std::chrono::seconds;
 constexpr size_t shownDigits = 12;
 std::string shortHash(const CacheFile &file) { return file.hash.substr(0, shownDigits); }
 
-/// A field of the metadata as text; empty if there is none.
-std::string metadataField(const CacheFile &file, std::string_view name) {
-  std::vector<Diagnostic> ignored;
-  for (const json::Member &member : json::parse(file.head.metadata, ignored).members)
-    if (member.key == name)
-      return member.value.text;
-  return "";
-}
-
-/// The spec that an entry's key holds; nothing if it is of another kind.
-std::optional<AttentionSpec> specOf(const CacheFile &file) {
-  std::string_view key = file.head.key;
-  constexpr std::string_view name = "\nspec=";
-  size_t at = key.find(name);
-  if (at == std::string_view::npos)
-    return std::nullopt;
-  std::string_view text = key.substr(at + name.size());
-  Result<AttentionSpec> spec = readSpec(text.substr(0, text.find('\n')), "key");
-  return spec ? std::optional(*spec) : std::nullopt;
-}
-
-/// "block_q 128, block_kv 64, stages 2, warps 4", of the program's first kernel.
-std::string scheduleOf(const CacheFile &file) {
-  std::vector<Diagnostic> ignored;
-  for (const json::Member &member : json::parse(file.head.metadata, ignored).members) {
-    if (member.key != "program")
-      continue;
-    std::string text;
-    for (const json::Value &line : member.value.elements)
-      text += line.text + "\n";
-    if (Result<Program> program = Program::parse(text); program && !program->kernels.empty())
-      return program->kernels.front().schedule.words();
-  }
-  return "";
-}
-
 std::string sizeText(int64_t bytes) {
   return bytes < (1 << 20) ? fmt::format("{:.1f} KB", double(bytes) / 1024)
                            : fmt::format("{:.1f} MB", double(bytes) / (1 << 20));
@@ -89,11 +53,11 @@ std::string ageText(const CacheFile &file) {
 std::string whatIs(const CacheFile &file) {
   switch (file.kind) {
   case CacheFile::Kind::Kernel: {
-    std::string text = fmt::format("{}, {}, {}", metadataField(file, "name"), metadataField(file, "target"),
-                                   metadataField(file, "arch"));
-    if (std::optional<AttentionSpec> spec = specOf(file))
-      text += ", " + specText(*spec);
-    std::string schedule = scheduleOf(file);
+    EntryFacts facts = factsOf(file.head);
+    std::string text = fmt::format("{}, {}, {}", facts.kernel, facts.target, facts.arch);
+    if (facts.spec)
+      text += ", " + specText(*facts.spec);
+    std::string schedule = facts.schedule.words();
     return schedule.empty() ? text : text + ", " + schedule;
   }
   case CacheFile::Kind::Fact: {
@@ -109,10 +73,10 @@ std::string fileJson(const CacheFile &file) {
   JsonObject json;
   json.text("file", file.path).text("kind", nameOf(file.kind)).text("hash", file.hash);
   json.whole("bytes", file.bytes).whole("used_seconds_ago", ageOf(file).count());
-  if (file.kind == CacheFile::Kind::Kernel)
-    json.text("name", metadataField(file, "name"))
-        .text("target", metadataField(file, "target"))
-        .text("arch", metadataField(file, "arch"));
+  if (file.kind == CacheFile::Kind::Kernel) {
+    EntryFacts facts = factsOf(file.head);
+    json.text("name", facts.kernel).text("target", facts.target).text("arch", facts.arch);
+  }
   if (!file.head.key.empty()) {
     JsonObject key;
     for (const auto &[field, value] : fieldsOf(file.head.key))

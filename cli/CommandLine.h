@@ -106,6 +106,7 @@ using Run = std::function<int()>;
 /// Each adds its subcommand to `app` and gives what runs it.
 Run addCompile(CLI::App &app);
 Run addRun(CLI::App &app);
+Run addBundle(CLI::App &app);
 Run addCache(CLI::App &app);
 Run addDevices(CLI::App &app);
 Run addDoctor(CLI::App &app);

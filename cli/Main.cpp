@@ -121,8 +121,8 @@ int runCommand(int argc, char **argv) {
   app.allow_extras();
   app.require_subcommand(0, 1); // a second command's name is a word too many, not another command
   std::vector<std::pair<CLI::App *, Run>> commands;
-  for (auto add : {addCompile, addRun, addTune, addModel, addBench, addSim, addCache, addDevices, addDoctor,
-                   addGenerate}) {
+  for (auto add : {addCompile, addRun, addTune, addModel, addBench, addSim, addBundle, addCache, addDevices,
+                   addDoctor, addGenerate}) {
     Run run = add(app);
     CLI::App *command = app.get_subcommands({}).back();
     command->allow_extras(); // CommandLine::problems tells about them, with the nearest flag

@@ -1,7 +1,7 @@
 # What an installed attune gives to programs, through find_package(attune):
 #
-#   attune::attune  the whole: one shared library that shows nothing but the public interface, so that its LLVM
-#                   never meets another one in the same process
+#   attune::attune  the whole: one shared library that shows nothing but the C interface, so that its LLVM never
+#                   meets another one in the same process
 #   attune::core    cache, devices and launches, without the compiler: one static library
 #
 # and through pkg-config (attune, attune-core); beside them the command, its manual page and completions.
@@ -21,7 +21,6 @@ function(attune_public_library name export_name)
     ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
   target_include_directories(${name} INTERFACE $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/runtime/include>
                                                $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_compile_features(${name} INTERFACE cxx_std_20)
   add_library(attune::${export_name} ALIAS ${name})
 endfunction()
 
@@ -29,6 +28,7 @@ endfunction()
 add_library(attune_core STATIC ${attune_core_objects})
 target_link_libraries(attune_core PUBLIC Threads::Threads ${CMAKE_DL_LIBS} z
                       $<$<NOT:$<BOOL:${ATTUNE_RELEASE}>>:fmt::fmt>)
+target_link_libraries(attune_core INTERFACE $<$<LINK_LANGUAGE:C>:stdc++> $<$<LINK_LANGUAGE:C>:m>) # for programs in C
 target_link_options(attune_core INTERFACE LINKER:--gc-sections)
 attune_public_library(attune_core core)
 
@@ -57,7 +57,7 @@ install(FILES ${CMAKE_BINARY_DIR}/attuneConfig.cmake ${CMAKE_BINARY_DIR}/attuneC
 
 # A path inside the prefix, so that an installed tree may be moved.
 file(RELATIVE_PATH attune_pc_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-set(attune_core_libs "-lz -lpthread -ldl")
+set(attune_core_libs "-lz -lpthread -ldl -lstdc++ -lm")
 if(NOT ATTUNE_RELEASE)
   string(APPEND attune_core_libs " -lfmt")
 endif()

@@ -17,14 +17,6 @@
 
 namespace attune::tuner {
 
-double distance(const ProblemShape &a, const ProblemShape &b) {
-  auto octaves = [](double x, double y) { return std::abs(std::log2(x / y)); };
-  // Batch and heads make one number of independent problems.
-  return octaves(double(a.batch) * double(a.headsQ), double(b.batch) * double(b.headsQ)) +
-         octaves(double(a.headsQ) / double(a.headsKv), double(b.headsQ) / double(b.headsKv)) +
-         octaves(double(a.lengthQ), double(b.lengthQ)) + octaves(double(a.lengthKv), double(b.lengthKv));
-}
-
 std::string differenceText(const AttentionSpec &stored, const AttentionSpec &spec) {
   std::vector<std::string> parts;
   if (stored.lse != spec.lse)
@@ -244,7 +236,7 @@ private:
     const Winner *best = nullptr;
     double least = INFINITY;
     for (const Winner &winner : winners)
-      if (double away = winner.away + tuner::distance(winner.shape, shape); away < least) {
+      if (double away = winner.away + attune::distance(winner.shape, shape); away < least) {
         least = away;
         best = &winner;
       }
@@ -266,7 +258,7 @@ private:
     Advice advice = best->advice;
     advice.why += best->difference.empty() ? "" : ", " + best->difference;
     advice.why += best->shape == shape ? ", for this shape"
-                  : tuner::distance(best->shape, shape) == 0
+                  : attune::distance(best->shape, shape) == 0
                       ? fmt::format(", for as many heads: {}", shapeText(best->shape))
                       : fmt::format(", nearest shape: {}", shapeText(best->shape));
     return advice;

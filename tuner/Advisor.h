@@ -38,9 +38,6 @@ struct AdvisorOptions {
 Advisor makeAdvisor(std::shared_ptr<Store> store, const AdvisorOptions &options = {},
                     std::function<void(const Error &)> onError = {});
 
-/// How far apart two shapes are: the sum of their dimensions' ratios, in octaves. 0: equal.
-double distance(const ProblemShape &a, const ProblemShape &b);
-
 /// How a result of `stored` differs from what is wanted of `spec`, in words ("without LSE, with another
 /// mask"); empty where nothing that costs time does.
 std::string differenceText(const AttentionSpec &stored, const AttentionSpec &spec);

@@ -1,222 +1,139 @@
-//===- Context.cpp - a device and the kernels planned on it ---------------===//
-#include "runtime/api/State.h"
+//===- Context.cpp - contexts of the C interface ----------------------===//
+#include "compiler/spec/SpecReader.h"
+#include "runtime/api/Facts.h"
+#include "runtime/api/States.h"
+#include "runtime/io/JsonObject.h"
 
-#include <fmt/format.h>
+using namespace attune;
+using namespace attune::api;
 
-namespace attune::v1 {
-namespace {
-
-Error emptyHandle(const char *what) {
-  return {ErrorCode::EmptyHandle, fmt::format("expected a {}, got one that was moved from", what)};
-}
-
-/// Values that no enumerator names, as a cast from a number gives them.
-Status checkEnumerators(const Spec &spec) {
-  std::string wrong;
-  auto check = [&](const char *name, auto value, auto last) {
-    if (int(value) < 0 || value > last)
-      wrong += fmt::format("{}error: expected an enumerator of {}, got {}", wrong.empty() ? "" : "\n", name,
-                           int(value));
+/// What is asked for, or the status of what is wrong with it.
+static attune_status read(const attune_context_options &options, DeviceOptions &device,
+                          PlannerOptions &planning) {
+  auto wrong = [](const char *what, int64_t least, int64_t most, int64_t got) {
+    return fail(ATTUNE_INVALID_OPTIONS, fmt::format("expected {} in {}..{}, got {}", what, least, most, got));
   };
-  check("DType", spec.dtype, DType::BF16);
-  check("Layout", spec.layout, Layout::BHSD);
-  for (const MaskTerm &term : spec.mask)
-    check("MaskAlign", term.align, MaskAlign::BottomRight);
-  return wrong.empty() ? Status(std::monostate()) : Error{ErrorCode::InvalidSpec, wrong};
-}
+  if (options.policy < ATTUNE_POLICY_DEFAULT || options.policy > ATTUNE_POLICY_RECOMPILE)
+    return wrong("an attune_policy", ATTUNE_POLICY_DEFAULT, ATTUNE_POLICY_RECOMPILE, options.policy);
+  if (options.target < ATTUNE_TARGET_DEFAULT || options.target > ATTUNE_TARGET_CUDA)
+    return wrong("an attune_target", ATTUNE_TARGET_DEFAULT, ATTUNE_TARGET_CUDA, options.target);
+  if (options.sim_mode < ATTUNE_SIM_EAGER || options.sim_mode > ATTUNE_SIM_RANDOM)
+    return wrong("an attune_sim_mode", ATTUNE_SIM_EAGER, ATTUNE_SIM_RANDOM, options.sim_mode);
+  constexpr int mostThreads = 1024, mostMultiprocessors = 65535;
+  if (options.sim_threads < 0 || options.sim_threads > mostThreads)
+    return wrong("sim_threads", 0, mostThreads, options.sim_threads);
+  if (options.sim_multiprocessors < 0 || options.sim_multiprocessors > mostMultiprocessors)
+    return wrong("sim_multiprocessors", 0, mostMultiprocessors, options.sim_multiprocessors);
+  if (options.device)
+    device.which = options.device;
+  if (options.arch)
+    device.arch = options.arch;
+  if (options.cuda_driver)
+    device.cudaDriver = options.cuda_driver;
+  device.sim.mode = options.sim_mode == ATTUNE_SIM_EAGER  ? SimOptions::Mode::Eager
+                    : options.sim_mode == ATTUNE_SIM_LAZY ? SimOptions::Mode::Lazy
+                                                          : SimOptions::Mode::Random;
+  device.sim.seed = options.sim_seed;
+  device.sim.threads = options.sim_threads;
+  device.sim.checks = !options.sim_unchecked;
+  device.sim.multiprocessors = options.sim_multiprocessors;
 
-DeviceOptions deviceOptions(const ContextOptions &options) {
-  DeviceOptions device;
-  device.which = options.device;
-  device.arch = options.arch;
-  device.cudaDriver = options.cudaDriver;
-  const Simulation &sim = options.simulation;
-  device.sim.mode = sim.mode == Simulation::Mode::Eager  ? SimOptions::Mode::Eager
-                    : sim.mode == Simulation::Mode::Lazy ? SimOptions::Mode::Lazy
-                                                         : SimOptions::Mode::Random;
-  device.sim.seed = sim.seed;
-  device.sim.threads = sim.threads;
-  device.sim.checks = sim.checks;
-  return device;
-}
-
-} // namespace
-
-Result<Context> Context::open(const ContextOptions &options) {
-  auto state = std::make_shared<State>();
-  if (options.policy != Policy::CompileIfMissing && options.policy != Policy::CacheOnly &&
-      options.policy != Policy::Recompile)
-    return Error{ErrorCode::InvalidOptions, "expected an enumerator of Policy"};
-  if (options.target && *options.target != Target::PTX && *options.target != Target::CUDA)
-    return Error{ErrorCode::InvalidOptions, "expected an enumerator of Target"};
-  attune::Result<std::unique_ptr<Device>> device =
-      openDevice(deviceOptions(options), options.simulator ? options.simulator->open : nullptr);
-  if (!device)
-    return failure(device.error().kind == ErrorKind::Missing ? ErrorCode::NoDevice
-                                                             : ErrorCode::InvalidOptions,
-                   device.error());
-  state->device = std::move(*device);
-  state->about = toPublic(state->device->info());
-  PlannerOptions planning;
-  planning.cache = options.cacheFolder ? Cache(*options.cacheFolder) : Cache::ofUser();
-  planning.maker = options.compiler ? &options.compiler->maker : nullptr;
-  planning.policy = attune::Policy(int(options.policy));
+  planning.cache = options.cache_folder ? Cache(options.cache_folder) : Cache::ofUser();
+  if (options.bundle) {
+    if (attune_status status = check(options.bundle))
+      return status;
+    planning.bundle = options.bundle->state->bundle;
+  }
+  bool neverCompiles = options.policy == ATTUNE_POLICY_CACHE_ONLY ||
+                       (options.policy == ATTUNE_POLICY_DEFAULT && planning.bundle);
+  planning.policy = options.policy == ATTUNE_POLICY_RECOMPILE ? Policy::Recompile
+                    : neverCompiles                           ? Policy::CacheOnly
+                                                              : Policy::CompileIfMissing;
   if (options.target)
-    planning.target = *options.target == Target::PTX ? attune::Target::PTX : attune::Target::CUDA;
-  planning.advisor = options.advisor    ? toInside(options.advisor)
-                     : options.compiler ? options.compiler->advisor
-                                        : attune::Advisor();
-  planning.mostPrograms = options.mostPrograms;
-  state->planner = std::make_unique<Planner>(state->device, std::move(planning));
-  return Context(std::move(state));
-}
-
-const DeviceInfo &Context::device() const {
-  static const DeviceInfo none;
-  return state ? state->about : none;
-}
-
-const std::string &Context::cacheFolder() const {
-  static const std::string none;
-  return state ? state->planner->options().cache.folder() : none;
-}
-
-/// What the public interface tells of a plan.
-static PlanInfo infoOf(const attune::Plan &plan) {
-  const LoadedProgram &loaded = plan.loaded();
-  const CompiledProgram &compiled = loaded.built().program;
-  PlanInfo info;
-  info.kernel = compiled.text.name;
-  info.target = compiled.text.target == attune::Target::PTX ? Target::PTX : Target::CUDA;
-  info.arch = compiled.text.arch.name;
-  info.schedule = {compiled.mainKernel().schedule.family, compiled.mainKernel().schedule.values};
-  info.why = plan.why;
-  info.image = loaded.image().why;
-  info.fromCache = loaded.built().fromCache;
-  info.cacheFile = loaded.built().cacheFile;
-  info.workspaceBytes = plan.program.workspaceBytes();
-  for (const BoundLaunch &bound : plan.program.launches()) {
-    LaunchInfo launch;
-    launch.kernel = loaded.program().kernels[bound.kernel].name;
-    for (size_t axis = 0; axis < 3; ++axis) {
-      launch.grid[axis] = (&bound.grid.x)[axis];
-      launch.block[axis] = (&bound.block.x)[axis];
-    }
-    launch.sharedBytes = bound.sharedBytes;
-    info.launches.push_back(std::move(launch));
+    planning.target = options.target == ATTUNE_TARGET_PTX ? Target::PTX : Target::CUDA;
+  if (options.most_programs)
+    planning.mostPrograms = options.most_programs;
+  if (options.compiler) {
+    planning.maker = &options.compiler->maker;
+    planning.advisor = options.compiler->advisor;
   }
-  const LaunchInfo &first = info.launches.front();
-  std::copy_n(first.grid, 3, info.grid);
-  std::copy_n(first.block, 3, info.block);
-  info.sharedBytes = first.sharedBytes;
-  for (const BoundArgument &array : plan.program.arrays()) {
-    const Argument &argument = *array.argument;
-    info.arguments.push_back(
-        {std::string(array.name), toPublic(argument.type),
-         std::vector(array.shape.begin(), array.shape.begin() + long(argument.axes.size())), array.output,
-         argument.optional, false});
+  if (planning.bundle)
+    planning.advisor = [bundle = planning.bundle, target = planning.target, then = planning.advisor](
+                           const AttentionSpec &spec, const ProblemShape &shape, const DeviceInfo &about) {
+      std::optional<Advice> advice = bundle->advise(spec, target, shape, about);
+      return advice || !then ? advice : then(spec, shape, about);
+    };
+  if (options.advisor) {
+    if (attune_status status = check(options.advisor))
+      return status;
+    planning.advisor = [state = options.advisor->state](const AttentionSpec &spec, const ProblemShape &shape,
+                                                        const DeviceInfo &about) {
+      return state->advise(spec, shape, about);
+    };
   }
-  for (const BoundArgument &scalar : plan.program.scalars())
-    info.arguments.push_back(
-        {std::string(scalar.name), toPublic(scalar.argument->type), {}, false, false, true});
-  const LoadedKernel &kernel = loaded.kernels().front();
-  info.registers = kernel.registers;
-  info.blocksPerSm = kernel.blocksPerSm;
-  info.notes = plan.notes;
-  info.stageTimes = plan.times;
-  return info;
+  return ATTUNE_OK;
 }
 
-static Plan::State stateOf(attune::Plan made) {
-  Plan::State state{std::move(made), {}, {}};
-  state.info = infoOf(state.plan);
-  const std::vector<BoundArgument> &arrays = state.plan.program.arrays();
-  for (size_t i = 0; i < namedArrays.size(); ++i) {
-    state.places[i] = -1;
-    for (size_t place = 0; place < arrays.size(); ++place)
-      if (const Argument &one = *arrays[place].argument;
-          one.name == namedArrays[i].name &&
-          (namedArrays[i].isVector ? one.axes.size() == 1 : one.axes.size() >= 3))
-        state.places[i] = int(place);
-  }
-  return state;
+attune_status attune_context_open(const attune_context_options *given, attune_context **context) {
+  if (attune_status status = checkPlace(context, "context"))
+    return status;
+  return guarded([&] {
+    attune_context_options options = ATTUNE_CONTEXT_OPTIONS_INIT;
+    constexpr size_t least = offsetof(attune_context_options, sim_multiprocessors) + sizeof(int32_t);
+    if (given)
+      if (attune_status status = readStruct(given, least, options, "the context's options"))
+        return status;
+    DeviceOptions device;
+    PlannerOptions planning;
+    if (attune_status status = read(options, device, planning))
+      return status;
+    Result<std::unique_ptr<Device>> opened =
+        openDevice(device, options.simulator ? options.simulator->open : nullptr);
+    if (!opened)
+      return fail(opened.error().kind == ErrorKind::Missing ? ATTUNE_NO_DEVICE : ATTUNE_INVALID_OPTIONS,
+                  opened.error());
+    auto state = std::make_shared<ContextState>();
+    state->device = std::move(*opened);
+    state->facts = JsonObject()
+                       .raw("device", factsOf(state->device->info()))
+                       .text("cache_folder", planning.cache.folder())
+                       .str();
+    state->planner = std::make_unique<Planner>(state->device, std::move(planning));
+    *context = Shells<attune_context>::make(std::move(state));
+    return ATTUNE_OK;
+  });
 }
 
-Result<Plan> Context::plan(const Spec &spec, const Shape &shape) const {
-  if (!state)
-    return emptyHandle("context");
-  if (Status valid = checkEnumerators(spec); !valid)
-    return valid.error();
-  Result<attune::Plan> plan = state->planner->plan(toInside(spec), toInside(shape));
-  if (!plan)
-    return plan.error();
-  return Plan(std::make_shared<const Plan::State>(stateOf(std::move(*plan))));
+const char *attune_context_facts(const attune_context *context) {
+  return check(context) ? nullptr : context->state->facts.c_str();
 }
 
-Result<Plan> Context::plan(const StageText &stage, const Shape &shape, const Spec &spec) const {
-  if (!state)
-    return emptyHandle("context");
-  if (Status valid = checkEnumerators(spec); !valid)
-    return valid.error();
-  const NamedStage *named = findStage(stage.stage);
-  if (!named)
-    return Error{
-        ErrorCode::InvalidArgument,
-        fmt::format("expected a stage among attn, tile, thread, llvm, ptx and cuda, got '{}'", stage.stage)};
-  attune::Target target = state->planner->options().target.value_or(attune::Target::PTX);
-  if (named->target)
-    target = *named->target;
-  Result<attune::Plan> plan =
-      state->planner->plan(toInside(spec), toInside(shape), {named->stage, stage.text, stage.file}, target);
-  if (!plan)
-    return plan.error();
-  return Plan(std::make_shared<const Plan::State>(stateOf(std::move(*plan))));
+attune_status attune_context_release(const attune_context *context) {
+  if (attune_status status = check(context))
+    return status;
+  return guarded([&] {
+    context->state->planner->release();
+    return ATTUNE_OK;
+  });
 }
 
-void Context::release() const {
-  if (state)
-    state->planner->release();
+void attune_context_destroy(attune_context *context) {
+  guarded([&] {
+    Shells<attune_context>::destroy(context);
+    return ATTUNE_OK;
+  });
 }
 
-Result<Buffer> Context::allocate(std::size_t bytes, std::string_view name) const {
-  if (!state)
-    return emptyHandle("context");
-  attune::Result<DeviceBuffer> memory = DeviceBuffer::make(*state->device, bytes, name);
-  if (!memory)
-    return deviceFailure(memory.error(), memory.error().kind == ErrorKind::Missing ? ErrorCode::OutOfMemory
-                                                                                   : ErrorCode::DeviceFailed);
-  auto buffer = std::make_shared<Buffer::State>();
-  buffer->device = state->device;
-  buffer->memory = std::move(*memory);
-  return Buffer(std::move(buffer));
+attune_status attune_spec_read(const char *spec, const char *name, char **canonical) {
+  if (attune_status status = checkPlace(canonical, "canonical spec"))
+    return status;
+  return guarded([&] {
+    if (!spec)
+      return fail(ATTUNE_NULL_POINTER, std::string("expected the JSON text of a spec, got null"));
+    Result<AttentionSpec> read = readSpec(spec, name && *name ? name : "spec");
+    if (!read)
+      return fail(ATTUNE_INVALID_SPEC, read.error());
+    *canonical = textOf(toJson(*read));
+    return ATTUNE_OK;
+  });
 }
-
-Status Context::copyIn(void *device, const void *host, std::size_t bytes, Stream stream) const {
-  if (!state)
-    return emptyHandle("context");
-  if (bytes && (!device || !host))
-    return Error{ErrorCode::NullPointer, "expected two addresses to copy between, got null"};
-  attune::Status done = state->device->copyIn(addressOf(device), host, bytes, streamOf(stream));
-  return done ? Status(std::monostate()) : deviceFailure(done.error(), ErrorCode::DeviceFailed);
-}
-
-Status Context::copyOut(void *host, const void *device, std::size_t bytes, Stream stream) const {
-  if (!state)
-    return emptyHandle("context");
-  if (bytes && (!device || !host))
-    return Error{ErrorCode::NullPointer, "expected two addresses to copy between, got null"};
-  attune::Status done = state->device->copyOut(host, addressOf(device), bytes, streamOf(stream));
-  return done ? Status(std::monostate()) : deviceFailure(done.error(), ErrorCode::DeviceFailed);
-}
-
-Status Context::synchronize(Stream stream) const {
-  if (!state)
-    return emptyHandle("context");
-  attune::Status done = state->device->synchronize(streamOf(stream));
-  return done ? Status(std::monostate()) : deviceFailure(done.error(), ErrorCode::DeviceFailed);
-}
-
-void *Buffer::data() const { return state ? reinterpret_cast<void *>(state->memory.address()) : nullptr; }
-std::size_t Buffer::size() const { return state ? state->memory.size() : 0; }
-
-} // namespace attune::v1

@@ -48,10 +48,6 @@ static void planInto(const ContextState &context, const Request &request, PlanSt
   }
   for (const BoundArgument &array : plan->program.arrays())
     state.dense.push_back(denseArray(array, plan->spec.layout));
-  state.facts = factsOf(*plan, state.dense);
-  state.text = describe(*plan);
-  for (const std::string &note : plan->notes)
-    state.text += fmt::format("{:<12} {}\n", "note", note);
   state.plan = std::move(*plan);
 }
 
@@ -125,17 +121,37 @@ attune_status attune_plan_wait(const attune_plan *plan, double seconds) {
   });
 }
 
-/// The state of a plan that is made, or the status of why there is none.
+/// The status of a plan that is to be made by now.
 static attune_status made(const attune_plan *plan) {
-  return check(plan) ? ATTUNE_EMPTY_HANDLE : attune_plan_wait(plan, 0);
+  attune_status status = check(plan);
+  return status ? status : attune_plan_wait(plan, 0);
 }
 
 const char *attune_plan_facts(const attune_plan *plan) {
-  return made(plan) ? nullptr : plan->state->facts.c_str();
+  if (made(plan))
+    return nullptr;
+  PlanState &state = *plan->state;
+  attune_status status = guarded([&] {
+    std::call_once(state.factsOnce, [&] { state.facts = factsOf(*state.plan, state.dense); });
+    return ATTUNE_OK;
+  });
+  return status ? nullptr : state.facts.c_str();
 }
 
 const char *attune_plan_describe(const attune_plan *plan) {
-  return made(plan) ? nullptr : plan->state->text.c_str();
+  if (made(plan))
+    return nullptr;
+  PlanState &state = *plan->state;
+  attune_status status = guarded([&] {
+    std::call_once(state.textOnce, [&] {
+      std::string text = describe(*state.plan);
+      for (const std::string &note : state.plan->notes)
+        text += fmt::format("{:<12} {}\n", "note", note);
+      state.text = std::move(text);
+    });
+    return ATTUNE_OK;
+  });
+  return status ? nullptr : state.text.c_str();
 }
 
 size_t attune_plan_workspace_bytes(const attune_plan *plan) {

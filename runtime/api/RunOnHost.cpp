@@ -21,6 +21,16 @@ static bool liesAsKernelsTake(const BoundArgument &bound, const ArrayArgument &a
   return spanOf(array).has_value();
 }
 
+/// Whether 64 bits count the bytes from the first to the last element, in either direction.
+static bool isCountable(ArrayArgument array) {
+  for (int64_t &stride : array.strides) {
+    if (stride == INT64_MIN)
+      return false;
+    stride = std::abs(stride);
+  }
+  return spanOf(array).has_value();
+}
+
 namespace {
 
 /// An array of the host whose bytes are in the order of `dense`, and how to get there and back.
@@ -109,6 +119,9 @@ attune_status attune_run(const attune_plan *plan, const attune_arguments *given,
       ArrayArgument &layout = onDevice.emplace_back(array);
       bool isPacked = bound && array.address && size_t(array.rank) == bound->argument->axes.size() &&
                       !liesAsKernelsTake(*bound, array);
+      if (isPacked && !isCountable(array))
+        return fail(ATTUNE_INVALID_STRIDES,
+                    fmt::format("expected strides of {} whose bytes 64 bits count", bound->name));
       if (isPacked && bound->output && overlaps(array))
         return fail(ATTUNE_INVALID_STRIDES,
                     fmt::format("expected strides of {} that keep its elements apart", bound->name));

@@ -1,17 +1,12 @@
-//===- Simulator.cpp - the simulated GPU behind the public interface ------===//
+//===- Simulator.cpp - the simulated GPU behind the C interface -----------===//
 //
-// Apart, so that the linker leaves the simulator out of a program that does not call simulator().
+// Apart, so that the linker leaves the simulator out of a program that does not call attune_simulator().
 //
 //===----------------------------------------------------------------------===//
-#include "runtime/api/Api.h"
-
+#include "runtime/api/States.h"
 #include "runtime/device/sim/SimDevice.h"
 
-namespace attune::v1 {
-
-const Simulator *simulator() {
-  static const Simulator opener{openSimDevice};
+const attune_simulator_handle *attune_simulator(void) {
+  static const attune_simulator_handle opener{attune::openSimDevice};
   return &opener;
 }
-
-} // namespace attune::v1

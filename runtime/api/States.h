@@ -24,8 +24,8 @@ struct ContextState {
   std::string facts; ///< JSON
 };
 
-/// A plan, or one that is being made. Everything but the lock is written before `done` is set, and never
-/// again.
+/// A plan, or one that is being made. What is not said to be otherwise is written before `done` is set, and
+/// never again.
 struct PlanState {
   static constexpr uint64_t mark = 0x61747475'6e650002;
   static constexpr const char *word = "a plan";
@@ -33,7 +33,8 @@ struct PlanState {
   std::optional<Plan> plan; ///< nothing: it failed
   v1::Error error{};
   std::vector<ArrayArgument> dense; ///< as plan->program.arrays(), in the spec's layout
-  std::string facts, text;          ///< JSON; for people
+  std::once_flag factsOnce, textOnce;
+  std::string facts, text; ///< JSON; for people: written when they are first asked for
 
   std::mutex lock;
   std::condition_variable wake;
@@ -52,6 +53,13 @@ struct AdvisorState {
   Advisor advise;
 };
 
+struct BundleState {
+  static constexpr uint64_t mark = 0x61747475'6e650006;
+  static constexpr const char *word = "a bundle";
+  std::shared_ptr<const Bundle> bundle;
+  std::string facts; ///< JSON
+};
+
 /// A new handle of an advisor.
 attune_advisor *handleOf(Advisor advise);
 
@@ -63,6 +71,7 @@ inline Stream streamOf(void *stream) { return {reinterpret_cast<uint64_t>(stream
 struct attune_context : attune::api::Shell<attune::api::ContextState> {};
 struct attune_plan : attune::api::Shell<attune::api::PlanState> {};
 struct attune_buffer : attune::api::Shell<attune::api::BufferState> {};
+struct attune_bundle : attune::api::Shell<attune::api::BundleState> {};
 struct attune_advisor : attune::api::Shell<attune::api::AdvisorState> {};
 
 struct attune_compiler_handle {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 
 #include <pthread.h>
 
@@ -10,20 +11,18 @@ namespace attune::api {
 
 static std::atomic<Workers *> current;
 
-/// Its destructor runs before those of the libraries that attune's code calls.
-struct WorkersEnd {
-  WorkersEnd() {
+Workers &Workers::ofProcess() {
+  static std::once_flag once;
+  std::call_once(once, [] {
     current = new Workers;
     // A child has none of its parent's threads, and the parent's locks as they were: both are left alone.
     ::pthread_atfork(nullptr, nullptr, [] { current = new Workers; });
-  }
-  ~WorkersEnd() { current.load()->end(); }
-};
-
-Workers &Workers::ofProcess() {
-  static WorkersEnd end;
+    std::atexit(endOfProcess);
+  });
   return *current;
 }
+
+void Workers::endOfProcess() { current.load()->end(); }
 
 size_t Workers::most() { return std::clamp<size_t>(std::thread::hardware_concurrency(), 8, 64); }
 
@@ -50,6 +49,10 @@ void Workers::work() {
     guard.unlock();
     task();
     task = nullptr; // what it holds goes before the thread waits again
+    // What the first task has made to live as long as the process is taken down before what was to be called
+    // at the end earlier than that.
+    static std::once_flag once;
+    std::call_once(once, [] { std::atexit(endOfProcess); });
     guard.lock();
   }
 }

@@ -23,7 +23,7 @@ public:
   void run(std::function<void()> task);
 
 private:
-  friend struct WorkersEnd;
+  static void endOfProcess();
   void work();
   void end();
 

@@ -252,29 +252,31 @@ Result<CleanUp> clearFolder(const Cache &cache) {
   return done;
 }
 
-std::vector<CacheFile> filesLike(const Cache &cache, const CacheKey &request, std::string_view free) {
-  std::vector<CacheFile> like;
-  Result<std::vector<CacheFile>> files = readFolder(cache, false);
-  if (!files)
-    return like;
+bool answersBut(const CacheKey &request, std::string_view key, std::string_view free) {
   auto nextLine = [](std::string_view &text) {
     std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(line.size() + 1, text.size()));
     return line;
   };
-  for (CacheFile &file : *files) {
-    std::string_view wanted = request.text(), found = file.head.key;
-    bool same = file.kind == CacheFile::Kind::Kernel;
-    while (same && !wanted.empty()) {
-      std::string_view one = nextLine(wanted), other = nextLine(found);
-      auto isFree = [&](std::string_view line) {
-        return line.starts_with(free) && line.size() > free.size() && line[free.size()] == '=';
-      };
-      same = one == other || (isFree(one) && isFree(other));
-    }
-    if (same)
-      like.push_back(std::move(file));
+  auto isFree = [&](std::string_view line) {
+    return line.starts_with(free) && line.size() > free.size() && line[free.size()] == '=';
+  };
+  for (std::string_view wanted = request.text(); !wanted.empty();) {
+    std::string_view one = nextLine(wanted), other = nextLine(key);
+    if (one != other && !(isFree(one) && isFree(other)))
+      return false;
   }
+  return true;
+}
+
+std::vector<CacheFile> filesLike(const Cache &cache, const CacheKey &request, std::string_view free) {
+  std::vector<CacheFile> like;
+  Result<std::vector<CacheFile>> files = readFolder(cache, false);
+  if (!files)
+    return like;
+  for (CacheFile &file : *files)
+    if (file.kind == CacheFile::Kind::Kernel && answersBut(request, file.head.key, free))
+      like.push_back(std::move(file));
   return like;
 }
 

@@ -71,6 +71,8 @@ Result<CleanUp> collectGarbage(const Cache &cache, const KeepPolicy &keep);
 /// Removes every file that the cache made.
 Result<CleanUp> clearFolder(const Cache &cache);
 
+/// Whether the entry of `key` answers `request`, whatever both have in the field `free`.
+bool answersBut(const CacheKey &request, std::string_view key, std::string_view free);
 /// The files of entries whose request is `request` but for the field `free`, the last used first.
 std::vector<CacheFile> filesLike(const Cache &cache, const CacheKey &request, std::string_view free);
 

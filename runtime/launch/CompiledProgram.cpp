@@ -2,6 +2,7 @@
 #include "runtime/launch/CompiledProgram.h"
 
 #include "compiler/spec/Json.h"
+#include "compiler/spec/SpecReader.h"
 
 #include <cmath>
 
@@ -187,6 +188,28 @@ std::string metadataJson(const CompiledProgram &compiled) {
   }
   put("reports", listOf(reports));
   return fmt::format("{{\n{}\n}}\n", fields);
+}
+
+EntryFacts factsOf(const CacheHead &head) {
+  std::vector<Diagnostic> ignored;
+  json::Value object = json::parse(head.metadata, ignored);
+  FieldReader read(object);
+  EntryFacts facts;
+  facts.kernel = read.text("name");
+  facts.target = read.text("target");
+  facts.arch = read.text("arch");
+  std::string lines;
+  for (const json::Value &line : read.list("program"))
+    lines += line.text + "\n";
+  if (Result<Program> program = Program::parse(lines); program && !program->kernels.empty())
+    facts.schedule = program->kernels.front().schedule;
+  constexpr std::string_view name = "\nspec=";
+  if (size_t at = head.key.find(name); at != std::string::npos) {
+    std::string_view text = std::string_view(head.key).substr(at + name.size());
+    if (Result<AttentionSpec> spec = readSpec(text.substr(0, text.find('\n')), "key"))
+      facts.spec = std::move(*spec);
+  }
+  return facts;
 }
 
 CacheEntry toEntry(const CompiledProgram &program, const CacheKey &key) {

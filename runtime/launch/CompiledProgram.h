@@ -108,6 +108,14 @@ const char *nameOf(Target target); ///< "ptx", "cuda"
 /// One JSON object of what is known about the program, for people, and for programFrom.
 std::string metadataJson(const CompiledProgram &program);
 
+/// What the beginning of an entry says of the program in it; empty where it holds none.
+struct EntryFacts {
+  std::string kernel, target, arch;
+  Schedule schedule;
+  std::optional<AttentionSpec> spec; ///< nothing for the text of a stage
+};
+EntryFacts factsOf(const CacheHead &head);
+
 /// A program as a cache entry, and back. An entry that does not hold a program is an error.
 CacheEntry toEntry(const CompiledProgram &program, const CacheKey &key);
 Result<CompiledProgram> programFrom(CacheEntry entry);

@@ -25,60 +25,115 @@ static std::string nameOf(const ProgramRequest &request, const Arch &arch) {
                      arch.name, nameOf(request.target));
 }
 
-/// The newest entry that answers the request and that the device loads, whoever made it.
-v1::Result<BuiltProgram> Planner::fromCache(const ProgramRequest &request) const {
-  StageClock clock;
-  const Arch &arch = gpu->info().arch;
-  const Cache &cache = about.cache;
-  CacheKey key = requestKey(request, arch);
-  BuiltProgram built;
-  auto take = [&](const std::string &file) {
-    Result<CacheEntry> entry = cache.load(file);
-    std::string why;
-    if (!entry) {
-      why = entry.error().message;
-    } else if (Result<CompiledProgram> program = programFrom(std::move(*entry)); !program) {
-      why = fmt::format("{}: {}", file, program.error().message);
-    } else if (Result<ImageChoice> image = chooseImage(*gpu, *program); !image) {
-      why = fmt::format("{}: {}", file, image.error().message);
-    } else {
-      built.program = std::move(*program);
-      built.fromCache = true;
-      built.cacheFile = file;
-      built.times.emplace_back("cache", clock.lap());
-      return true;
-    }
-    built.notes.push_back("cache entry not used: " + why);
+/// Takes the program out of an entry, if the device loads it; what is wrong with it becomes a note.
+bool Planner::take(Result<CacheEntry> entry, const std::string &from, BuiltProgram &built) const {
+  std::string why;
+  if (!entry) {
+    why = entry.error().message;
+  } else if (Result<CompiledProgram> program = programFrom(std::move(*entry)); !program) {
+    why = fmt::format("{}: {}", from, program.error().message);
+  } else if (Result<ImageChoice> image = chooseImage(*gpu, *program); !image) {
+    why = fmt::format("{}: {}", from, image.error().message);
+  } else {
+    built.program = std::move(*program);
+    built.fromCache = true;
+    built.cacheFile = from;
+    return true;
+  }
+  built.notes.push_back("cache entry not used: " + why);
+  return false;
+}
+
+/// Whether what was compiled for some shape is what the request leaves open.
+static bool mayServe(const ProgramRequest &request, const BuiltProgram &built) {
+  return !request.stage && request.spec.schedule.agreesWith(built.program.mainKernel().schedule);
+}
+
+static std::string otherSchedule(const BuiltProgram &built, const char *where) {
+  return fmt::format("the default schedule is not in the {}: {} was compiled for some shape", where,
+                     built.program.mainKernel().schedule.words());
+}
+
+/// What the bundle has for the request, whoever made it.
+bool Planner::fromBundle(const ProgramRequest &request, BuiltProgram &built) const {
+  if (!about.bundle)
     return false;
+  StageClock clock;
+  CacheKey key = requestKey(request, gpu->info().arch);
+  std::string hash = key.requestHash();
+  for (const Bundle::Item *item : about.bundle->find(key)) {
+    if (!take(about.bundle->load(*item), fmt::format("{}: {}", about.bundle->path(), item->name), built))
+      continue;
+    bool isExact = item->name.starts_with(hash);
+    if (!isExact && !mayServe(request, built))
+      continue;
+    if (!isExact)
+      built.notes.push_back(otherSchedule(built, "bundle"));
+    built.times.emplace_back("bundle", clock.lap());
+    return true;
+  }
+  return false;
+}
+
+/// The newest entry that answers the request and that the device loads, whoever made it.
+bool Planner::fromCache(const ProgramRequest &request, BuiltProgram &built) const {
+  StageClock clock;
+  const Cache &cache = about.cache;
+  CacheKey key = requestKey(request, gpu->info().arch);
+  auto taken = [&](const std::string &file) {
+    if (!take(cache.load(file), file, built))
+      return false;
+    built.times = {{"cache", clock.lap()}};
+    return true;
   };
   for (const std::string &file : cache.filesFor(key.requestHash()))
-    if (take(file))
-      return built;
+    if (taken(file))
+      return true;
   // What was compiled for a shape has a schedule that the spec leaves open: it computes the same.
   if (!request.stage && cache.enabled())
     for (const CacheFile &file : filesLike(cache, key, "schedule"))
-      if (take(file.path)) {
-        const Schedule &schedule = built.program.mainKernel().schedule;
-        if (request.spec.schedule.agreesWith(schedule)) {
-          built.notes.push_back(fmt::format(
-              "the default schedule is not in the cache: {} was compiled for some shape", schedule.words()));
-          return built;
-        }
-        built.times.clear();
+      if (taken(file.path) && mayServe(request, built)) {
+        built.notes.push_back(otherSchedule(built, "cache"));
+        return true;
       }
-  std::string message = fmt::format("{}, is not in {}, and nothing may compile it here; `attune compile SPEC "
-                                    "--arch {} --emit cubin` puts it "
-                                    "there, or give the context a compiler and Policy::CompileIfMissing",
-                                    nameOf(request, arch),
-                                    cache.enabled() ? cache.folder() : "a cache (there is none)", arch.name);
-  for (const std::string &note : built.notes)
+  return false;
+}
+
+/// The error of a program that is nowhere.
+v1::Error Planner::notThere(const ProgramRequest &request, const std::vector<std::string> &notes) const {
+  const Arch &arch = gpu->info().arch;
+  std::string places = about.cache.enabled() ? about.cache.folder() : "a cache (there is none)";
+  if (about.bundle)
+    places = fmt::format("{} or in {}", about.bundle->path(), places);
+  std::string message = fmt::format(
+      "{}, is not in {}, and nothing may compile it here; `attune compile SPEC --arch {} --emit "
+      "cubin` puts it into the cache, or give the context a compiler and Policy::CompileIfMissing",
+      nameOf(request, arch), places, arch.name);
+  if (about.bundle) {
+    std::string others;
+    for (const Arch &other : allArchs())
+      if (other.name != arch.name && !about.bundle->find(requestKey(request, other)).empty())
+        others += (others.empty() ? "" : ", ") + std::string(other.name);
+    if (!others.empty())
+      message += fmt::format("\nthe bundle has it for {}", others);
+    if (about.bundle->madeBy() != "attune " ATTUNE_VERSION)
+      message +=
+          fmt::format("\nthe bundle was made by {}, this is attune " ATTUNE_VERSION, about.bundle->madeBy());
+  }
+  for (const std::string &note : notes)
     message += "\n" + note;
-  return v1::Error{ErrorCode::NotCached, message};
+  return {ErrorCode::NotCached, message};
 }
 
 v1::Result<BuiltProgram> Planner::make(const ProgramRequest &request) const {
-  if (!about.maker || about.policy == Policy::CacheOnly)
-    return fromCache(request);
+  BuiltProgram found;
+  if (about.policy != Policy::Recompile && fromBundle(request, found))
+    return found;
+  if (!about.maker || about.policy == Policy::CacheOnly) {
+    if (fromCache(request, found))
+      return found;
+    return notThere(request, found.notes);
+  }
   BuildOptions options;
   options.arch = gpu->info().arch;
   options.use = about.policy == Policy::Recompile ? CacheUse::Replace : CacheUse::LookUp;
@@ -88,6 +143,7 @@ v1::Result<BuiltProgram> Planner::make(const ProgramRequest &request) const {
     return failure(built.error().kind == ErrorKind::Missing ? ErrorCode::ToolMissing
                                                             : ErrorCode::CompileFailed,
                    built.error());
+  built->notes.insert(built->notes.begin(), found.notes.begin(), found.notes.end());
   return std::move(*built);
 }
 
@@ -104,15 +160,26 @@ Planner::Outcome Planner::programFor(const ProgramRequest &request, bool &wasThe
     if (isNew) {
       order.push_front(key);
       found->second = {promise.get_future().share(), order.begin()};
+      if (auto other = elsewhere.find(key); other != elsewhere.end()) {
+        if (Loaded alive = other->second.lock()) {
+          promise.set_value(std::move(alive));
+          known = found->second.program;
+        }
+        elsewhere.erase(other);
+      }
       for (auto oldest = order.end(); programs.size() > about.mostPrograms && oldest != order.begin();) {
         auto candidate = programs.find(*--oldest);
         // Who makes one takes it out himself if that fails; it must still be his.
         if (candidate->second.program.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
           continue;
+        if (const Outcome &program = candidate->second.program.get())
+          elsewhere[candidate->first] = *program;
         dropped.push_back(std::move(candidate->second));
         programs.erase(candidate);
         oldest = order.erase(oldest);
       }
+      if (elsewhere.size() > 2 * about.mostPrograms)
+        std::erase_if(elsewhere, [](const auto &one) { return one.second.expired(); });
     } else {
       known = found->second.program;
       order.splice(order.begin(), order, found->second.place);
@@ -160,6 +227,7 @@ size_t Planner::kept() const {
 void Planner::release() {
   std::vector<Kept> dropped;
   std::lock_guard guard(lock);
+  elsewhere.clear();
   for (auto place = order.begin(); place != order.end();) {
     auto found = programs.find(*place);
     if (found->second.program.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {

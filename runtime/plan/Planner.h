@@ -10,6 +10,7 @@
 
 #include "runtime/launch/BoundProgram.h"
 #include "runtime/plan/Advice.h"
+#include "runtime/plan/Bundle.h"
 #include "runtime/plan/ProblemShape.h"
 
 #include <future>
@@ -51,15 +52,6 @@ public:
                                      const Cache &cache) const = 0;
 };
 
-namespace v1 {
-/// What stands behind the pointer that the public interface's `compiler()` gives.
-class Compiler {
-public:
-  const ProgramMaker &maker;
-  attune::Advisor advisor; ///< where the program has none of its own; may be empty
-};
-} // namespace v1
-
 /// A program on its device, for one shape, and how it was decided.
 struct Plan {
   BoundProgram program;
@@ -77,7 +69,8 @@ std::string describe(const Plan &plan);
 
 struct PlannerOptions {
   Cache cache;
-  const ProgramMaker *maker = nullptr; ///< null: only what is in the cache runs
+  std::shared_ptr<const Bundle> bundle; ///< looked at before the cache; may be null
+  const ProgramMaker *maker = nullptr;  ///< null: only what is in the cache runs
   Policy policy = Policy::CompileIfMissing;
   std::optional<Target> target; ///< nothing: the advisor's, else PTX
   Advisor advisor;              ///< asked for what the spec leaves open; may be empty
@@ -114,7 +107,10 @@ private:
   };
 
   v1::Result<BuiltProgram> make(const ProgramRequest &request) const;
-  v1::Result<BuiltProgram> fromCache(const ProgramRequest &request) const;
+  bool take(Result<CacheEntry> entry, const std::string &from, BuiltProgram &built) const;
+  bool fromBundle(const ProgramRequest &request, BuiltProgram &built) const;
+  bool fromCache(const ProgramRequest &request, BuiltProgram &built) const;
+  v1::Error notThere(const ProgramRequest &request, const std::vector<std::string> &notes) const;
   Outcome programFor(const ProgramRequest &request, bool &wasThere);
   Plan finish(BoundProgram program, AttentionSpec spec, const ProblemShape &shape, std::string why,
               bool wasThere) const;
@@ -124,6 +120,8 @@ private:
   mutable std::mutex lock;                        ///< of what follows; nothing is compiled while it is held
   std::unordered_map<std::string, Kept> programs; ///< by target and code
   std::list<std::string> order;                   ///< of their keys, the last used first
+  /// Those that had to go, as long as some plan has them.
+  std::unordered_map<std::string, std::weak_ptr<const LoadedProgram>> elsewhere;
 };
 
 } // namespace attune

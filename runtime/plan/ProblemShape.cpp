@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include <cmath>
+
 #include <fmt/format.h>
 
 namespace attune {
@@ -51,6 +53,14 @@ Sizes sizesOf(const ProblemShape &shape) {
   sizes[Size::LengthQ] = shape.lengthQ;
   sizes[Size::LengthKv] = shape.lengthKv;
   return sizes;
+}
+
+double distance(const ProblemShape &a, const ProblemShape &b) {
+  auto octaves = [](double x, double y) { return std::abs(std::log2(x / y)); };
+  // Batch and heads make one number of independent problems.
+  return octaves(double(a.batch) * double(a.headsQ), double(b.batch) * double(b.headsQ)) +
+         octaves(double(a.headsQ) / double(a.headsKv), double(b.headsQ) / double(b.headsKv)) +
+         octaves(double(a.lengthQ), double(b.lengthQ)) + octaves(double(a.lengthKv), double(b.lengthKv));
 }
 
 } // namespace attune

@@ -31,6 +31,10 @@ Status validateShape(const ProblemShape &shape);
 /// The same, and that 64 bits count the bytes of dense arrays of `spec`.
 Status validateDense(const AttentionSpec &spec, const ProblemShape &shape);
 
+/// How far apart two shapes are: the sum of their dimensions' ratios, in octaves. 0: equal. Dimensions are at
+/// least 1.
+double distance(const ProblemShape &a, const ProblemShape &b);
+
 /// What expressions over sizes ask for; the device's facts are the device's to fill in.
 Sizes sizesOf(const ProblemShape &shape);
 

@@ -57,14 +57,16 @@ def main():
     lines = text["README.md"].count("\n")
     check("README.md is short", {f"expected fewer than 200 lines, got {lines}"} if lines >= 200 else set())
 
-    source = (ROOT / "examples/jit_launch/jit_launch.cpp").read_text()
-    check("the guide shows examples/jit_launch", set() if f"```cpp\n{source}```" in text["guide.md"] else {"it differs"})
+    for page, language, example in (("guide.md", "cpp", "jit_launch/jit_launch.cpp"), ("c-api.md", "c", "c_launch/c_launch.c"),
+                                    ("c-api.md", "c", "bundle_launch/bundle_launch.c")):
+        source = (ROOT / "examples" / example).read_text()
+        check(f"{page} shows examples/{example}", set() if f"```{language}\n{source}```" in text[page] else {"it differs"})
 
     # The command describes itself; the pages must know as much.
     commands = re.findall(r"^  ([a-z]+)  ", help_of().partition("Subcommands:")[2], flags=re.M)
     check("README.md has every command", {c for c in commands if f"attune {c}" not in text["README.md"]} if commands else {"none"})
     known = {command: flags(help_of(command)) for command in commands}
-    for parent in ("cache", "tune", "model"):
+    for parent in ("bundle", "cache", "tune", "model"):
         for command in re.findall(r"^  ([a-z]+)  ", help_of(parent).partition("Subcommands:")[2], flags=re.M):
             known[f"{parent} {command}"] = flags(help_of(parent, command))
     every = set().union(*known.values())
@@ -73,7 +75,7 @@ def main():
     check("the guide has every flag of attune run", known["run"] - flags(text["guide.md"]) - {"--help"})
     check("docs/simulator.md has every flag of attune sim", known["sim"] - flags(text["simulator.md"]) - {"--help"})
     others = flags((ROOT / "dev").read_text()) | {"--version", "--save-temps", "--all"}
-    for page in ("README.md", "guide.md", "simulator.md", "numbers.md", "troubleshooting.md"):
+    for page in ("README.md", "guide.md", "c-api.md", "simulator.md", "numbers.md", "troubleshooting.md"):
         check(f"{page} has no flag that there is not", flags(text[page]) - every - others)
 
     if shutil.which("mlir-tblgen-22"):

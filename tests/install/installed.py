@@ -35,15 +35,19 @@ def run(*command, env=None):
     return done.returncode, done.stdout + done.stderr
 
 
-def build(arguments, source, folder, prefix):
-    """Configures and builds a project as a stranger would; gives its executable, or nothing."""
+WARNINGS = "-Wall -Wextra -Wpedantic -Wshadow -Werror"
+
+
+def build(source, folder, prefix, cc, cxx, linker_flags):
+    """Configures and builds a project as a stranger would; gives its executable."""
+    name = f"{source.name} with {Path(cc).name}"
     status, text = run("cmake", "-G", "Ninja", "-S", source, "-B", folder, f"-DCMAKE_PREFIX_PATH={prefix}",
-                       f"-DCMAKE_CXX_COMPILER={arguments.compiler}", "-DCMAKE_BUILD_TYPE=Release",
-                       f"-DCMAKE_EXE_LINKER_FLAGS={arguments.linker_flags}",
-                       "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Wpedantic -Wshadow -Werror")
-    check(f"{source.name}: configures", status == 0, text)
+                       f"-DCMAKE_C_COMPILER={cc}", f"-DCMAKE_CXX_COMPILER={cxx}", "-DCMAKE_BUILD_TYPE=Release",
+                       f"-DCMAKE_EXE_LINKER_FLAGS={linker_flags}", f"-DCMAKE_C_FLAGS=-std=c11 {WARNINGS}",
+                       f"-DCMAKE_CXX_FLAGS=-std=c++20 {WARNINGS}", "--no-warn-unused-cli")
+    check(f"{name}: configures", status == 0, text)
     status, text = run("cmake", "--build", folder)
-    check(f"{source.name}: builds", status == 0, text)
+    check(f"{name}: builds", status == 0, text)
     return folder / source.name
 
 
@@ -73,28 +77,32 @@ ask attune ca; ask attune cache ex; ask attune compile --target ''; ask attune r
     check("bash completes", [" ".join(sorted(line.split())) if "--" in line else line for line in text.splitlines()] == expected, text)
 
 
-def pkg_config(arguments, prefix, scratch):
+def pkg_config(prefix, scratch, compilers):
     """Programs that find attune by pkg-config, with the warnings that other people turn on."""
     if not shutil.which("pkg-config"):
         totals["skipped"] += 1
         return
     env = {**os.environ, "PKG_CONFIG_PATH": os.pathsep.join(map(str, prefix.rglob("pkgconfig")))}
-    source = scratch / "version.cpp"
-    source.write_text('#include <attune/attune.hpp>\n#include <cstdio>\nint main() { '
-                      'std::puts(attune::nameOf(attune::Context::open({.device = "none"}).error().code)); }\n')
-    compilers = [arguments.compiler] + [c for c in ("g++", "clang++") if shutil.which(c)]
+    sources = {scratch / "version.cpp": ("-std=c++20", '#include <attune/attune.hpp>\n#include <cstdio>\nint main() { '
+               'std::puts(attune::nameOf(attune::Context::open({.device = "none"}).error().code)); }\n'),
+               scratch / "version.c": ("-std=c11", '#include <attune/attune.h>\n#include <stdio.h>\nint main(void) { '
+               'attune_context_options options = ATTUNE_CONTEXT_OPTIONS_INIT; attune_context *context; '
+               'options.device = "none"; puts(attune_status_name(attune_context_open(&options, &context))); return 0; }\n')}
+    for source, (_, text) in sources.items():
+        source.write_text(text)
+    library = next(prefix.rglob("libattune.so")).parent
     for package in ("attune", "attune-core"):
         status, flags = run("pkg-config", "--cflags", "--libs", package, env=env)
         check(f"pkg-config finds {package}", status == 0, flags)
-        for compiler in compilers:
-            program = scratch / "version"
-            status, text = run(compiler, "-std=c++20", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion",
-                               "-Werror", source, *flags.split(), *arguments.linker_flags.split() * ("clang" in compiler),
-                               "-o", program, env=env)
-            check(f"{Path(compiler).name} builds against {package}", status == 0, text)
-            library = next(prefix.rglob("libattune.so")).parent
-            _, text = run(program, env={**env, "LD_LIBRARY_PATH": str(library)})
-            check(f"and it runs ({package})", text == "InvalidOptions\n", text)
+        for cc, cxx, linker_flags in compilers:
+            for source, (standard, _) in sources.items():
+                compiler = cxx if source.suffix == ".cpp" else cc
+                program = scratch / "version"
+                status, text = run(compiler, standard, *WARNINGS.split(), "-Wconversion", source, *flags.split(),
+                                   *linker_flags.split(), "-o", program, env=env)
+                check(f"{Path(compiler).name} builds {source.name} against {package}", status == 0, text)
+                _, text = run(program, env={**env, "LD_LIBRARY_PATH": str(library)})
+                check(f"and it runs ({package})", text == "InvalidOptions\n", text)
 
 
 def main():
@@ -116,32 +124,55 @@ def main():
         check("installs", status == 0, text)
         documents(prefix)
         headers = sorted(path.name for path in (prefix / "include").rglob("*.h*"))
-        check("the public headers", headers == ["attune.h", "attune.hpp"], headers)
-        shown = (ROOT / "runtime/include/attune/attune.hpp").read_text()
-        includes = re.findall(r"#include *(\S+)", shown)
-        check("it includes the standard library only", all(re.fullmatch(r"<[a-z_]+>", i) for i in includes), includes)
+        own = ["attune.h", "attune.hpp", "definitions.hpp", "json.hpp", "result.hpp", "spec.hpp"]
+        check("the public headers", headers == own, headers)
+        includes = {i for path in (prefix / "include").rglob("*.h*") for i in re.findall(r"#include *(\S+)", path.read_text())}
+        foreign = {i for i in includes if not re.fullmatch(r"<[a-z_]+>|<std(def|int)\.h>", i) and i.strip('"') not in own}
+        check("they include the standard library only", includes and not foreign, foreign)
         status, text = run(prefix / "bin/attune", "--version")
         check("the command runs", status == 0 and text.startswith("attune "), text)
 
         # The library shows its interface and nothing of LLVM.
         library = next((prefix / "lib").rglob("libattune.so"), None)
-        _, symbols = run("nm", "-DC", "--defined-only", library)
-        foreign = [line for line in symbols.splitlines() if "attune::v1::" not in line]
+        _, symbols = run("nm", "-D", "--defined-only", library)
+        foreign = [line for line in symbols.splitlines() if not re.search(r" T attune_[a-z_]+$", line)]
         check("libattune.so shows nothing else", symbols and not foreign, "\n".join(foreign[:10]))
 
-        pkg_config(arguments, prefix, scratch)
+        # C and C++ compilers, and what the linker needs: the project's own, and the system's.
+        compilers = [("clang-22", arguments.compiler, arguments.linker_flags)]
+        compilers += [(cc, cxx, "") for cc, cxx in (("gcc", "g++"), ("clang", "clang++")) if shutil.which(cc) and shutil.which(cxx)]
+        pkg_config(prefix, scratch, compilers)
 
-        # The program that the guide shows.
-        program = build(arguments, ROOT / "examples/jit_launch", scratch / "jit_launch", prefix)
-        for start in ("first", "second"):
-            status, text = run(program, env=env)
-            check(f"jit_launch, {start} start", status == 0 and "right" in text, text)
-            check(f"jit_launch, {start} start, cache", ("from the cache" in text) == (start == "second"), text)
+        # The programs that the documents show.
+        (scratch / "spec.json").write_text(SPEC)
+        bundle = scratch / "kernels.attune"
+        status, text = run(prefix / "bin/attune", "bundle", scratch / "spec.json", "--shape", "1x1x1x50", "--arch", "sm_80,sm_90",
+                           "-o", bundle, env=env)
+        check("attune bundle", status == 0 and "2 programs, 2 plans" in text, text)
+        for cc, cxx, linker_flags in compilers:
+            def program(name):
+                return build(ROOT / "examples" / name, scratch / f"{name}-{cc}", prefix, cc, cxx, linker_flags)
+            for name in ("jit_launch", "c_launch"):
+                status, text = run(program(name), env=env)
+                check(f"{name} with {cc}", status == 0 and "right" in text, text)
+            launch = program("bundle_launch")
+            status, text = run(launch, bundle, SPEC, "50")
+            check(f"bundle_launch with {cc}", status == 0 and "right" in text and "the bundle's, made for" in text, text)
+            _, text = run("ldd", launch)
+            check(f"bundle_launch with {cc}: needs no LLVM", "LLVM" not in text and "MLIR" not in text and "libc.so" in text, text)
+        _, text = run(scratch / f"jit_launch-{compilers[0][0]}" / "jit_launch", env=env)
+        check("jit_launch, once more: from the cache", "from the cache" in text, text)
+        status, text = run(launch, bundle, SPEC.replace("64", "128"), "50")
+        check("bundle_launch: what is not in the bundle is an error", status == 1 and text.startswith("NotCached: "), text)
+        damaged = scratch / "damaged.attune"
+        damaged.write_bytes(bundle.read_bytes()[:-1])
+        status, text = run(launch, damaged, SPEC, "50")
+        check("bundle_launch: a bundle that is cut short", status == 1 and "cut short" in text, text)
 
-        folder = build(arguments, HERE / "load_only", scratch / "load_only", prefix).parent
+        folder = build(HERE / "load_only", scratch / "load_only", prefix, "clang-22", arguments.compiler,
+                       arguments.linker_flags).parent
         text = run(folder / "load_only", cache, SPEC, arguments.driver)[1]
         check("load_only: not cached is an error", text.startswith("NotCached: kernel 'small'"), text)
-        (scratch / "spec.json").write_text(SPEC)
         for emit in ("ptx", "cubin"):
             run(prefix / "bin/attune", "compile", scratch / "spec.json", "--emit", emit, "-o", scratch / "k", env=env)
         sizes = {}

@@ -33,10 +33,10 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   wrong.arch = "sm_10";
   expect(v1::Context::open(wrong), ErrorCode::InvalidOptions, "got 'sm_10'");
   wrong.policy = v1::Policy(17);
-  expect(v1::Context::open(wrong), ErrorCode::InvalidOptions, "an enumerator of Policy");
+  expect(v1::Context::open(wrong), ErrorCode::InvalidOptions, "an attune_policy");
   wrong.policy = v1::Policy::CacheOnly;
   wrong.target = v1::Target(2);
-  expect(v1::Context::open(wrong), ErrorCode::InvalidOptions, "an enumerator of Target");
+  expect(v1::Context::open(wrong), ErrorCode::InvalidOptions, "an attune_target");
   wrong = s.options;
   wrong.device = "cuda";
   wrong.cudaDriver = "libno-such-driver.so";
@@ -58,15 +58,15 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "name");
   spec = s.spec;
   spec.scale = std::numeric_limits<double>::quiet_NaN();
-  expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "scale: error: expected a finite number");
+  expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "got \"nan\"");
   spec.scale = {};
   spec.mask = {{.left = -3, .right = 0}};
   expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "-3");
   spec = s.spec;
   spec.dtype = v1::DType(7);
   spec.mask = {{.left = 1, .align = v1::MaskAlign(-1)}};
-  expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "an enumerator of DType, got 7");
-  expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "an enumerator of MaskAlign, got -1");
+  expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "got 7");
+  expect(sim.plan(spec, s.shape), ErrorCode::InvalidSpec, "got -1");
   auto odd = [&](auto change) {
     v1::Spec strange = s.spec;
     change(strange);
@@ -198,7 +198,8 @@ TEST_CASE("api: every error code is reached, and nothing is launched") {
   REQUIRE(state.launches.size() == 1);
   CHECK(state.launches[0].stream == at(0x77));
 
-  for (int code = 0; code <= int(ErrorCode::DeviceFailed); ++code) {
+  // What comes behind is of plans in the background and of bundles.
+  for (int code = 1; code <= int(ErrorCode::DeviceFailed); ++code) {
     CAPTURE(v1::nameOf(ErrorCode(code)));
     CHECK(reached.contains(ErrorCode(code)));
   }

@@ -7,8 +7,10 @@
 #ifndef ATTUNE_TESTS_UNIT_RUNTIMEAPISUPPORT_H
 #define ATTUNE_TESTS_UNIT_RUNTIMEAPISUPPORT_H
 
-#include "runtime/api/Api.h"
+#include "runtime/api/States.h"
+#include "runtime/include/attune/attune.hpp"
 
+#include "compiler/spec/SpecReader.h"
 #include "runtime/io/File.h"
 #include "runtime/jit/ProgramBuild.h"
 #include "tests/unit/RuntimeFakeCompiler.h"
@@ -18,6 +20,9 @@
 #include <doctest/doctest.h>
 
 namespace attune::test {
+
+/// What the library reads of a public spec.
+inline AttentionSpec toInside(const v1::Spec &spec) { return *readSpec(spec.toJson(), "spec"); }
 
 inline bool has(const std::string &text, const std::string &part) {
   return text.find(part) != std::string::npos;

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -36,6 +37,13 @@ void *operator new(size_t bytes) {
 void operator delete(void *memory) noexcept { std::free(memory); }
 void operator delete(void *memory, size_t) noexcept { std::free(memory); }
 #endif
+
+/// Of this thread's processor: others that run beside do not count.
+static double threadSeconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+}
 
 TEST_CASE("api: plan, launch and check on the simulated GPU") {
   Setup s;
@@ -112,7 +120,7 @@ TEST_CASE("api: specs from JSON are those of the command line") {
   CHECK(spec->softcap == 30);
   CHECK(spec->schedule.get("block_q") == 64);
   CHECK(!spec->schedule.get("stages"));
-  CHECK(codeKey(toInside(*spec)) == codeKey(toInside(toPublic(toInside(*spec)))));
+  CHECK(codeKey(toInside(*spec)) == codeKey(toInside(*v1::Spec::fromJson(toJson(toInside(*spec))))));
   spec = v1::Spec::fromJson("{\n  \"head_dim\": 100,\n  \"maks\": 1\n}", "x.json");
   REQUIRE(!spec);
   CHECK(has(spec.error().message, "x.json:2:15: error: expected a multiple of 8"));
@@ -200,7 +208,7 @@ TEST_CASE("api: nothing to compute is no launch, nothing to attend to is one") {
   CHECK(refused.error().code == ErrorCode::NullPointer);
 }
 
-TEST_CASE("api: launches can be captured, take no memory and cost less than two microseconds") {
+TEST_CASE("api: launches can be captured, take no memory and cost little") {
   FakeCuda &state = fake();
   Setup s;
   s.options.device = "cuda";
@@ -216,22 +224,56 @@ TEST_CASE("api: launches can be captured, take no memory and cost less than two 
   state.capturing = false;
 
   state.quiet = true;
-  constexpr int launches = 10000;
-  double best = 1e9;
-  for (int round = 0; round < 20; ++round) {
-    size_t before = allocations;
-    auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < launches; ++i)
-      if (!plan.launch(nullptr, arguments))
-        FAIL("a launch failed");
-    std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - start;
-    CHECK(allocations == before);
-    best = std::min(best, took.count() / launches);
-  }
-  CHECK(state.quietCalls == 20 * launches);
+  constexpr int rounds = 10, launches = 5000;
+  /// Microseconds of a launch in the fastest round.
+  auto time = [&](auto launch) {
+    double best = 1e9;
+    auto calls = state.quietCalls;
+    for (int round = 0; round < rounds; ++round) {
+      size_t before = allocations;
+      double start = threadSeconds();
+      for (int i = 0; i < launches; ++i)
+        if (!launch())
+          FAIL("a launch failed");
+      best = std::min(best, (threadSeconds() - start) * 1e6 / launches);
+      CHECK(allocations == before);
+    }
+    CHECK(state.quietCalls == calls + rounds * launches);
+    return best;
+  };
+  double cpp = time([&] { return bool(plan.launch(nullptr, arguments)); });
+  // The same from C, whose wrapper is not compiled with this test's flags.
+  attune_context_options options = ATTUNE_CONTEXT_OPTIONS_INIT;
+  options.device = "cuda";
+  options.cuda_driver = ATTUNE_FAKE_CUDA;
+  options.cache_folder = s.options.cacheFolder->c_str();
+  attune_request request = ATTUNE_REQUEST_INIT;
+  std::string json = s.spec.toJson();
+  request.spec = json.c_str();
+  request.batch = s.shape.batch;
+  request.heads_q = s.shape.headsQ;
+  request.heads_kv = s.shape.headsKv;
+  request.length_q = s.shape.lengthQ;
+  request.length_kv = s.shape.lengthKv;
+  attune_context *native = nullptr;
+  attune_plan *made = nullptr;
+  REQUIRE(attune_context_open(&options, &native) == ATTUNE_OK);
+  REQUIRE(attune_plan_create(native, &request, &made) == ATTUNE_OK);
+  attune_array arrays[] = {{"q", at(0x1000), ATTUNE_BF16, 0, nullptr, nullptr},
+                           {"k", at(0x2000), ATTUNE_BF16, 0, nullptr, nullptr},
+                           {"v", at(0x3000), ATTUNE_BF16, 0, nullptr, nullptr},
+                           {"o", at(0x4000), ATTUNE_BF16, 0, nullptr, nullptr},
+                           {"lse", at(0x5000), ATTUNE_F32, 0, nullptr, nullptr}};
+  attune_arguments given = ATTUNE_ARGUMENTS_INIT;
+  given.arrays = arrays;
+  given.array_count = std::size(arrays);
+  double c = time([&] { return attune_launch(made, &given) == ATTUNE_OK; });
+  attune_plan_destroy(made);
+  attune_context_destroy(native);
   state.quiet = false;
-  MESSAGE(fmt::format("one launch: {:.3f} us", best));
-  CHECK((sanitized || best < 2.0));
+  MESSAGE(fmt::format("one launch from C++: {:.3f} us; from C: {:.3f} us", cpp, c));
+  CHECK((sanitized || cpp < 1.0));
+  CHECK((sanitized || c < 0.5)); // 0.2 us on a machine that does nothing else
 }
 
 TEST_CASE("api: plans from the context take microseconds, from the cache less than a millisecond") {

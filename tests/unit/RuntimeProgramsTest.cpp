@@ -217,8 +217,8 @@ TEST_CASE("api: the text of a stage is planned and launched by the names of its 
   refused(ErrorCode::InvalidArgument, "elements of bf16 in v, got fp16",
           [](Arrays &a, Scalars &, void *&) { a[2].dtype = v1::DType::F16; });
   refused(ErrorCode::InvalidArgument, "4 axes of v", [](Arrays &a, Scalars &, void *&) { a[2].rank = 2; });
-  refused(ErrorCode::InvalidArgument, "0 to 8 axes", [](Arrays &a, Scalars &, void *&) { a[2].rank = 9; });
-  refused(ErrorCode::InvalidArgument, "to have a name",
+  refused(ErrorCode::InvalidArgument, "1 to 8 axes", [](Arrays &a, Scalars &, void *&) { a[2].rank = 9; });
+  refused(ErrorCode::InvalidArgument, "expected a name of array 2",
           [](Arrays &a, Scalars &, void *&) { a[2].name = nullptr; });
 
   auto unplanned = [&](const v1::StageText &text, ErrorCode code, const std::string &part) {

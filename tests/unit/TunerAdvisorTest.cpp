@@ -5,8 +5,8 @@
 //===----------------------------------------------------------------------===//
 #include "tuner/Advisor.h"
 
-#include "runtime/api/Api.h"
 #include "runtime/device/sim/SimDevice.h"
+#include "runtime/include/attune/attune.hpp"
 #include "runtime/io/File.h"
 #include "tuner/Space.h"
 

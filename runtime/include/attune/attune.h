@@ -350,9 +350,11 @@ ATTUNE_API attune_status attune_synchronize(const attune_context *context, void 
 /// it is open. Its checksum finds damage, not malice: open only bundles of those you trust. INVALID_BUNDLE.
 ATTUNE_API attune_status attune_bundle_open(const char *path, attune_bundle **bundle);
 /// What is in it, as a JSON object; NULL if it is none. It stays as long as the bundle.
-/// {"path": "...", "format": 1, "made_by": "attune 0.1.0", "bytes": 123, "programs": [{"kernel": "attention",
-/// "arch": "sm_80", "target": "ptx", "spec": {...}, "schedule": {...}, "parts": {"kernel.ptx": 12345, ...}},
-/// ...], "plans": [{"spec": {...}, "shape": {...}, "arch": "sm_80", "program": 0}, ...]}
+/// {"path": "...", "made_by": "attune 0.1.0", "bytes": 123, "programs": [{"name": "...", "kernel":
+/// "attention", "arch": "sm_80", "target": "ptx", "schedule": {...}, "spec": {...}, "bytes": 12345, "parts":
+/// {"kernel.ptx": 12345, ...}}, ...], "plans": [{"spec": {...}, "shape": {...}, "arch": "sm_80", "target":
+/// "ptx", "why": "..."},
+/// ...]}: a plan says which schedule was chosen for a spec and a shape.
 ATTUNE_API const char *attune_bundle_facts(const attune_bundle *bundle);
 /// NULL is nothing. Contexts that were opened on it keep it.
 ATTUNE_API void attune_bundle_destroy(attune_bundle *bundle);

@@ -8,8 +8,11 @@
 //                             .headsKv = 8, .lengthQ = 4096, .lengthKv = 4096});
 //   attune::Status launched = plan->launch(stream, plan->dense(q, k, v, o));
 //
+// It is a wrapper over the C interface (attune.h) and nothing but headers: what a program and the library
+// pass each other is C's.
+//
 // It needs C++20 and its standard library only: no CUDA, LLVM or MLIR header. Link attune::attune, which
-// holds the compiler, or attune::core, which only loads kernels that are in the cache.
+// holds the compiler, or attune::core, which only loads kernels that are in the cache or in a bundle.
 //
 // Every function that can fail gives a Result: a value, or an Error with a code for the program and a message
 // for people. Nothing is printed, and nothing but std::bad_alloc is thrown. Everything may be used from many
@@ -19,12 +22,17 @@
 #ifndef ATTUNE_ATTUNE_HPP
 #define ATTUNE_ATTUNE_HPP
 
+#include "attune.h"
+#include "json.hpp"
 #include "result.hpp"
+#include "spec.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,109 +46,6 @@ namespace attune {
 inline
 #endif
     namespace v1 {
-
-//===----------------------------------------------------------------------===//
-// What to compute
-//===----------------------------------------------------------------------===//
-
-/// Of elements. Q, K, V and O are of a 16-bit type; accumulation is f32.
-/// U8 is of captured arrays only, which read it as bool.
-enum class DType { F16, BF16, F32, I32, U8 };
-/// Order of a dense array, outermost first: batch, sequence, head, dim, or batch, head, sequence, dim.
-enum class Layout { BSHD, BHSD };
-/// Which query meets which key: query i and key i are at one position, or the last of both are.
-enum class MaskAlign { TopLeft, BottomRight };
-/// How a kernel is made: PTX by LLVM, or CUDA C++ by NVRTC.
-enum class Target { PTX, CUDA };
-
-/// Keeps a key iff -left <= key position - query position <= right; a bound that is not there does not limit.
-struct MaskTerm {
-  std::optional<std::int64_t> left = {}, right = {}; ///< 0 .. 2^30 - 1
-  MaskAlign align = MaskAlign::TopLeft;
-  /// Given at launch, as scalars "window_left" and "window_right", of which a spec has one each: one kernel
-  /// for every window.
-  bool runtimeLeft = false, runtimeRight = false;
-};
-/// The mask of decoders: no key after the query.
-inline constexpr MaskTerm causal{std::nullopt, 0, MaskAlign::TopLeft};
-
-/// An array that expressions read by name, NAME[i, j]; an index beyond its axis reads the nearest element.
-struct CapturedArray {
-  std::string name = {};
-  DType dtype = DType::I32; ///< I32, F32, F16, BF16 or U8
-  /// "b", "h" (query heads), "hkv", "q", "kv", or a number (a table): the shape, outermost first. Elements of
-  /// the last axis are adjacent.
-  std::vector<std::string> axes = {};
-};
-/// A number that expressions read by name and launches give: another value is not another kernel.
-struct CapturedScalar {
-  std::string name = {};
-  DType dtype = DType::I32; ///< I32 (-2^30 .. 2^30) or F32
-};
-
-/// How a kernel is made: a family and its parameters by name (`attune tune --list` names them: block_q, ...).
-/// As a request, what is not there is chosen.
-struct Schedule {
-  std::string family = {}; ///< empty: the most particular one that serves
-  std::vector<std::pair<std::string, int>> values = {};
-
-  std::optional<int> get(std::string_view name) const {
-    for (const auto &[key, value] : values)
-      if (key == name)
-        return value;
-    return std::nullopt;
-  }
-  void set(std::string_view name, int value) {
-    for (auto &[key, old] : values)
-      if (key == name) {
-        old = value;
-        return;
-      }
-    values.emplace_back(name, value);
-  }
-};
-
-/// Forward attention: O = softmax(scale * Q K^T, masked) V for each batch and query head.
-struct Spec {
-  std::string name = "attention"; ///< of the kernel: a C identifier
-  DType dtype = DType::BF16;
-  int headDimQk = 128;              ///< of Q and K: a multiple of 8 in 8 .. 256
-  int headDimV = 128;               ///< of V and O: the same
-  Layout layout = Layout::BSHD;     ///< of Plan::dense; kernels take any strides
-  std::optional<double> scale = {}; ///< 1 / sqrt(headDimQk)
-  std::vector<MaskTerm> mask =
-      {}; ///< a key is kept if every term keeps it; a row that keeps none gives O = 0
-  /// Expressions that must be true too: "kv <= q && doc[b, q] == doc[b, kv]". The guide has their language.
-  std::vector<std::string> maskExpressions = {};
-  /// What scores become after scaling: "score + slope[h] * (kv - q)". Empty: they stay. Not with softcap.
-  std::string scoreExpression = {};
-  std::vector<CapturedArray> arrays = {};   ///< that expressions read, and Arguments::arrays gives
-  std::vector<CapturedScalar> scalars = {}; ///< that expressions read, and Arguments::scalars gives
-  std::optional<double> softcap = {};       ///< c: scores become c * tanh(score / c), after scaling
-  /// Given at launch, as scalars "scale" and "softcap": one kernel for every value.
-  bool runtimeScale = false, runtimeSoftcap = false;
-  /// Each query head has a sink (Arguments::sink), whose exp joins the denominator of its rows' softmax. A
-  /// row that keeps no key still gives 0; LSE has the sink in it.
-  bool sink = false;
-  bool lse = false; ///< also write each row's log-sum-exp (natural logarithm, f32; -inf if empty)
-  /// The bits of a row depend on its query, keys and values alone, not on the batch, the heads or the lengths
-  /// that it is computed with: the schedule is the spec's default, whatever an advisor knows.
-  bool batchInvariant = false;
-  Schedule schedule = {};
-
-  /// The spec that JSON text says, as `attune compile` reads it; `file` names it in messages, which hold
-  /// every mistake with its place (InvalidSpec).
-  ATTUNE_API static Result<Spec> fromJson(std::string_view json, std::string_view file = "spec");
-};
-
-/// The sizes of one problem. A kernel serves them all. Query head h reads KV head h / (headsQ / headsKv).
-/// With no batch or no queries, launches do nothing; with no keys, O is 0 and LSE -inf (or the head's sink).
-/// The arrays of an empty axis may be null.
-struct Shape {
-  std::int64_t batch = 1;                 ///< 0 .. 2^31 - 1
-  std::int64_t headsQ = 1, headsKv = 1;   ///< 1 .. 2^31 - 1; headsQ is a multiple of headsKv
-  std::int64_t lengthQ = 1, lengthKv = 1; ///< 0 .. 2^30
-};
 
 //===----------------------------------------------------------------------===//
 // Devices and contexts
@@ -173,24 +78,42 @@ using Advisor = std::function<std::optional<Advice>(const Spec &, const Shape &,
 /// the cost model's choice. It reads the store of tuning results once a spec, never writes it, and never
 /// measures. `store` empty: ATTUNE_STORE, else the user's own; if that is not there, every answer is the
 /// model's. It is in attune::attune only. Errors: InvalidOptions (the store cannot be used).
-ATTUNE_API Result<Advisor> tunedAdvisor(const std::string &store = {});
+inline Result<Advisor> tunedAdvisor(const std::string &store = {});
 
 /// Makes kernels that are not in the cache.
-class Compiler;
+using Compiler = attune_compiler_handle;
 /// attune's compiler. It is in attune::attune only: a program that links attune::core cannot name it.
-ATTUNE_API const Compiler *compiler();
+inline const Compiler *compiler() { return attune_compiler(); }
 
 /// A GPU that is simulated on the host, and checks every access of a kernel.
-class Simulator;
+using Simulator = attune_simulator_handle;
 /// attune's. A program that does not name it has none of it in its executable, and never runs on it by
 /// mistake.
-ATTUNE_API const Simulator *simulator();
+inline const Simulator *simulator() { return attune_simulator(); }
 
 /// When a kernel is compiled.
 enum class Policy {
-  CompileIfMissing, ///< once by one of all threads and processes that ask, then it is in the cache
-  CacheOnly,        ///< never
-  Recompile,        ///< in each context once, whatever is in the cache
+  Default = ATTUNE_POLICY_DEFAULT,                     ///< CompileIfMissing; with a bundle CacheOnly
+  CompileIfMissing = ATTUNE_POLICY_COMPILE_IF_MISSING, ///< once by one of all threads and processes that ask
+  CacheOnly = ATTUNE_POLICY_CACHE_ONLY,                ///< never
+  Recompile = ATTUNE_POLICY_RECOMPILE,                 ///< in each context once, whatever is in the cache
+};
+
+/// A file of `attune bundle`, open. Copies are the same one.
+class Bundle {
+public:
+  /// Opens it read-only and checks it whole. Errors: InvalidBundle.
+  static Result<Bundle> open(const std::string &path);
+  /// What is in it: the JSON of attune_bundle_facts.
+  std::string facts() const {
+    const char *text = handle ? attune_bundle_facts(handle.get()) : nullptr;
+    return text ? text : "";
+  }
+
+private:
+  friend class Context;
+  explicit Bundle(attune_bundle *made) : handle(made, attune_bundle_destroy) {}
+  std::shared_ptr<attune_bundle> handle;
 };
 
 /// How the simulated GPU runs. Asynchronous copies land at once, as late as is legal, or at random times: a
@@ -210,7 +133,7 @@ struct ContextOptions {
   std::optional<std::string> cacheFolder = {};
   const Compiler *compiler = nullptr;   ///< null: only what is in the cache runs
   const Simulator *simulator = nullptr; ///< null: only GPUs
-  Policy policy = Policy::CompileIfMissing;
+  Policy policy = Policy::Default;
   std::optional<Target> target = {}; ///< nothing: the advisor's, else PTX
   /// Nothing: tunedAdvisor() with the compiler, as `attune run` has it; without one, none.
   Advisor advisor = {};
@@ -218,6 +141,7 @@ struct ContextOptions {
   std::size_t mostPrograms = 64;
   Simulation simulation = {};
   std::string cudaDriver = "libcuda.so.1"; ///< opened when a GPU is
+  std::optional<Bundle> bundle = {};       ///< looked at before the cache
 };
 
 /// A stream: a CUstream or cudaStream_t, or null for the default one. Every call on the simulated GPU is
@@ -233,13 +157,32 @@ struct StageText {
 };
 
 class Plan;
-class Buffer;
+class Prewarm;
+
+/// What to plan.
+struct Request {
+  Spec spec = {};
+  Shape shape = {};
+};
+
+/// Device memory that frees itself. Not for several threads at once.
+class Buffer {
+public:
+  /// A device address; null if the buffer was moved from.
+  void *data() const { return handle ? attune_buffer_data(handle.get()) : nullptr; }
+  /// Bytes, as they were asked for.
+  std::size_t size() const { return handle ? attune_buffer_size(handle.get()) : 0; }
+
+private:
+  friend class Context;
+  explicit Buffer(attune_buffer *made) : handle(made, attune_buffer_destroy) {}
+  std::shared_ptr<attune_buffer> handle;
+};
 
 /// A device, and the kernels that were planned on it. Copies are the same context. A context and what came of
 /// it keep the device open.
-class ATTUNE_API Context {
+class Context {
 public:
-  struct State; ///< attune's own
   /// Opens the device. Errors: InvalidOptions, NoDevice.
   static Result<Context> open(const ContextOptions &options = {});
 
@@ -248,17 +191,24 @@ public:
   const std::string &cacheFolder() const;
 
   /// Decides how to compute `spec` for `shape`, and makes the kernel ready to launch: from this context, else
-  /// from the cache, else by the compiler. Threads and processes that plan one new kernel compile it once.
-  /// Takes microseconds for a kernel that this context has, less than a millisecond for one in the cache, and
-  /// up to a second to compile. Errors: InvalidSpec, InvalidShape, NotCached, ToolMissing, CompileFailed,
-  /// LoadFailed. A cache that cannot be read or written is no error: the plan's notes say what was gone
-  /// without.
+  /// from its bundle, else from the cache, else by the compiler. Threads and processes that plan one new
+  /// kernel compile it once. Takes microseconds for a kernel that this context has, less than a millisecond
+  /// for one in the cache, and up to some seconds to compile. Errors: InvalidSpec, InvalidShape, NotCached,
+  /// ToolMissing, CompileFailed, LoadFailed. A cache that cannot be read or written is no error: the plan's
+  /// notes say what was gone without.
   Result<Plan> plan(const Spec &spec, const Shape &shape) const;
 
   /// The same for the text of a stage, in the place of what a spec compiles to. Its arguments say what a
   /// launch takes; `spec` says only how `Plan::dense` lays arrays out. Errors also: InvalidArgument (no such
   /// stage), CompileFailed (the text is none).
   Result<Plan> plan(const StageText &stage, const Shape &shape, const Spec &spec = {}) const;
+
+  /// The same, but returns at once: a thread of the library goes on, and Plan::wait tells what came of it.
+  Result<Plan> start(const Spec &spec, const Shape &shape) const;
+
+  /// Plans on `threads` threads of the library (0: one a core, at most 8), so that later plans of these specs
+  /// find their kernels made. Returns at once. Errors: those of specs.
+  Result<Prewarm> prewarm(std::span<const Request> requests, int threads = 0) const;
 
   /// Forgets the kernels that are loaded for later plans. Those of plans stay loaded until these are gone.
   void release() const;
@@ -270,25 +220,16 @@ public:
   Result<Buffer> allocate(std::size_t bytes, std::string_view name = {}) const;
   Status copyIn(void *device, const void *host, std::size_t bytes, Stream stream = nullptr) const;
   Status copyOut(void *host, const void *device, std::size_t bytes, Stream stream = nullptr) const;
+  /// Sets every byte to `byte`.
+  Status fill(void *device, std::uint8_t byte, std::size_t bytes, Stream stream = nullptr) const;
   /// Waits for the stream. A fault of a kernel on a GPU is reported here.
   Status synchronize(Stream stream = nullptr) const;
 
 private:
-  explicit Context(std::shared_ptr<State> made) : state(std::move(made)) {}
-  std::shared_ptr<State> state;
-};
-
-/// Device memory that frees itself. Not for several threads at once.
-class ATTUNE_API Buffer {
-public:
-  struct State;             ///< attune's own
-  void *data() const;       ///< a device address; null if the buffer was moved from
-  std::size_t size() const; ///< bytes, as they were asked for
-
-private:
-  friend class Context;
-  explicit Buffer(std::shared_ptr<State> made) : state(std::move(made)) {}
-  std::shared_ptr<State> state;
+  struct State;
+  explicit Context(std::shared_ptr<const State> made) : state(std::move(made)) {}
+  template <typename Call> Status call(const Call &what) const;
+  std::shared_ptr<const State> state;
 };
 
 //===----------------------------------------------------------------------===//
@@ -327,6 +268,7 @@ struct Array {
   int rank = 0;
   /// Extents, and distances between neighbours in elements: `rank` each, in the order of the argument's axes
   /// whatever the order in memory. Of Q, K, V and O: batch, head, row, dim.
+  /// Both null: the plan's shape, dense in the spec's layout.
   const std::int64_t *shape = nullptr, *strides = nullptr;
 };
 
@@ -347,9 +289,10 @@ struct ArgumentInfo {
   std::string name = {};
   DType dtype = DType::F32;
   std::vector<std::int64_t> shape = {};
-  bool output = false;   ///< the kernels write it
-  bool optional = false; ///< may be left out
-  bool scalar = false;   ///< a Scalar; otherwise an Array
+  std::vector<std::int64_t> strides = {}; ///< of a dense array in the spec's layout
+  bool output = false;                    ///< the kernels write it
+  bool optional = false;                  ///< may be left out
+  bool scalar = false;                    ///< a Scalar; otherwise an Array
 };
 
 /// One of the launches that a plan issues.
@@ -381,33 +324,78 @@ struct PlanInfo {
       {}; ///< milliseconds of what this plan had to wait for
 };
 
-/// A kernel that is loaded, and how to launch it for one shape. Copies are the same plan.
-class ATTUNE_API Plan {
+/// A kernel that is loaded, and how to launch it for one shape; or one that is being made. Copies are the
+/// same plan.
+class Plan {
 public:
-  struct State; ///< attune's own
+  /// Waits until the plan is made, at most `seconds` (negative: as long as it takes): what Context::plan
+  /// would have given, or NotReady. Plans that are ready give success.
+  Status wait(double seconds = -1) const;
+
+  /// Nothing until the plan is ready.
   const PlanInfo &info() const;
   /// For people: aligned lines of what runs, where and why.
-  std::string describe() const;
+  std::string describe() const {
+    const char *text = state ? attune_plan_describe(state->handle.get()) : nullptr;
+    return text ? text : "";
+  }
 
   /// Arguments for dense arrays in the spec's layout.
   Arguments dense(const void *q, const void *k, const void *v, void *o, void *lse = nullptr) const;
 
   /// Enqueues the kernel. Everything is checked first, and nothing is launched if it is not right
-  /// (NullPointer, Misaligned, InvalidStrides, InvalidArgument). Allocates nothing, synchronises nothing, may
-  /// be captured in a CUDA graph, and takes less than 2 us. Errors of the device: LaunchFailed, KernelFault.
+  /// (NullPointer, Misaligned, InvalidStrides, InvalidArgument, NotReady). Allocates nothing, synchronises
+  /// nothing, may be captured in a CUDA graph. Errors of the device: LaunchFailed, KernelFault.
   Status launch(Stream stream, const Arguments &arguments) const;
   /// The same by name: every array and scalar of info().arguments in any order. InvalidArgument also where a
   /// name, type or shape is not the kernels'.
   Status launch(Stream stream, std::span<const Array> arrays, std::span<const Scalar> scalars = {},
                 void *workspace = nullptr) const;
 
+  /// The same on arrays of the host: takes device memory, copies in, launches, waits and copies the outputs
+  /// back. Strides may be any that keep elements of outputs apart. Errors also: OutOfMemory, DeviceFailed.
+  Status run(std::span<const Array> arrays, std::span<const Scalar> scalars = {}) const;
+
 private:
   friend class Context;
-  explicit Plan(std::shared_ptr<const State> made) : state(std::move(made)) {}
-  std::shared_ptr<const State> state;
+  /// What the facts of a plan say.
+  struct Known {
+    PlanInfo info = {};
+    /// Axes of the arrays of Arguments, 0 where the plan has none of that name, and their dense strides.
+    std::array<std::int32_t, 6> ranks = {};
+    std::array<Strides, 6> dense = {};
+    DType dtype = DType::BF16; ///< of Q
+  };
+  struct State {
+    explicit State(attune_plan *made) : handle(made, attune_plan_destroy) {}
+    std::unique_ptr<attune_plan, void (*)(attune_plan *)> handle;
+    std::once_flag once = {}; ///< of what follows, which is read when it is first needed
+    Known known = {};
+  };
+  explicit Plan(attune_plan *made) : state(std::make_shared<State>(made)) {}
+  static Known read(const attune_plan *plan);
+  /// Of a plan that is not ready: nothing.
+  const Known &known() const;
+  std::shared_ptr<State> state;
+};
+
+/// Plans that are made in the background. Its end drops what has not begun, and waits for what has.
+class Prewarm {
+public:
+  /// As Plan::wait, for all of them: the error of the first one that failed.
+  Status wait(double seconds = -1) const;
+  /// How many of them are ready, and have failed.
+  std::pair<std::size_t, std::size_t> counts() const;
+
+private:
+  friend class Context;
+  explicit Prewarm(attune_prewarm *made) : handle(made, attune_prewarm_destroy) {}
+  std::shared_ptr<attune_prewarm> handle;
 };
 
 } // namespace v1
 } // namespace attune
+
+#include "definitions.hpp"
 
 #endif // ATTUNE_ATTUNE_HPP
