@@ -349,8 +349,9 @@ def attention(q: Any, k: Any, v: Any, mask: Mask = "causal", score: Score = None
     key = None
     if not (arrays or callable(mask) or callable(score) or "sink" in spec):
         try:
-            key = (q.dtype, k.dtype, v.dtype, q.shape, k.shape, v.shape, getattr(q, "device", None), mask, score, scale, layout,
-                   context, tuple(spec.items()), scalars and tuple([(name, type(value)) for name, value in scalars.items()]))
+            # Of k and v the kernel's own check says whether types fit.
+            key = (q.dtype, q.shape, k.shape, v.shape, getattr(q, "device", None), mask, score, scale, layout, context,
+                   tuple(spec.items()) if spec else None, scalars and tuple([(name, type(value)) for name, value in scalars.items()]))
             plan = _calls.get(key)
             if plan is not None:
                 return plan(q, k, v, out, scalars=scalars, stream=stream)

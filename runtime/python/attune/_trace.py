@@ -6,8 +6,7 @@ their functions to traced values by their own protocols.
 """
 from __future__ import annotations
 
-import inspect
-import linecache
+import functools
 import math
 import os
 import re
@@ -75,6 +74,11 @@ _GIVES = {"mask": "condition", "score": "number"}
 
 
 def _check_parameters(function: Callable[..., Any], role: str, count: int) -> None:
+    code = getattr(function, "__code__", None)
+    if isinstance(function, types.FunctionType) and code.co_argcount == count and not code.co_kwonlyargcount:
+        return
+    import inspect  # slow to import, and to ask
+
     try:
         inspect.signature(function).bind(*range(count))
     except TypeError as error:
@@ -149,22 +153,28 @@ class _captures_of_torch:
 
     def __enter__(self) -> None:
         torch = sys.modules.get("torch")
-        if torch is None:
-            return
-        trace = self.trace
-
-        class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[name-defined]
-            def __torch_function__(self, function: Any, kinds: Any, arguments: Any = (), named: Any = None) -> Any:
-                if any(isinstance(one, (Traced, _Array)) for one in _flat((*arguments, *(named or {}).values()))):
-                    return _of_library(trace, function.__name__, arguments, named or {})
-                return function(*arguments, **(named or {}))
-
-        self.mode = Mode()
-        self.mode.__enter__()
+        if torch is not None:
+            self.mode = _mode_of_torch(torch)(self.trace)
+            self.mode.__enter__()
 
     def __exit__(self, *error: Any) -> None:
         if self.mode is not None:
             self.mode.__exit__(*error)
+
+
+@functools.lru_cache(None)
+def _mode_of_torch(torch: Any) -> Any:
+    class Mode(torch.overrides.TorchFunctionMode):  # type: ignore[name-defined]
+        def __init__(self, trace: Captures):
+            super().__init__()
+            self.trace = trace
+
+        def __torch_function__(self, function: Any, kinds: Any, arguments: Any = (), named: Any = None) -> Any:
+            if any(isinstance(one, _Protocols) for one in _flat((*arguments, *(named or {}).values()))):
+                return _of_library(self.trace, function.__name__, arguments, named or {})
+            return function(*arguments, **(named or {}))
+
+    return Mode
 
 
 def _flat(values: Sequence[Any]) -> List[Any]:
@@ -392,15 +402,8 @@ def _of_library(trace: Captures, name: str, arguments: Sequence[Any], named: Dic
     if function is None:
         near = "exp, log, sqrt, tanh, sigmoid, abs, minimum, maximum, clip, where, ..."
         _refuse(f"expected a function that kernels have ({near}), got {name}")
-    rounding = named.pop("rounding_mode", None) if name in ("div", "divide", "true_divide") else None
-    if rounding == "floor":
-        function = _FUNCTIONS["floor_divide"]
-    elif rounding is not None:
-        _refuse(f"expected rounding_mode 'floor', got {rounding!r}")
-    for extra in ("out", "dtype", "casting", "order", "subok", "alpha"):
-        if named.get(extra) is not None:
-            _refuse(f"expected {name} without {extra}")
-        named.pop(extra, None)
+    if named:
+        function = _without_options(name, function, named)
     bounds = {key: None if value is None else _traced(trace, value) for key, value in named.items()}
     try:
         return function(*(None if one is None else _traced(trace, one) for one in arguments), **bounds)
@@ -409,6 +412,19 @@ def _of_library(trace: Captures, name: str, arguments: Sequence[Any], named: Dic
     except TypeError:
         _refuse(f"expected another call of {name}, got {len(arguments)} arguments"
                 + "".join(f", {key}=" for key in named))
+
+
+def _without_options(name: str, function: Callable[..., Traced], named: Dict[str, Any]) -> Callable[..., Traced]:
+    """Takes from `named` what says how a library computes; what would be another result is refused."""
+    rounding = named.pop("rounding_mode", None)
+    if rounding == "floor":
+        function = _FUNCTIONS["floor_divide"]
+    elif rounding is not None:
+        _refuse(f"expected rounding_mode 'floor', got {rounding!r}")
+    for extra in ("out", "dtype", "casting", "order", "subok", "alpha"):
+        if named.pop(extra, None) is not None:
+            _refuse(f"expected {name} without {extra}")
+    return function
 
 
 def _cast(trace: Captures, name: str, arguments: Sequence[Any], named: Dict[str, Any]) -> Traced:
@@ -613,6 +629,8 @@ def _refuse(message: str) -> NoReturn:
         frame = frame.f_back
     place = ""
     if frame is not None:
+        import linecache
+
         path, line = frame.f_code.co_filename, frame.f_lineno
         source = linecache.getline(path, line).rstrip()
         place, message = f"{path}:{line}: error: ", message + (f"\n{source}" if source else "")
