@@ -183,6 +183,7 @@ TEST_CASE("several tiles of a CTA, static and drawn, queries in one slot and in 
 TEST_CASE("more tiles of a CTA than a round has, and more rounds than words are remembered") {
   isRight("dims=32/32 heads=35/1 lens=8/8 sms=1 arch=sm_90 block_q=64 block_kv=16 grid=1 q_slots=2 nan=1 "
           "mask=:0:tl");
+  isRight("dims=32/32 heads=101/1 lens=8/8 sms=3 arch=sm_90 block_q=64 block_kv=16 grid=1 nan=1");
   isRight("dims=32/32 heads=70/1 lens=8/8 sms=1 arch=sm_90 block_q=64 block_kv=16 grid=2 q_slots=2 nan=1 "
           "mask=:0:tl");
 }

@@ -163,33 +163,46 @@ FailureOr<SmallVector<Value>> ForwardBuilder::endOfRound(NamingBuilder &at, Valu
   return SmallVector<Value>(branch.getResults());
 }
 
-/// Every so manieth tile is this CTA's, as many tiles apart as there are CTAs.
+/// The tiles as rows of as many as there are CTAs: each CTA has one of a row, from the left in even rows and
+/// from the right in odd ones, so that where tiles become shorter all along, as under a causal mask, the sums
+/// are even. The last row, if it is not full, goes from the left.
 LogicalResult ForwardBuilder::walkGrid(NamingBuilder &at, Work work) {
   Scalars s(at);
   Value zero = s.constant(0);
   Value apart = at.make<arith::IndexCastOp>("ctas", at.getI32Type(),
                                             at.make<gpu::GridDimOp>("", gpu::Dimension::x).getResult());
-  auto loop = scf::ForOp::create(at, at.unnamed(), blockNumber(at, "cta"), tileCount, apart,
-                                 ValueRange{zero, zero, zero, zero});
+  Value cta = blockNumber(at, "cta");
+  Value fromRight = s.sub(s.sub(apart, s.constant(1)), s.mul(cta, 2), "from_right");
+  // In row `i` of a round, whose rows are even in number, from the left it is tile `left`.
+  auto placed = [&](NamingBuilder &here, Value left, Value i) -> Value {
+    Scalars u(here);
+    Value odd =
+        here.make<arith::CmpIOp>("", arith::CmpIPredicate::ne,
+                                 here.make<arith::AndIOp>("", i, u.constant(1)).getResult(), u.constant(0));
+    Value isFull =
+        here.make<arith::CmpIOp>("", arith::CmpIPredicate::sle, u.add(left, u.sub(apart, cta)), tileCount);
+    return u.add(left, u.select(here.make<arith::AndIOp>("", odd, isFull), fromRight, u.constant(0)), "tile");
+  };
+  auto loop = scf::ForOp::create(at, at.unnamed(), cta, tileCount, apart, ValueRange{zero, zero, zero, zero});
   loop->setAttr("note", at.getStringAttr("the tiles of this CTA"));
   Block *body = loop.getBody();
   unsigned position = 0;
-  for (const char *name : {"tile", "of_round", "tiles", "blocks", "not_finite"})
+  for (const char *name : {"from_left", "of_round", "tiles", "blocks", "not_finite"})
     body->getArgument(position++).setLoc(at.named(name));
   NamingBuilder in(OpBuilder::atBlockBegin(body), at.unnamed());
   Scalars t(in);
-  Value tile = body->getArgument(0), number = body->getArgument(1);
+  Value left = body->getArgument(0), number = body->getArgument(1);
   Progress progress{body->getArgument(2), body->getArgument(3), body->getArgument(4)};
   Value bit = in.make<arith::ShLIOp>("bit", t.constant(1), number);
-  FailureOr<Progress> next = oneTile(in, tile, Value(), progress, bit, work);
+  FailureOr<Progress> next = oneTile(in, placed(in, left, number), Value(), progress, bit, work);
   if (failed(next))
     return failure();
   Value full = in.make<arith::CmpIOp>("", arith::CmpIPredicate::eq, number, t.constant(tilesOfRound - 1));
-  Value none = in.make<arith::CmpIOp>("", arith::CmpIPredicate::sge, t.add(tile, apart), tileCount);
+  Value none = in.make<arith::CmpIOp>("", arith::CmpIPredicate::sge, t.add(left, apart), tileCount);
   Value ends = in.make<arith::OrIOp>("round_ends", full, none);
   auto tileNumber = [&](NamingBuilder &here, Value i) -> Value {
     Scalars u(here);
-    return u.sub(tile, u.mul(u.sub(number, i), apart), "tile");
+    return placed(here, u.sub(left, u.mul(u.sub(number, i), apart)), i);
   };
   FailureOr<SmallVector<Value>> after = endOfRound(in, ends, *next, number, tileNumber, work);
   if (failed(after))
