@@ -100,8 +100,9 @@ std::string reportText(const KernelReport &report, const BuiltProgram &built) {
     const KernelInfo &info = program.kernels[i];
     if (program.kernels.size() > 1)
       result += lineOf("kernel", info.name);
-    result += lineOf("schedule", info.schedule.words());
-    if (i == 0 && !text.why.empty())
+    if (!info.schedule.family.empty())
+      result += lineOf("schedule", info.schedule.words());
+    if (i == program.mainKernel() && !text.why.empty())
       result += lineOf("", text.why);
     result += lineOf("threads", fmt::format("{} a block", info.threads));
     result += lineOf("shared", fmt::format("{} a block, of {}", kilobytes(info.sharedBytes),
@@ -178,7 +179,7 @@ void addText(JsonObject &json, const KernelText &text) {
     json.text("why", text.why);
     return;
   }
-  const KernelInfo &kernel = text.program.kernels.front();
+  const KernelInfo &kernel = text.program.main();
   json.raw("schedule", scheduleJson(kernel.schedule)).text("why", text.why).whole("threads", kernel.threads);
   json.whole("shared_bytes", kernel.sharedBytes).whole("planned_blocks_per_sm", kernel.minBlocksPerSm);
   ParameterBlock block(kernel.arguments);

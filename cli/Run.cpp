@@ -418,7 +418,7 @@ std::string resultJson(const Job &job, const RunResult &result, const StageTimes
   text.why = result.plan.why;
   JsonObject kernel;
   addText(kernel, text);
-  const LoadedKernel &main = loaded.kernels().front();
+  const LoadedKernel &main = loaded.mainKernel();
   if (main.registers >= 0)
     kernel.whole("registers", main.registers);
   if (main.blocksPerSm >= 0)
@@ -484,7 +484,7 @@ int runJob(Job &job) {
     return fail(scalars.error());
   if (sim::TimeConfig &time = job.timings->config;
       time.on && !time.registers) // as the assembler says, if there is one
-    time.registers = uint32_t(std::max(result.plan.loaded().kernels().front().registers, 0));
+    time.registers = uint32_t(std::max(result.plan.loaded().mainKernel().registers, 0));
   StageTimes times = result.plan.times;
   StageClock clock;
   watch.phase("making random arrays");

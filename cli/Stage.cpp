@@ -85,7 +85,7 @@ Result<AttentionSpec> fitSpec(const StagedSpec &staged, const Program &program) 
     spec.headDimV = dimV;
     spec.sink = sink;
     spec.lse = lse && !lse->optional;
-    spec.name = program.kernels.front().name;
+    spec.name = program.main().name;
   } else if (spec.dtype != q->type || spec.headDimQk != dimQk || spec.headDimV != dimV || spec.sink != sink ||
              (spec.lse && !lse)) {
     return refuse(fmt::format("for {}, head dims {} and {}{}{}, as the spec says", nameOf(spec.dtype),

@@ -133,12 +133,12 @@ Status Compilation::collectFacts() {
     return badInput(errors.text());
   if (program.kernels.empty())
     return badInput("error: expected a kernel in the module, got none");
-  const KernelInfo &first = program.kernels.front();
-  result.name = first.name;
-  result.threads = first.threads;
-  result.minBlocksPerSm = first.minBlocksPerSm;
-  result.sharedBytes = first.sharedBytes;
-  result.schedule = first.schedule;
+  const KernelInfo &main = program.main();
+  result.name = main.name;
+  result.threads = main.threads;
+  result.minBlocksPerSm = main.minBlocksPerSm;
+  result.sharedBytes = main.sharedBytes;
+  result.schedule = main.schedule;
   result.program = std::move(program);
   return attune::success();
 }

@@ -89,4 +89,14 @@ __device__ __forceinline__ auto load_value(const Array<Strides> &a, const Index 
     return map<S>(LoadValue<T, Strides>{a}, index...);
 }
 
+// A number of a workspace, which a kernel that was launched before has stored there.
+__device__ __forceinline__ int load_entry(const int *workspace, int i) {
+  return __ldg(workspace + uint32(i));
+}
+// For kernels that are launched later: one lane of the warp stores it.
+__device__ __forceinline__ void store_entry(int *workspace, int i, int x) {
+  if (lane() == 0)
+    workspace[uint32(i)] = x;
+}
+
 } // namespace attune

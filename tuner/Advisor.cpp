@@ -1,6 +1,7 @@
 //===- Advisor.cpp - what a store knows, for planning ---------------------===//
 #include "tuner/Advisor.h"
 
+#include "compiler/spec/KernelForms.h"
 #include "compiler/spec/SpecReader.h"
 #include "tuner/CostModel.h"
 
@@ -23,11 +24,12 @@ std::string differenceText(const AttentionSpec &stored, const AttentionSpec &spe
     parts.push_back(stored.lse ? "with LSE" : "without LSE");
   if (stored.runtimeScale != spec.runtimeScale || stored.effectiveScale() != spec.effectiveScale())
     parts.push_back("with another scale");
-  if (normalizedMask(stored) != normalizedMask(spec))
-    parts.push_back(normalizedMask(stored).empty() ? "without a mask" : "with another mask");
-  if (stored.softcap.has_value() != spec.softcap.has_value())
-    parts.push_back(stored.softcap ? "with a softcap" : "without a softcap");
-  else if (stored.softcap != spec.softcap || stored.runtimeSoftcap != spec.runtimeSoftcap)
+  KernelForms one = kernelForms(stored), other = kernelForms(spec);
+  if (one.terms != other.terms)
+    parts.push_back(one.terms.empty() && !one.mask ? "without a mask" : "with another mask");
+  if (one.softcap.has_value() != other.softcap.has_value())
+    parts.push_back(one.softcap ? "with a softcap" : "without a softcap");
+  else if (one.softcap != other.softcap || stored.runtimeSoftcap != spec.runtimeSoftcap)
     parts.push_back("with another softcap");
   if (parts.empty() && tuningKey(stored) != tuningKey(spec))
     parts.push_back("with other scores"); // sinks, expressions, what is given at launch
@@ -145,8 +147,9 @@ private:
       return std::nullopt;
     if (tuningKey(stored) == tuningKey(spec))
       return 0;
-    double away = normalizedMask(stored) == normalizedMask(spec) ? 0.5 : 1;
-    return away + (stored.softcap.has_value() == spec.softcap.has_value() ? 0 : 0.5);
+    KernelForms one = kernelForms(stored), other = kernelForms(spec);
+    double away = one.terms == other.terms ? 0.5 : 1;
+    return away + (one.softcap.has_value() == other.softcap.has_value() ? 0 : 0.5);
   }
 
   Winner winnerOf(const StoredRow &stored, const AttentionSpec &of, const AttentionSpec &spec, double away,

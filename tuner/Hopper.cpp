@@ -10,7 +10,7 @@ using hopper::Tiles;
 
 /// Issue slots as tests/perf/README.md has them ("Issue slots"): the consumers of this family load no
 /// operands.
-constexpr double slotsPerScore = 4.6, slotsPerMaskedScore = 2.0, slotsPerSoftcap = 4.0;
+constexpr double slotsPerScore = 4.6, slotsPerMaskedScore = 2.0;
 constexpr double slotsPerStep = 60;   ///< of a warp: waits, fences, the maximum's reductions
 constexpr double slotsPerBlock = 600; ///< of a warp: before the first step and after the last
 constexpr double cudaSlots = 1.04;    ///< CUDA C++ against PTX
@@ -27,12 +27,12 @@ Work workOf(const AttentionSpec &spec, const Arch &, const ProblemShape &shape, 
   work.stages = tiles.stages;
   work.nvrtc = candidate.target == Target::CUDA;
 
-  double perScore = slotsPerScore + (spec.softcap ? slotsPerSoftcap : 0);
+  double perScore = slotsPerScore + perHead.scoreSlots, perMasked = slotsPerMaskedScore + perHead.maskSlots;
   double scores = work.exponentials, blocks = double(work.blocks);
   double masked = perHead.masked * double(shape.batch) * double(shape.headsQ) * blockQ * blockKv;
-  work.slots = (work.nvrtc ? cudaSlots : 1) * (scores * perScore / 32 + masked * slotsPerMaskedScore / 32 +
-                                               work.steps * work.warps * slotsPerStep +
-                                               blocks * (blockQ * v / 32 + work.warps * slotsPerBlock));
+  work.slots = (work.nvrtc ? cudaSlots : 1) *
+               (scores * perScore / 32 + masked * perMasked / 32 + work.steps * work.warps * slotsPerStep +
+                blocks * (blockQ * v / 32 + work.warps * slotsPerBlock));
   // Every warpgroup reads K, V and its Q through wgmma; TMA writes K and V.
   double stepBytes = 2 * (groups * blockKv * (qk + v) + blockQ * qk + blockKv * (qk + v));
   work.wavefronts = (work.steps * stepBytes + blocks * 2 * blockQ * (qk + 2 * v)) / 128;

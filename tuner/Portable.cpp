@@ -10,7 +10,7 @@ using portable::Tiles;
 
 /// Issue slots, fitted to the machine code of the default kernels of both targets (tests/perf/README.md,
 /// "Issue slots"; TunerModelTest holds the fit to 10 %).
-constexpr double slotsPerScore = 5.0, slotsPerMaskedScore = 2.0, slotsPerSoftcap = 4.0;
+constexpr double slotsPerScore = 5.0, slotsPerMaskedScore = 2.0;
 constexpr double slotsPerStep = 36;   ///< of a warp: waits, barriers, addresses, the maximum's reductions
 constexpr double slotsPerCopy = 1.5;  ///< a 16-byte copy and its share of the addresses
 constexpr double slotsPerBlock = 450; ///< of a warp: before the first step and after the last
@@ -36,12 +36,12 @@ Work workOf(const AttentionSpec &spec, const Arch &arch, const ProblemShape &sha
   double stepCopies = blockKv * (qk + v) * 2 / 512;
   double blockCopies = blockQ * qk * 2 / 512, blockStores = blockQ * v * 2 / 512;
   double target = work.nvrtc ? cudaSlots : 1;
-  double perScore = slotsPerScore + (spec.softcap ? slotsPerSoftcap : 0);
+  double perScore = slotsPerScore + perHead.scoreSlots, perMasked = slotsPerMaskedScore + perHead.maskSlots;
   double scores = work.exponentials, blocks = double(work.blocks);
   double masked = perHead.masked * double(shape.batch) * double(shape.headsQ) * blockQ * blockKv;
   work.slots =
       target *
-      (scores * perScore / 32 + masked * slotsPerMaskedScore / 32 +
+      (scores * perScore / 32 + masked * perMasked / 32 +
        work.steps * (stepLoads + slotsPerCopy * stepCopies + warps * slotsPerStep) +
        blocks * (slotsPerCopy * blockCopies + 4 * blockStores + blockQ * v / 32 + warps * slotsPerBlock));
   work.wavefronts = 4 * (work.steps * (stepLoads + stepCopies) + blocks * (blockCopies + 2 * blockStores));

@@ -148,8 +148,8 @@ Opened DeviceTimer::open(const Image &image, bool verifyIt) {
   Opened answer;
   if (verifyIt)
     answer = verify(candidate);
-  answer.registers = (*loaded)->kernels().front().entry.registers;
-  answer.localBytes = (*loaded)->kernels().front().entry.localBytes;
+  answer.registers = (*loaded)->mainKernel().entry.registers;
+  answer.localBytes = (*loaded)->mainKernel().entry.localBytes;
   if (answer.verdict != Verdict::Passed)
     close(image.id);
   return answer;

@@ -1,41 +1,168 @@
 //===- Work.cpp - what a kernel makes a GPU do ----------------------------===//
 #include "tuner/Work.h"
 
+#include "compiler/spec/KernelForms.h"
+#include "compiler/spec/expr/BlockNumbers.h"
 #include "runtime/reference/Problem.h"
 
 #include <algorithm>
 
 namespace attune::tuner {
 
-static Steps count(const AttentionSpec &spec, const ProblemShape &shape, int blockQ, int blockKv) {
-  // Bounds are linear in the row, so a few hundred blocks stand for any number of them.
-  constexpr int64_t mostBlocks = 256;
+namespace {
+
+/// Blocks of keys of one block of queries, by a mask's expression.
+class BlockWalk {
+public:
+  BlockWalk(const KernelForms &forms, const ProblemShape &shape, int64_t blockKv)
+      : tree(*forms.mask), blockKv(blockKv), lengthKv(shape.lengthKv), numbers{{}, {}, {}, {}} {
+    for (const expr::CapturedScalar &scalar : forms.captures.scalars)
+      numbers.scalars.push_back(scalar.value.value_or(0));
+    numbers.sizes = [this, shape](expr::Variable which) -> int64_t {
+      switch (which) {
+      case expr::Variable::B:
+        return 0;
+      case expr::Variable::H:
+        return head;
+      case expr::Variable::Hkv:
+        return head / std::max<int64_t>(shape.headsQ / std::max<int64_t>(shape.headsKv, 1), 1);
+      case expr::Variable::LengthQ:
+        return shape.lengthQ;
+      default:
+        return shape.lengthKv;
+      }
+    };
+    // Where most blocks are kept in part, some hundred groups of them tell as much.
+    constexpr int64_t mostGroups = 128;
+    group = std::max<int64_t>(lengthKv / blockKv / mostGroups, 1);
+  }
+
+  /// Adds what is kept of blocks [begin, end) for queries firstRow .. lastRow of a head.
+  void walk(int64_t ofHead, int64_t firstRow, int64_t lastRow, int64_t begin, int64_t end) {
+    head = ofHead;
+    numbers.queries = {firstRow, lastRow};
+    visited = whole = 0;
+    first = end;
+    last = begin;
+    split(begin, end);
+  }
+
+  double visited = 0, whole = 0;
+  int64_t first = 0, last = 0; ///< of what is visited; `last` is one past it
+
+private:
+  void split(int64_t begin, int64_t end) {
+    if (begin >= end)
+      return;
+    numbers.keys = {begin * blockKv, std::min(end * blockKv, lengthKv) - 1};
+    auto [may, must] = expr::BlockTruth(tree, numbers).of(tree.root);
+    if (!may)
+      return;
+    if (!must && end - begin > group) {
+      int64_t middle = begin + (end - begin) / 2;
+      split(begin, middle);
+      return split(middle, end);
+    }
+    visited += double(end - begin);
+    whole += must ? double(end - begin) : 0;
+    first = std::min(first, begin);
+    last = std::max(last, end);
+  }
+
+  const expr::Expression &tree;
+  int64_t blockKv, lengthKv, group, head = 0;
+  expr::BlockNumbers numbers;
+};
+
+bool reads(const expr::Expression &tree, std::initializer_list<expr::Variable> variables) {
+  for (expr::Ref ref = 0; ref < tree.size(); ++ref)
+    if (tree[ref].op == expr::Op::Variable &&
+        std::find(variables.begin(), variables.end(), expr::Variable(tree[ref].symbol)) != variables.end())
+      return true;
+  return false;
+}
+
+/// Slots of what depends on the key: conversions, functions and loads take several.
+double slotsOf(const expr::Expression &tree) {
+  double slots = 0;
+  std::vector<bool> varies;
+  for (expr::Ref ref = 0; ref < tree.size(); ++ref) {
+    const expr::Node &node = tree[ref];
+    bool byKey = node.op == expr::Op::Variable && (expr::Variable(node.symbol) == expr::Variable::Kv ||
+                                                   expr::Variable(node.symbol) == expr::Variable::Score);
+    for (expr::Ref operand : node.operands)
+      byKey = byKey || varies[operand];
+    varies.push_back(byKey);
+    if (byKey && !node.operands.empty())
+      slots += node.op == expr::Op::Element ? 4
+               : node.op >= expr::Op::Exp && node.op <= expr::Op::Sigmoid
+                   ? 2
+                   : double(std::max<size_t>(node.operands.size(), 2) - 1);
+  }
+  return slots;
+}
+
+Steps count(const AttentionSpec &spec, const ProblemShape &shape, int blockQ, int blockKv) {
+  KernelForms forms = kernelForms(spec);
+  AttentionSpec bounds = spec;
+  bounds.mask = forms.terms;
+  // Bounds are linear in the row, so a few hundred blocks stand for any number of them; an expression takes
+  // longer to ask.
+  const int64_t mostBlocks = forms.mask ? 32 : 256;
   int64_t blocks = (shape.lengthQ + blockQ - 1) / blockQ;
   int64_t sampled = std::min(blocks, mostBlocks);
+  std::optional<BlockWalk> walk;
+  int64_t heads = 1;
+  if (forms.mask) {
+    walk.emplace(forms, shape, blockKv);
+    if (reads(*forms.mask, {expr::Variable::H, expr::Variable::Hkv}))
+      heads = std::min<int64_t>(shape.headsQ, 4);
+  }
   Steps steps;
+  constexpr double softcapSlots = 4;
+  steps.scoreSlots = (forms.softcap ? softcapSlots : 0) + (forms.score ? slotsOf(*forms.score) : 0);
+  steps.maskSlots = forms.mask ? slotsOf(*forms.mask) : 0;
   int64_t firstKey = shape.lengthKv, endKey = 0;
   for (int64_t i = 0; i < sampled; ++i) {
     int64_t block = sampled == blocks ? i : i * (blocks - 1) / (sampled - 1);
     int64_t firstRow = block * blockQ, lastRow = std::min(firstRow + blockQ, shape.lengthQ) - 1;
     // Both bounds grow with the row.
-    reference::Interval first = reference::keptKeys(spec, firstRow, shape.lengthQ, shape.lengthKv);
-    reference::Interval last = reference::keptKeys(spec, lastRow, shape.lengthQ, shape.lengthKv);
+    reference::Interval first = reference::keptKeys(bounds, firstRow, shape.lengthQ, shape.lengthKv);
+    reference::Interval last = reference::keptKeys(bounds, lastRow, shape.lengthQ, shape.lengthKv);
     int64_t begin = std::max<int64_t>(first.begin, 0), end = std::min(last.end, shape.lengthKv);
     if (begin >= end)
       continue;
-    firstKey = std::min(firstKey, begin);
-    endKey = std::max(endKey, end);
     int64_t firstBlock = begin / blockKv, endBlock = (end + blockKv - 1) / blockKv;
     int64_t wholeBegin = (std::max<int64_t>(last.begin, 0) + blockKv - 1) / blockKv;
     int64_t wholeEnd = std::max(std::min(first.end, shape.lengthKv), int64_t(0)) / blockKv;
     double visited = double(endBlock - firstBlock);
     double whole = double(std::clamp(wholeEnd - wholeBegin, int64_t(0), endBlock - firstBlock));
+    double keptFirst = double(std::max<int64_t>(first.end - first.begin, 0));
+    double keptLast = double(std::max<int64_t>(last.end - last.begin, 0));
+    double kept = (keptFirst + keptLast) / 2 * double(lastRow - firstRow + 1);
+    if (walk) {
+      double inBounds = kept / (visited * blockKv * double(lastRow - firstRow + 1)),
+             wholeShare = whole / visited;
+      visited = whole = 0;
+      for (int64_t one = 0; one < heads; ++one) {
+        walk->walk(one * shape.headsQ / heads, firstRow, lastRow, firstBlock, endBlock);
+        visited += walk->visited / double(heads);
+        whole += walk->whole * wholeShare / double(heads);
+        begin = std::max(begin, walk->first * blockKv);
+        end = std::min(end, walk->last * blockKv);
+      }
+      // Of a block that is kept in part, a half.
+      kept = std::min(inBounds * visited, whole + (visited - whole) / 2) * blockKv *
+             double(lastRow - firstRow + 1);
+      if (begin >= end)
+        continue;
+    }
+    firstKey = std::min(firstKey, begin);
+    endKey = std::max(endKey, end);
     steps.all += visited;
     steps.masked += visited - whole;
     steps.longest = std::max(steps.longest, visited);
-    double keptFirst = double(std::max<int64_t>(first.end - first.begin, 0));
-    double keptLast = double(std::max<int64_t>(last.end - last.begin, 0));
-    steps.keptScores += (keptFirst + keptLast) / 2 * double(lastRow - firstRow + 1);
+    steps.keptScores += kept;
   }
   steps.keys = double(std::max<int64_t>(endKey - firstKey, 0));
   double scale = double(blocks) / double(sampled);
@@ -44,6 +171,8 @@ static Steps count(const AttentionSpec &spec, const ProblemShape &shape, int blo
   steps.keptScores *= scale;
   return steps;
 }
+
+} // namespace
 
 Steps countSteps(const AttentionSpec &spec, const ProblemShape &shape, int blockQ, int blockKv) {
   // Candidates come in the table's order: those of the same blocks one after the other.

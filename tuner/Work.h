@@ -48,7 +48,11 @@ struct Steps {
   double longest = 0;    ///< of one query block
   double keptScores = 0; ///< scores of one head that the mask keeps
   double keys = 0;       ///< that any row keeps
+  /// Issue slots of the spec's own expressions: of a score, and of a score of a masked step.
+  double scoreSlots = 0, maskSlots = 0;
 };
+/// Of masks that are expressions, a sample of blocks is asked by interval arithmetic, as kernels do; of
+/// arrays nothing is known here, so that masks which hang on one alone visit all blocks.
 Steps countSteps(const AttentionSpec &spec, const ProblemShape &shape, int blockQ, int blockKv);
 
 /// The part of a forward kernel's work that no family decides: steps, blocks, products, exponentials, masks

@@ -248,6 +248,13 @@ std::optional<size_t> KernelInfo::find(std::string_view argument) const {
   return std::nullopt;
 }
 
+size_t Program::mainKernel() const {
+  for (size_t i = 0; i < kernels.size(); ++i)
+    if (!kernels[i].schedule.family.empty())
+      return i;
+  return 0;
+}
+
 /// Bytes of a part, up to where the next one starts.
 static SizeExpr paddedBytes(const SizeExpr &bytes) { return ceilDiv(bytes, 256) * 256; }
 

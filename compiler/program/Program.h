@@ -131,6 +131,10 @@ struct Program {
   std::vector<KernelInfo> kernels;
   std::vector<Launch> launches;
 
+  /// The kernel that the schedule is of: others prepare what it reads, or finish what it wrote.
+  size_t mainKernel() const;
+  const KernelInfo &main() const { return kernels[mainKernel()]; }
+
   std::vector<WorkspacePart> workspace() const;
   SizeExpr workspaceBytes() const;
   /// Parts that must be zero come first: the number of bytes from the start to zero.

@@ -60,14 +60,14 @@ static void buildScore(NamingBuilder b, Block *block, const AttentionSpec &spec,
   };
   if (spec.runtimeScale)
     score = b.make<arith::MulFOp>("scaled", score, b.make<attn::ScalarOp>("scale", f32, "scale"));
-  if (spec.softcap) {
+  if (forms.softcap) {
     Value cap, inverse;
     if (spec.runtimeSoftcap) {
       cap = b.make<attn::ScalarOp>("cap", f32, "softcap");
       inverse = b.make<arith::DivFOp>("inv_cap", constant("one", 1.0), cap);
     } else {
-      inverse = constant("inv_cap", 1.0 / *spec.softcap);
-      cap = constant("cap", *spec.softcap);
+      inverse = constant("inv_cap", 1.0 / *forms.softcap);
+      cap = constant("cap", *forms.softcap);
     }
     Value inside = b.make<arith::MulFOp>("inside", score, inverse);
     Value squashed = b.make<math::TanhOp>("squashed", inside);
@@ -80,8 +80,7 @@ static void buildScore(NamingBuilder b, Block *block, const AttentionSpec &spec,
   b.make<attn::YieldOp>("", score);
 }
 
-static void buildMask(NamingBuilder b, Block *block, const std::vector<MaskTerm> &terms,
-                      const KernelForms &forms) {
+static void buildMask(NamingBuilder b, Block *block, const KernelForms &forms) {
   Value q = block->getArgument(2), kv = block->getArgument(3);
   Type index = b.getIndexType();
   auto bound = [&](StringRef name, const std::optional<int64_t> &value, bool runtime) -> Value {
@@ -91,7 +90,7 @@ static void buildMask(NamingBuilder b, Block *block, const std::vector<MaskTerm>
   };
   Value keep, shift;
   auto conjoin = [&](Value term) { keep = keep ? Value(b.make<arith::AndIOp>("keep", keep, term)) : term; };
-  for (const MaskTerm &term : terms) {
+  for (const MaskTerm &term : forms.terms) {
     Value position = q;
     if (term.align == MaskAlign::BottomRight) {
       if (!shift) {
@@ -138,8 +137,7 @@ OwningOpRef<ModuleOp> buildAttn(MLIRContext *context, const AttentionSpec &spec)
       spec.schedule.empty() ? DictionaryAttr() : scheduleAttr(context, spec.schedule));
   buildScore(openRegion(b, loc, forward.getScore(), /*withScore=*/true), &forward.getScore().front(), spec,
              forms);
-  buildMask(openRegion(b, loc, forward.getMask(), /*withScore=*/false), &forward.getMask().front(), spec.mask,
-            forms);
+  buildMask(openRegion(b, loc, forward.getMask(), /*withScore=*/false), &forward.getMask().front(), forms);
   return module;
 }
 

@@ -2,6 +2,7 @@
 #include "compiler/schedule/Family.h"
 
 #include "compiler/spec/Diagnostics.h"
+#include "compiler/spec/KernelForms.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,9 +12,7 @@
 namespace attune {
 
 ScheduleQuery queryOf(const AttentionSpec &spec, const Arch &arch) {
-  bool rowsHaveFirstKey =
-      std::any_of(spec.mask.begin(), spec.mask.end(), [](const MaskTerm &term) { return term.hasLeft(); });
-  return {spec.headDimQk, spec.headDimV, spec.dtype, rowsHaveFirstKey, arch};
+  return {spec.headDimQk, spec.headDimV, spec.dtype, kernelForms(spec).hasFirstKey(), arch};
 }
 
 //===----------------------------------------------------------------------===//

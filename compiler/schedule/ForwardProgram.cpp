@@ -20,8 +20,8 @@ namespace attune {
 ForwardProgram::ForwardProgram(OpBuilder &builder, attn::ForwardOp forward, const DecidedSchedule &decided)
     : forward(forward), decided(decided), context(builder.getContext()), headDimQk(forward.getHeadDimQk()),
       headDimV(forward.getHeadDimV()), dtype(forward.getDtype()), bounds(analyseMask(forward.getMask())),
-      blockMask(bounds.residual), identityScore(isIdentityScore(forward.getScore())),
-      scale(forward.getScale().convertToDouble()), b(builder, forward.getLoc()) {}
+      identityScore(isIdentityScore(forward.getScore())), scale(forward.getScale().convertToDouble()),
+      b(builder, forward.getLoc()) {}
 
 DType ForwardProgram::element() const { return *elementOf(dtype); }
 
@@ -69,7 +69,10 @@ void ForwardProgram::groupHeads() {
   headsTogether = number("heads_together", min(kvHeads * (SizeExpr(Size::HeadsQ) / Size::HeadsKv), all));
 }
 
-void ForwardProgram::declareArguments(int64_t blockQ) {
+void ForwardProgram::declareArguments(int64_t blockQ, int64_t blockKv) {
+  queriesOfBlock = blockQ;
+  keysOfBlock = blockKv;
+  blockMask = BlockMask(bounds.residual, blockQ, blockKv);
   auto array = [&](const char *name, DType type, std::vector<SizeExpr> axes, bool output, int alignment) {
     Argument argument;
     argument.name = name;
@@ -93,6 +96,7 @@ void ForwardProgram::declareArguments(int64_t blockQ) {
   queryBlocks = number("query_blocks", ceilDiv(SizeExpr(Size::LengthQ), blockQ));
   heads = number("heads", Size::HeadsQ);
   declareCaptures();
+  declareBounds();
 }
 
 /// How an index that certainly lies below its extent looks: a variable on its own axis.
@@ -146,6 +150,29 @@ void ForwardProgram::declareCaptures() {
   }
 }
 
+void ForwardProgram::declareBounds() {
+  ArrayRef<ArrayBounds> tables = blockMask.tables();
+  if (tables.empty())
+    return;
+  for (auto [i, table] : llvm::enumerate(tables)) {
+    Bounds made{addArgument(table.argument(i)), {Value()}};
+    for (size_t axis = 1; axis != table.axes.size(); ++axis) {
+      const SizeExpr &extent = axis == table.axis ? table.blocks() : table.axes[axis];
+      std::optional<int64_t> known = extent.constant();
+      made.extents.push_back(known ? Scalars(b).constant(*known)
+                                   : number(fmt::format("bounds{}_{}", i, axis).c_str(), extent));
+    }
+    arrayBounds.push_back(std::move(made));
+  }
+  OpBuilder before(kernel);
+  buildArrayBounds(before, forward.getLoc(), forward.getSymName(), decided.arch.name, tables);
+}
+
+Value ForwardProgram::extentOf(NamingBuilder &at, const SizeExpr &axis) {
+  std::optional<int64_t> known = axis.constant();
+  return known ? Scalars(at).constant(*known) : extents.lookup(axis.text());
+}
+
 void ForwardProgram::finishArguments() { kernel.setSignatureAttr(b.getArrayAttr(signature)); }
 
 Value ForwardProgram::view(NamingBuilder &at, StringRef name, Value array, Value ofHead, Value rows) {
@@ -190,11 +217,12 @@ void ForwardProgram::locate(NamingBuilder &at, int64_t blockQ, Value tile) {
   firstQuery = s.mul(queryBlock, blockQ, "first_query");
 }
 
-BlockRange ForwardProgram::blocksOfKeys(NamingBuilder &at, int64_t blockQ, int64_t blockKv) {
+BlockRange ForwardProgram::blocksOfKeys(NamingBuilder &at) {
   Scalars s(at);
   limits = MaskLimits::of(at, bounds, lengthQ, lengthKv, scalars);
-  lastQuery = s.sub(s.min(s.add(firstQuery, s.constant(blockQ)), lengthQ), s.constant(1), "last_query");
-  return BlockRange::ofKeys(at, limits, firstQuery, lastQuery, blockKv);
+  lastQuery =
+      s.sub(s.min(s.add(firstQuery, s.constant(queriesOfBlock)), lengthQ), s.constant(1), "last_query");
+  return BlockRange::ofKeys(at, limits, firstQuery, lastQuery, keysOfBlock);
 }
 
 Value ForwardProgram::notFinite(NamingBuilder &at, Value out, Value firstRow) {
@@ -214,7 +242,7 @@ template <typename Scan>
 Value ForwardProgram::scan(NamingBuilder &at, StringRef name, Value begin, Value end, const BlockRange &range,
                            llvm::function_ref<Value(NamingBuilder &, Value, Value)> make) {
   auto op = at.make<Scan>(name, at.getI32Type(), begin, end);
-  Block *body = at.createBlock(&op.getCondition());
+  Block *body = at.createBlock(&op.getBody());
   Value block = body->addArgument(at.getI32Type(), at.named("block"));
   NamingBuilder inside(OpBuilder::atBlockBegin(body), at.unnamed());
   at.setInsertionPointAfter(op);
@@ -226,8 +254,20 @@ Value ForwardProgram::scan(NamingBuilder &at, StringRef name, Value begin, Value
   Value firstKey = s.mul(block, keysOfBlock, "first_key");
   Value lastKey =
       s.min(s.add(firstKey, s.constant(keysOfBlock - 1)), s.sub(lengthKv, s.constant(1)), "last_key");
-  BlockMask::Truth truth = blockMask.truth(
-      inside, {firstQuery, lastQuery, firstKey, lastKey, batch, head, kvHead, lengthQ, lengthKv, scalars});
+  auto element = [&](NamingBuilder &in, StringRef array, ArrayRef<Value> indices) -> Value {
+    return in.make<tile::LoadValueOp>("element", in.getI32Type(), captured.lookup(array), indices);
+  };
+  auto entry = [&](NamingBuilder &in, size_t table, ArrayRef<Value> place, bool largest) -> Value {
+    Scalars t(in);
+    Value first = t.mul(pairOf(in, place, arrayBounds[table].extents), 2);
+    return in.make<tile::LoadEntryOp>(largest ? "largest" : "least", in.getI32Type(),
+                                      arrayBounds[table].table,
+                                      largest ? t.add(first, t.constant(1)) : first);
+  };
+  auto extent = [&](const SizeExpr &axis) { return extentOf(inside, axis); };
+  BlockMask::Truth truth =
+      blockMask.truth(inside, {firstQuery, lastQuery, firstKey, lastKey, batch, head, kvHead, lengthQ,
+                               lengthKv, scalars, element, entry, extent});
   Value inWhole = both(notAbove(range.wholeBegin, block), s.less(block, range.wholeEnd));
   Value whole = both(inWhole, truth.must);
   Value some = both(truth.may, inside.make<arith::XOrIOp>(
@@ -236,13 +276,12 @@ Value ForwardProgram::scan(NamingBuilder &at, StringRef name, Value begin, Value
   return op.getResult();
 }
 
-ForwardProgram::FoundBlocks ForwardProgram::findBlocksOfKeys(int64_t blockQ, int64_t blockKv) {
-  FoundBlocks found{blocksOfKeys(b, blockQ, blockKv), Value(), Value()};
-  keysOfBlock = blockKv;
+ForwardProgram::FoundBlocks ForwardProgram::findBlocksOfKeys(NamingBuilder &at) {
+  FoundBlocks found{blocksOfKeys(at), Value(), Value()};
   const BlockRange &range = found.range;
-  found.mixed = scan<tile::CountBlocksOp>(b, "mixed_blocks", range.begin, range.end, range,
+  found.mixed = scan<tile::CountBlocksOp>(at, "mixed_blocks", range.begin, range.end, range,
                                           [](NamingBuilder &, Value mixed, Value) { return mixed; });
-  found.whole = scan<tile::CountBlocksOp>(b, "whole_blocks", range.wholeBegin, range.wholeEnd, range,
+  found.whole = scan<tile::CountBlocksOp>(at, "whole_blocks", range.wholeBegin, range.wholeEnd, range,
                                           [](NamingBuilder &, Value, Value whole) { return whole; });
   return found;
 }
@@ -343,7 +382,7 @@ Value ForwardProgram::clampIndex(NamingBuilder &at, Value index, Value inRegion,
   if (number && matchPattern(inRegion, m_ConstantInt(&constant)) && constant.getSExtValue() >= 0 &&
       constant.getSExtValue() < *number)
     return index;
-  Value last = number ? s.constant(*number - 1) : s.sub(extents.lookup(text), s.constant(1));
+  Value last = number ? s.constant(*number - 1) : s.sub(extentOf(at, extent), s.constant(1));
   // Positions are not negative; rows and keys of a tile may lie beyond their number.
   if (!isa<BlockArgument>(inRegion))
     index = s.max(index, spread(at, shape, s.constant(0)));

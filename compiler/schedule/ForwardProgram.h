@@ -52,9 +52,10 @@ protected:
   static SizeExpr tileCount(int64_t blockQ) {
     return ceilDiv(SizeExpr(Size::LengthQ), blockQ) * Size::HeadsQ * Size::Batch;
   }
-  /// q, k, v, o, sink and lse where they are wanted, and the sizes; a family may add more before
-  /// finishArguments.
-  void declareArguments(int64_t blockQ);
+  /// q, k, v, o, sink and lse where they are wanted, the sizes, and what the mask and the score read; a
+  /// family may add more before finishArguments. Decides how the mask is known of blocks of so many queries
+  /// and keys.
+  void declareArguments(int64_t blockQ, int64_t blockKv);
   /// Numbers tiles so that heads whose keys and values fit into the L2 cache follow each other, all of their
   /// longest tiles first; else one head's tiles follow the other's.
   void groupHeads();
@@ -68,7 +69,7 @@ protected:
                    mlir::Value rows);
   /// Which queries, head and batch entry tile number `tile` is.
   void locate(NamingBuilder &at, int64_t blockQ, mlir::Value tile);
-  BlockRange blocksOfKeys(NamingBuilder &at, int64_t blockQ, int64_t blockKv);
+  BlockRange blocksOfKeys(NamingBuilder &at);
 
   /// Whether a block of queries finds the blocks of keys that it visits by what the mask is on each, and does
   /// not walk all of a range.
@@ -77,8 +78,8 @@ protected:
     BlockRange range;
     mlir::Value mixed, whole; ///< how many blocks are kept in part, and as a whole
   };
-  /// Of blocks of `blockKv` keys, for blocks of `blockQ` queries.
-  FoundBlocks findBlocksOfKeys(int64_t blockQ, int64_t blockKv);
+  /// For the located tile.
+  FoundBlocks findBlocksOfKeys(NamingBuilder &at);
   /// The block that is visited after `before` others: first those that are kept in part, then whole ones,
   /// each from the last to the first. `last` is the one that was visited before.
   mlir::Value nextBlock(NamingBuilder &at, const FoundBlocks &blocks, mlir::Value before, mlir::Value last);
@@ -87,6 +88,11 @@ protected:
     return kind.first || kind.last || (!bounds.residual.empty() && !findsWhole);
   }
 
+  /// Whether scores depend on the key otherwise than by their products.
+  bool scoreReadsKey() {
+    mlir::Block &score = forward.getScore().front();
+    return !score.getArgument(score.getNumArguments() - 1).use_empty();
+  }
   /// Whether the scale can be multiplied inside the exponential.
   bool scaleFolds() { return identityScore && OnlineSoftmax::takesScale(scale, forward.getSink()); }
   OnlineSoftmax softmax(mlir::RankedTensorType outType) {
@@ -145,6 +151,9 @@ private:
                                                               mlir::Value score, mlir::Value firstRow,
                                                               mlir::Value firstKey);
   void declareCaptures();
+  void declareBounds();
+  /// A size that indices are cut to, by its text; null: no index of that axis can lie beyond it.
+  mlir::Value extentOf(NamingBuilder &at, const SizeExpr &axis);
   /// Calls `make` with a block of keys' number and what is to be known of it, for a condition on blocks.
   template <typename Scan>
   mlir::Value
@@ -158,8 +167,15 @@ private:
   llvm::StringMap<mlir::Value> extents;             ///< sizes that indices are cut to, by their text
   llvm::DenseMap<mlir::Value, mlir::Value> hoisted; ///< elements that were read before the loops
   llvm::DenseMap<mlir::Value, Reach> reaches;
+  /// The tables that the mask's blocks are known by: each, and of each axis how many blocks or indices it
+  /// has.
+  struct Bounds {
+    mlir::Value table;
+    llvm::SmallVector<mlir::Value> extents;
+  };
+  std::vector<Bounds> arrayBounds;
   mlir::Value lastQuery;
-  int64_t keysOfBlock = 0;
+  int64_t queriesOfBlock = 0, keysOfBlock = 0;
 };
 
 } // namespace attune

@@ -7,13 +7,18 @@
 
 namespace attune {
 
-/// Simplified, with captures called array0, array1, ..., scalar0, ... in the order in which the expressions
-/// meet them: how a spec calls them makes no other kernel.
+/// What a spec says, whichever way it says it: parts of expressions that have short forms (causal, a window,
+/// a soft cap) are these. Expressions are simplified, with captures called array0, array1, ..., scalar0, ...
+/// in the order in which the expressions meet them: how a spec calls them makes no other kernel.
 struct KernelForms {
-  std::optional<expr::Expression> mask, score;
-  expr::Captures captures; ///< the spec's, in its order, under the kernel's names
+  std::vector<MaskTerm> terms; ///< at most one an alignment, and one a bound that is given at launch
+  std::optional<double> softcap;
+  std::optional<expr::Expression> mask, score; ///< the rest
+  expr::Captures captures;                     ///< the spec's, in its order, under the kernel's names
 
-  /// What of them decides the code; empty without expressions.
+  /// Whether a row does not see keys before a first one that is linear in the row.
+  bool hasFirstKey() const;
+  /// What of the expressions decides the code; empty without any.
   std::string text() const;
 };
 

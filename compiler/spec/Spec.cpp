@@ -221,8 +221,8 @@ void setScalar(AttentionSpec &spec, std::string_view name, double value) {
 }
 
 std::string codeKey(const AttentionSpec &spec) {
-  std::vector<MaskTerm> mask = normalizedMask(spec);
-  for (MaskTerm &term : mask) {
+  KernelForms forms = kernelForms(spec);
+  for (MaskTerm &term : forms.terms) {
     if (term.runtimeLeft)
       term.left.reset();
     if (term.runtimeRight)
@@ -232,14 +232,15 @@ std::string codeKey(const AttentionSpec &spec) {
   std::string result =
       fmt::format(R"({{"op":"forward","name":{},"dtype":"{}","head_dim_qk":{},"head_dim_v":{})",
                   json::quote(spec.name), nameOf(spec.dtype), spec.headDimQk, spec.headDimV);
-  result += fmt::format(R"(,"scale":{},"mask":{})",
-                        spec.runtimeScale ? "\"runtime\"" : number(spec.effectiveScale()), maskJson(mask));
-  if (spec.softcap)
-    result += R"(,"softcap":)" + (spec.runtimeSoftcap ? "\"runtime\"" : number(*spec.softcap));
+  result +=
+      fmt::format(R"(,"scale":{},"mask":{})",
+                  spec.runtimeScale ? "\"runtime\"" : number(spec.effectiveScale()), maskJson(forms.terms));
+  if (forms.softcap)
+    result += R"(,"softcap":)" + (spec.runtimeSoftcap ? "\"runtime\"" : number(*forms.softcap));
   if (spec.sink)
     result += R"(,"sink":true)";
-  if (std::string forms = kernelForms(spec).text(); !forms.empty())
-    result += R"(,"expressions":)" + json::quote(forms);
+  if (std::string text = forms.text(); !text.empty())
+    result += R"(,"expressions":)" + json::quote(text);
   return result + fmt::format(R"(,"lse":{},"schedule":{}}})", spec.lse, scheduleJson(spec.schedule));
 }
 

@@ -340,7 +340,7 @@ LogicalResult Run::countBlocks(tile::CountBlocksOp op) {
   std::optional<int64_t> begin = value(op.getBegin()), end = value(op.getEnd());
   if (!begin || !end)
     return op.emitOpError("expected blocks that follow from lengths and the block") << context();
-  Block &condition = op.getCondition().front();
+  Block &condition = op.getBody().front();
   int64_t count = 0;
   for (int64_t block = *begin; block < *end; ++block) {
     values[condition.getArgument(0)] = block;

@@ -441,6 +441,25 @@ void ThreadToNvvm::lowerLoadValue(tile::LoadValueOp op) {
   values[op.getResult()] = std::move(results);
 }
 
+Value ThreadToNvvm::entryPointer(Value workspace, Value index) {
+  Value bytes =
+      LLVM::MulOp::create(b, loc, Value(LLVM::ZExtOp::create(b, loc, b.getI64Type(), index)), i64(4));
+  return globalPointer(add(field(workspace, ParameterField::What::Base), bytes));
+}
+
+void ThreadToNvvm::lowerLoadEntry(tile::LoadEntryOp op) {
+  values[op.getResult()] = {LLVM::LoadOp::create(
+      b, loc, b.getI32Type(), entryPointer(op.getWorkspace(), scalar(op.getIndex())), 4, /*isVolatile=*/false,
+      /*isNonTemporal=*/false, /*isInvariant=*/true)};
+}
+
+void ThreadToNvvm::lowerStoreEntry(tile::StoreEntryOp op) {
+  branch(LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, lane, i32(0)), [&] {
+    LLVM::StoreOp::create(b, loc, scalar(op.getValue()),
+                          entryPointer(op.getWorkspace(), scalar(op.getIndex())), 4);
+  });
+}
+
 void ThreadToNvvm::lowerView(tile::ViewOp op) {
   int64_t elementBytes = infoOf(op.getType().getElementType()).bytes();
   GlobalView view;
@@ -509,8 +528,12 @@ LogicalResult ThreadToNvvm::lower(Operation *op) {
         return mlir::success();
       })
       .Case([&](tile::LoadValueOp x) { return done([&] { lowerLoadValue(x); }); })
-      .Case([&](tile::CountBlocksOp x) { return lowerScan(x, x.getCondition(), x.getBegin(), x.getEnd()); })
-      .Case([&](tile::LastBlockOp x) { return lowerScan(x, x.getCondition(), x.getBegin(), x.getEnd()); })
+      .Case([&](tile::LoadEntryOp x) { return done([&] { lowerLoadEntry(x); }); })
+      .Case([&](tile::StoreEntryOp x) { return done([&] { lowerStoreEntry(x); }); })
+      .Case([&](tile::CountBlocksOp x) { return lowerScan(x, x.getBody(), x.getBegin(), x.getEnd()); })
+      .Case([&](tile::LastBlockOp x) { return lowerScan(x, x.getBody(), x.getBegin(), x.getEnd()); })
+      .Case([&](tile::LeastOp x) { return lowerExtreme(x, x.getBody(), x.getBegin(), x.getEnd()); })
+      .Case([&](tile::LargestOp x) { return lowerExtreme(x, x.getBody(), x.getBegin(), x.getEnd()); })
       .Case([&](tile::ViewOp x) { return done([&] { lowerView(x); }); })
       .Case([&](gpu::BlockIdOp x) {
         Type i = b.getI32Type();

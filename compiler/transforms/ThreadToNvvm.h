@@ -50,9 +50,14 @@ private:
   void lowerRetry(thread::RetryOp op);
   void lowerView(tile::ViewOp op);
   void lowerLoadValue(tile::LoadValueOp op);
-  /// tile.count_blocks and tile.last_block (ThreadToNvvmBlocks.cpp).
+  mlir::Value entryPointer(mlir::Value workspace, mlir::Value index);
+  void lowerLoadEntry(tile::LoadEntryOp op);
+  void lowerStoreEntry(tile::StoreEntryOp op);
+  // Scans (ThreadToNvvmScans.cpp): count_blocks and last_block; least and largest.
   mlir::LogicalResult lowerScan(mlir::Operation *op, mlir::Region &condition, mlir::Value begin,
                                 mlir::Value end);
+  mlir::LogicalResult lowerExtreme(mlir::Operation *op, mlir::Region &body, mlir::Value begin,
+                                   mlir::Value end);
 
   // Tiles.
   void lowerAsyncCopy(thread::AsyncCopyOp op);

@@ -356,11 +356,11 @@ LogicalResult Distributor::visit(Operation *op) {
       .Case<tile::AttemptOp, tile::ViewOp, tile::CommitGroupOp, tile::WaitGroupOp, gpu::BarrierOp,
             gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp, scf::ConditionOp, tile::BarrierInitOp,
             tile::BarrierWaitOp, tile::BarrierArriveOp, tile::BarrierExpectOp, tile::StoreWaitOp,
-            tile::DrawOp, tile::StoreWordOp, tile::LoadWordOp, tile::CountBlocksOp, tile::LastBlockOp>(
-          [&](Operation *) {
-            b.clone(*op, mapping);
-            return mlir::success();
-          })
+            tile::DrawOp, tile::StoreWordOp, tile::LoadWordOp, tile::LoadEntryOp, tile::StoreEntryOp,
+            tile::CountBlocksOp, tile::LastBlockOp, tile::LeastOp, tile::LargestOp>([&](Operation *) {
+        b.clone(*op, mapping);
+        return mlir::success();
+      })
       .Default([&](Operation *) -> LogicalResult {
         StringRef dialect = op->getName().getDialectNamespace();
         if (dialect == "arith" || dialect == "math")

@@ -100,7 +100,7 @@ std::string factsOf(const Plan &plan, const std::vector<ArrayArgument> &dense) {
     arguments.push_back(factsOf(plan.program.arrays()[i], dense[i]));
   for (const BoundArgument &scalar : plan.program.scalars())
     arguments.push_back(factsOf(scalar, plan.spec));
-  const LoadedKernel &kernel = loaded.kernels().front();
+  const LoadedKernel &kernel = loaded.mainKernel();
   return JsonObject()
       .text("kernel", compiled.text.name)
       .text("target", nameOf(compiled.text.target))

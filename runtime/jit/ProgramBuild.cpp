@@ -79,7 +79,7 @@ Result<KernelText> makeText(const ProgramRequest &request, const BuildOptions &b
   if (!program)
     return program.error();
   KernelText text{};
-  text.name = program->kernels.front().name;
+  text.name = program->main().name;
   text.target = request.target;
   text.arch = build.arch;
   text.stage = Stage::Text;

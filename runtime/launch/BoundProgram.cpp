@@ -409,12 +409,11 @@ v1::Status BoundProgram::check(const LaunchArguments &arguments, Matched &matche
     return v1::Error{
         ErrorCode::InvalidArgument,
         fmt::format("expected no array for {}, since kernel '{}' has none (it has {}), got 0x{:x}",
-                    unknown->name, program().program().kernels[0].name, namesOf(arrayTable),
-                    unknown->address)};
+                    unknown->name, program().program().main().name, namesOf(arrayTable), unknown->address)};
   if (const ScalarArgument *unknown = match(scalarTable, arguments.scalars, scalars))
     return v1::Error{ErrorCode::InvalidArgument,
                      fmt::format("expected no value for {}, since kernel '{}' has none (it has {}), got {}",
-                                 unknown->name, program().program().kernels[0].name, namesOf(scalarTable),
+                                 unknown->name, program().program().main().name, namesOf(scalarTable),
                                  unknown->value)};
   for (size_t i = 0; i < arrayTable.size(); ++i)
     if (v1::Status good = checkAddress(arrayTable[i], arrays[i]); !good)

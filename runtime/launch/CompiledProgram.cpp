@@ -202,7 +202,7 @@ EntryFacts factsOf(const CacheHead &head) {
   for (const json::Value &line : read.list("program"))
     lines += line.text + "\n";
   if (Result<Program> program = Program::parse(lines); program && !program->kernels.empty())
-    facts.schedule = program->kernels.front().schedule;
+    facts.schedule = program->main().schedule;
   constexpr std::string_view name = "\nspec=";
   if (size_t at = head.key.find(name); at != std::string::npos) {
     std::string_view text = std::string_view(head.key).substr(at + name.size());

@@ -42,8 +42,10 @@ struct CompiledProgram {
 
   const Program &program() const { return text.program; }
   /// The kernel that does the most of the work: its schedule and resources are shown first.
-  const KernelInfo &mainKernel() const { return text.program.kernels.front(); }
-  const AssemblerReport *mainReport() const { return reports.empty() ? nullptr : &reports.front(); }
+  const KernelInfo &mainKernel() const { return text.program.main(); }
+  const AssemblerReport *mainReport() const {
+    return reports.empty() ? nullptr : &reports[text.program.mainKernel()];
+  }
 
   /// Registers of a thread of a kernel; -1 with no report.
   int registers(size_t kernel) const { return reports.empty() ? -1 : reports[kernel].registers; }

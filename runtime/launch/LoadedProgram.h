@@ -49,6 +49,7 @@ public:
   const BuiltProgram &built() const { return about; }
   const ImageChoice &image() const { return choice; }
   const std::vector<LoadedKernel> &kernels() const { return entries; }
+  const LoadedKernel &mainKernel() const { return entries[program().mainKernel()]; }
 
 private:
   LoadedProgram(std::shared_ptr<Device> device) : gpu(std::move(device)) {}

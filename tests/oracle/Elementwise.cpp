@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/TypeSwitch.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace mlir;
@@ -184,6 +185,18 @@ uint32_t restSigned(uint32_t a, uint32_t b) { return b ? uint32_t(int64_t(int32_
 uint32_t smaller(uint32_t a, uint32_t b) { return uint32_t(std::min(int32_t(a), int32_t(b))); }
 uint32_t larger(uint32_t a, uint32_t b) { return uint32_t(std::max(int32_t(a), int32_t(b))); }
 
+/// cvt.rzi.s32.f32: toward zero, the nearest number where there is none, 0 of a NaN.
+uint32_t toInteger(uint32_t word) {
+  double value = std::trunc(double(std::bit_cast<float>(word)));
+  return value != value ? 0 : uint32_t(int32_t(std::clamp(value, double(INT32_MIN), double(INT32_MAX))));
+}
+
+/// rsqrt.approx.ftz.f32, of which only an error bound is documented: rounded once here.
+float inverseRoot(float x) {
+  float flushed = std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0f, x) : x;
+  return float(1 / std::sqrt(double(flushed)));
+}
+
 std::optional<Words> constant(arith::ConstantOp op) {
   Attribute value = op.getValue();
   if (auto dense = dyn_cast<DenseElementsAttr>(value)) {
@@ -261,6 +274,9 @@ std::optional<Words> evaluate(Operation *op, ArrayRef<Words> operands, int64_t w
       .Case([&](math::FmaOp) { return floats([](float a, float b, float c) { return std::fma(a, b, c); }); })
       .Case([&](math::Exp2Op) { return floats(reference::ex2); })
       .Case([&](math::Log2Op) { return floats(reference::lg2); })
+      .Case([&](math::RsqrtOp) { return floats(inverseRoot); })
+      .Case([&](math::SqrtOp) { return floats([](float a) { return std::sqrt(a); }); })
+      .Case([&](arith::FPToSIOp) { return wholes(toInteger); })
       .Default([](Operation *) -> Answer { return std::nullopt; });
 }
 

@@ -70,19 +70,27 @@ Strand::Next Strand::loadValues(tile::LoadValueOp load) {
   return give(load.getResult(), Words(shaped.getRank() == 1 ? Words::Rows : Words::Tile, std::move(loaded)));
 }
 
-Strand::Next Strand::scanBlocks(Operation *op, Region &condition, int64_t begin, int64_t end, bool counts) {
-  Block &body = condition.front();
-  int64_t answer = counts ? 0 : begin - 1;
-  for (int64_t block = end - 1; block >= begin; --block) {
-    values[body.getArgument(0)] = Words(uint32_t(int32_t(block)));
+uint32_t *Strand::entryOf(Value workspace, int64_t index) const {
+  const BoundArray &array = *get<const BoundArray *>(workspace);
+  return index < 0 || index >= array.extents[0] ? nullptr : reinterpret_cast<uint32_t *>(array.data) + index;
+}
+
+Strand::Next Strand::scan(Operation *op, Region &region, int64_t begin, int64_t end) {
+  Block &body = region.front();
+  bool isLast = isa<tile::LastBlockOp>(op), isLeast = isa<tile::LeastOp>(op);
+  int64_t answer = isLast ? begin - 1 : isLeast ? INT32_MAX : isa<tile::LargestOp>(op) ? INT32_MIN : 0;
+  for (int64_t i = begin; i < end; ++i) {
+    values[body.getArgument(0)] = Words(uint32_t(int32_t(i)));
     for (Operation &inner : body.without_terminator())
       if (Next next = step(&inner); next != Next::Following)
         return next;
-    if (!whole(cast<tile::YieldOp>(body.getTerminator()).getValue()))
-      continue;
-    if (!counts)
-      return give(op->getResult(0), Words(uint32_t(int32_t(block))));
-    ++answer;
+    int64_t made = whole(cast<tile::YieldOp>(body.getTerminator()).getValue());
+    if (isLast)
+      answer = made ? i : answer;
+    else if (isa<tile::CountBlocksOp>(op))
+      answer += made != 0;
+    else
+      answer = isLeast ? std::min(answer, made) : std::max(answer, made);
   }
   return give(op->getResult(0), Words(uint32_t(int32_t(answer))));
 }
@@ -116,13 +124,28 @@ Strand::Next Strand::memory(Operation *op) {
         return made ? give(result, *made) : fail(op, "has an index that the array has not");
       })
       .Case([&](tile::LoadValueOp load) { return loadValues(load); })
-      .Case([&](tile::CountBlocksOp scan) {
-        return scanBlocks(op, scan.getCondition(), whole(scan.getBegin()), whole(scan.getEnd()),
-                          /*counts=*/true);
+      .Case([&](tile::LoadEntryOp load) {
+        uint32_t *entry = entryOf(load.getWorkspace(), whole(load.getIndex()));
+        return entry ? give(result, Words(*entry)) : fail(op, "has an index that the workspace has not");
       })
-      .Case([&](tile::LastBlockOp scan) {
-        return scanBlocks(op, scan.getCondition(), whole(scan.getBegin()), whole(scan.getEnd()),
-                          /*counts=*/false);
+      .Case([&](tile::StoreEntryOp store) {
+        uint32_t *entry = entryOf(store.getWorkspace(), whole(store.getIndex()));
+        if (!entry)
+          return fail(op, "has an index that the workspace has not");
+        *entry = words(store.getValue())[0];
+        return Next::Following;
+      })
+      .Case([&](tile::CountBlocksOp one) {
+        return scan(op, one.getBody(), whole(one.getBegin()), whole(one.getEnd()));
+      })
+      .Case([&](tile::LastBlockOp one) {
+        return scan(op, one.getBody(), whole(one.getBegin()), whole(one.getEnd()));
+      })
+      .Case([&](tile::LeastOp one) {
+        return scan(op, one.getBody(), whole(one.getBegin()), whole(one.getEnd()));
+      })
+      .Case([&](tile::LargestOp one) {
+        return scan(op, one.getBody(), whole(one.getBegin()), whole(one.getEnd()));
       })
       .Case([&](tile::RingOp ring) {
         auto type = cast<tile::RingType>(result.getType());

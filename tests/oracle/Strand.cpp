@@ -49,7 +49,8 @@ Strand::State Strand::run(bool &moved) {
 Strand::Next Strand::step(Operation *op) {
   if (op->hasTrait<OpTrait::IsTerminator>())
     return leave(op);
-  if (isa<tile::CountBlocksOp, tile::LastBlockOp>(op)) // whose regions are conditions
+  if (isa<tile::CountBlocksOp, tile::LastBlockOp, tile::LeastOp, tile::LargestOp>(
+          op)) // with a body of numbers
     return memory(op);
   if (op->getNumRegions() != 0)
     return enter(op);

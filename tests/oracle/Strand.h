@@ -76,7 +76,9 @@ private:
   Next enterIf(mlir::scf::IfOp branch);
   Next memory(mlir::Operation *op);
   Next loadValues(tile::LoadValueOp load);
-  Next scanBlocks(mlir::Operation *op, mlir::Region &condition, int64_t begin, int64_t end, bool counts);
+  Next scan(mlir::Operation *op, mlir::Region &region, int64_t begin, int64_t end);
+  /// A number of a workspace; null where that has no such number.
+  uint32_t *entryOf(mlir::Value workspace, int64_t index) const;
   Next store(mlir::Operation *op, const MatrixView &view, mlir::Value row);
   Next vote(tile::VoteOp vote);
   Next compute(mlir::Operation *op);

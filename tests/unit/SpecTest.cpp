@@ -11,6 +11,7 @@
 #include <random>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 using namespace attune;
 
@@ -294,4 +295,32 @@ TEST_CASE("captures given by flags: declared, given a value or a file") {
   CHECK(flagText(spec->captures.arrays[1]) == "t:fp16[h,32]=t.npy");
   CHECK(scalarOf(*spec, "n") == 7);
   CHECK(flagText(spec->captures.scalars[1]) == "cap:f32=0.5");
+}
+
+TEST_CASE("what has a short form is that, however it is written") {
+  auto key = [](const char *mask, const char *rest = "") {
+    return codeKey(read(fmt::format(R"({{"mask": {}{}}})", mask, rest)));
+  };
+  CHECK(key(R"("kv <= q")") == key(R"("causal")"));
+  CHECK(key(R"("q - kv >= 0")") == key(R"("causal")"));
+  CHECK(key(R"x("!(kv > q)")x") == key(R"("causal")"));
+  CHECK(key(R"("q - kv < 128")") == key(R"("window:127:")"));
+  CHECK(key(R"("kv <= q && kv > q - 128")") == key(R"("window:127:0")"));
+  CHECK(key(R"(["causal", "q - kv < 128"])") == key(R"("window:127:0")"));
+  CHECK(key(R"x("kv <= q + (len_kv - len_q)")x") == key(R"("causal:bottom_right")"));
+  CHECK(key(R"("q - kv + len_kv - len_q <= 9")") == key(R"("window:9::bottom_right")"));
+  CHECK(key(R"("true")") == key(R"("none")"));
+  CHECK(key(R"("none")", R"(, "score": "tanh(score / 30.0) * 30")") ==
+        key(R"("none")", R"(, "softcap": 30)"));
+  CHECK(key(R"("none")", R"(, "score": "true ? score : 0.5")") == key(R"("none")"));
+  // What is left of a conjunction stays an expression.
+  CHECK(key(R"("kv <= q && kv % 2 == 0")") == key(R"(["causal", "kv % 2 == 0"])"));
+  CHECK(key(R"("kv % 2 == 0")") != key(R"(["causal", "kv % 2 == 0"])"));
+  // No short form.
+  CHECK(key(R"("kv < q")") != key(R"("causal")"));
+  CHECK(key(R"("kv <= 2 * q")") != key(R"("causal")"));
+  CHECK(key(R"("kv <= q + len_kv")") != key(R"("causal:bottom_right")"));
+  CHECK(key(R"("kv <= q || kv < 4")") != key(R"("causal")"));
+  CHECK(key(R"("none")", R"(, "score": "tanh(score / 30.0) * 20")") !=
+        key(R"("none")", R"(, "softcap": 30)"));
 }

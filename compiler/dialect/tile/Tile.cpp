@@ -222,6 +222,18 @@ LogicalResult LoadValueOp::verify() {
   return mlir::success();
 }
 
+static LogicalResult verifyEntry(Operation *op, WorkspaceType workspace) {
+  if (!workspace.getElementType().isInteger(32))
+    return op->emitOpError("expected a workspace of i32, got ") << workspace;
+  return mlir::success();
+}
+LogicalResult LoadEntryOp::verify() { return verifyEntry(*this, getWorkspace().getType()); }
+LogicalResult StoreEntryOp::verify() {
+  if (int64_t warps = warpsAt(*this); warps != 1)
+    return emitOpError("expected to be in a kernel of one warp, got ") << warps;
+  return verifyEntry(*this, getWorkspace().getType());
+}
+
 //===----------------------------------------------------------------------===//
 // Kernels and roles
 //===----------------------------------------------------------------------===//

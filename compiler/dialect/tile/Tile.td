@@ -5,7 +5,7 @@
 include "compiler/dialect/tile/TileBase.td"
 
 include "compiler/dialect/tile/TileAsync.td"
-include "compiler/dialect/tile/TileBlocks.td"
+include "compiler/dialect/tile/TileScans.td"
 
 //===----------------------------------------------------------------------===//
 // Structure
@@ -113,6 +113,27 @@ def Tile_LoadValueOp : Tile_Op<"load_value", [MemoryEffects<[MemRead]>]> {
     $array `[` $indices `]` attr-dict `:` type($array) `->` type($result)
     custom<IndexTypes>(type($indices), ref($indices), ref(type($result)))
   }];
+  let hasVerifier = 1;
+}
+
+def Tile_LoadEntryOp : Tile_Op<"load_entry", [MemoryEffects<[MemRead]>]> {
+  let summary = "A number of a workspace, which a kernel that was launched before has stored there";
+  let description = [{
+    Example: `%least = tile.load_entry %bounds[%i] : !tile.workspace<i32>`
+  }];
+  let arguments = (ins Tile_WorkspaceType:$workspace, I32:$index);
+  let results = (outs I32:$result);
+  let assemblyFormat = "$workspace `[` $index `]` attr-dict `:` type($workspace)";
+  let hasVerifier = 1;
+}
+
+def Tile_StoreEntryOp : Tile_Op<"store_entry", [MemoryEffects<[MemWrite]>]> {
+  let summary = "Stores a number in a workspace, for kernels that are launched later; in a kernel of one warp";
+  let description = [{
+    Example: `tile.store_entry %least to %bounds[%i] : !tile.workspace<i32>`
+  }];
+  let arguments = (ins I32:$value, Tile_WorkspaceType:$workspace, I32:$index);
+  let assemblyFormat = "$value `to` $workspace `[` $index `]` attr-dict `:` type($workspace)";
   let hasVerifier = 1;
 }
 

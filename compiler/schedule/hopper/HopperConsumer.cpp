@@ -10,9 +10,11 @@ using namespace mlir;
 
 namespace attune::hopper {
 
-Value ForwardBuilder::firstKeyOf(NamingBuilder &at, Value it) {
+Value ForwardBuilder::blockOf(NamingBuilder &at, Value it, Value before) {
+  if (findsBlocks())
+    return nextBlock(at, found, it, before);
   Scalars s(at);
-  return s.mul(s.sub(s.sub(end, s.constant(1)), it), tiles.blockKv, "first_key");
+  return s.sub(s.sub(end, s.constant(1)), it);
 }
 
 void ForwardBuilder::takeTurn(NamingBuilder &at, Turns place) {
@@ -36,15 +38,15 @@ void ForwardBuilder::turnOfGroup(NamingBuilder &at, int64_t which, bool pass) {
     inside.make<tile::TurnWaitOp>("");
 }
 
-FailureOr<Value> ForwardBuilder::softmaxOf(NamingBuilder &at, const BlockKind &kind, Value it, Value scores,
-                                           SoftmaxState &state, LaterScale *later) {
+FailureOr<Value> ForwardBuilder::softmaxOf(NamingBuilder &at, const BlockKind &kind, Value block,
+                                           Value scores, SoftmaxState &state, LaterScale *later) {
   takeTurn(at, Turns::Softmax);
-  FailureOr<Value> kept = scoresOf(at, kind, scores, firstRow, firstKeyOf(at, it));
+  FailureOr<Value> kept = scoresOf(at, kind, scores, firstRow, firstKeyOf(at, block));
   if (failed(kept))
     return failure();
-  ScoreBlock block{*kept, Value()};
-  state = softmax(outType()).advance(at, state, block, later);
-  Value p = softmax(outType()).weigh(at, state, block);
+  ScoreBlock scoreBlock{*kept, Value()};
+  state = softmax(outType()).advance(at, state, scoreBlock, later);
+  Value p = softmax(outType()).weigh(at, state, scoreBlock);
   passTurn(at, Turns::Softmax);
   return p;
 }
@@ -64,23 +66,29 @@ FailureOr<Carried> ForwardBuilder::first(NamingBuilder &at, const BlockKind &kin
   Value k = wait(at, "k_tile", kRing, base);
   Value issued = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
   passTurn(at, Turns::Products);
+  Value block = blockOf(at, zero, found.range.end);
   Value scores = at.make<tile::DotWaitOp>("scores", scoresType(), issued, 0);
   at.make<tile::ReleaseOp>("", kRing, base);
   SoftmaxState state = softmax(outType()).start(at);
   // There is no output yet that a new reference would scale.
   LaterScale nothing;
-  FailureOr<Value> p = softmaxOf(at, kind, zero, scores, state, &nothing);
+  FailureOr<Value> p = softmaxOf(at, kind, block, scores, state, &nothing);
   if (failed(p))
     return failure();
-  return Carried{state, at.make<tile::ToAOpOp>("p_operand", pType(), *p)};
+  return Carried{state, at.make<tile::ToAOpOp>("p_operand", pType(), *p), findsBlocks() ? block : Value()};
 }
 
 FailureOr<Carried> ForwardBuilder::step(NamingBuilder &at, const BlockKind &kind, Value it, Carried carried) {
   Scalars s(at);
   Value before = s.sub(it, s.constant(1), "before");
   auto wait0 = [&](Value issued) -> Value { return at.make<tile::DotWaitOp>("out", outType(), issued, 0); };
-  Value k, scores, outIssued;
+  Value k, scores, outIssued, block = carried.block;
   SoftmaxState state = carried.state;
+  // Looked for while products are under way.
+  auto findBlock = [&] {
+    if (!findsBlocks() || needsBlock(kind))
+      block = blockOf(at, it, carried.block);
+  };
   takeTurn(at, Turns::Products);
   if (tiles.overlap) {
     // Both products are under way; the scores come first, and their softmax runs beside the other.
@@ -88,6 +96,7 @@ FailureOr<Carried> ForwardBuilder::step(NamingBuilder &at, const BlockKind &kind
     scores = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
     outIssued = product(at, carried.p, before, state.out);
     passTurn(at, Turns::Products);
+    findBlock();
     scores = at.make<tile::DotWaitOp>("scores", scoresType(), scores, 1);
   } else {
     state.out = wait0(product(at, carried.p, before, state.out));
@@ -95,11 +104,12 @@ FailureOr<Carried> ForwardBuilder::step(NamingBuilder &at, const BlockKind &kind
     k = wait(at, "k_tile", kRing, index(at, it));
     scores = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
     passTurn(at, Turns::Products);
+    findBlock();
     scores = at.make<tile::DotWaitOp>("scores", scoresType(), scores, 0);
   }
   at.make<tile::ReleaseOp>("", kRing, index(at, it));
   LaterScale later;
-  FailureOr<Value> p = softmaxOf(at, kind, it, scores, state, tiles.overlap ? &later : nullptr);
+  FailureOr<Value> p = softmaxOf(at, kind, block, scores, state, tiles.overlap ? &later : nullptr);
   if (failed(p))
     return failure();
   if (tiles.overlap) {
@@ -108,30 +118,25 @@ FailureOr<Carried> ForwardBuilder::step(NamingBuilder &at, const BlockKind &kind
     at.make<tile::ReleaseOp>("", vRing, index(at, before));
     state.out = softmax(outType()).scale(at, state.out, later);
   }
-  return Carried{state, at.make<tile::ToAOpOp>("p_operand", pType(), *p)};
+  return Carried{state, at.make<tile::ToAOpOp>("p_operand", pType(), *p), findsBlocks() ? block : Value()};
 }
 
 FailureOr<Carried> ForwardBuilder::loop(NamingBuilder &at, const BlockKind &kind, Value from, Value to,
                                         Carried carried) {
   Scalars s(at);
-  SoftmaxState state = carried.state;
-  auto loop = scf::ForOp::create(at, at.named(kind.name), from, to, s.constant(1),
-                                 ValueRange{state.out, state.max, state.limit, state.sum, carried.p});
+  auto loop = scf::ForOp::create(at, at.named(kind.name), from, to, s.constant(1), carried.values());
   loop->setAttr("note", at.getStringAttr(kind.note));
   Block *body = loop.getBody();
-  unsigned position = 0;
-  for (const char *name : {"it", "out", "max", "limit", "sum", "p_operand"})
-    body->getArgument(position++).setLoc(at.named(name));
+  static constexpr const char *names[] = {"it", "out", "max", "limit", "sum", "p_operand", "block"};
+  for (BlockArgument argument : body->getArguments())
+    argument.setLoc(at.named(names[argument.getArgNumber()]));
   NamingBuilder inside(OpBuilder::atBlockBegin(body), at.unnamed());
-  auto argument = [&](unsigned i) -> Value { return body->getArgument(i); };
   FailureOr<Carried> next =
-      step(inside, kind, argument(0), {{argument(1), argument(2), argument(3), argument(4)}, argument(5)});
+      step(inside, kind, body->getArgument(0), Carried::of(body->getArguments().drop_front()));
   if (failed(next))
     return failure();
-  inside.make<scf::YieldOp>(
-      "", ValueRange{next->state.out, next->state.max, next->state.limit, next->state.sum, next->p});
-  return Carried{{loop.getResult(0), loop.getResult(1), loop.getResult(2), loop.getResult(3)},
-                 loop.getResult(4)};
+  inside.make<scf::YieldOp>("", next->values());
+  return Carried::of(loop.getResults());
 }
 
 FailureOr<SoftmaxState> ForwardBuilder::usually(NamingBuilder &at) {
@@ -144,14 +149,13 @@ FailureOr<SoftmaxState> ForwardBuilder::usually(NamingBuilder &at) {
   some->setAttr("note", at.getStringAttr("there are keys to visit"));
   NamingBuilder inside(OpBuilder::atBlockBegin(&some.getThenRegion().front()), at.unnamed());
   Scalars t(inside);
-  const BlockKind &right = windowed() ? kRightAndLeft : kRight;
   Value one = t.constant(1);
-  FailureOr<Carried> carried = first(inside, right);
+  FailureOr<Carried> carried = first(inside, maskedKind());
   if (succeeded(carried))
-    carried = loop(inside, right, one, maskedRight, *carried);
+    carried = loop(inside, maskedKind(), one, maskedRight, *carried);
   if (succeeded(carried))
     carried = loop(inside, kWhole, t.max(maskedRight, one), wholeEnd, *carried);
-  if (succeeded(carried) && windowed())
+  if (succeeded(carried) && windowed() && !findsBlocks())
     carried = loop(inside, kLeft, t.max(wholeEnd, one), count, *carried);
   if (failed(carried))
     return failure();
@@ -171,15 +175,14 @@ FailureOr<SoftmaxState> ForwardBuilder::usually(NamingBuilder &at) {
 
 /// One block, one thing after the other. In a block of which some rows see only a part, 0 x NaN must not
 /// reach those that do not see the NaN. `small`, where there is one: weights are smaller.
-FailureOr<SoftmaxState> ForwardBuilder::carefulStep(NamingBuilder &at, Value it, SoftmaxState state,
-                                                    Value small) {
+FailureOr<SoftmaxState> ForwardBuilder::carefulStep(NamingBuilder &at, Value it, Value keys,
+                                                    SoftmaxState state, Value small) {
   Scalars s(at);
   Value k = wait(at, "k_tile", kRing, index(at, it));
   Value issued = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
   Value scores = at.make<tile::DotWaitOp>("scores", scoresType(), issued, 0);
   at.make<tile::ReleaseOp>("", kRing, index(at, it));
-  FailureOr<Value> kept =
-      scoresOf(at, windowed() ? kRightAndLeft : kRight, scores, firstRow, firstKeyOf(at, it));
+  FailureOr<Value> kept = scoresOf(at, maskedKind(), scores, firstRow, firstKeyOf(at, keys));
   if (failed(kept))
     return failure();
   ScoreBlock block{*kept, Value()};
@@ -224,20 +227,27 @@ FailureOr<SoftmaxState> ForwardBuilder::carefulStep(NamingBuilder &at, Value it,
 FailureOr<SoftmaxState> ForwardBuilder::carefully(NamingBuilder &at, Value small) {
   Scalars s(at);
   SoftmaxState state = softmax(outType()).start(at);
-  auto loop = scf::ForOp::create(at, at.named("careful"), s.constant(0), count, s.constant(1),
-                                 ValueRange{state.out, state.max, state.limit, state.sum});
+  SmallVector<Value> before{state.out, state.max, state.limit, state.sum};
+  if (findsBlocks())
+    before.push_back(found.range.end);
+  auto loop = scf::ForOp::create(at, at.named("careful"), s.constant(0), count, s.constant(1), before);
   loop->setAttr("note", at.getStringAttr("all blocks, one thing after the other"));
   Block *body = loop.getBody();
-  unsigned position = 0;
-  for (const char *name : {"it", "out", "max", "limit", "sum"})
-    body->getArgument(position++).setLoc(at.named(name));
+  static constexpr const char *names[] = {"it", "out", "max", "limit", "sum", "block"};
+  for (BlockArgument argument : body->getArguments())
+    argument.setLoc(at.named(names[argument.getArgNumber()]));
   NamingBuilder inside(OpBuilder::atBlockBegin(body), at.unnamed());
+  Value it = body->getArgument(0);
+  Value block = blockOf(inside, it, findsBlocks() ? Value(body->getArgument(5)) : Value());
   FailureOr<SoftmaxState> next = carefulStep(
-      inside, body->getArgument(0),
+      inside, it, block,
       {body->getArgument(1), body->getArgument(2), body->getArgument(3), body->getArgument(4)}, small);
   if (failed(next))
     return failure();
-  inside.make<scf::YieldOp>("", ValueRange{next->out, next->max, next->limit, next->sum});
+  SmallVector<Value> after{next->out, next->max, next->limit, next->sum};
+  if (findsBlocks())
+    after.push_back(block);
+  inside.make<scf::YieldOp>("", after);
   return SoftmaxState{loop.getResult(0), loop.getResult(1), loop.getResult(2), loop.getResult(3)};
 }
 

@@ -53,13 +53,21 @@ FailureOr<Progress> ForwardBuilder::oneTile(NamingBuilder &at, Value tile, Value
                                             const Progress &before, Value bit, Work work) {
   Scalars s(at);
   locate(at, tiles.blockQ, tile);
-  BlockRange range = blocksOfKeys(at, tiles.blockQ, tiles.blockKv);
-  // Iterations run from the last visible block to the first: [0, maskedRight) cross a row's last key or the
-  // end, [maskedRight, wholeEnd) are seen whole, [wholeEnd, count) cross a row's first key.
-  end = range.end;
-  count = windowed() ? s.sub(end, range.begin, "count") : end;
-  maskedRight = s.sub(end, range.wholeEnd, "masked_right");
-  wholeEnd = windowed() ? s.sub(end, range.wholeBegin, "whole_end") : count;
+  if (findsBlocks()) {
+    // Iterations [0, maskedRight) are of blocks that are kept in part, [maskedRight, count) of whole ones.
+    findsWhole = true;
+    found = findBlocksOfKeys(at);
+    maskedRight = found.mixed;
+    count = wholeEnd = s.add(found.mixed, found.whole, "count");
+  } else {
+    // Iterations run from the last visible block to the first: [0, maskedRight) cross a row's last key or the
+    // end, [maskedRight, wholeEnd) are seen whole, [wholeEnd, count) cross a row's first key.
+    BlockRange range = blocksOfKeys(at);
+    end = range.end;
+    count = windowed() ? s.sub(end, range.begin, "count") : end;
+    maskedRight = s.sub(end, range.wholeEnd, "masked_right");
+    wholeEnd = windowed() ? s.sub(end, range.wholeBegin, "whole_end") : count;
+  }
   FailureOr<Value> bad = work(at, attempt, before);
   if (failed(bad))
     return failure();
@@ -293,14 +301,23 @@ Value ForwardBuilder::produce(NamingBuilder &at, const Progress &progress) {
   for (int i = 0; i != tiles.groups(); ++i)
     at.make<tile::FillOp>("", qRing, queryIndex(at, progress, s.constant(i)), qMap,
                           s.add(firstQuery, s.constant(i * rowsOfGroup)), head, batch);
-  auto loop = scf::ForOp::create(at, at.unnamed(), s.constant(0), count, s.constant(1));
+  SmallVector<Value> before;
+  if (findsBlocks())
+    before.push_back(found.range.end);
+  auto loop = scf::ForOp::create(at, at.unnamed(), s.constant(0), count, s.constant(1), before);
   loop->setAttr("note", at.getStringAttr("keys and values, from the last visible block to the first"));
   loop.getInductionVar().setLoc(at.named("it"));
   NamingBuilder inside(OpBuilder::atBlockBegin(loop.getBody()), at.unnamed());
-  Value it = loop.getInductionVar(), firstKey = firstKeyOf(inside, it);
+  Value it = loop.getInductionVar();
+  Value block = blockOf(inside, it, findsBlocks() ? loop.getRegionIterArg(0) : Value());
+  Value firstKey = firstKeyOf(inside, block);
   Value place = Scalars(inside).add(progress.blocks, it);
   inside.make<tile::FillOp>("", kRing, place, kMap, firstKey, kvHead, batch);
   inside.make<tile::FillOp>("", vRing, place, vMap, firstKey, kvHead, batch);
+  if (findsBlocks()) {
+    loop.getRegionIterArg(0).setLoc(at.named("block_before"));
+    inside.make<scf::YieldOp>("", ValueRange{block});
+  }
   return Value();
 }
 
@@ -309,7 +326,7 @@ LogicalResult ForwardBuilder::build() {
   SizeExpr count = ForwardProgram::tileCount(tiles.blockQ);
   openKernel(tiles.grid == Grid::OneTile ? count : min(count, SizeExpr(Size::SmCount) * tiles.blocksPerSm),
              /*warps=*/0, "Warps have roles: one fills rings by TMA, warpgroups of 64 query rows compute.");
-  declareArguments(tiles.blockQ);
+  declareArguments(tiles.blockQ, tiles.blockKv);
   if (llvm::any_of(bounds.last, [](const LinearIndex &bound) { return bound.q > 0; }))
     groupHeads();
   if (tiles.grid != Grid::OneTile)

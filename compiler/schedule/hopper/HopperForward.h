@@ -20,10 +20,22 @@ struct Progress {
 };
 
 /// What a consumer's loop carries: the softmax's state, and the probabilities of the last block, whose
-/// product with V is still to be issued.
+/// product with V is still to be issued; where blocks are found one by one, the last one's number.
 struct Carried {
   SoftmaxState state;
-  mlir::Value p;
+  mlir::Value p, block;
+
+  llvm::SmallVector<mlir::Value> values() const {
+    llvm::SmallVector<mlir::Value> all{state.out, state.max, state.limit, state.sum, p};
+    if (block)
+      all.push_back(block);
+    return all;
+  }
+  template <typename Range> static Carried of(Range &&values) {
+    return {{values[0], values[1], values[2], values[3]},
+            values[4],
+            values.size() > 5 ? mlir::Value(values[5]) : mlir::Value()};
+  }
 };
 
 class ForwardBuilder : public ForwardProgram {
@@ -65,7 +77,13 @@ private:
   mlir::Value wait(NamingBuilder &at, llvm::StringRef name, mlir::Value ring, mlir::Value index) {
     return at.make<tile::WaitOp>(name, mlir::cast<tile::RingType>(ring.getType()).getSlot(), ring, index);
   }
-  mlir::Value firstKeyOf(NamingBuilder &at, mlir::Value it);
+  /// The block of keys of an iteration; `before` is the one before it, where blocks are found one by one.
+  mlir::Value blockOf(NamingBuilder &at, mlir::Value it, mlir::Value before);
+  mlir::Value firstKeyOf(NamingBuilder &at, mlir::Value block) {
+    return Scalars(at).mul(block, tiles.blockKv, "first_key");
+  }
+  /// Whether blocks of a kind are told apart by their number: where nothing reads it, nobody looks for it.
+  bool needsBlock(const BlockKind &kind) { return hides(kind) || scoreReadsKey(); }
   mlir::Value index(NamingBuilder &at, mlir::Value it) { return Scalars(at).add(base, it); }
   /// The part of the loop that `place` is around, between a consumer's turn and the next one's.
   void takeTurn(NamingBuilder &at, Turns place);
@@ -73,7 +91,7 @@ private:
   /// Whose turn it is at first has it from the last group; nobody waits for the turn that is passed last.
   void turnOfGroup(NamingBuilder &at, int64_t which, bool pass);
   /// One block from its scores to its probabilities.
-  mlir::FailureOr<mlir::Value> softmaxOf(NamingBuilder &at, const BlockKind &kind, mlir::Value it,
+  mlir::FailureOr<mlir::Value> softmaxOf(NamingBuilder &at, const BlockKind &kind, mlir::Value block,
                                          mlir::Value scores, SoftmaxState &state, LaterScale *later);
   mlir::FailureOr<Carried> first(NamingBuilder &at, const BlockKind &kind);
   mlir::FailureOr<Carried> step(NamingBuilder &at, const BlockKind &kind, mlir::Value it, Carried carried);
@@ -82,8 +100,8 @@ private:
   mlir::Value product(NamingBuilder &at, mlir::Value p, mlir::Value it, mlir::Value out);
   mlir::FailureOr<SoftmaxState> usually(NamingBuilder &at);
   mlir::FailureOr<SoftmaxState> carefully(NamingBuilder &at, mlir::Value small);
-  mlir::FailureOr<SoftmaxState> carefulStep(NamingBuilder &at, mlir::Value it, SoftmaxState state,
-                                            mlir::Value small);
+  mlir::FailureOr<SoftmaxState> carefulStep(NamingBuilder &at, mlir::Value it, mlir::Value block,
+                                            SoftmaxState state, mlir::Value small);
   void store(NamingBuilder &at, mlir::Value out, const FinishedRows &rows, mlir::Value attempt);
 
   mlir::RankedTensorType scoresType() { return tensor({rowsOfGroup, tiles.blockKv}, b.getF32Type(), acc()); }
@@ -94,12 +112,15 @@ private:
     return tensor({rowsOfGroup, tiles.blockKv}, dtype, tile::AOpAttr::get(context));
   }
   bool windowed() const { return !bounds.first.empty(); }
+  /// The kind of the blocks that come first.
+  const BlockKind &maskedKind() const { return findsBlocks() ? kMixed : windowed() ? kRightAndLeft : kRight; }
 
   const Tiles tiles;
   mlir::Value qMap, kMap, vMap, oMap;
   mlir::Value qRing, kRing, vRing;
   mlir::Value tileCount, drawn, words;           ///< of grids whose CTAs compute several tiles
   mlir::Value end, count, maskedRight, wholeEnd; ///< of the located tile
+  FoundBlocks found;                             ///< likewise, where blocks are found one by one
   mlir::Value q, group, firstRow, base;          ///< of a consumer and its tile
 };
 

@@ -78,7 +78,7 @@ void ForwardBuilder::findBlocks() {
   if (findsBlocks()) {
     // Iterations [0, maskedRight) are of blocks that are kept in part, [maskedRight, count) of whole ones.
     findsWhole = true;
-    found = findBlocksOfKeys(tiles.blockQ, tiles.blockKv);
+    found = findBlocksOfKeys(b);
     maskedRight = found.mixed;
     count = wholeEnd = s.add(found.mixed, found.whole, "count");
     Value last = found.range.end;
@@ -86,7 +86,7 @@ void ForwardBuilder::findBlocks() {
       blocks.push_back(last = nextBlock(b, found, s.constant(it), last));
     return;
   }
-  BlockRange range = blocksOfKeys(b, tiles.blockQ, tiles.blockKv);
+  BlockRange range = blocksOfKeys(b);
   // Iterations run from the last visible block to the first: [0, maskedRight) cross a row's last key or the
   // end, [maskedRight, wholeEnd) are seen whole, [wholeEnd, count) cross a row's first key.
   end = range.end;
@@ -292,7 +292,7 @@ void ForwardBuilder::epilogue(SoftmaxState state) {
 LogicalResult ForwardBuilder::build() {
   openKernel(tileCount(tiles.blockQ), tiles.warps,
              "A block walks the keys from its last visible one to the left.");
-  declareArguments(tiles.blockQ);
+  declareArguments(tiles.blockQ, tiles.blockKv);
   finishArguments();
   beginAttempt();
   locate(b, tiles.blockQ, blockNumber(b, "tile"));

@@ -5,6 +5,8 @@
 #include "compiler/spec/expr/BlockTruth.h"
 
 #include <functional>
+#include <optional>
+#include <vector>
 
 namespace attune::expr {
 
@@ -17,10 +19,10 @@ struct BlockNumbers {
   Ends queries, keys;
   std::function<int64_t(Variable)> sizes; ///< b, h, hkv, len_q and len_kv
   std::vector<double> scalars;            ///< of each captured one
-  /// What elements of an array can be; nothing where it is not known.
-  std::function<std::optional<Ends>(const Node &)> elements = [](const Node &) {
-    return std::optional<Ends>();
-  };
+  using MaybeEnds = std::optional<Ends>;
+  /// What elements of an array can be where its indices lie between these; nothing where it is not known.
+  std::function<MaybeEnds(const Node &, const std::vector<MaybeEnds> &)> elements =
+      [](const Node &, const std::vector<MaybeEnds> &) { return MaybeEnds(); };
 
   int64_t number(int64_t x) { return x; }
   int64_t variable(Variable which) { return sizes(which); }
@@ -37,7 +39,9 @@ struct BlockNumbers {
   bool both(bool x, bool y) { return x && y; }
   bool either(bool x, bool y) { return x || y; }
   bool invert(bool x) { return !x; }
-  std::optional<Ends> element(const Node &node) { return elements(node); }
+  MaybeEnds element(const Node &node, const std::vector<MaybeEnds> &indices) {
+    return elements(node, indices);
+  }
   Ends query() { return queries; }
   Ends key() { return keys; }
 };

@@ -6,10 +6,11 @@
 //
 // A Domain has types Number (an i32) and Flag and these operations:
 //   Number number(int64_t), variable(Variable), scalar(symbol), add, subtract, multiply (by an int64_t),
-//   least, most, divide (by a positive int64_t, rounded down), choose(Flag, Number, Number) Flag flag(bool),
-//   notAbove(Number, Number), both, either, invert optional<pair<Number, Number>> element(node): the least
-//   and the largest of what a captured array's element can be in the block; nothing where that is not known
-//   pair<Number, Number> query(), key(): the first and the last of the block, below the lengths
+//   least, most, divide (by a positive int64_t, rounded down), choose(Flag, Number, Number)
+//   Flag flag(bool), notAbove(Number, Number), both, either, invert
+//   optional<Ends> element(node, vector<optional<Ends>>): the least and the largest of what a captured
+//   array's element can be where its indices lie between these; nothing where that is not known Ends query(),
+//   key(): the first and the last of the block, below the lengths; Ends is pair<Number, Number>
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_COMPILER_SPEC_EXPR_BLOCKTRUTH_H
@@ -38,10 +39,10 @@ public:
         known(expression.size()) {}
 
   Truth of(Ref ref) {
-    const Node &node = expression[ref];
-    if (!truths[ref])
-      truths[ref] = node.type == Type::Bool ? truth(node) : unknown();
-    return *truths[ref];
+    Truth found = truthOf(ref);
+    if (!assumed)
+      return found;
+    return {d.either(found.may, d.invert(*assumed)), d.both(found.must, *assumed)};
   }
 
 private:
@@ -56,7 +57,14 @@ private:
   };
   using MaybeRange = std::optional<Range>;
   static constexpr Reach kPositions{0, (1 << 30) - 1}, kSizes{0, 1 << 30}, kScalars{-(1 << 30), 1 << 30},
-      kAll{-2147483648.0, 2147483647.0};
+      kUsual{-(1 << 29), 1 << 29}, kAll{-2147483648.0, 2147483647.0};
+
+  Truth truthOf(Ref ref) {
+    const Node &node = expression[ref];
+    if (!truths[ref])
+      truths[ref] = node.type == Type::Bool ? truth(node) : unknown();
+    return *truths[ref];
+  }
 
   Truth unknown() { return {d.flag(true), d.flag(false)}; }
   Truth inverse(const Truth &x) { return {d.invert(x.must), d.invert(x.may)}; }
@@ -76,7 +84,29 @@ private:
     return ranges[ref];
   }
 
+  /// The same range, taken to lie within kUsual / `share`, as elements of arrays nearly always do, so that
+  /// sums and products fit: whether it does is asked of the block, and where it does not, nothing is known of
+  /// the block.
+  Range within(const Range &x, int64_t share = 1) {
+    Reach usual{std::ceil(kUsual.low / double(share)), std::floor(kUsual.high / double(share))};
+    if (x.reach.low >= usual.low && x.reach.high <= usual.high)
+      return x;
+    Flag holds = d.both(d.notAbove(d.number(int64_t(usual.low)), x.least),
+                        d.notAbove(x.most, d.number(int64_t(usual.high))));
+    assumed = assumed ? d.both(*assumed, holds) : holds;
+    return {x.least, x.most, {std::max(x.reach.low, usual.low), std::min(x.reach.high, usual.high)}};
+  }
+  MaybeRange sum(const Range &x, const Range &y);
+  MaybeRange difference(const Range &x, const Range &y);
   MaybeRange range(const Node &node);
+  std::optional<std::pair<Number, Number>> element(const Node &node) {
+    std::vector<std::optional<std::pair<Number, Number>>> indices;
+    for (Ref operand : node.operands) {
+      MaybeRange index = rangeOf(operand);
+      indices.push_back(index ? std::optional(std::pair(index->least, index->most)) : std::nullopt);
+    }
+    return d.element(node, indices);
+  }
   MaybeRange remainder(const Range &x, int64_t divisor);
   MaybeRange times(const MaybeRange &x, int64_t factor);
   MaybeRange over(const MaybeRange &x, int64_t divisor);
@@ -91,17 +121,30 @@ private:
   std::vector<std::optional<Truth>> truths;
   std::vector<MaybeRange> ranges;
   std::vector<bool> known;
+  std::optional<Flag> assumed; ///< what must hold of the block for the rest to be true
 };
+
+template <typename Domain> auto BlockTruth<Domain>::sum(const Range &x, const Range &y) -> MaybeRange {
+  Reach reach{x.reach.low + y.reach.low, x.reach.high + y.reach.high};
+  return fits(reach) ? MaybeRange(Range{d.add(x.least, y.least), d.add(x.most, y.most), reach})
+                     : std::nullopt;
+}
+
+template <typename Domain> auto BlockTruth<Domain>::difference(const Range &x, const Range &y) -> MaybeRange {
+  Reach reach{x.reach.low - y.reach.high, x.reach.high - y.reach.low};
+  return fits(reach) ? MaybeRange(Range{d.subtract(x.least, y.most), d.subtract(x.most, y.least), reach})
+                     : std::nullopt;
+}
 
 template <typename Domain> auto BlockTruth<Domain>::times(const MaybeRange &x, int64_t factor) -> MaybeRange {
   if (!x)
     return std::nullopt;
-  Reach reach{std::min(x->reach.low * double(factor), x->reach.high * double(factor)),
-              std::max(x->reach.low * double(factor), x->reach.high * double(factor))};
+  double low = x->reach.low * double(factor), high = x->reach.high * double(factor);
+  Reach reach{std::min(low, high), std::max(low, high)};
   if (!fits(reach))
-    return std::nullopt;
-  Number a = d.multiply(x->least, factor), b = d.multiply(x->most, factor);
-  return factor < 0 ? Range{b, a, reach} : Range{a, b, reach};
+    return std::abs(factor) > kUsual.high ? std::nullopt : times(within(*x, std::abs(factor)), factor);
+  Number one = d.multiply(x->least, factor), other = d.multiply(x->most, factor);
+  return factor < 0 ? Range{other, one, reach} : Range{one, other, reach};
 }
 
 template <typename Domain> auto BlockTruth<Domain>::over(const MaybeRange &x, int64_t divisor) -> MaybeRange {
@@ -125,7 +168,7 @@ template <typename Domain> auto BlockTruth<Domain>::chosen(const Node &node) -> 
   MaybeRange a = rangeOf(node.operands[1]), b = rangeOf(node.operands[2]);
   if (!a || !b)
     return std::nullopt;
-  Truth condition = of(node.operands[0]);
+  Truth condition = truthOf(node.operands[0]);
   auto end = [&](Number yes, Number no, Number widest) {
     return d.choose(condition.must, yes, d.choose(condition.may, widest, no));
   };
@@ -163,7 +206,7 @@ template <typename Domain> auto BlockTruth<Domain>::range(const Node &node) -> M
     return exact(d.variable(Variable(node.symbol)), kSizes);
   }
   case Op::Element:
-    if (auto ends = d.element(node))
+    if (auto ends = element(node))
       return Range{ends->first, ends->second, kAll};
     return std::nullopt;
   case Op::Negate:
@@ -174,26 +217,22 @@ template <typename Domain> auto BlockTruth<Domain>::range(const Node &node) -> M
                    Reach{-1 - a->reach.high, -1 - a->reach.low}};
     return std::nullopt;
   case Op::Add: {
-    MaybeRange sum = x();
-    for (size_t i = 1; sum && i < node.operands.size(); ++i) {
+    MaybeRange all = x();
+    for (size_t i = 1; all && i < node.operands.size(); ++i) {
       MaybeRange next = rangeOf(node.operands[i]);
       if (!next)
         return std::nullopt;
-      Reach reach{sum->reach.low + next->reach.low, sum->reach.high + next->reach.high};
-      if (!fits(reach))
-        return std::nullopt;
-      sum = Range{d.add(sum->least, next->least), d.add(sum->most, next->most), reach};
+      MaybeRange exact = sum(*all, *next);
+      all = exact ? exact : sum(within(*all), within(*next));
     }
-    return sum;
+    return all;
   }
   case Op::Subtract: {
     MaybeRange a = x(), b = rangeOf(node.operands[1]);
     if (!a || !b)
       return std::nullopt;
-    Reach reach{a->reach.low - b->reach.high, a->reach.high - b->reach.low};
-    return fits(reach)
-               ? MaybeRange(Range{d.subtract(a->least, b->most), d.subtract(a->most, b->least), reach})
-               : std::nullopt;
+    MaybeRange exact = difference(*a, *b);
+    return exact ? exact : difference(within(*a), within(*b));
   }
   case Op::Multiply: {
     // Products of constants are folded: more than one other factor is left alone.
@@ -242,7 +281,7 @@ template <typename Domain> auto BlockTruth<Domain>::range(const Node &node) -> M
     return chosen(node);
   case Op::ToInt:
     if (expression[node.operands[0]].type == Type::Bool) {
-      Truth t = of(node.operands[0]);
+      Truth t = truthOf(node.operands[0]);
       return Range{d.choose(t.must, d.number(1), d.number(0)), d.choose(t.may, d.number(1), d.number(0)),
                    Reach{0, 1}};
     }
@@ -254,7 +293,7 @@ template <typename Domain> auto BlockTruth<Domain>::range(const Node &node) -> M
 
 template <typename Domain> auto BlockTruth<Domain>::equality(Ref a, Ref b) -> Truth {
   if (expression[a].type == Type::Bool) {
-    Truth x = of(a), y = of(b);
+    Truth x = truthOf(a), y = truthOf(b);
     Flag differ = d.either(d.both(x.must, d.invert(y.may)), d.both(y.must, d.invert(x.may)));
     return {d.invert(differ), d.either(d.both(x.must, y.must), d.invert(d.either(x.may, y.may)))};
   }
@@ -279,18 +318,18 @@ template <typename Domain> auto BlockTruth<Domain>::truth(const Node &node) -> T
   case Op::Constant:
     return {d.flag(node.number != 0), d.flag(node.number != 0)};
   case Op::Element: // a byte that is not 0
-    if (auto ends = d.element(node)) {
+    if (auto ends = element(node)) {
       Flag none = d.notAbove(ends->second, d.number(0)), least = d.notAbove(d.number(1), ends->first);
       return {d.invert(none), least};
     }
     return unknown();
   case Op::Not:
-    return inverse(of(node.operands[0]));
+    return inverse(truthOf(node.operands[0]));
   case Op::And:
   case Op::Or: {
-    Truth all = of(node.operands[0]);
+    Truth all = truthOf(node.operands[0]);
     for (size_t i = 1; i < node.operands.size(); ++i) {
-      Truth next = of(node.operands[i]);
+      Truth next = truthOf(node.operands[i]);
       all = node.op == Op::And ? Truth{d.both(all.may, next.may), d.both(all.must, next.must)}
                                : Truth{d.either(all.may, next.may), d.either(all.must, next.must)};
     }
@@ -304,7 +343,7 @@ template <typename Domain> auto BlockTruth<Domain>::truth(const Node &node) -> T
   case Op::NotEqual:
     return inverse(equality(node.operands[0], node.operands[1]));
   case Op::Select: {
-    Truth c = of(node.operands[0]), a = of(node.operands[1]), b = of(node.operands[2]);
+    Truth c = truthOf(node.operands[0]), a = truthOf(node.operands[1]), b = truthOf(node.operands[2]);
     return {
         d.either(d.both(c.may, a.may), d.both(d.invert(c.must), b.may)),
         d.either(d.both(a.must, b.must), d.either(d.both(c.must, a.must), d.both(d.invert(c.may), b.must)))};

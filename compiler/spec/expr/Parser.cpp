@@ -1,9 +1,9 @@
 //===- Parser.cpp - expressions from text ---------------------------------===//
 #include "compiler/spec/expr/Parser.h"
 
+#include "compiler/spec/expr/Lexer.h"
+
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 
 #include <fmt/format.h>
 
@@ -13,22 +13,12 @@ namespace {
 
 constexpr int maxDepth = 100;
 
-struct Token {
-  enum class Kind { End, Integer, Real, Name, Symbol, Bad } kind = Kind::End;
-  std::string_view text;
-  Range range;
-  double number = 0;
-};
-
 /// A part of the expression and where it was written. Without a node an error was reported, and nothing more
 /// is to be said of it.
 struct Operand {
   std::optional<Ref> node;
   Range range;
 };
-
-bool isLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool isDigit(char c) { return c >= '0' && c <= '9'; }
 
 /// What an infix operator is; those that compare the other way round have their operands exchanged.
 struct Infix {
@@ -46,14 +36,18 @@ constexpr Infix infixes[] = {{"||", Op::Or},        {"&&", Op::And},        {"|"
 class Parser {
 public:
   Parser(std::string_view text, Role role, const Captures &captures, std::vector<Diagnostic> &diagnostics)
-      : text(text), role(role), captures(captures), diagnostics(diagnostics) {}
+      : text(text), role(role), captures(captures), diagnostics(diagnostics), lexer(text) {}
 
   std::optional<Expression> run();
 
 private:
   // Tokens.
-  void advance();
-  void number();
+  void advance() {
+    last = token.range.end;
+    token = lexer.next();
+    if (token.kind == Token::Kind::Bad)
+      stop(token.range, token.problem);
+  }
   bool isSymbol(std::string_view symbol) const {
     return token.kind == Token::Kind::Symbol && token.text == symbol;
   }
@@ -97,8 +91,7 @@ private:
   Operand stop(Range range, std::string message) {
     Operand result = error(range, std::move(message));
     stopped = true;
-    token = {Token::Kind::End, "", {text.size(), text.size()}, 0};
-    at = text.size();
+    token = lexer.end();
     return result;
   }
   std::string written(Range range) const {
@@ -115,105 +108,12 @@ private:
   const Captures &captures;
   std::vector<Diagnostic> &diagnostics;
   Expression expression;
-  size_t at = 0;   ///< behind `token`
+  Lexer lexer;
   size_t last = 0; ///< behind the token before
   Token token;
   int depth = 0;
   bool failed = false, stopped = false;
 };
-
-//===----------------------------------------------------------------------===//
-// Tokens
-//===----------------------------------------------------------------------===//
-
-void Parser::advance() {
-  last = token.range.end;
-  while (at < text.size() && (text[at] == ' ' || text[at] == '\t' || text[at] == '\n' || text[at] == '\r'))
-    ++at;
-  token = {Token::Kind::End, "", {at, at}, 0};
-  if (at == text.size())
-    return;
-  size_t begin = at;
-  char c = text[at];
-  if (isLetter(c)) {
-    while (at < text.size() && (isLetter(text[at]) || isDigit(text[at])))
-      ++at;
-    token.kind = Token::Kind::Name;
-  } else if (isDigit(c) || (c == '.' && at + 1 < text.size() && isDigit(text[at + 1]))) {
-    return number();
-  } else {
-    static constexpr std::string_view symbols[] = {"||", "&&", "==", "!=", "<=", ">=", "<<", ">>", "|",
-                                                   "^",  "&",  "<",  ">",  "+",  "-",  "*",  "/",  "%",
-                                                   "!",  "~",  "?",  ":",  "(",  ")",  "[",  "]",  ","};
-    auto found = std::find_if(std::begin(symbols), std::end(symbols),
-                              [&](std::string_view symbol) { return text.substr(at).starts_with(symbol); });
-    if (found != std::end(symbols)) {
-      at += found->size();
-      token.kind = Token::Kind::Symbol;
-    } else {
-      do // a whole character of UTF-8
-        ++at;
-      while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80);
-      token.kind = Token::Kind::Bad;
-    }
-  }
-  token.text = text.substr(begin, at - begin);
-  token.range = {begin, at};
-  if (token.kind == Token::Kind::Bad)
-    stop(token.range, token.text == "=" ? std::string("expected '==' to compare, got '='")
-                                        : fmt::format("expected an expression, got '{}'", token.text));
-}
-
-void Parser::number() {
-  size_t begin = at;
-  bool isReal = false;
-  if (text.substr(at).starts_with("0x") || text.substr(at).starts_with("0X")) {
-    at += 2;
-    while (at < text.size() && (isDigit(text[at]) || isLetter(text[at])))
-      ++at;
-  } else {
-    auto digits = [&] {
-      while (at < text.size() && isDigit(text[at]))
-        ++at;
-    };
-    digits();
-    if (at < text.size() && text[at] == '.') {
-      isReal = true;
-      ++at;
-      digits();
-    }
-    if (at < text.size() && (text[at] == 'e' || text[at] == 'E')) {
-      isReal = true;
-      ++at;
-      if (at < text.size() && (text[at] == '+' || text[at] == '-'))
-        ++at;
-      digits();
-    }
-    while (at < text.size() && (isLetter(text[at]) || isDigit(text[at])))
-      ++at; // no part of a number: the error below shows it
-  }
-  token = {isReal ? Token::Kind::Real : Token::Kind::Integer, text.substr(begin, at - begin), {begin, at}, 0};
-  const char *first = token.text.data(), *last = first + token.text.size();
-  if (isReal) {
-    float value = 0;
-    auto [end, wrong] = std::from_chars(first, last, value);
-    if (end != last || (wrong != std::errc() && wrong != std::errc::result_out_of_range))
-      stop(token.range, fmt::format("expected a number, got '{}'", token.text));
-    else if (wrong != std::errc())
-      stop(token.range, fmt::format("expected a number that fits f32, got {}", token.text));
-    token.number = value;
-    return;
-  }
-  bool isHex = token.text.size() > 1 && (token.text[1] == 'x' || token.text[1] == 'X');
-  uint64_t value = 0;
-  auto [end, wrong] = std::from_chars(first + (isHex ? 2 : 0), last, value, isHex ? 16 : 10);
-  if (wrong == std::errc::result_out_of_range ||
-      (wrong == std::errc() && value > (isHex ? UINT32_MAX : INT32_MAX)))
-    stop(token.range, fmt::format("expected a whole number below 2^31, got {}", token.text));
-  else if (wrong != std::errc() || end != last)
-    stop(token.range, fmt::format("expected a number, got '{}'", token.text));
-  token.number = int32_t(uint32_t(value));
-}
 
 void Parser::expect(std::string_view symbol, const char *after) {
   if (take(symbol) || stopped)

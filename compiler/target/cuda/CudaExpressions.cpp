@@ -392,6 +392,10 @@ FailureOr<Expression> CudaPrinter::compute(Operation *op) {
         result.text += ")";
         return result;
       })
+      .Case([&](tile::LoadEntryOp load) {
+        return of("load_entry", FailureOr("params." + argumentName(load.getWorkspace()).str()),
+                  text(load.getIndex()));
+      })
       .Case([&](vector::BroadcastOp broadcast) { return expression(broadcast.getSource()); })
       .Case([&](thread::RowBroadcastOp broadcast) { return expression(broadcast.getValue()); })
       .Case([&](thread::RowIndexOp) { return of(fmt::format("row_index<{}, kWarps>", rows)); })

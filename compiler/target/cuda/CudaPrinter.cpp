@@ -391,8 +391,11 @@ LogicalResult CudaPrinter::statement(Operation *op) {
       .Case([&](tile::StoreWordOp x) { return storeWord(x); })
       .Case([&](thread::DotIssueOp x) { return issue(x); })
       .Case([&](thread::DotWaitOp x) { return waitForDot(x); })
-      .Case([&](tile::CountBlocksOp x) { return scan(x, x.getCondition(), x.getBegin(), x.getEnd()); })
-      .Case([&](tile::LastBlockOp x) { return scan(x, x.getCondition(), x.getBegin(), x.getEnd()); })
+      .Case([&](tile::CountBlocksOp x) { return scan(x, x.getBody(), x.getBegin(), x.getEnd()); })
+      .Case([&](tile::LastBlockOp x) { return scan(x, x.getBody(), x.getBegin(), x.getEnd()); })
+      .Case([&](tile::LeastOp x) { return extreme(x, x.getBody(), x.getBegin(), x.getEnd()); })
+      .Case([&](tile::LargestOp x) { return extreme(x, x.getBody(), x.getBegin(), x.getEnd()); })
+      .Case([&](tile::StoreEntryOp x) { return storeEntry(x); })
       .Case([&](tile::ViewOp x) { return view(x), mlir::success(); })
       .Case([&](gpu::BarrierOp) { return line("block_barrier();"), mlir::success(); })
       .Case([&](tile::CommitGroupOp) { return line("commit_copies();"), mlir::success(); })
@@ -569,7 +572,15 @@ LogicalResult CudaPrinter::header() {
     else if (auto store = dyn_cast<thread::StoreOp>(op))
       rows = rows ? rows : store.getM();
   });
-  if (rows == 0)
+  bool hasFragments =
+      kernel
+          .walk([](Operation *op) {
+            return llvm::any_of(op->getResultTypes(), [](Type type) { return isa<VectorType>(type); })
+                       ? WalkResult::interrupt()
+                       : WalkResult::advance();
+          })
+          .wasInterrupted();
+  if (rows == 0 && hasFragments)
     return kernel.emitOpError("expected a thread.dot or a thread.store, which say how many rows a tile has");
 
   if (isNameOfCuda(kernel.getSymName()))
@@ -610,7 +621,6 @@ LogicalResult CudaPrinter::header() {
                    kernel.getMinBlocks() == 1 ? "" : "s"));
   line(kernel.getWarps() ? "// Types carry the shapes of tiles of the whole block."
                          : "// Types carry the shapes of tiles of a warpgroup.");
-  matrixInstructions();
   line(fmt::format("constexpr int kWarps = {}, kThreads = {};", warps, threads));
   line("template <int M, int N> using Acc = AccOf<M, N, kWarps>;");
   line("template <int M> using Row = RowOf<M, kWarps>;");

@@ -46,8 +46,10 @@ private:
   llvm::LogicalResult whileLoop(mlir::scf::WhileOp loop);
   llvm::LogicalResult yield(mlir::Operation *terminator, llvm::ArrayRef<int> targets);
   llvm::LogicalResult asyncCopy(thread::AsyncCopyOp op);
-  /// tile.count_blocks and tile.last_block (CudaBlocks.cpp).
+  // Scans (CudaScans.cpp): count_blocks and last_block; least and largest.
   llvm::LogicalResult scan(mlir::Operation *op, mlir::Region &condition, mlir::Value begin, mlir::Value end);
+  llvm::LogicalResult extreme(mlir::Operation *op, mlir::Region &body, mlir::Value begin, mlir::Value end);
+  llvm::LogicalResult storeEntry(tile::StoreEntryOp op);
   void view(tile::ViewOp op);
   /// The parts of a kernel, in their order.
   enum class Part { None, Place, Views, Blocks, Memory, Copies, Loops, Result };
@@ -67,7 +69,6 @@ private:
   llvm::LogicalResult storeWord(tile::StoreWordOp op);
   llvm::LogicalResult issue(thread::DotIssueOp op);
   llvm::LogicalResult waitForDot(thread::DotWaitOp op);
-  void matrixInstructions();
   int64_t blockThreads();
 
   //===-- Expressions (CudaExpressions.cpp) --===//

@@ -164,18 +164,4 @@ LogicalResult CudaPrinter::waitForDot(thread::DotWaitOp op) {
 }
 
 /// The instructions of wgmma that the kernel uses, each once.
-void CudaPrinter::matrixInstructions() {
-  std::set<std::string> used;
-  kernel->walk([&](thread::DotIssueOp op) {
-    used.insert(fmt::format("ATTUNE_WGMMA({}, {}, {})", infoOf(op.getType()).cudaName, op.getN(),
-                            op.getTransposed() ? "false" : "true"));
-  });
-  if (used.empty())
-    return;
-  line("namespace attune {");
-  for (const std::string &instruction : used)
-    line(instruction);
-  line("} // namespace attune");
-}
-
 } // namespace attune

@@ -1,11 +1,15 @@
 //===- TranslateToCuda.cpp - the thread form as CUDA C++ ------------------===//
 #include "compiler/target/cuda/TranslateToCuda.h"
 
+#include "compiler/dialect/Elements.h"
 #include "compiler/target/cuda/CudaPrinter.h"
 
 #include "mlir/IR/Diagnostics.h"
 
+#include <set>
+
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 using namespace mlir;
 
@@ -27,6 +31,14 @@ Result<std::string> translateToCuda(ModuleOp module) {
   bool roles = llvm::any_of(kernels, [](thread::KernelOp kernel) { return !kernel.getWarps(); });
   std::string result =
       fmt::format("#include \"{}.cuh\"\n\nusing namespace attune;\n", roles ? "hopper" : "attune");
+  // The forms of wgmma that kernels use are no kernel's own.
+  std::set<std::string> instructions;
+  module.walk([&](thread::DotIssueOp op) {
+    instructions.insert(fmt::format("ATTUNE_WGMMA({}, {}, {})\n", infoOf(op.getType()).cudaName, op.getN(),
+                                    op.getTransposed() ? "false" : "true"));
+  });
+  if (!instructions.empty())
+    result += fmt::format("\nnamespace attune {{\n{}}} // namespace attune\n", fmt::join(instructions, ""));
   for (thread::KernelOp kernel : kernels) {
     OwningOpRef<thread::KernelOp> copy(cast<thread::KernelOp>(kernel->clone()));
     FailureOr<std::string> text = CudaPrinter(*copy).print();

@@ -374,12 +374,12 @@ inline Plan::Known Plan::read(const attune_plan *plan) {
     }
     launch.sharedBytes = static_cast<std::uint32_t>(one["shared_bytes"].whole());
   }
-  if (!info.launches.empty()) {
-    const LaunchInfo &first = info.launches.front();
-    std::copy_n(first.grid, 3, info.grid);
-    std::copy_n(first.block, 3, info.block);
-    info.sharedBytes = first.sharedBytes;
-  }
+  for (const LaunchInfo &launch : info.launches)
+    if (launch.kernel == info.kernel) {
+      std::copy_n(launch.grid, 3, info.grid);
+      std::copy_n(launch.block, 3, info.block);
+      info.sharedBytes = launch.sharedBytes;
+    }
   for (const Json &one : facts["arguments"].elements) {
     ArgumentInfo &argument = info.arguments.emplace_back();
     argument.name = one["name"].text;

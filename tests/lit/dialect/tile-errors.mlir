@@ -278,11 +278,11 @@ tile.kernel @wide(%k: !tile.array<heads_q x i64>, %n: i32) arch("sm_80") warps(4
 // -----
 
 tile.kernel @condition(%n: i32) arch("sm_80") warps(4) min_blocks(1) {
-  // expected-error@+1 {{expected a condition that takes a block's number (i32)}}
+  // expected-error@+1 {{expected a body that takes a number (i32)}}
   %v = tile.count_blocks %n, %n {
   ^bb0(%block: index):
     %c = arith.constant true
-    tile.yield %c
+    tile.yield %c : i1
   }
 }
 
@@ -292,10 +292,10 @@ tile.kernel @condition(%n: i32) arch("sm_80") warps(4) min_blocks(1) {
 tile.kernel @tiles(%n: i32) arch("sm_80") warps(4) min_blocks(1) {
   %v = tile.last_block %n, %n {
   ^bb0(%block: i32):
-    // expected-error@+1 {{expected a number in a condition on blocks, got 'tensor<64xi1, #tile.row>'}}
+    // expected-error@+1 {{expected a number in the body of a scan, got 'tensor<64xi1, #tile.row>'}}
     %t = arith.constant dense<true> : tensor<64xi1, #tile.row>
     %c = arith.constant true
-    tile.yield %c
+    tile.yield %c : i1
   }
 }
 
@@ -439,4 +439,31 @@ tile.kernel @taken arch("sm_80") warps(4) min_blocks(1) {
   %x = arith.constant dense<0.0> : tensor<64x64xf32, #tile.acc>
   // expected-error@+1 {{expected scores of shape 64x32, got 64x64}}
   %y = tile.take_nonfinite %v, %x, %x : tensor<32x64xbf16, #tile.smem>, tensor<64x64xf32, #tile.acc>, tensor<64x64xf32, #tile.acc>
+}
+
+// -----
+
+tile.kernel @writers(%n: i32, %table: !tile.workspace<i32> {bytes = "4"}) arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected to be in a kernel of one warp, got 4}}
+  tile.store_entry %n to %table[%n] : <i32>
+}
+
+
+// -----
+
+tile.kernel @floats(%n: i32, %table: !tile.workspace<f32> {bytes = "4"}) arch("sm_80") warps(1) min_blocks(1) {
+  // expected-error@+1 {{expected a workspace of i32, got '!tile.workspace<f32>'}}
+  %x = tile.load_entry %table[%n] : <f32>
+}
+
+
+// -----
+
+tile.kernel @least(%n: i32) arch("sm_80") warps(1) min_blocks(1) {
+  %v = tile.least %n, %n {
+  ^bb0(%i: i32):
+    %c = arith.constant true
+    // expected-error@+1 {{expected i32, got 'i1'}}
+    tile.yield %c : i1
+  }
 }

@@ -19,17 +19,17 @@ tile.kernel @ops(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads
   // CHECK: %[[COUNT:.*]] = tile.count_blocks %{{.*}}, %n {
   // CHECK-NEXT: ^bb0(%[[BLOCK:.*]]: i32):
   // CHECK-NEXT: %[[LATE:.*]] = arith.cmpi sgt, %[[BLOCK]]
-  // CHECK-NEXT: tile.yield %[[LATE]]
+  // CHECK-NEXT: tile.yield %[[LATE]] : i1
   %count = tile.count_blocks %c0, %n {
   ^bb0(%block: i32):
     %late = arith.cmpi sgt, %block, %c0 : i32
-    tile.yield %late
+    tile.yield %late : i1
   }
   // CHECK: tile.last_block %{{.*}}, %[[COUNT]] {
   %last = tile.last_block %c0, %count {
   ^bb0(%block: i32):
     %early = arith.cmpi slt, %block, %n : i32
-    tile.yield %early
+    tile.yield %early : i1
   }
   // CHECK: %[[RING:.*]] = tile.ring offset(1024) : <2 x tensor<64x128xbf16, #smem>>
   %ring = tile.ring offset(1024) : <2 x tensor<64x128xbf16, #tile.smem>>
@@ -102,4 +102,28 @@ tile.kernel @roles arch("sm_90a") min_blocks(1) {
       %x = arith.constant dense<0.0> : tensor<64x64xf32, #tile.acc>
     }
   }
+}
+
+// What one kernel leaves for the next: the least and the largest element of a part of an array.
+// CHECK-LABEL: tile.kernel @bounds
+tile.kernel @bounds(%doc: !tile.array<batch x len_kv x i32>, %table: !tile.workspace<i32> {bytes = "8 * batch"}, %n: i32 {value = "len_kv"}) arch("sm_80") warps(1) min_blocks(1) grid("batch", "1", "1") {
+  %c0 = arith.constant 0 : i32
+  // CHECK: %[[LEAST:.*]] = tile.least %{{.*}}, %n {
+  // CHECK: tile.load_value %doc
+  // CHECK-NEXT: tile.yield %{{.*}} : i32
+  %least = tile.least %c0, %n {
+  ^bb0(%i: i32):
+    %x = tile.load_value %doc[%c0, %i] : <batch x len_kv x i32> -> i32
+    tile.yield %x : i32
+  }
+  // CHECK: tile.largest %{{.*}}, %n {
+  %largest = tile.largest %c0, %n {
+  ^bb0(%i: i32):
+    %x = tile.load_value %doc[%c0, %i] : <batch x len_kv x i32> -> i32
+    tile.yield %x : i32
+  }
+  // CHECK: tile.store_entry %[[LEAST]] to %table[%{{.*}}] : <i32>
+  tile.store_entry %least to %table[%c0] : <i32>
+  // CHECK: tile.load_entry %table[%{{.*}}] : <i32>
+  %entry = tile.load_entry %table[%c0] : <i32>
 }

@@ -2,8 +2,8 @@
 // RUN: attune-interpret %s --scalar nan=nan --scalar minus_zero=-0 | FileCheck %s
 
 // max.f32 takes the number, maximum the NaN; +0 is above -0.
-// CHECK: numbers: 3 nan 3 nan 0 8 3 0.25
-tile.kernel @numbers(%numbers: !tile.array<8 x f32> {output}, %nan: f32, %minus_zero: f32) arch("sm_80") warps(1) min_blocks(1) {
+// CHECK: numbers: 3 nan 3 nan 0 8 3 0.25 0.5 2 -2
+tile.kernel @numbers(%numbers: !tile.array<11 x f32> {output}, %nan: f32, %minus_zero: f32) arch("sm_80") warps(1) min_blocks(1) {
   %zero = arith.constant 0.0 : f32
   %three = arith.constant 3.0 : f32
   %four = arith.constant 4.0 : f32
@@ -17,6 +17,11 @@ tile.kernel @numbers(%numbers: !tile.array<8 x f32> {output}, %nan: f32, %minus_
   %5 = math.exp2 %three fastmath<afn> : f32
   %6 = math.log2 %eight fastmath<afn> : f32
   %7 = arith.divf %one, %four fastmath<afn> : f32
+  %8 = math.rsqrt %four fastmath<afn> : f32
+  %9 = math.sqrt %four : f32
+  %minus = arith.constant -2.5 : f32
+  %toward_zero = arith.fptosi %minus : f32 to i32
+  %10 = arith.sitofp %toward_zero : i32 to f32
   %c0 = arith.constant 0 : i32
   %c1 = arith.constant 1 : i32
   %c2 = arith.constant 2 : i32
@@ -26,8 +31,14 @@ tile.kernel @numbers(%numbers: !tile.array<8 x f32> {output}, %nan: f32, %minus_
   %c6 = arith.constant 6 : i32
   %c7 = arith.constant 7 : i32
   %c8 = arith.constant 8 : i32
-  %to = tile.view %numbers[] rows(%c8) : <8 x f32> -> <1, f32>
-  // A row each: those from 8 on the view has not.
+  %c9 = arith.constant 9 : i32
+  %c10 = arith.constant 10 : i32
+  %c11 = arith.constant 11 : i32
+  %to = tile.view %numbers[] rows(%c11) : <11 x f32> -> <1, f32>
+  // A row each: those from 11 on the view has not.
+  %t10 = tensor.splat %10 : tensor<16xf32, #tile.row>
+  %t9 = tensor.splat %9 : tensor<16xf32, #tile.row>
+  %t8 = tensor.splat %8 : tensor<16xf32, #tile.row>
   %t7 = tensor.splat %7 : tensor<16xf32, #tile.row>
   %t6 = tensor.splat %6 : tensor<16xf32, #tile.row>
   %t5 = tensor.splat %5 : tensor<16xf32, #tile.row>
@@ -44,4 +55,7 @@ tile.kernel @numbers(%numbers: !tile.array<8 x f32> {output}, %nan: f32, %minus_
   tile.store_rows %t5 to %to[%c5] : tensor<16xf32, #tile.row>, <1, f32>
   tile.store_rows %t6 to %to[%c6] : tensor<16xf32, #tile.row>, <1, f32>
   tile.store_rows %t7 to %to[%c7] : tensor<16xf32, #tile.row>, <1, f32>
+  tile.store_rows %t8 to %to[%c8] : tensor<16xf32, #tile.row>, <1, f32>
+  tile.store_rows %t9 to %to[%c9] : tensor<16xf32, #tile.row>, <1, f32>
+  tile.store_rows %t10 to %to[%c10] : tensor<16xf32, #tile.row>, <1, f32>
 }

@@ -72,3 +72,25 @@ attn.forward @any : bf16, qk = 128, v = 128, scale = 0.0883883461
     %keep = arith.cmpi eq, %odd, %c0 : index
     attn.yield %keep : i1
   }
+
+// Of an array that a mask reads, a kernel before it makes the least and the largest element of each block.
+// CHECK-LABEL: tile.kernel @document_bounds(%doc: !tile.array<batch x len_kv x i32>, %bounds0: !tile.workspace<i32> {bytes = "ceil_div(len_kv, 64) * batch * 8"}
+// CHECK-SAME: warps(1) min_blocks(1) grid("ceil_div(len_kv, 64) * batch + ceil_div(len_kv, 32) * batch", "1", "1")
+// CHECK: tile.least
+// CHECK: tile.largest
+// CHECK: tile.store_entry %least to %bounds0
+// CHECK: tile.store_entry %least to %bounds1
+// CHECK-LABEL: tile.kernel @document(
+// CHECK-SAME: %bounds0: !tile.workspace<i32> {bytes = "ceil_div(len_kv, 64) * batch * 8"}
+// CHECK: %mixed_blocks = tile.count_blocks
+// CHECK-COUNT-4: tile.load_entry
+attn.forward @document : bf16, qk = 64, v = 64, scale = 0.125, schedule {family = "portable", block_q = 64, block_kv = 32, stages = 2, warps = 4}
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
+    attn.yield %s : f32
+  }
+  mask (%b: index, %h: index, %q: index, %kv: index) {
+    %of_q = attn.element "doc"[%b, %q] of ["batch", "len_kv"] x i32 : i32
+    %of_kv = attn.element "doc"[%b, %kv] of ["batch", "len_kv"] x i32 : i32
+    %keep = arith.cmpi eq, %of_q, %of_kv : i32
+    attn.yield %keep : i1
+  }

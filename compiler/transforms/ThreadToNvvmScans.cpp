@@ -1,4 +1,4 @@
-//===- ThreadToNvvmBlocks.cpp - looking for blocks, 32 at a time ----------===//
+//===- ThreadToNvvmScans.cpp - scans over numbers, 32 at a time -----------===//
 #include "compiler/transforms/ThreadToNvvm.h"
 
 using namespace mlir;
@@ -44,6 +44,38 @@ LogicalResult ThreadToNvvm::lowerScan(Operation *op, Region &condition, Value be
   LLVM::CondBrOp::create(b, loc, more, step, ValueRange{following, answer}, exit, ValueRange{answer});
   b.setInsertionPointToEnd(exit);
   values[op->getResult(0)] = {exit->getArgument(0)};
+  return mlir::success();
+}
+
+LogicalResult ThreadToNvvm::lowerExtreme(Operation *op, Region &body, Value beginValue, Value endValue) {
+  bool isLeast = isa<tile::LeastOp>(op);
+  Value begin = scalar(beginValue), end = scalar(endValue);
+  Type i32Type = b.getI32Type();
+  // Carried: the first number of these 32, and what the lane has found.
+  Block *step = func.addBlock(), *exit = func.addBlock();
+  for (int i = 0; i < 2; ++i)
+    step->addArgument(i32Type, loc);
+  exit->addArgument(i32Type, loc);
+  Value none = i32(isLeast ? INT32_MAX : INT32_MIN);
+  LLVM::CondBrOp::create(b, loc, less(begin, end), step, ValueRange{begin, none}, exit, ValueRange{none});
+
+  b.setInsertionPointToEnd(step);
+  Value first = step->getArgument(0);
+  // A lane beyond the last number takes that one, which changes nothing.
+  values[body.front().getArgument(0)] = {
+      LLVM::SMinOp::create(b, loc, i32Type, add(first, band(thread, 31)), add(end, -1))};
+  if (failed(lowerBlock(body.front())))
+    return failure();
+  loc = op->getLoc();
+  Value made = scalar(cast<tile::YieldOp>(body.front().getTerminator()).getValue());
+  Value found = isLeast ? Value(LLVM::SMinOp::create(b, loc, i32Type, step->getArgument(1), made))
+                        : Value(LLVM::SMaxOp::create(b, loc, i32Type, step->getArgument(1), made));
+  Value following = add(first, 32);
+  LLVM::CondBrOp::create(b, loc, less(following, end), step, ValueRange{following, found}, exit,
+                         ValueRange{found});
+  b.setInsertionPointToEnd(exit);
+  values[op->getResult(0)] = {NVVM::ReduxOp::create(
+      b, loc, i32Type, exit->getArgument(0), isLeast ? NVVM::ReduxKind::MIN : NVVM::ReduxKind::MAX, i32(-1))};
   return mlir::success();
 }
 

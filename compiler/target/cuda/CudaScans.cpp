@@ -1,4 +1,4 @@
-//===- CudaBlocks.cpp - looking for blocks, 32 at a time ------------------===//
+//===- CudaScans.cpp - scans over numbers, 32 at a time -------------------===//
 #include "compiler/target/cuda/CudaPrinter.h"
 
 #include <fmt/format.h>
@@ -43,6 +43,43 @@ LogicalResult CudaPrinter::scan(Operation *op, Region &condition, Value beginVal
   scopes.pop_back();
   line("}");
   known[op->getResult(0)] = {result, 20, Form::Scalar};
+  return mlir::success();
+}
+
+LogicalResult CudaPrinter::extreme(Operation *op, Region &body, Value beginValue, Value endValue) {
+  bool isLeast = isa<tile::LeastOp>(op);
+  FailureOr<std::string> begin = text(beginValue, 12), end = text(endValue, 12);
+  if (failed(begin) || failed(end))
+    return failure();
+  std::string name = nameFrom(op->getLoc());
+  std::string result = unique(name.empty() ? "found" : name), first = unique("first"), mine = unique("mine");
+  const char *combine = isLeast ? "smaller" : "larger";
+  line(fmt::format("int {} = {};", result, isLeast ? "0x7fffffff" : "-0x7fffffff - 1"));
+  line(fmt::format("for (int {0} = {1}; {0} < {2}; {0} += 32) {{", first, *begin, *end));
+  scopes.emplace_back();
+  ++depth;
+  comment("each lane takes a number");
+  line(fmt::format("const int {} = smaller({} + int(lane()), {} - 1);", mine, first, *end));
+  known[body.front().getArgument(0)] = {mine, 20, Form::Scalar};
+  if (failed(block(body.front())))
+    return failure();
+  FailureOr<std::string> made = text(cast<tile::YieldOp>(body.front().getTerminator()).getValue());
+  if (failed(made))
+    return failure();
+  line(fmt::format("{0} = {1}({0}, {2});", result, combine, *made));
+  --depth;
+  scopes.pop_back();
+  line("}");
+  line(fmt::format("{0} = __reduce_{1}_sync(0xffffffffu, {0});", result, isLeast ? "min" : "max"));
+  known[op->getResult(0)] = {result, 20, Form::Scalar};
+  return mlir::success();
+}
+
+LogicalResult CudaPrinter::storeEntry(tile::StoreEntryOp op) {
+  FailureOr<std::string> value = text(op.getValue()), index = text(op.getIndex());
+  if (failed(value) || failed(index))
+    return failure();
+  line(fmt::format("store_entry(params.{}, {}, {});", argumentName(op.getWorkspace()).str(), *index, *value));
   return mlir::success();
 }
 
