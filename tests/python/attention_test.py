@@ -1,5 +1,7 @@
 """attune.attention, Plan and Context on NumPy's arrays, by the simulated GPU."""
 import functools
+import os
+import subprocess
 import tempfile
 import threading
 import unittest
@@ -143,6 +145,7 @@ class Plans(Case):
         q, k, v = problem(batch=1, heads=1, heads_kv=1)
         expected = attune.attention(q, k, v)
         folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
         for mode in ("eager", "lazy", "random"):
             context = attune.Context("sim", simulation=mode, seed=3, arch="sm_80", cache=folder.name)
             np.testing.assert_array_equal(attune.attention(q, k, v, context=context), expected)
@@ -151,6 +154,22 @@ class Plans(Case):
         context.release()
         self.refused("NotCached", "cache", lambda: attune.Context("sim", cache="", policy="cache_only").plan(q, k, v))
         self.assertTrue(attune.devices()["devices"])
+
+    def test_a_bundle_and_no_compiler(self):
+        q, k, v = problem()
+        attune.attention(q, k, v)
+        with tempfile.TemporaryDirectory() as folder:
+            spec, bundle = f"{folder}/spec.json", f"{folder}/kernels.attune"
+            with open(spec, "w") as file:
+                file.write('{"dtype": "bf16", "head_dim": 16, "mask": "causal"}')
+            subprocess.run([os.path.join(os.environ["ATTUNE_BUILD"], "bin/attune"), "bundle", spec, "--arch", "sm_80", "-o", bundle],
+                           check=True, capture_output=True)
+            context = attune.Context("sim", bundle=bundle, cache="", compiler=False)
+            self.near(attune.attention(q, k, v, context=context), reference.attention(q, k, v, lambda b, h, q, kv: kv <= q)[0])
+            self.refused("NotCached", "", lambda: context.plan(q, k, v, "window:1:0"))
+            with open(bundle, "r+b") as file:
+                file.truncate(100)
+            self.refused("InvalidBundle", "kernels.attune", lambda: attune.Context("sim", bundle=bundle))
 
     def test_what_a_call_costs_the_host(self):
         q, k, v = problem()
@@ -181,7 +200,7 @@ class Refusals(Case):
         q, k, v = problem()
         call = functools.partial
         self.refused("InvalidArgument", "expected q of float16 or bfloat16", call(attune.attention, q.astype(np.float32), k, v))
-        self.refused("InvalidArgument", "expected k of q's dtype bf16, got fp16", call(attune.attention, q, k.astype(np.float16), v))
+        self.refused("InvalidArgument", "expected elements of bf16 in k, got fp16", call(attune.attention, q, k.astype(np.float16), v))
         self.refused("InvalidShape", "expected q of 4 axes (batch, sequence, heads, head dim), got shape (40, 4, 16)", call(attune.attention, q[0], k, v))
         self.refused("InvalidShape", "expected v with sequence 40 as k has", call(attune.attention, q, k, v[:, :30]))
         self.refused("InvalidShape", "heads", call(attune.attention, q[:, :, :3], k, v))

@@ -40,12 +40,9 @@ def problem_of(dtypes: Sequence[str], shapes: Sequence[Tuple[int, ...]], layout:
     for name, shape in (("q", q), ("k", k), ("v", v)):
         if len(shape) != 4:
             raise Error(f"expected {name} of 4 axes ({', '.join(_AXES[layout])}), got shape {tuple(shape)}", "InvalidShape")
-    for name, dtype in zip("qkv", dtypes):
-        if dtype not in ("fp16", "bf16"):
-            raise Error(f"expected {name} of float16 or bfloat16 (of NumPy: ml_dtypes.bfloat16, or its bits as uint16), got "
-                        f"{dtype}", "InvalidArgument")
-        if dtype != dtypes[0]:
-            raise Error(f"expected {name} of q's dtype {dtypes[0]}, got {dtype}", "InvalidArgument")
+    if dtypes[0] not in ("fp16", "bf16"):  # those of k and v launches compare with the kernel's
+        raise Error(f"expected q of float16 or bfloat16 (of NumPy: ml_dtypes.bfloat16, or its bits as uint16), got {dtypes[0]}",
+                    "InvalidArgument")
     sequence, head = (1, 2) if layout == "bshd" else (2, 1)
     for name, shape, like, axes in (("k", k, q, (0, 3)), ("v", v, k, (0, sequence, head))):
         for axis in axes:
