@@ -8,6 +8,7 @@
 #include "cli/Progress.h"
 #include "cli/SimArguments.h"
 #include "cli/SimCompare.h"
+#include "cli/SimReport.h"
 #include "cli/SimTime.h"
 #include "cli/SimTrace.h"
 #include "runtime/io/File.h"
@@ -28,9 +29,6 @@ namespace attune::cli {
 namespace {
 
 using Triple = std::array<uint32_t, 3>;
-
-std::string tripleText(const Triple &t) { return fmt::format("({}, {}, {})", t[0], t[1], t[2]); }
-std::string tripleJson(const Triple &t) { return fmt::format("[{},{},{}]", t[0], t[1], t[2]); }
 
 Result<std::string> readPtx(const std::string &path) {
   if (path != "-")
@@ -71,115 +69,8 @@ Triple triple(CommandLine &line, const std::string &name, const Triple &otherwis
 }
 
 //===----------------------------------------------------------------------===//
-// --list
+// Runs
 //===----------------------------------------------------------------------===//
-
-std::string paramType(const sim::Param &p) {
-  return p.type == "b8" && p.size > 1 ? fmt::format(".align {} .b8[{}]", p.align, p.size) : "." + p.type;
-}
-
-/// __grid_constant__ const CUtensorMap looks so.
-bool mayBeTensorMap(const sim::Param &p) { return p.type == "b8" && p.size == 128 && p.align >= 64; }
-
-std::string limitText(const sim::EntryInfo &e) {
-  std::string text;
-  if (e.reqntid[0])
-    text = fmt::format(", blocks of {} threads", tripleText(e.reqntid));
-  else if (e.maxntid[0])
-    text = fmt::format(", at most {} threads a block", uint64_t(e.maxntid[0]) * e.maxntid[1] * e.maxntid[2]);
-  if (e.reqcluster[0])
-    text += fmt::format(", clusters of {} blocks", tripleText(e.reqcluster));
-  else if (e.maxClusterRank)
-    text += fmt::format(", clusters of at most {} blocks", e.maxClusterRank);
-  return text;
-}
-
-/// Those of the file, or `only` one.
-void printEntries(const sim::Module &module, const sim::EntryInfo *only, bool json) {
-  std::span<const sim::EntryInfo> all = only ? std::span(only, 1) : std::span(module.entries());
-  if (json) {
-    std::vector<std::string> entries;
-    for (const sim::EntryInfo &e : all) {
-      std::vector<std::string> params;
-      for (const sim::Param &p : e.params)
-        params.push_back(JsonObject()
-                             .text("name", p.name)
-                             .text("type", p.type)
-                             .whole("offset", p.offset)
-                             .whole("size", p.size)
-                             .whole("align", p.align)
-                             .boolean("may_be_tensor_map", mayBeTensorMap(p))
-                             .str());
-      JsonObject entry;
-      entry.text("name", e.name).raw("params", jsonList(params)).whole("instructions", e.instructions);
-      entry.whole("static_shared_bytes", e.staticSharedBytes).whole("local_bytes", e.localBytes);
-      if (e.maxntid[0])
-        entry.raw("maxntid", tripleJson(e.maxntid));
-      if (e.reqntid[0])
-        entry.raw("reqntid", tripleJson(e.reqntid));
-      if (e.reqcluster[0])
-        entry.raw("reqcluster", tripleJson(e.reqcluster));
-      if (!e.refusal.empty())
-        entry.text("refusal", e.refusal);
-      entries.push_back(entry.str());
-    }
-    fmt::print("{}\n", JsonObject()
-                           .text("file", module.fileName())
-                           .text("target", module.target())
-                           .raw("entries", jsonList(entries))
-                           .str());
-    return;
-  }
-  fmt::print("{}: {}, {} {}\n", module.fileName(), module.target(), module.names().size(),
-             module.names().size() == 1 ? "entry" : "entries");
-  for (const sim::EntryInfo &e : all) {
-    fmt::print("\n{}\n", e.name);
-    if (!e.refusal.empty())
-      fmt::print("  cannot run here:\n{}\n", e.refusal);
-    for (size_t n = 0; n < e.params.size(); ++n)
-      fmt::print("  {:>3}  {:<18} {}{}\n", n, paramType(e.params[n]), e.params[n].name,
-                 mayBeTensorMap(e.params[n]) ? "  (perhaps a tensor map: tensormap:in:x.npy:box=...)" : "");
-    fmt::print("  {} instructions, {} bytes of static shared memory, {} bytes of local memory a thread{}\n",
-               e.instructions, e.staticSharedBytes, e.localBytes, limitText(e));
-  }
-}
-
-//===----------------------------------------------------------------------===//
-// Results
-//===----------------------------------------------------------------------===//
-
-std::string siteJson(const sim::Site &s) {
-  JsonObject json;
-  json.text("file", s.ptxFile).whole("line", s.ptxLine).text("instruction", s.instruction);
-  if (!s.sourceFile.empty())
-    json.text("source_file", s.sourceFile).whole("source_line", s.sourceLine);
-  return json.str();
-}
-
-std::string findingJson(const sim::Finding &f) {
-  JsonObject json;
-  json.text("kind", sim::name(f.kind)).text("message", f.message).raw("at", siteJson(f.site));
-  json.raw("block", tripleJson(f.block)).raw("thread", tripleJson(f.thread)).whole("warp", f.warp);
-  json.text("address", fmt::format("0x{:x}", f.address));
-  if (f.hasOther) {
-    json.raw("other_at", siteJson(f.other)).whole("other_warp", f.otherWarp);
-    json.raw("other_block", tripleJson(f.otherBlock));
-    if (f.otherThread)
-      json.raw("other_thread", tripleJson(*f.otherThread));
-  }
-  return json.whole("count", int64_t(f.count)).text("text", f.text()).str();
-}
-
-std::string countersJson(const sim::Counters &counters) {
-  JsonObject json;
-  for (auto [name, count] : sim::named(counters)) {
-    std::string key(name);
-    for (char &c : key)
-      c = c == ' ' || c == '-' ? '_' : c;
-    json.whole(key, int64_t(count));
-  }
-  return json.str();
-}
 
 Result<Written> collect(const sim::GlobalMemory &memory, const SimOutput &output) {
   Written w{output, Array::zeros(output.type, output.shape), 0};
@@ -192,88 +83,16 @@ Result<Written> collect(const sim::GlobalMemory &memory, const SimOutput &output
   return w;
 }
 
-struct Job {
-  std::shared_ptr<const sim::Module> module;
-  sim::GlobalMemory memory;
-  SimArguments arguments{memory};
-  sim::LaunchConfig config;
-  bool json = false, counters = false;
-  std::vector<std::string> trace; ///< its steps as JSON
-  uint64_t traced = 0, traceLimit = 10000;
-  std::string timeline; ///< file to write it to
-};
-
-void printJson(const Job &job, const sim::LaunchResult &result, const std::vector<Written> &outputs) {
-  JsonObject json;
-  json.text("file", job.module->fileName()).text("entry", job.config.entry);
-  json.raw("grid", tripleJson(job.config.grid)).raw("block", tripleJson(job.config.block));
-  std::vector<std::string> findings, files, notes;
-  for (const sim::Finding &f : result.findings)
-    findings.push_back(findingJson(f));
-  for (const Written &w : outputs)
-    files.push_back(JsonObject()
-                        .whole("argument", int64_t(w.output.argument))
-                        .text("file", w.output.path)
-                        .text("array", w.array.describe())
-                        .whole("unwritten_bytes", int64_t(w.unwritten))
-                        .str());
-  for (const std::string &note : result.notes)
-    notes.push_back(JsonObject().text("note", note).str());
-  json.raw("findings", jsonList(findings)).raw("outputs", jsonList(files));
-  json.raw("counters", countersJson(result.counters)).number("seconds", result.counters.seconds);
-  if (job.config.trace.see)
-    json.raw("trace", jsonList(job.trace)).whole("traced_instructions", int64_t(job.traced));
-  if (result.time)
-    json.raw("time", timeJson(*result.time));
-  if (!result.printed.empty())
-    json.text("printed", result.printed);
-  json.raw("notes", jsonList(notes)).boolean("checked", job.config.checks);
-  json.text("verdict", !result.findings.empty() ? "findings" : job.config.checks ? "clean" : "unchecked");
-  fmt::print("{}\n", json.str());
-}
-
-void printText(const Job &job, const sim::LaunchResult &result, const std::vector<Written> &outputs) {
-  std::fwrite(result.printed.data(), 1, result.printed.size(), stdout);
-  if (!result.printed.empty() && result.printed.back() != '\n')
-    fmt::print("\n");
-  for (const sim::Finding &f : result.findings)
-    fmt::print("{}\n", f.text());
-  if (job.counters)
-    for (auto [name, count] : sim::named(result.counters))
-      fmt::print("{:<20} {:>14}\n", name, count);
-  if (job.traced > job.traceLimit)
-    fmt::print("the trace shows {} of {} instructions; --trace-limit sets how many\n", job.traceLimit,
-               job.traced);
-  for (const Written &w : outputs) {
-    fmt::print("wrote {}: {}", w.output.path, w.array.describe());
-    if (w.unwritten)
-      fmt::print("; {} of its {} bytes were never written by the kernel and are 0", w.unwritten,
-                 w.array.bytes.size());
-    fmt::print("\n");
-  }
-  if (result.time)
-    fmt::print("{}", timeText(*result.time));
-  for (const std::string &note : result.notes)
-    fmt::print("note: {}\n", note);
-  size_t n = result.findings.size();
-  fmt::print("{}: {} blocks of {} threads, {} warp instructions in {:.3f} s: {}\n", job.config.entry,
-             result.counters.blocks, tripleText(job.config.block), result.counters.warpInstructions,
-             result.counters.seconds,
-             n                   ? fmt::format("{} finding{}", n, n == 1 ? "" : "s")
-             : job.config.checks ? std::string("no findings")
-                                 : std::string("no findings, with --no-checks"));
-}
-
 int fail(bool json, const Error &error) { return json ? reportJson(error) : report(error); }
 
 /// The arguments and variables once more, for another run of a kernel whose first run has checked them.
-Status repeat(CommandLine &line, const Job &first, Job &job);
+Status repeat(CommandLine &line, const SimJob &first, SimJob &job);
 
 /// The kernel in every mode, each with fresh memory.
-int compareModes(CommandLine &line, Job &first, int64_t seeds) {
+int compareModes(CommandLine &line, SimJob &first, int64_t seeds) {
   std::vector<SimRun> runs;
   for (int64_t k = -2; k < seeds; ++k) {
-    Job job;
+    SimJob job;
     if (Status good = repeat(line, first, job); !good)
       return fail(first.json, good.error());
     job.config.mode = k == -2 ? sim::Mode::Eager : k == -1 ? sim::Mode::Lazy : sim::Mode::Random;
@@ -327,7 +146,7 @@ int compareModes(CommandLine &line, Job &first, int64_t seeds) {
   return found;
 }
 
-int runJob(Job &job) {
+int runJob(SimJob &job) {
   Watch watch(!job.config.trace.see); // whose lines it would come between
   job.config.progress = watch.launches();
   Result<sim::LaunchResult> result = sim::launch(*job.module, job.memory, job.config);
@@ -347,7 +166,7 @@ int runJob(Job &job) {
   if (!job.timeline.empty() && result->time)
     if (Status wrote = writeOutput(job.timeline, {result->time->timeline}); !wrote)
       failed.push_back(wrote.error());
-  job.json ? printJson(job, *result, outputs) : printText(job, *result, outputs);
+  job.json ? printResultJson(job, *result, outputs) : printResultText(job, *result, outputs);
   for (const Error &error : failed)
     report(error);
   return !failed.empty() ? 2 : result->findings.empty() ? 0 : 1;
@@ -370,7 +189,7 @@ const sim::EntryInfo *chooseEntry(CommandLine &line, const sim::Module &module) 
   return nullptr;
 }
 
-void readArguments(CommandLine &line, Job &job, const sim::EntryInfo &entry) {
+void readArguments(CommandLine &line, SimJob &job, const sim::EntryInfo &entry) {
   std::vector<std::string> texts = line.texts("--arg");
   if (texts.size() != entry.params.size()) {
     std::string params;
@@ -400,7 +219,7 @@ void readArguments(CommandLine &line, Job &job, const sim::EntryInfo &entry) {
 }
 
 /// --var NAME=VALUE.
-void setVariables(const std::vector<std::string> &texts, Job &job,
+void setVariables(const std::vector<std::string> &texts, SimJob &job,
                   const std::function<void(std::string, std::string)> &bad) {
   std::set<std::string> names;
   for (const std::string &text : texts) {
@@ -421,7 +240,7 @@ void setVariables(const std::vector<std::string> &texts, Job &job,
   }
 }
 
-Status repeat(CommandLine &line, const Job &first, Job &job) {
+Status repeat(CommandLine &line, const SimJob &first, SimJob &job) {
   job.module = first.module;
   job.config = first.config;
   Status good = success();
@@ -444,7 +263,7 @@ Status repeat(CommandLine &line, const Job &first, Job &job) {
 }
 
 /// "BLOCK:WARP", the block as its number or as X,Y,Z.
-void readTrace(CommandLine &line, Job &job) {
+void readTrace(CommandLine &line, SimJob &job) {
   if (!line.has("--trace")) {
     if (line.has("--trace-limit"))
       line.problem("--trace-limit", "expected it with --trace only");
@@ -491,7 +310,7 @@ void readTrace(CommandLine &line, Job &job) {
 }
 
 int runCommand(CommandLine &line) {
-  Job job;
+  SimJob job;
   std::string path = line.text("FILE");
   job.json = line.has("--json");
   job.counters = line.has("--counters");

@@ -5,6 +5,7 @@
 
 #include "runtime/jit/ProgramBuild.h"
 #include "runtime/reference/Problem.h"
+#include "simulator/Time.h"
 #include "tuner/Worker.h"
 
 #include <algorithm>
@@ -245,12 +246,15 @@ Result<std::unique_ptr<Timer>> startTimer(const SweepJob &job, const ProblemShap
                    double(shape.lengthQ) * double(shape.lengthKv) * job.spec.headDimQk;
   return startWorkerTimer(
       [problem, options]() -> Result<std::unique_ptr<Timer>> {
-        Result<std::unique_ptr<Device>> device = openDevice(options);
+        DeviceOptions timed = options;
+        auto clock = std::make_shared<sim::Timings>();
+        timed.sim.timings = clock.get();
+        Result<std::unique_ptr<Device>> device = openDevice(timed);
         if (!device)
           return device.error();
         if (Status fits = checkMemory((*device)->info(), problem); !fits)
           return fits.error();
-        return makeDeviceTimer(std::move(*device), problem);
+        return makeDeviceTimer(std::move(*device), problem, clock);
       },
       limits);
 }
@@ -290,39 +294,42 @@ const std::atomic<bool> *GracefulStop::flag() { return &stopAsked; }
 // Tables
 //===----------------------------------------------------------------------===//
 
-namespace {
-
-/// Places in `entries` of those that passed and have a figure, fastest first, in the sense of
-/// SweepResult::winner.
 std::vector<size_t> byTime(const SweepResult &result) {
   std::vector<size_t> places;
   for (size_t i = 0; i < result.entries.size(); ++i)
     if (result.entries[i].row.verdict == Verdict::Passed && result.entries[i].row.median > 0)
       places.push_back(i);
   std::sort(places.begin(), places.end(), [&](size_t a, size_t b) {
-    return std::pair(result.entries[a].row.high, a) < std::pair(result.entries[b].row.high, b);
+    const Row &first = result.entries[a].row, &second = result.entries[b].row;
+    return isAhead(result.kind, first, second) || (!isAhead(result.kind, second, first) && a < b);
   });
   return places;
 }
 
-double standardUs(const SweepResult &result) {
+double toStandard(const SweepResult &result, const Row &row) {
   if (!result.standard)
     return 0;
-  const Row &row = result.entries[*result.standard].row;
-  return row.verdict == Verdict::Passed ? row.median : 0;
+  const Row &standard = result.entries[*result.standard].row;
+  bool comparable = standard.verdict == Verdict::Passed && standard.median > 0 &&
+                    isRefined(result.kind, standard) == isRefined(result.kind, row);
+  return comparable ? row.median / standard.median : 0;
 }
+
+namespace {
 
 std::string rowText(const SweepResult &result, size_t place, size_t rank) {
   const Entry &entry = result.entries[place];
   const Row &row = entry.row;
-  double standard = standardUs(result);
+  double ratio = toStandard(result, row);
   std::string time = fmt::format("{:>10}", timeText(row.median));
   if (result.kind == Kind::Measured)
     time +=
         fmt::format("  {:>20} {:>4}", fmt::format("{:.1f}..{:.1f}", row.low, row.high), row.samples.size());
+  else
+    time += fmt::format("  {:<8}", isRefined(result.kind, row) ? "clock" : "counters");
   return fmt::format("{:>4}  {:<46} {:<6} {}  {:>6.1f} %  {:>8}  {:>10}  {}{}\n", rank, row.schedule,
                      attune::nameOf(row.target), time, 100 * row.shareOfLimit,
-                     standard > 0 ? fmt::format("{:.3f}", row.median / standard) : "-", timeText(row.modelUs),
+                     ratio > 0 ? fmt::format("{:.3f}", ratio) : "-", timeText(row.modelUs),
                      nameOf(entry.ranked.estimate.limit),
                      result.standard == place ? "  (the default)"
                      : entry.resumed          ? "  (from the store)"
@@ -348,7 +355,8 @@ std::string headText(const SweepTask &task, const DeviceInfo &device) {
   line("device", fmt::format("{} ({})", device.name, device.why));
   line("figures", task.subject.kind == Kind::Measured
                       ? "measured: median us of launches behind a flush of L2, with a 95 % interval"
-                      : "estimate: the simulator's counters and a cost model, no GPU's time");
+                      : "estimate: the simulator's counters and a cost model, of the best the virtual clock; "
+                        "no GPU's time");
   line("space", fmt::format("{} schedules of the {}, {} of them feasible", task.space.points,
                             familiesText(task), task.space.feasible.size()));
   return text;
@@ -359,6 +367,8 @@ std::string tableText(const SweepTask &task, const SweepResult &result, size_t m
   std::string figure = fmt::format("{:>10}", nameOf(result.kind));
   if (result.kind == Kind::Measured)
     figure += fmt::format("  {:>20} {:>4}", "95 % (us)", "of");
+  else
+    figure += fmt::format("  {:<8}", "by");
   std::string text = fmt::format("rank  {:<46} {:<6} {}  {:>8}  {:>8}  {:>10}  {}\n", "schedule", "target",
                                  figure, "of limit", "/default", "model", "bound by (model)");
   for (size_t i = 0; i < places.size(); ++i)
@@ -384,6 +394,9 @@ std::string tableText(const SweepTask &task, const SweepResult &result, size_t m
                       : record.outcome == "complete"    ? "all of them"
                       : record.outcome == "interrupted" ? "interrupted"
                                                         : "the budget is spent");
+  if (!result.clockFailure.empty())
+    text +=
+        fmt::format("{:<12} the virtual clock refined no more estimates: {}\n", "clock", result.clockFailure);
   text += fmt::format("{:<12} Kendall's tau {:.2f} between its order and the figures' ({} candidates)\n",
                       "model", record.tau, record.tauPairs);
   return text;
@@ -407,9 +420,13 @@ std::string entryJson(const SweepTask &task, const SweepResult &result, size_t p
       json.number("low_us", row.low)
           .number("high_us", row.high)
           .whole("samples", int64_t(row.samples.size()));
+    else
+      json.number("counters_us", countersUs(row));
+    if (isRefined(result.kind, row))
+      json.number("clock_us", row.median);
     json.number("share_of_limit", row.shareOfLimit);
-    if (double standard = standardUs(result); standard > 0)
-      json.number("ratio_to_default", row.median / standard);
+    if (double ratio = toStandard(result, row); ratio > 0)
+      json.number("ratio_to_default", ratio);
   }
   return json.boolean("default", result.standard == place).boolean("resumed", entry.resumed).str();
 }
@@ -436,6 +453,8 @@ std::string resultJson(const SweepTask &task, const SweepResult &result, const D
   for (const auto &[reason, count] : record.refusals)
     refusals.whole(reason, count);
   json.raw("refusals", refusals.str());
+  if (!result.clockFailure.empty())
+    json.text("clock_failure", result.clockFailure);
   json.raw("winner", result.winner ? entryJson(task, result, *result.winner) : "null");
   json.raw("default", result.standard ? entryJson(task, result, *result.standard) : "null");
   std::vector<std::string> rows;

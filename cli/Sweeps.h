@@ -83,6 +83,11 @@ struct ShapeRun {
 /// other shapes may fare better. With --json the results are printed as the list `name`. The worst status.
 int runShapes(const SweepJob &job, const char *name, const std::function<int(const ShapeRun &)> &one);
 
+/// Places in `entries` of those that passed and have a figure, the winner first.
+std::vector<size_t> byTime(const tuner::SweepResult &result);
+/// A row's time over that of the compiler's own choice; 0 where there is none to compare with.
+double toStandard(const tuner::SweepResult &result, const tuner::Row &row);
+
 /// "hopper and portable families": those that are searched.
 std::string familiesText(const tuner::SweepTask &task);
 /// The lines above a table: the problem, the device, where the figures come from.

@@ -26,44 +26,49 @@ std::string escaped(std::string_view text) {
   return result;
 }
 
-/// Rows that passed and have a figure, fastest first.
-std::vector<const Entry *> byTime(const SweepResult &result) {
-  std::vector<const Entry *> rows;
-  for (const Entry &entry : result.entries)
-    if (entry.row.verdict == Verdict::Passed && entry.row.median > 0)
-      rows.push_back(&entry);
-  std::sort(rows.begin(), rows.end(), [](auto *a, auto *b) { return a->row.median < b->row.median; });
-  return rows;
-}
-
 std::string rowsTable(const SweepResult &result, const std::vector<const Entry *> &rows) {
   constexpr size_t shown = 10;
-  std::string text =
-      "<div class=wide><table><tr><th>time<th>of best<th>model<th>family<th>schedule<th>target</tr>";
+  bool estimate = result.kind == Kind::Estimate;
+  std::string text = fmt::format("<div class=wide><table><tr><th>{}<th>of best<th>model<th>family<th>schedule"
+                                 "<th>target</tr>",
+                                 estimate ? "clock<th>counters" : "time");
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row &row = rows[i]->row;
     bool standard = result.standard && rows[i] == &result.entries[*result.standard];
-    if (i < shown || standard)
-      text += fmt::format("<tr><td>{}<td>{:.3f}<td>{}<td>{}<td>{}{}<td>{}</tr>", timeText(row.median),
-                          row.median / rows.front()->row.median, timeText(row.modelUs), escaped(row.family),
-                          escaped(row.schedule), standard ? " <b>(the default)</b>" : "",
-                          attune::nameOf(row.target));
+    if (i >= shown && !standard)
+      continue;
+    bool comparable = isRefined(result.kind, row) == isRefined(result.kind, rows.front()->row);
+    std::string time = timeText(row.median);
+    if (estimate)
+      time = fmt::format("{}<td>{}", isRefined(result.kind, row) ? time : "-", timeText(countersUs(row)));
+    text += fmt::format("<tr><td>{}<td>{}<td>{}<td>{}<td>{}{}<td>{}</tr>", time,
+                        comparable ? fmt::format("{:.3f}", row.median / rows.front()->row.median) : "-",
+                        timeText(row.modelUs), escaped(row.family), escaped(row.schedule),
+                        standard ? " <b>(the default)</b>" : "", attune::nameOf(row.target));
   }
   return text + "</table></div>";
 }
 
+/// What all rows of a sweep have on the same footing.
+double commonUs(const SweepResult &result, const Row &row) {
+  return result.kind == Kind::Estimate ? countersUs(row) : row.median;
+}
+
 /// The best time of each block_q and block_kv: from green at the best to red at twice that.
-std::string heatMap(const std::vector<const Entry *> &rows) {
+std::string heatMap(const SweepResult &result, const std::vector<const Entry *> &rows) {
   std::map<int, std::map<int, double>> best; // block_q, block_kv
   std::map<int, int> columns;
+  double fastest = INFINITY;
   for (const Entry *entry : rows) {
     const Schedule &schedule = entry->ranked.candidate.schedule;
     int q = schedule.value("block_q"), kv = schedule.value("block_kv");
     if (q <= 0 || kv <= 0)
       continue;
     columns[kv] = 0;
-    auto [place, fresh] = best[q].try_emplace(kv, entry->row.median);
-    place->second = std::min(place->second, entry->row.median);
+    double us = commonUs(result, entry->row);
+    fastest = std::min(fastest, us);
+    auto [place, fresh] = best[q].try_emplace(kv, us);
+    place->second = std::min(place->second, us);
   }
   constexpr int width = 56, height = 26, margin = 60;
   int column = 0;
@@ -74,7 +79,7 @@ std::string heatMap(const std::vector<const Entry *> &rows) {
   for (const auto &[q, of] : best) {
     cells += fmt::format("<text x={} y={} text-anchor=end>{}</text>", margin - 6, line * height + 18, q);
     for (const auto &[kv, us] : of) {
-      double slower = us / rows.front()->row.median - 1;
+      double slower = us / fastest - 1;
       cells += fmt::format(
           "<rect x={} y={} width={} height={} fill='hsl({:.0f} 60% 62%)'><title>{} x {}: {}</title></rect>"
           "<text class=dark x={} y={} text-anchor=middle>{:.2f}</text>",
@@ -95,10 +100,10 @@ std::string heatMap(const std::vector<const Entry *> &rows) {
 }
 
 /// Time against the model, both logarithmic; on the line they agree.
-std::string scatter(const std::vector<const Entry *> &rows) {
+std::string scatter(const SweepResult &result, const std::vector<const Entry *> &rows) {
   double least = INFINITY, most = 0;
   for (const Entry *entry : rows)
-    for (double us : {entry->row.median, entry->row.modelUs}) {
+    for (double us : {commonUs(result, entry->row), entry->row.modelUs}) {
       least = std::min(least, us);
       most = std::max(most, us);
     }
@@ -108,9 +113,9 @@ std::string scatter(const std::vector<const Entry *> &rows) {
   std::string dots;
   for (const Entry *entry : rows)
     dots += fmt::format("<circle cx={:.1f} cy={:.1f} r=4><title>{} {}: {}, model {}</title></circle>",
-                        at(entry->row.modelUs), size - at(entry->row.median), escaped(entry->row.schedule),
-                        attune::nameOf(entry->row.target), timeText(entry->row.median),
-                        timeText(entry->row.modelUs));
+                        at(entry->row.modelUs), size - at(commonUs(result, entry->row)),
+                        escaped(entry->row.schedule), attune::nameOf(entry->row.target),
+                        timeText(commonUs(result, entry->row)), timeText(entry->row.modelUs));
   return fmt::format(
       "<svg role=img aria-label='time against the model' viewBox='0 0 {0} {0}' style='max-width:420px'><line "
       "x1={1} y1={2} x2={2} y2={1} />{3}<text x={4} y={5} text-anchor=middle>model, {6} to {7}</text><text "
@@ -159,21 +164,24 @@ std::string machineCode(const KernelReport &winner) {
 
 std::string sweepSection(const SweepTask &task, const SweepResult &result, const DeviceInfo &device,
                          const KernelReport *winner) {
-  std::vector<const Entry *> rows = byTime(result);
-  std::string text =
-      fmt::format("<section><h2>{}</h2><p>{}<br>{}<br><code>{}</code></p>", escaped(shapeText(task.shape)),
-                  escaped(device.name),
-                  result.kind == Kind::Measured ? "measured, median of launches behind a flush of L2"
-                                                : "estimates of the simulator's counters, no GPU's time",
-                  escaped(task.subject.spec));
+  std::vector<const Entry *> rows;
+  for (size_t place : byTime(result))
+    rows.push_back(&result.entries[place]);
+  std::string text = fmt::format(
+      "<section><h2>{}</h2><p>{}<br>{}<br><code>{}</code></p>", escaped(shapeText(task.shape)),
+      escaped(device.name),
+      result.kind == Kind::Measured
+          ? "measured, median of launches behind a flush of L2"
+          : "estimates: the simulator's counters, and of the best the virtual clock; no GPU's time",
+      escaped(task.subject.spec));
   if (rows.empty()) {
     text += "<p>Nothing passed.</p>";
   } else {
     text += "<h3>The fastest</h3>" + rowsTable(result, rows);
-    text += "<h3>Tiles</h3>" + heatMap(rows);
+    text += "<h3>Tiles</h3>" + heatMap(result, rows);
     text += fmt::format("<h3>Time against the model</h3><p>Kendall's tau {:.2f} of {} schedules.</p>",
                         result.record.tau, result.record.tauPairs) +
-            scatter(rows);
+            scatter(result, rows);
     text += fmt::format("<h3>Pipes</h3><p>The share of the winner's time that each is busy, by the model; "
                         "the device's limit "
                         "for the problem is {:.0f} % of its time.</p>",
@@ -181,6 +189,9 @@ std::string sweepSection(const SweepTask &task, const SweepResult &result, const
             pipes(*rows.front());
     if (winner)
       text += "<h3>The winner's machine code</h3>" + machineCode(*winner);
+    if (!result.clockFailure.empty())
+      text += fmt::format("<p>The virtual clock refined no more estimates: {}.</p>",
+                          escaped(result.clockFailure));
   }
   text += fmt::format("<h3>Refused</h3><p>{} of {} candidates were tried in {:.1f} s ({}).</p><table>",
                       result.record.tried, task.candidates.size(), result.record.seconds,
@@ -198,7 +209,7 @@ std::string sweepPage(const std::vector<std::string> &sections) {
 body{font:15px/1.45 system-ui,sans-serif;max-width:60rem;margin:auto;padding:0 1rem 3rem;overflow-wrap:anywhere}
 h1{font-size:1.5rem}h2{font-size:1.2rem;border-top:1px solid;padding-top:1rem}h3{font-size:1rem}
 .wide{overflow-x:auto}table{border-collapse:collapse}th,td{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top}
-.wide td{white-space:nowrap}svg{display:block;font-size:12px}svg:not([width]){width:100%}
+th,.wide td{white-space:nowrap}svg{display:block;font-size:12px}svg:not([width]){width:100%}
 text{fill:currentColor}text.dark{fill:#111}circle,rect:not([fill]){fill:#3b78c4}rect.back{fill:#8883}line{stroke:#888}
 </style></head><body><h1>attune tune</h1>
 )";

@@ -33,7 +33,7 @@ target_link_options(attune_core INTERFACE LINKER:--gc-sections)
 attune_public_library(attune_core core)
 
 add_library(attune_shared SHARED ${attune_core_objects} $<TARGET_OBJECTS:attune_jit> $<TARGET_OBJECTS:attune_compiler>
-  $<TARGET_OBJECTS:attune_tuner> $<TARGET_OBJECTS:attune_reference> $<TARGET_OBJECTS:attune_device_tables>)
+  $<TARGET_OBJECTS:attune_library> $<TARGET_OBJECTS:attune_tuner> $<TARGET_OBJECTS:attune_reference> $<TARGET_OBJECTS:attune_device_tables>)
 target_link_libraries(attune_shared PRIVATE attune_llvm attune_fmt attune_sqlite Threads::Threads z ${CMAKE_DL_LIBS})
 set(attune_exports ${CMAKE_SOURCE_DIR}/runtime/exports.map)
 target_link_options(attune_shared PRIVATE LINKER:--version-script=${attune_exports} LINKER:--gc-sections)

@@ -7,13 +7,14 @@
 #include <chrono>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
 namespace attune::tuner {
 namespace {
 
-/// The share of a measuring sweep's budget in which candidates are admitted; the rest settles the leader.
+/// The share of a sweep's budget in which candidates are admitted; the rest settles the leader.
 constexpr double admitting = 0.7;
 /// Timings that a figure for people rests on.
 constexpr int leastShown = 20;
@@ -48,6 +49,8 @@ private:
   void estimateFrom(Entry &entry, const CompiledProgram &kernel, const LaunchCounters &counters);
   void admitNewcomers();
   void finals();
+  void refine();
+  Timed clockOf(size_t place);
   void timeRound(const Halving::Round &round);
   bool reopen(int id, Timed &failure);
   void fail(Entry &entry, Verdict verdict, std::string message);
@@ -56,6 +59,7 @@ private:
   void conclude();
   std::optional<size_t> best() const;
   void releaseLosers();
+  void forgetKernels();
 
   Timer &timer;
   const Build &build;
@@ -133,8 +137,9 @@ bool Sweeper::settled(const Ranked &next) const {
   for (const Entry &entry : result.entries) {
     if (entry.row.verdict != Verdict::Passed || entry.row.median <= 0)
       continue;
-    luckiest = std::min(luckiest, entry.row.median / entry.row.modelUs);
-    fastest = std::min(fastest, entry.row.median);
+    double us = result.kind == Kind::Estimate ? countersUs(entry.row) : entry.row.median;
+    luckiest = std::min(luckiest, us / entry.row.modelUs);
+    fastest = std::min(fastest, us);
     ++known;
   }
   return known >= mostlyKnown && next.estimate.us * luckiest * luckier > fastest;
@@ -198,6 +203,8 @@ void Sweeper::judge(Entry &entry, const CompiledProgram &kernel, int id) {
   estimateFrom(entry, kernel, *opened.counters);
   timer.close(id);
   keep(entry);
+  kernels[id] = kernel;
+  forgetKernels();
 }
 
 /// False where there was no time to compile it.
@@ -234,7 +241,11 @@ void Sweeper::releaseLosers() {
     timer.close(id);
     return true;
   });
-  // Should the leader fail yet, those nearest behind it are wanted again.
+  forgetKernels();
+}
+
+/// Should the leader fail yet, those nearest behind it are wanted again.
+void Sweeper::forgetKernels() {
   constexpr size_t mostKernels = 32;
   while (kernels.size() > mostKernels) {
     auto slowest = std::max_element(kernels.begin(), kernels.end(), [&](const auto &a, const auto &b) {
@@ -337,12 +348,64 @@ void Sweeper::finals() {
     timeRound({{two.begin(), two.end()}, missing});
 }
 
+/// By the virtual clock, within what is left of the budget.
+Timed Sweeper::clockOf(size_t place) {
+  int id = int(place);
+  if (!kernels.contains(id)) { // of an earlier sweep
+    Result<CompiledProgram> built = build(result.entries[place].ranked.candidate);
+    if (!built)
+      return {Verdict::Rejected, built.error().message};
+    kernels[id] = std::move(*built);
+  }
+  Opened opened = timer.open({id, kernels.at(id)}, false);
+  if (opened.verdict != Verdict::Passed)
+    return {opened.verdict, opened.message};
+  Timed timed = timer.clock(id, std::max(options.budgetSeconds - elapsed(), 0.0));
+  timer.close(id);
+  return timed;
+}
+
+/// The compiler's own choice, with which the others are compared, and then the best by the counters.
+void Sweeper::refine() {
+  std::vector<size_t> places;
+  for (size_t i = 0; i < result.entries.size(); ++i)
+    if (result.entries[i].row.verdict == Verdict::Passed)
+      places.push_back(i);
+  auto counted = [&](size_t place) {
+    return std::pair(result.standard != place, countersUs(result.entries[place].row));
+  };
+  std::sort(places.begin(), places.end(), [&](size_t a, size_t b) { return counted(a) < counted(b); });
+  places.resize(std::min(places.size(), options.refined));
+  Typical step;
+  for (size_t place : places) {
+    Entry &entry = result.entries[place];
+    if (isRefined(result.kind, entry.row))
+      continue;
+    if (ended() || elapsed() + step.seconds() > options.budgetSeconds) {
+      result.clockFailure = stopped() ? "interrupted" : "the budget is spent";
+      return;
+    }
+    report("refining");
+    double before = elapsed();
+    Timed timed = clockOf(place);
+    step.add(elapsed() - before);
+    if (timed.verdict != Verdict::Passed) {
+      result.clockFailure = timed.verdict == Verdict::TimedOut ? "the budget is spent" : timed.message;
+      return;
+    }
+    entry.row.samples = {countersUs(entry.row), timed.us};
+    entry.row.shareOfLimit *= entry.row.median / timed.us;
+    entry.row.median = entry.row.low = entry.row.high = timed.us;
+    keep(entry);
+  }
+}
+
 std::optional<size_t> Sweeper::best() const {
   std::optional<size_t> found;
   for (size_t i = 0; i < result.entries.size(); ++i) {
     const Row &row = result.entries[i].row;
     if (row.verdict == Verdict::Passed && row.median > 0 &&
-        (!found || row.high < result.entries[*found].row.high))
+        (!found || isAhead(result.kind, row, result.entries[*found].row)))
       found = i;
   }
   return found;
@@ -380,8 +443,9 @@ void Sweeper::conclude() {
   for (const Entry &entry : result.entries) {
     if (entry.row.verdict != Verdict::Passed)
       ++record.refusals[nameOf(entry.row.verdict)];
-    else if (entry.row.median > 0)
-      pairs.emplace_back(entry.row.modelUs, entry.row.median);
+    else if (entry.row.median > 0) // of estimates those of all, the counters'
+      pairs.emplace_back(entry.row.modelUs,
+                         result.kind == Kind::Estimate ? countersUs(entry.row) : entry.row.median);
   }
   record.tau = kendallTau(pairs);
   record.tauPairs = int64_t(pairs.size());
@@ -402,7 +466,7 @@ SweepResult Sweeper::run() {
       options.compileThreads ? options.compileThreads : std::max(1u, std::thread::hardware_concurrency());
   result.record.outcome = "complete";
   {
-    double until = options.budgetSeconds * (result.kind == Kind::Measured ? admitting : 1);
+    double until = options.budgetSeconds * admitting;
     Pipeline pipeline(build, list, threads, 2 * size_t(threads) + mostNewcomers,
                       began +
                           std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(until)));
@@ -431,6 +495,8 @@ SweepResult Sweeper::run() {
   admitNewcomers();
   if (result.kind == Kind::Measured)
     finals();
+  else if (!result.failure)
+    refine();
   if (stopped())
     result.record.outcome = "interrupted";
   for (int id : open)

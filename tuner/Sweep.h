@@ -1,9 +1,9 @@
 //===- Sweep.h - the best schedule within a budget --------------*- C++ -*-===//
 //
 // Takes candidates in the model's order: compiles them ahead on all cores, refuses what spills, verifies the
-// rest, times it by successive halving (or, on the simulated device, turns its counters into an estimate),
-// and puts every result into the store as it comes. It ends when the leader is settled, the budget is spent,
-// or it is asked to.
+// rest, times it by successive halving (or, on the simulated device, turns its counters into an estimate and
+// has the best of these refined by the virtual clock), and puts every result into the store as it comes. It
+// ends when the leader is settled, the budget is spent, or it is asked to.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_TUNER_SWEEP_H
@@ -37,7 +37,7 @@ struct Progress {
   double perSecond = 0;   ///< candidates
   double secondsLeft = 0; ///< of the budget, or of the candidates where that is less
   const Entry *best = nullptr;
-  const char *phase = ""; ///< "trying", "settling"
+  const char *phase = ""; ///< "trying", "settling", "refining"
 };
 
 struct SweepOptions {
@@ -47,6 +47,7 @@ struct SweepOptions {
   bool halve = true;           ///< let slower ones go; false: time all alike
   unsigned compileThreads = 0; ///< 0: one a core
   int firstSamples = 5, mostSamples = 160;
+  size_t refined = 32;                     ///< estimates that the virtual clock refines
   const std::atomic<bool> *stop = nullptr; ///< set from elsewhere: finish the row and end
   std::function<void(const Progress &)> progress;
 };
@@ -55,9 +56,9 @@ struct SweepResult {
   Kind kind = Kind::Measured;
   SweepRecord record;
   std::vector<Entry> entries; ///< in the order in which they were tried
-  /// In `entries`. The winner's interval has the lowest upper end: a lucky median of few timings does not
-  /// win. The standard is the compiler's own choice.
+  /// In `entries`. The winner is ahead of all others (isAhead). The standard is the compiler's own choice.
   std::optional<size_t> winner, standard;
+  std::string clockFailure;     ///< why the virtual clock refined no more estimates
   std::optional<Error> failure; ///< what ended it early: the store or the device
   bool interrupted = false;
 };

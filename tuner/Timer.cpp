@@ -3,6 +3,7 @@
 
 #include "runtime/reference/HostProblem.h"
 #include "runtime/reference/RandomArray.h"
+#include "simulator/Time.h"
 
 #include <algorithm>
 #include <map>
@@ -38,8 +39,9 @@ struct Truth {
 
 class DeviceTimer final : public Timer {
 public:
-  DeviceTimer(std::unique_ptr<Device> device, const TimerProblem &problem)
-      : about(problem), gpu(std::move(device)) {}
+  DeviceTimer(std::unique_ptr<Device> device, const TimerProblem &problem,
+              std::shared_ptr<sim::Timings> clock)
+      : about(problem), gpu(std::move(device)), timings(std::move(clock)) {}
   ~DeviceTimer() override {
     for (Event event : {started, stopped})
       if (event.handle)
@@ -49,6 +51,7 @@ public:
   const DeviceInfo &device() const override { return gpu->info(); }
   Opened open(const Image &image, bool verify) override;
   Timed time(int id) override;
+  Timed clock(int id, double seconds) override;
   void close(int id) override;
 
 private:
@@ -62,9 +65,13 @@ private:
   Status prepareTiming(const BoundProgram &program);
   Opened verify(const Candidate &candidate);
   Result<double> timeOnce(Candidate &candidate);
+  Result<double> clockOnce(const Candidate &candidate);
+  /// Binds the candidate to the problem that is timed, and gives `launch` what launches it.
+  template <typename Launches> Status withLarge(const Candidate &candidate, const Launches &launches);
 
   TimerProblem about;
   std::shared_ptr<Device> gpu;
+  std::shared_ptr<sim::Timings> timings; ///< the device's virtual clock, on while it is asked
   std::map<int, Candidate> candidates;
   /// The names of the arrays of `truth` and `large`: they outlive their candidates.
   std::shared_ptr<const void> truthNames, largeNames;
@@ -184,7 +191,7 @@ Status DeviceTimer::prepareTiming(const BoundProgram &program) {
       if (Status copied = gpu->copyIn(array.address + at, chunk.data(), std::min(step, bytes - at)); !copied)
         return copied;
   }
-  if (about.flushBytes > 0) {
+  if (about.flushBytes > 0 && gpu->info().kind == DeviceKind::Cuda) {
     Result<DeviceBuffer> made = DeviceBuffer::make(*gpu, about.flushBytes, "flush");
     if (!made)
       return made.error();
@@ -202,34 +209,41 @@ Status DeviceTimer::prepareTiming(const BoundProgram &program) {
   return success();
 }
 
-Result<double> DeviceTimer::timeOnce(Candidate &candidate) {
+template <typename Launches>
+Status DeviceTimer::withLarge(const Candidate &candidate, const Launches &launches) {
   Result<BoundProgram> program = bind(candidate, about.shape);
   if (!program)
     return program.error();
   if (!large)
     largeNames = program->names();
-  Status done = prepareTiming(*program);
-  if (!done)
-    return done.error();
+  if (Status done = prepareTiming(*program); !done)
+    return done;
   std::vector<ScalarArgument> scalars = scalarsOf(*program, about.spec);
   LaunchArguments arguments = large->launchArguments(scalars);
   arguments.workspace = workspace ? workspace->address() : 0;
-  auto launch = [&]() -> Status {
+  return launches([&]() -> Status {
     v1::Status launched = program->launch({}, arguments);
     return launched ? success() : Status(withKind(launched.error()));
-  };
-  for (int i = 0; done && !candidate.warm && i < about.warmups; ++i)
-    done = launch();
-  if (done && flush)
-    done = gpu->fill(flush->address(), 0x5a, flush->size());
-  if (done)
-    done = gpu->record(started);
-  if (done)
-    done = launch();
-  if (done)
-    done = gpu->record(stopped);
-  if (done)
-    done = gpu->synchronize();
+  });
+}
+
+Result<double> DeviceTimer::timeOnce(Candidate &candidate) {
+  Status done = withLarge(candidate, [&](const auto &launch) {
+    Status done = success();
+    for (int i = 0; done && !candidate.warm && i < about.warmups; ++i)
+      done = launch();
+    if (done && flush)
+      done = gpu->fill(flush->address(), 0x5a, flush->size());
+    if (done)
+      done = gpu->record(started);
+    if (done)
+      done = launch();
+    if (done)
+      done = gpu->record(stopped);
+    if (done)
+      done = gpu->synchronize();
+    return done;
+  });
   if (!done)
     return done.error();
   candidate.warm = true;
@@ -251,12 +265,41 @@ Timed DeviceTimer::time(int id) {
   return answer;
 }
 
+Result<double> DeviceTimer::clockOnce(const Candidate &candidate) {
+  timings->config = {.on = true, .onlySample = true};
+  timings->config.registers = uint32_t(std::max(candidate.program->kernels().front().registers, 0));
+  timings->launches.clear();
+  Status done = withLarge(candidate, [](const auto &launch) { return launch(); });
+  timings->config.on = false;
+  if (!done)
+    return done.error();
+  double us = 0;
+  for (const sim::TimeReport &launch : timings->launches)
+    us += launch.seconds * 1e6 + launch.launchUs;
+  return us;
+}
+
+Timed DeviceTimer::clock(int id, double) {
+  auto found = candidates.find(id);
+  if (found == candidates.end())
+    return {Verdict::Crashed, "expected a candidate that is open"};
+  if (!timings)
+    return {Verdict::Rejected, "expected a device with a virtual clock"};
+  Result<double> us = clockOnce(found->second);
+  if (!us)
+    return failedWith<Timed>(us.error(), gpu->info().kind);
+  Timed answer;
+  answer.us = *us;
+  return answer;
+}
+
 void DeviceTimer::close(int id) { candidates.erase(id); }
 
 } // namespace
 
-std::unique_ptr<Timer> makeDeviceTimer(std::unique_ptr<Device> device, const TimerProblem &problem) {
-  return std::make_unique<DeviceTimer>(std::move(device), problem);
+std::unique_ptr<Timer> makeDeviceTimer(std::unique_ptr<Device> device, const TimerProblem &problem,
+                                       std::shared_ptr<sim::Timings> clock) {
+  return std::make_unique<DeviceTimer>(std::move(device), problem, std::move(clock));
 }
 
 } // namespace attune::tuner

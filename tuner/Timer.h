@@ -1,6 +1,7 @@
 //===- Timer.h - where candidates are run -----------------------*- C++ -*-===//
 //
-// Loads compiled candidates on a device, verifies them, and times launches of them one by one.
+// Loads compiled candidates on a device, verifies them, and times launches of them one by one: on a GPU by
+// its events, on the simulated device by the virtual clock.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_TUNER_TIMER_H
@@ -15,6 +16,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+
+namespace attune::sim {
+struct Timings;
+}
 
 namespace attune::tuner {
 
@@ -51,6 +56,9 @@ public:
   /// One launch of an open candidate on the problem that is tuned for, behind a flush of L2. The first time
   /// it is warmed up.
   virtual Timed time(int id) = 0;
+  /// What the virtual clock says of one launch of an open candidate on the problem that is tuned for, if it
+  /// says so within `seconds`. Only some of the blocks run. On the simulated device only.
+  virtual Timed clock(int id, double seconds) = 0;
   virtual void close(int id) = 0;
   /// Whether it can go on: an error when no device can be opened any more.
   virtual Status state() const { return success(); }
@@ -70,9 +78,10 @@ struct TimerProblem {
 /// with a tail that divides by no block.
 ProblemShape verificationShape(const ProblemShape &shape);
 
-/// A timer in this process. It makes its arrays when they are first needed, so that a simulated device, which
-/// is never timed, needs none of the large ones.
-std::unique_ptr<Timer> makeDeviceTimer(std::unique_ptr<Device> device, const TimerProblem &problem);
+/// A timer in this process. It makes its arrays when they are first needed. `clock` is what the SimOptions of
+/// a simulated device name; without one, candidates have no clock.
+std::unique_ptr<Timer> makeDeviceTimer(std::unique_ptr<Device> device, const TimerProblem &problem,
+                                       std::shared_ptr<sim::Timings> clock = nullptr);
 
 } // namespace attune::tuner
 

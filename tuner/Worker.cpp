@@ -26,10 +26,10 @@
 namespace attune::tuner {
 namespace {
 
-/// Messages hold little: texts are cut, and kernels travel by file.
 /// How a child ends that has nothing more to do: the parent is gone, or the timer could not be made.
 constexpr int doneStatus = 113;
 
+/// Messages hold little: texts are cut, and kernels travel by file.
 constexpr size_t mostMessage = 64 << 10, mostText = 8 << 10;
 
 /// Values one behind the other. Both ends are the same program, so their form is the machine's own.
@@ -68,7 +68,7 @@ private:
   size_t at = 0;
 };
 
-enum class Word : int { Ready, Failed, Died, Open, Time, Close, Answer };
+enum class Word : int { Ready, Failed, Died, Open, Time, Clock, Close, Answer };
 
 bool send(int socket, const Message &message) {
   const std::string &bytes = message.all();
@@ -193,8 +193,10 @@ void serve(int socket, const TimerFactory &factory) {
         for (const auto &[name, count] : opened.counters->byName)
           answer.put(name).put(count);
       }
-    } else if (word == Word::Time) {
-      Timed timed = (*timer)->time(request->take<int>());
+    } else if (word == Word::Time || word == Word::Clock) {
+      int id = request->take<int>();
+      auto seconds = request->take<double>();
+      Timed timed = word == Word::Time ? (*timer)->time(id) : (*timer)->clock(id, seconds);
       answer.put(timed.verdict).put(timed.message).put(timed.us).put(timed.deviceLost);
     } else {
       (*timer)->close(request->take<int>());
@@ -312,39 +314,8 @@ public:
     return opened;
   }
 
-  Timed time(int id) override {
-    Timed timed;
-    auto found = images.find(id);
-    if (found == images.end()) {
-      timed.verdict = Verdict::Crashed;
-      timed.message = "expected a candidate that is open";
-      return timed;
-    }
-    // In a child that replaced another one, the candidate has to be opened first.
-    if (!found->second.isOpen) {
-      std::optional<Message> answer = openAgain(found->second.request, false, timed.verdict, timed.message);
-      if (!answer)
-        return timed;
-      Opened opened = takeOpened(*answer);
-      if (opened.verdict != Verdict::Passed) {
-        timed.verdict = opened.verdict;
-        timed.message = opened.message;
-        return timed;
-      }
-      found->second.isOpen = true;
-    }
-    Message request;
-    request.put(Word::Time).put(++sequence).put(id);
-    std::optional<Message> answer = ask(request, limits.timing, timed.verdict, timed.message);
-    if (!answer)
-      return timed;
-    timed.verdict = answer->take<Verdict>();
-    timed.message = answer->takeText();
-    timed.us = answer->take<double>();
-    if (answer->take<bool>())
-      restart();
-    return timed;
-  }
+  Timed time(int id) override { return timeBy(Word::Time, id, limits.timing); }
+  Timed clock(int id, double seconds) override { return timeBy(Word::Clock, id, seconds); }
 
   void close(int id) override {
     auto found = images.find(id);
@@ -374,6 +345,40 @@ private:
     std::string request; ///< what `open` sends, without the head
     bool isOpen = false; ///< in the child that lives now
   };
+
+  Timed timeBy(Word word, int id, double seconds) {
+    Timed timed;
+    auto found = images.find(id);
+    if (found == images.end()) {
+      timed.verdict = Verdict::Crashed;
+      timed.message = "expected a candidate that is open";
+      return timed;
+    }
+    // In a child that replaced another one, the candidate has to be opened first.
+    if (!found->second.isOpen) {
+      std::optional<Message> answer = openAgain(found->second.request, false, timed.verdict, timed.message);
+      if (!answer)
+        return timed;
+      Opened opened = takeOpened(*answer);
+      if (opened.verdict != Verdict::Passed) {
+        timed.verdict = opened.verdict;
+        timed.message = opened.message;
+        return timed;
+      }
+      found->second.isOpen = true;
+    }
+    Message request;
+    request.put(word).put(++sequence).put(id).put(seconds);
+    std::optional<Message> answer = ask(request, seconds, timed.verdict, timed.message);
+    if (!answer)
+      return timed;
+    timed.verdict = answer->take<Verdict>();
+    timed.message = answer->takeText();
+    timed.us = answer->take<double>();
+    if (answer->take<bool>())
+      restart();
+    return timed;
+  }
 
   std::string pathOf(int id) const { return fmt::format("{}/{}.attune", folder.path(), id); }
 

@@ -26,7 +26,7 @@ bool sharesBarrierWithPrevious(tile::WaitOp wait) {
 
 namespace {
 /// The sizes, the block, and the numbers that the launch gives of one run.
-struct Problem {
+struct Setting {
   Sizes sizes;
   int64_t queryBlock, queryBlocks;
   ArrayRef<int64_t> given; ///< of the i32 arguments that do not follow from sizes, in their order
@@ -52,15 +52,15 @@ using RowCache = llvm::DenseMap<TypeID, const ScalarOp *>;
 
 class Run {
 public:
-  Run(tile::KernelOp kernel, const Problem &problem, ChannelPlan &plan, RowCache &rows)
-      : problem(problem), plan(plan), rows(rows) {
-    ArrayRef<int64_t> given = problem.given;
+  Run(tile::KernelOp kernel, const Setting &setting, ChannelPlan &plan, RowCache &rows)
+      : setting(setting), plan(plan), rows(rows) {
+    ArrayRef<int64_t> given = setting.given;
     for (auto [argument, value] : llvm::zip(tile::argumentsOf(kernel), kernel.getBody().getArguments()))
       if (isGiven(argument)) {
         values[value] = given.front();
         given = given.drop_front();
       } else if (std::optional<int64_t> known =
-                     argument.value ? argument.value->evaluate(problem.sizes) : std::nullopt) {
+                     argument.value ? argument.value->evaluate(setting.sizes) : std::nullopt) {
         values[value] = *known;
       }
   }
@@ -85,9 +85,9 @@ public:
 
 private:
   std::string context() const {
-    return " (len_q " + std::to_string(problem.sizes[Size::LengthQ]) + ", len_kv " +
-           std::to_string(problem.sizes[Size::LengthKv]) + ", query block " +
-           std::to_string(problem.queryBlock) + (problem.retries ? ", again" : "") + ")";
+    return " (len_q " + std::to_string(setting.sizes[Size::LengthQ]) + ", len_kv " +
+           std::to_string(setting.sizes[Size::LengthKv]) + ", query block " +
+           std::to_string(setting.queryBlock) + (setting.retries ? ", again" : "") + ")";
   }
 
   std::optional<int64_t> value(Value v) const {
@@ -106,10 +106,10 @@ private:
     if (isa<tile::AttemptOp>(op))
       return 0;
     if (auto id = dyn_cast<gpu::BlockIdOp>(op))
-      return id.getDimension() == gpu::Dimension::x ? problem.queryBlock : 0;
+      return id.getDimension() == gpu::Dimension::x ? setting.queryBlock : 0;
     // The first vote of a role decides whether its work is done anew; each role votes as often.
     if (isa<tile::VoteOp>(op))
-      return problem.retries && votes++ == 0 ? -1 : 0;
+      return setting.retries && votes++ == 0 ? -1 : 0;
     // As if this were the only CTA that draws.
     if (isa<tile::DrawOp>(op))
       return draws++;
@@ -119,7 +119,7 @@ private:
       return found == words.end() ? std::nullopt : std::optional(found->second);
     }
     if (auto dim = dyn_cast<gpu::GridDimOp>(op))
-      return dim.getDimension() == gpu::Dimension::x ? problem.queryBlocks : 1;
+      return dim.getDimension() == gpu::Dimension::x ? setting.queryBlocks : 1;
     SmallVector<int64_t> x;
     for (Value operand : op->getOperands()) {
       std::optional<int64_t> known = value(operand);
@@ -160,7 +160,7 @@ private:
 
   void barrier() { lastBarrier = ++now; }
 
-  const Problem &problem;
+  const Setting &setting;
   ChannelPlan &plan;
   RowCache &rows;
   llvm::DenseMap<Value, int64_t> values;
@@ -465,9 +465,9 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
         if (!llvm::is_contained(lengthsKv, length))
           lengthsKv.push_back(length);
   const SmallVector<SmallVector<int64_t>> given = givenNumbers(kernel, longest);
-  SmallVector<Problem> problems;
+  SmallVector<Setting> settings;
   bool votes = kernel.walk([](tile::VoteOp) { return WalkResult::interrupt(); }).wasInterrupted();
-  auto addProblems = [&](int64_t lengthQ, int64_t lengthKv, bool lastOnly) {
+  auto addSettings = [&](int64_t lengthQ, int64_t lengthKv, bool lastOnly) {
     Sizes sizes;
     sizes.values.fill(1);
     sizes[Size::LengthQ] = lengthQ;
@@ -476,16 +476,16 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
         (grid ? grid->evaluate(sizes) : std::nullopt).value_or((lengthQ + longest - 1) / longest);
     for (int64_t block = lastOnly ? std::max<int64_t>(blocks - 1, 0) : 0;
          block < std::min<int64_t>(blocks, 4096); ++block) {
-      ArrayRef<int64_t> numbers = given[problems.size() % given.size()];
-      problems.push_back({sizes, block, blocks, numbers});
+      ArrayRef<int64_t> numbers = given[settings.size() % given.size()];
+      settings.push_back({sizes, block, blocks, numbers});
       // A second time rings go on where they stand: some lengths of each kind are enough.
-      if (votes && (problems.size() % 4 == 0 || lengthKv <= longest))
-        problems.push_back({sizes, block, blocks, numbers, /*retries=*/true});
+      if (votes && (settings.size() % 4 == 0 || lengthKv <= longest))
+        settings.push_back({sizes, block, blocks, numbers, /*retries=*/true});
     }
   };
   for (int64_t lengthKv : lengthsKv)
     for (int64_t lengthQ : {int64_t(1), longest, lengthKv, lengthKv + 2 * longest + 1})
-      addProblems(lengthQ, lengthKv, false);
+      addSettings(lengthQ, lengthKv, false);
   // Some loops run only beyond a distance that the program names, as that over a window's left edge: lengths
   // a few blocks past each such constant, at the last queries.
   SmallVector<int64_t> distances;
@@ -500,7 +500,7 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
   for (int64_t distance : distances)
     for (int64_t blocks = 1; blocks <= depth + 2; ++blocks) {
       int64_t length = distance + longest + blocks * longest + 1;
-      addProblems(length, length, true);
+      addSettings(length, length, true);
     }
 
   ChannelPlan plan;
@@ -508,8 +508,8 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
   // A barrier that one run adds can change what another finds, so repeat until nothing is added.
   for (size_t barriers = ~size_t(0); barriers != plan.barrierBefore.size();) {
     barriers = plan.barrierBefore.size();
-    for (const Problem &problem : problems) {
-      Run run(kernel, problem, plan, rows);
+    for (const Setting &setting : settings) {
+      Run run(kernel, setting, plan, rows);
       if (failed(run.run(kernel.getBody().front())) || failed(run.finish()))
         return failure();
     }

@@ -5,7 +5,9 @@
   tests/ptx/gate.py --all           also all other masks, softcap, fp16, the remaining architectures, and the portable
                                     family where another one is the default
   tests/ptx/gate.py --record        also makes slots.json of what was found
-  tests/ptx/gate.py --update        also puts the table of issue slots into tests/perf/README.md
+  tests/ptx/gate.py --update        also puts the tables of issue slots into tests/perf/README.md
+  tests/ptx/gate.py --compare       only the table of slots.json beside slots-first.json, the defaults of version 0.1;
+                                    compiles nothing
 
 Each kernel must assemble without a message C75xx (which `attune compile` makes an error), spill nothing (of the
 Hopper family: nothing in its loops, see SPILLS_OUTSIDE_LOOPS), fit the
@@ -25,6 +27,7 @@ sys.path.insert(0, str(HERE.parent / "perf"))
 from readme import find_attune, put_section  # noqa: E402
 
 RECORD = HERE / "slots.json"  # "arch dims family target": [masked, whole]
+FIRST = HERE / "slots-first.json"  # "arch dims target": [portable tile, stages, warps; masked, whole]
 TOLERANCE = 1.02  # another release of an assembler schedules some instructions otherwise
 
 DIMS = [(32, 32), (64, 64), (80, 80), (96, 96), (128, 128), (192, 128), (192, 192), (256, 256)]
@@ -119,16 +122,43 @@ def table(rows):
     return "\n".join(lines)
 
 
+def comparison(record):
+    """The defaults of version 0.1 beside today's: what each family of today takes, where it was measured."""
+    lines = ["| arch | head dims | target | 0.1: portable | whole / masked | family | whole / masked | whole | masked |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    first = json.loads(FIRST.read_text())
+    for arch in ARCHS:
+        for dims in DIMS:
+            for target in ("ptx", "cuda"):
+                before = first.get(f"{arch} {dims[0]}/{dims[1]} {target}")
+                for family in ("hopper", "portable"):
+                    now = record.get(f"{arch} {dims[0]}/{dims[1]} {family} {target}")
+                    if not before or not now:
+                        continue
+                    tile, masked, whole = before
+                    lines.append(f"| {arch} | {dims[0]}/{dims[1]} | {target} | {tile} | {whole:.2f} / {masked:.2f} | {family} | "
+                                 f"{now[1]:.2f} / {now[0]:.2f} | {100 * (now[1] / whole - 1):+.1f} % | "
+                                 f"{100 * (now[0] / masked - 1):+.1f} % |")
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--attune", type=Path, help="the executable; default: the newest under build/*/bin")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--record", action="store_true", help="make slots.json of what was found")
-    parser.add_argument("--update", action="store_true", help="put the table into tests/perf/README.md")
+    parser.add_argument("--update", action="store_true", help="put the tables into tests/perf/README.md")
+    parser.add_argument("--compare", action="store_true", help="only the table of slots.json beside slots-first.json")
     parser.add_argument("--arch", action="append", help="only this one")
     parser.add_argument("--target", choices=["ptx", "cuda"], help="only this one")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
+    if options.compare:
+        text = comparison(json.loads(RECORD.read_text()))
+        print(text)
+        if options.update:
+            put_section("gate.py --compare", text)
+        return 0
     attune = options.attune or find_attune()
 
     cases = []
@@ -161,10 +191,12 @@ def main():
         kept = json.loads(RECORD.read_text()) if RECORD.exists() else {}
         lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in sorted({**kept, **recorded}.items())]
         RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    text = table(rows)
+    text, beside = table(rows), comparison({**record, **recorded})
     print(text)
+    print(beside)
     if options.update:
         put_section("gate.py", text)
+        put_section("gate.py --compare", beside)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 1 if failed or not passed + skipped else 0
 

@@ -11,24 +11,15 @@ import os
 import pty
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 
+from stores import Checks, rows
+
 TUNE = ["tune", "--head-dim", "32", "--len", "700", "--heads-q", "2", "--device", "sim", "--target", "ptx", "--budget",
         "10m", "--all", "--no-cache"]
-
-
-def rows(store):
-    if not os.path.exists(store):
-        return 0
-    db = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=10)
-    try:
-        return db.execute("SELECT count(*) FROM row").fetchone()[0]
-    finally:
-        db.close()
 
 
 def read_all(descriptor):
@@ -44,13 +35,7 @@ def read_all(descriptor):
 
 
 def main():
-    attune, failures = sys.argv[1], []
-
-    def check(condition, text):
-        if not condition:
-            failures.append(text)
-            print(f"FAILED: {text}", file=sys.stderr)
-
+    attune, check = sys.argv[1], Checks()
     with tempfile.TemporaryDirectory() as folder:
         environment = dict(os.environ, ATTUNE_STORE="", TMPDIR=folder, COLUMNS="100")
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -60,7 +45,7 @@ def main():
                                        stderr=theirs, start_new_session=True)
             os.close(theirs)
             limit = time.monotonic() + 60
-            while rows(store) < 3 and time.monotonic() < limit and process.poll() is None:
+            while len(rows(store)) < 3 and time.monotonic() < limit and process.poll() is None:
                 time.sleep(0.02)
             os.killpg(process.pid, number)
             began = time.monotonic()
@@ -73,7 +58,7 @@ def main():
             check(time.monotonic() - began < 20, f"{name}: it took {time.monotonic() - began:.1f} s to end")
             tried = re.search(r"tried +(\d+) of (\d+) .*: interrupted", out)
             check(tried and 3 <= int(tried[1]) < int(tried[2]), f"{name}: no table of an interrupted sweep: {out}")
-            check(tried and rows(store) == int(tried[1]), f"{name}: {rows(store)} rows in the store: {out}")
+            check(tried and len(rows(store)) == int(tried[1]), f"{name}: {len(rows(store))} rows in the store: {out}")
             check("\r" in err and "trying" in err and "best" in err, f"{name}: no progress line: {err!r}")
             check("error" not in err, f"{name}: {err!r}")
         left = [name for name in os.listdir(folder) if name.startswith("attune-")]
@@ -81,8 +66,7 @@ def main():
         quiet = subprocess.run([attune, *TUNE, "--block-q", "64", "--warps", "4", "--stages", "1", "--store", store],
                                env=environment, capture_output=True, text=True)
         check(quiet.returncode == 0 and quiet.stderr == "", f"without a terminal: {quiet.returncode} {quiet.stderr!r}")
-    print(f"{1 if not failures else 0} passed, {len(failures)} failed, 0 skipped")
-    return 1 if failures else 0
+    return check.report()
 
 
 sys.exit(main())

@@ -12,52 +12,16 @@ import argparse
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 
+from stores import Checks, figures, in_order, refined, rows, session_lives
+
 # A part of the space, so that the last round comes to its end.
 TUNE = ["tune", "--head-dim", "32", "--dtype", "fp16", "--warps", "4", "--stages", "1", "--len", "700", "--heads-q", "2", "--device",
         "sim", "--target", "ptx", "--budget", "10m", "--all"]
-
-
-def rows(store):
-    """{(schedule, target): (verdict, median)} of the store; nothing if it is not there yet."""
-    if not os.path.exists(store):
-        return {}
-    db = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=10)
-    try:
-        found = db.execute("SELECT schedule, target, verdict, median_us FROM row").fetchall()
-        return {(schedule, target): (verdict, median) for schedule, target, verdict, median in found}
-    finally:
-        db.close()
-
-
-def in_order(store):
-    if not os.path.exists(store):
-        return True
-    db = sqlite3.connect(store, timeout=10)
-    try:
-        return db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    finally:
-        db.close()
-
-
-def session_lives(session):
-    """Processes of a session, zombies left out."""
-    alive = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat") as file:
-                    fields = file.read().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            if fields[0] != "Z" and int(fields[3]) == session:
-                alive.append(int(entry))
-    return alive
 
 
 def main():
@@ -67,17 +31,12 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     dice = random.Random(args.seed)
-    failures, seen, killed = [], {}, 0
+    check, seen, killed = Checks(), {}, 0
     with tempfile.TemporaryDirectory() as folder:
         environment = dict(os.environ, ATTUNE_STORE="", TMPDIR=folder)
 
         def command(store, *more):
             return [args.attune, *TUNE, "--store", os.path.join(folder, store), *more]
-
-        def check(condition, text):
-            if not condition:
-                failures.append(text)
-                print(f"FAILED: {text}", file=sys.stderr)
 
         store = os.path.join(folder, "killed.sqlite")
         for number in range(args.rounds):
@@ -86,7 +45,7 @@ def main():
             # The earliest moments (making the store, starting the processes) get their share.
             end = time.monotonic() + dice.choice([0.05, 0.5, 3]) * (0.2 + dice.random())
             while time.monotonic() < end and process.poll() is None:
-                seen.update(rows(store))
+                seen.update(figures(rows(store)))
                 time.sleep(dice.random() * 0.05)
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGKILL)
@@ -94,7 +53,7 @@ def main():
             error = process.stderr.read().decode()
             status = process.wait()
             check(status in (0, -signal.SIGKILL), f"round {number}: exit status {status}: {error}")
-            kept = rows(store)
+            kept = figures(rows(store))
             for key, value in seen.items():
                 check(kept.get(key) == value, f"round {number}: row {key} was {value}, is {kept.get(key)}")
             check(in_order(store), f"round {number}: the store is damaged")
@@ -109,17 +68,18 @@ def main():
         check(last.returncode == 0, f"the resumed sweep ends with {last.returncode}: {last.stderr}")
         whole = subprocess.run(command("whole.sqlite"), env=environment, capture_output=True, text=True)
         check(whole.returncode == 0, f"the whole sweep ends with {whole.returncode}: {whole.stderr}")
-        resumed, expected = rows(store), rows(os.path.join(folder, "whole.sqlite"))
+        unsplit = os.path.join(folder, "whole.sqlite")
+        resumed, expected = figures(rows(store)), figures(rows(unsplit))
         check(len(expected) >= 10, f"expected a sweep of at least 10 candidates, got {len(expected)}")
         check(resumed == expected, f"the resumed sweep has {len(resumed)} rows, the whole one {len(expected)}, or others")
+        check(0 < refined(store) == refined(unsplit), f"the clock refined {refined(store)} rows, and {refined(unsplit)}")
         check(all(resumed.get(key) == value for key, value in seen.items()), "a row changed when it was resumed")
         left = [name for name in os.listdir(folder) if not name.endswith((".sqlite", ".sqlite-wal", ".sqlite-shm"))]
         left = [name for name in left if not name.startswith("attune-") and ".new-" not in name]
         check(not left, f"left behind: {left}")
     print(f"{killed} of {args.rounds} rounds were killed; {len(seen)} rows were there before the last one of "
           f"{len(expected)}")
-    print(f"{1 if not failures else 0} passed, {len(failures)} failed, 0 skipped")
-    return 1 if failures else 0
+    return check.report()
 
 
 sys.exit(main())

@@ -14,42 +14,16 @@ import json
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 
+from stores import Checks, figures, in_order, rows
+
 SHARDS = 8
 TUNE = ["tune", "--head-dim", "16", "--dtype", "fp16", "--warps", "4", "--stages", "1", "--len", "200", "--device", "sim",
         "--target", "ptx", "--budget", "10m", "--all"]
-
-
-def rows(store):
-    """{(device, schedule, target): (verdict, median, when)} of the store; nothing if it is not there yet."""
-    if not os.path.exists(store):
-        return {}
-    db = sqlite3.connect(f"file:{store}?mode=ro", uri=True, timeout=10)
-    try:
-        found = db.execute("SELECT s.device, r.schedule, r.target, r.verdict, r.median_us, r.at FROM row r JOIN subject s "
-                           "ON r.subject = s.id").fetchall()
-        return {row[:3]: row[3:] for row in found}
-    finally:
-        db.close()
-
-
-def figures(found):
-    return {key: value[:2] for key, value in found.items()}
-
-
-def in_order(store):
-    if not os.path.exists(store):
-        return True
-    db = sqlite3.connect(store, timeout=10)
-    try:
-        return db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    finally:
-        db.close()
 
 
 def main():
@@ -59,13 +33,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     dice = random.Random(args.seed)
-    failures = []
-
-    def check(condition, text):
-        if not condition:
-            failures.append(text)
-            print(f"FAILED: {text}", file=sys.stderr)
-
+    check = Checks()
     with tempfile.TemporaryDirectory() as folder:
         environment = dict(os.environ, ATTUNE_STORE="", TMPDIR=folder, XDG_CACHE_HOME=folder)
         path = lambda name: os.path.join(folder, name)
@@ -139,8 +107,7 @@ def main():
         listed = run("tune", "results", "--store", path("all.sqlite"))
         check("another device" in listed, f"the results name the other device: {listed}")
     print(f"{killed} shards were killed; {len(expected)} rows")
-    print(f"{0 if failures else 1} passed, {len(failures)} failed, 0 skipped")
-    return 1 if failures else 0
+    return check.report()
 
 
 sys.exit(main())

@@ -7,6 +7,7 @@
 
 #include "runtime/io/File.h"
 #include "runtime/jit/ProgramBuild.h"
+#include "simulator/Time.h"
 #include "tuner/Sweep.h"
 #include "tuner/Worker.h"
 
@@ -336,14 +337,19 @@ TEST_CASE("a child that is killed from outside is replaced") {
   CHECK(bool(timer->state()));
 }
 
-TEST_CASE("on the simulated device: an estimate, the same every time, and no worse than the default") {
+TEST_CASE(
+    "on the simulated device: an estimate, the same every time, which the virtual clock refines for the "
+    "best, and no worse than the default") {
   TimerProblem problem = problemOf();
   auto run = [&](Store *store, bool resume, unsigned threads) {
     Result<std::unique_ptr<Timer>> timer = startWorkerTimer([=]() -> Result<std::unique_ptr<Timer>> {
-      Result<std::unique_ptr<Device>> device = openSimDevice("sm_80", {}, "under test");
+      auto clock = std::make_shared<sim::Timings>();
+      SimOptions simulator;
+      simulator.timings = clock.get();
+      Result<std::unique_ptr<Device>> device = openSimDevice("sm_80", simulator, "under test");
       if (!device)
         return device.error();
-      return makeDeviceTimer(std::move(*device), problem);
+      return makeDeviceTimer(std::move(*device), problem, clock);
     });
     REQUIRE(timer);
     SweepTask task = makeTask(smallSpec(), problem.shape, (*timer)->device(), "test", Target::PTX);
@@ -352,6 +358,8 @@ TEST_CASE("on the simulated device: an estimate, the same every time, and no wor
     options.settle = false;
     options.resume = resume;
     options.compileThreads = threads;
+    options.refined = 4;
+    options.budgetSeconds = 3600; // enough on any machine
     return std::pair(sweep(**timer, namedBuild(), store, task, options), task);
   };
   StoreFile file;
@@ -360,8 +368,22 @@ TEST_CASE("on the simulated device: an estimate, the same every time, and no wor
   REQUIRE(first.winner);
   REQUIRE(first.standard);
   CHECK(first.entries[*first.winner].row.median <= first.entries[*first.standard].row.median);
-  for (const Entry &entry : first.entries)
-    CHECK(entry.row.samples.size() == size_t(entry.row.verdict == Verdict::Passed));
+  size_t refined = 0;
+  for (const Entry &entry : first.entries) {
+    refined += isRefined(first.kind, entry.row);
+    CHECK(entry.row.samples.size() ==
+          size_t(entry.row.verdict == Verdict::Passed) + size_t(isRefined(first.kind, entry.row)));
+    CHECK(entry.row.median == (entry.row.samples.empty() ? 0 : entry.row.samples.back()));
+  }
+  CHECK(first.clockFailure.empty());
+  CHECK(refined == 4);
+  CHECK(isRefined(first.kind, first.entries[*first.winner].row));
+  CHECK(isRefined(first.kind, first.entries[*first.standard].row));
+  for (const Entry &entry : first.entries) // by the counters, the others are behind those that were refined
+    if (entry.row.verdict == Verdict::Passed && !isRefined(first.kind, entry.row))
+      for (const Entry &better : first.entries)
+        if (isRefined(first.kind, better.row) && &better != &first.entries[*first.standard])
+          CHECK(countersUs(better.row) <= countersUs(entry.row));
   auto [second, sameTask] = run(nullptr, false, 2);
   REQUIRE(second.entries.size() == first.entries.size());
   for (size_t i = 0; i < first.entries.size(); ++i)
@@ -377,6 +399,31 @@ TEST_CASE("on the simulated device: an estimate, the same every time, and no wor
   REQUIRE(rows->size() == 10);
   for (const StoredRow &stored : *rows)
     CHECK(stored.subject.kind == Kind::Estimate);
+}
+
+TEST_CASE("without a virtual clock estimates stay the counters', and the sweep says so") {
+  std::unique_ptr<Timer> timer =
+      makeDeviceTimer(std::move(*openSimDevice("sm_80", {}, "under test")), problemOf());
+  SweepTask task = makeTask(smallSpec(), problemOf().shape, timer->device(), "test", Target::PTX);
+  task.candidates.resize(2);
+  SweepResult result = sweep(*timer, namedBuild(), nullptr, task, {});
+  REQUIRE(result.winner);
+  CHECK(!isRefined(result.kind, result.entries[*result.winner].row));
+  CHECK(result.clockFailure == "expected a device with a virtual clock");
+}
+
+TEST_CASE(
+    "estimates of the clock are ahead of the counters', which are not on the same footing; measured times "
+    "are ahead by their upper ends") {
+  Row counted, refined;
+  counted.samples = {10};
+  counted.median = counted.low = counted.high = 10;
+  refined.samples = {12, 20};
+  refined.median = refined.low = refined.high = 20;
+  CHECK(isAhead(Kind::Estimate, refined, counted));
+  CHECK(!isAhead(Kind::Estimate, counted, refined));
+  CHECK(isAhead(Kind::Measured, counted, refined));
+  CHECK(countersUs(refined) == 12);
 }
 
 TEST_CASE("a store that fails in the middle ends the sweep and is reported") {

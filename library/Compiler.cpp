@@ -1,4 +1,4 @@
-//===- ApiCompiler.cpp - what only attune::attune has of the interface ----===//
+//===- Compiler.cpp - what only attune::attune has of the interface -------===//
 //
 // The compiler, and the schedules that the tuner advises: a program that names neither needs neither.
 //
