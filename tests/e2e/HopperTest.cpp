@@ -87,28 +87,35 @@ std::vector<Mutant> mutantsOf(const std::string &ptx) {
 ///   - the fence of the barriers: bar.sync, behind it, makes their initialisation visible as well (1);
 ///   - the barrier before O is staged where Q was: each warp waits for its own products, and stages its own
 ///   rows (1 in either pass);
-///   - the waits for Q's slots: at first nobody has used them, and when all is computed again the vote, at
-///   which all roles meet, lies behind their last use (2 of each);
+///   - the waits for Q's slots where a CTA has one tile: at first nobody has used them, and when all is
+///   computed again the vote, at which all roles meet, lies behind their last use (2 of each);
 ///   - the fence before a product whose registers no instruction has touched since the fence before it (4 and
 ///   3).
 /// Of the fence between O, staged where Q was, and TMA that fills the slot again (1 in either pass) that is
 /// not proven: nothing tells a generic write without it from one with it, where only an asynchronous write
 /// follows.
-void everyMutantIsCaught(int overlap, int stages, std::vector<MaskTerm> mask, size_t unseen) {
+void everyMutantIsCaught(Schedule schedule, std::vector<MaskTerm> mask, size_t unseen) {
   AttentionSpec spec;
   spec.headDimQk = spec.headDimV = 64;
   spec.lse = true;
   spec.mask = std::move(mask);
-  spec.schedule = {"hopper", {{"block_q", 128}, {"block_kv", 16}, {"stages", stages}, {"overlap", overlap}}};
+  spec.schedule = std::move(schedule);
   Result<CompiledProgram> kernel = makeKernel(spec, "sm_90", Target::PTX, /*cubin=*/false);
   REQUIRE_MESSAGE(bool(kernel), kernel.error().message);
   // Several blocks of each kind, so that every slot is filled again after each; hidden NaNs, so that all of
-  // it is computed again.
+  // it is computed again. Then many tiles of few keys: Q's slots are wanted again before the rings of K and V
+  // hold the producer back.
   Shape shape{1, 1, 1, 130, 400, Placement::BSHD, 3};
   shape.nanValues = true;
+  shape.multiprocessors = 1; // a CTA has all tiles, where it may have more than one
+  Shape manyTiles = shape;
+  manyTiles.lengthQ = 700;
+  manyTiles.lengthKv = 20;
   Judge judge(*kernel, spec);
-  std::string fault = judge.run(*kernel, shape, SimOptions::Mode::Lazy);
-  REQUIRE_MESSAGE(fault.empty(), fault);
+  for (const Shape *one : {&shape, &manyTiles}) {
+    std::string fault = judge.run(*kernel, *one, SimOptions::Mode::Lazy);
+    REQUIRE_MESSAGE(fault.empty(), fault);
+  }
   std::vector<Mutant> mutants = mutantsOf(kernel->ptx);
   CHECK(mutants.size() >= 60);
   std::string living;
@@ -117,9 +124,10 @@ void everyMutantIsCaught(int overlap, int stages, std::vector<MaskTerm> mask, si
     CompiledProgram damaged = *kernel;
     damaged.ptx = mutant.ptx;
     bool caught = false;
-    for (SimOptions::Mode mode : {SimOptions::Mode::Lazy, SimOptions::Mode::Random, SimOptions::Mode::Eager})
-      if (!caught && !judge.run(damaged, shape, mode).empty())
-        caught = true;
+    for (const Shape *one : {&shape, &manyTiles})
+      for (SimOptions::Mode mode :
+           {SimOptions::Mode::Lazy, SimOptions::Mode::Random, SimOptions::Mode::Eager})
+        caught = caught || !judge.run(damaged, *one, mode).empty();
     if (caught)
       continue;
     ++alive;
@@ -211,8 +219,14 @@ TEST_CASE("two blocks on an SM, and registers as asked for") {
   isRight("dims=64/64 arch=sm_90 block_q=128 block_kv=64 registers=200 lens=100/150");
 }
 TEST_CASE("overlapped: what is missing, weakened or mistaken is caught") {
-  everyMutantIsCaught(1, 2, {{260, 20, MaskAlign::BottomRight}}, 13);
+  everyMutantIsCaught(*Schedule::parse("hopper block_q=128 block_kv=16 stages=2 overlap=1 grid=0 q_slots=1"),
+                      {{260, 20, MaskAlign::BottomRight}}, 13);
 }
 TEST_CASE("one after the other: what is missing, weakened or mistaken is caught") {
-  everyMutantIsCaught(0, 1, {{{}, 0, MaskAlign::BottomRight}}, 12);
+  everyMutantIsCaught(*Schedule::parse("hopper block_q=128 block_kv=16 stages=1 overlap=0 grid=0 q_slots=1"),
+                      {{{}, 0, MaskAlign::BottomRight}}, 12);
+}
+TEST_CASE("several tiles, queries in two slots: what is missing, weakened or mistaken is caught") {
+  everyMutantIsCaught(*Schedule::parse("hopper block_q=128 block_kv=16 stages=3 overlap=1 grid=1 q_slots=2"),
+                      {{{}, 0, MaskAlign::TopLeft}}, 8);
 }
