@@ -8,7 +8,7 @@ import numpy as np
 import attune
 import reference
 from attune import _native
-from attune._arrays import _DLTensor, dense_strides
+from attune._arrays import _DLTensor
 
 DRIVER = os.path.join(os.environ["ATTUNE_BUILD"], "simulated-driver", "libcuda.so.1")
 
@@ -19,10 +19,8 @@ _new_capsule.restype, _new_capsule.argtypes = ctypes.py_object, (ctypes.c_void_p
 class DeviceArray:
     """Memory of the device with the one method by which libraries share theirs."""
 
-    dtype = np.dtype(np.float16)
-
     def __init__(self, context, values):
-        self.context, self.shape, self.asked = context, values.shape, []
+        self.context, self.shape, self.dtype, self.asked = context, values.shape, values.dtype, []
         native, made = _native.library(), ctypes.c_void_p()
         _native.check(native.attune_buffer_create(context._handle.pointer, values.nbytes, None, ctypes.byref(made)))
         self.handle = _native.Handle(made.value, native.attune_buffer_destroy)
@@ -30,7 +28,7 @@ class DeviceArray:
         values = np.ascontiguousarray(values)
         _native.check(native.attune_copy_in(context._handle.pointer, self.data, values.ctypes.data, self.bytes, None))
         extents = (ctypes.c_int64 * len(self.shape))(*self.shape)
-        self.tensor = _DLTensor(self.data, 2, 0, len(self.shape), 2, 16, 1, extents, None, 0)
+        self.tensor = _DLTensor(self.data, 2, 0, len(self.shape), 2 if values.dtype.kind == "f" else 0, 8 * values.itemsize, 1, extents, None, 0)
         self.kept = extents
 
     def __dlpack_device__(self):
@@ -63,6 +61,17 @@ class OnTheGpu(unittest.TestCase):
         self.assertEqual(set(q.asked), {1})  # the producer is told of the default stream
         expected = reference.attention(*self.host, lambda b, h, q, kv: kv <= q)[0]
         np.testing.assert_allclose(out.numpy(), expected, atol=0.02)
+
+    def test_captured_arrays_and_a_workspace(self):
+        q, k, v, out = self.arrays
+        document = np.repeat(np.arange(7, dtype=np.int32), 10)
+        on_device = DeviceArray(self.context, document)
+        plan = self.context.plan(q, k, v, lambda b, h, q, kv: (kv <= q) & (on_device[q] == on_device[kv]))
+        plan(q, k, v, out)
+        expected = reference.attention(*self.host, lambda b, h, q, kv: (kv <= q) & (document[q] == document[kv]))[0]
+        np.testing.assert_allclose(out.numpy(), expected, atol=0.02)
+        if plan.facts["workspace_bytes"]:
+            self.assertEqual(len(plan._workspaces), 1)
 
     def test_refusals(self):
         q, k, v, out = self.arrays

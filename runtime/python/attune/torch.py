@@ -10,6 +10,7 @@ simulated GPU: right to the bit, and slow; the first call says so.
 """
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import warnings
@@ -272,8 +273,8 @@ def _tree_of_mask(mask: Any, scalars: Tuple[str, ...]) -> List[Tree]:
     named = isinstance(mask, dict) or mask.partition(":")[0] in ("causal", "window", "none")
     if not named:
         return [parse(mask, scalars)]
-    text = _native.c_void_p()
-    _native.check(_native.library().attune_spec_read(json.dumps({"mask": mask}).encode(), b"mask", _native.byref(text)))
+    text = ctypes.c_void_p()
+    _native.check(_native.library().attune_spec_read(json.dumps({"mask": mask}).encode(), b"mask", ctypes.byref(text)))
     terms = json.loads(_native.take_text(text))["mask"]
     trees: List[Tree] = []
     for term in terms if isinstance(terms, list) else [terms]:
