@@ -28,6 +28,9 @@ struct BoundArgument {
   bool output = false;      ///< some kernel writes it
   bool empty = false;       ///< it has no element: nobody looks at where it is
   std::array<int64_t, maxRank> shape{};
+  uint64_t alignment = 1; ///< bytes that its address is a multiple of: a power of two
+  /// Strides that launches take: of the dense array in either layout.
+  std::vector<std::array<int64_t, maxRank>> known = {};
 };
 
 /// One launch with its numbers; one of no blocks is not issued.
