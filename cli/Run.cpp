@@ -482,9 +482,11 @@ int runJob(Job &job) {
   Result<std::vector<ScalarArgument>> scalars = scalarsFor(job, result.plan.program);
   if (!scalars)
     return fail(scalars.error());
-  if (sim::TimeConfig &time = job.timings->config;
-      time.on && !time.registers) // as the assembler says, if there is one
+  sim::TimeConfig &time = job.timings->config;
+  if (time.on && !time.registers) // as the assembler says, if there is one
     time.registers = uint32_t(std::max(result.plan.loaded().mainKernel().registers, 0));
+  // What one launch leaves to the next has to be whole.
+  time.onlySample &= result.plan.loaded().program().launches.size() == 1;
   StageTimes times = result.plan.times;
   StageClock clock;
   watch.phase("making random arrays");

@@ -266,8 +266,10 @@ Timed DeviceTimer::time(int id) {
 }
 
 Result<double> DeviceTimer::clockOnce(const Candidate &candidate) {
-  timings->config = {.on = true, .onlySample = true};
-  timings->config.registers = uint32_t(std::max(candidate.program->kernels().front().registers, 0));
+  timings->config = {.on = true};
+  // What one launch leaves to the next has to be whole.
+  timings->config.onlySample = candidate.program->program().launches.size() == 1;
+  timings->config.registers = uint32_t(std::max(candidate.program->mainKernel().registers, 0));
   timings->launches.clear();
   Status done = withLarge(candidate, [](const auto &launch) { return launch(); });
   timings->config.on = false;
