@@ -238,14 +238,12 @@ Value ForwardProgram::notFinite(NamingBuilder &at, Value out, Value firstRow) {
   return at.make<arith::AndIOp>("not_finite", beyond, exists);
 }
 
-template <typename Scan>
-Value ForwardProgram::scan(NamingBuilder &at, StringRef name, Value begin, Value end, const BlockRange &range,
-                           llvm::function_ref<Value(NamingBuilder &, Value, Value)> make) {
-  auto op = at.make<Scan>(name, at.getI32Type(), begin, end);
-  Block *body = at.createBlock(&op.getBody());
+void ForwardProgram::fillScan(NamingBuilder &at, Operation *scan, const BlockRange &range,
+                              llvm::function_ref<SmallVector<Value>(NamingBuilder &, Value, Value)> make) {
+  Block *body = at.createBlock(&scan->getRegion(0));
   Value block = body->addArgument(at.getI32Type(), at.named("block"));
   NamingBuilder inside(OpBuilder::atBlockBegin(body), at.unnamed());
-  at.setInsertionPointAfter(op);
+  at.setInsertionPointAfter(scan);
   Scalars s(inside);
   auto notAbove = [&](Value x, Value y) -> Value {
     return inside.make<arith::CmpIOp>("", arith::CmpIPredicate::sle, x, y);
@@ -273,16 +271,16 @@ Value ForwardProgram::scan(NamingBuilder &at, StringRef name, Value begin, Value
   Value some = both(truth.may, inside.make<arith::XOrIOp>(
                                    "", whole, inside.make<arith::ConstantOp>("", inside.getBoolAttr(true))));
   inside.make<tile::YieldOp>("", make(inside, some, whole));
-  return op.getResult();
 }
 
 ForwardProgram::FoundBlocks ForwardProgram::findBlocksOfKeys(NamingBuilder &at) {
   FoundBlocks found{blocksOfKeys(at), Value(), Value()};
-  const BlockRange &range = found.range;
-  found.mixed = scan<tile::CountBlocksOp>(at, "mixed_blocks", range.begin, range.end, range,
-                                          [](NamingBuilder &, Value mixed, Value) { return mixed; });
-  found.whole = scan<tile::CountBlocksOp>(at, "whole_blocks", range.wholeBegin, range.wholeEnd, range,
-                                          [](NamingBuilder &, Value, Value whole) { return whole; });
+  Type i32 = at.getI32Type();
+  auto counts = at.make<tile::CountBlocksOp>("", TypeRange{i32, i32}, found.range.begin, found.range.end);
+  fillScan(at, counts, found.range,
+           [](NamingBuilder &, Value mixed, Value whole) { return SmallVector<Value>{mixed, whole}; });
+  found.mixed = counts.getResult(0);
+  found.whole = counts.getResult(1);
   return found;
 }
 
@@ -291,10 +289,11 @@ Value ForwardProgram::nextBlock(NamingBuilder &at, const FoundBlocks &blocks, Va
   Value isMixed = s.less(before, blocks.mixed);
   Value isFirstWhole = at.make<arith::CmpIOp>("", arith::CmpIPredicate::eq, before, blocks.mixed);
   Value end = s.select(isFirstWhole, blocks.range.end, last);
-  return scan<tile::LastBlockOp>(at, "block", blocks.range.begin, end, blocks.range,
-                                 [&](NamingBuilder &inside, Value mixed, Value whole) -> Value {
-                                   return inside.make<arith::SelectOp>("", isMixed, mixed, whole);
-                                 });
+  auto next = at.make<tile::LastBlockOp>("block", at.getI32Type(), blocks.range.begin, end);
+  fillScan(at, next, blocks.range, [&](NamingBuilder &inside, Value mixed, Value whole) {
+    return SmallVector<Value>{inside.make<arith::SelectOp>("", isMixed, mixed, whole)};
+  });
+  return next;
 }
 
 FinishedRows ForwardProgram::finishRows(NamingBuilder &at, SoftmaxState state, RankedTensorType outType,
@@ -412,6 +411,24 @@ FailureOr<SmallVector<Value>> ForwardProgram::applyRegion(NamingBuilder &at, Ran
        [&](attn::ElementOp element, ArrayRef<Value> indices) { return loadElement(at, element, indices); }});
 }
 
+Value ForwardProgram::readIfKeys(NamingBuilder &at, RankedTensorType shape, Type element,
+                                 llvm::function_ref<Value(NamingBuilder &)> read) {
+  Type type = shape ? Type(shape.clone(element)) : element;
+  Scalars s(at);
+  auto branch = at.make<scf::IfOp>("element", TypeRange(type), s.less(s.constant(0), lengthKv),
+                                   /*withElse=*/true);
+  branch->setAttr("note", at.getStringAttr("there are keys"));
+  NamingBuilder then(OpBuilder::atBlockBegin(&branch.getThenRegion().front()), at.unnamed());
+  Value loaded = read(then);
+  if (!loaded)
+    return Value();
+  then.make<scf::YieldOp>("", ValueRange{loaded});
+  NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), at.unnamed());
+  TypedAttr zero = at.getZeroAttr(type);
+  otherwise.make<scf::YieldOp>("", ValueRange{otherwise.make<arith::ConstantOp>("", zero)});
+  return branch.getResult(0);
+}
+
 LogicalResult ForwardProgram::hoistLoads(NamingBuilder &at, Value firstRow, int64_t rows) {
   for (Region *region : {&forward.getScore(), &forward.getMask()})
     for (auto element : region->getOps<attn::ElementOp>()) {
@@ -421,10 +438,16 @@ LogicalResult ForwardProgram::hoistLoads(NamingBuilder &at, Value firstRow, int6
       RankedTensorType shape;
       if (reach == Reach::Row)
         shape = tensor({rows}, at.getF32Type(), row());
-      auto loaded = applyRegion(at, shape, element.getResult(), Value(), firstRow, Value());
-      if (failed(loaded))
+      auto read = [&](NamingBuilder &in) -> Value {
+        auto loaded = applyRegion(in, shape, element.getResult(), Value(), firstRow, Value());
+        return succeeded(loaded) ? loaded->front() : Value();
+      };
+      // Where there are no keys, an axis of keys has no element that an index could be cut to.
+      bool mayBeEmpty = llvm::is_contained(element.getExtents(), at.getStringAttr(nameOf(Size::LengthKv)));
+      Value loaded = mayBeEmpty ? readIfKeys(at, shape, element.getType(), read) : read(at);
+      if (!loaded)
         return failure();
-      hoisted[element.getResult()] = loaded->front();
+      hoisted[element.getResult()] = loaded;
     }
   return mlir::success();
 }

@@ -150,15 +150,19 @@ private:
                                                               llvm::ArrayRef<mlir::Value> results,
                                                               mlir::Value score, mlir::Value firstRow,
                                                               mlir::Value firstKey);
+  /// What `read` gives where there are keys, else zeros.
+  mlir::Value readIfKeys(NamingBuilder &at, mlir::RankedTensorType shape, mlir::Type element,
+                         llvm::function_ref<mlir::Value(NamingBuilder &)> read);
   void declareCaptures();
   void declareBounds();
   /// A size that indices are cut to, by its text; null: no index of that axis can lie beyond it.
   mlir::Value extentOf(NamingBuilder &at, const SizeExpr &axis);
-  /// Calls `make` with a block of keys' number and what is to be known of it, for a condition on blocks.
-  template <typename Scan>
-  mlir::Value
-  scan(NamingBuilder &at, llvm::StringRef name, mlir::Value begin, mlir::Value end, const BlockRange &range,
-       llvm::function_ref<mlir::Value(NamingBuilder &, mlir::Value mixed, mlir::Value whole)> make);
+  /// Fills the body of a scan of blocks of keys with what `make` says of whether one is kept in part, and as
+  /// a whole.
+  void fillScan(NamingBuilder &at, mlir::Operation *scan, const BlockRange &range,
+                llvm::function_ref<llvm::SmallVector<mlir::Value>(NamingBuilder &, mlir::Value mixed,
+                                                                  mlir::Value whole)>
+                    make);
   mlir::FailureOr<mlir::Value> applyScore(NamingBuilder &at, mlir::Value products, mlir::Value firstRow,
                                           mlir::Value firstKey);
 

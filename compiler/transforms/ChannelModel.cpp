@@ -341,7 +341,7 @@ LogicalResult Run::countBlocks(tile::CountBlocksOp op) {
   if (!begin || !end)
     return op.emitOpError("expected blocks that follow from lengths and the block") << context();
   Block &condition = op.getBody().front();
-  int64_t count = 0;
+  SmallVector<int64_t> counts(op.getNumResults());
   for (int64_t block = *begin; block < *end; ++block) {
     values[condition.getArgument(0)] = block;
     for (Operation &inner : condition.without_terminator()) {
@@ -351,9 +351,11 @@ LogicalResult Run::countBlocks(tile::CountBlocksOp op) {
       else
         values.erase(inner.getResult(0));
     }
-    count += value(condition.getTerminator()->getOperand(0)).value_or(1) != 0;
+    for (auto [count, holds] : llvm::zip(counts, condition.getTerminator()->getOperands()))
+      count += value(holds).value_or(1) != 0;
   }
-  values[op.getResult()] = count;
+  for (auto [result, count] : llvm::zip(op.getResults(), counts))
+    values[result] = count;
   return mlir::success();
 }
 

@@ -53,9 +53,9 @@ private:
   mlir::Value entryPointer(mlir::Value workspace, mlir::Value index);
   void lowerLoadEntry(tile::LoadEntryOp op);
   void lowerStoreEntry(tile::StoreEntryOp op);
-  // Scans (ThreadToNvvmScans.cpp): count_blocks and last_block; least and largest.
-  mlir::LogicalResult lowerScan(mlir::Operation *op, mlir::Region &condition, mlir::Value begin,
-                                mlir::Value end);
+  // Scans (ThreadToNvvmScans.cpp).
+  mlir::LogicalResult lowerCount(tile::CountBlocksOp op);
+  mlir::LogicalResult lowerLast(tile::LastBlockOp op);
   mlir::LogicalResult lowerExtreme(mlir::Operation *op, mlir::Region &body, mlir::Value begin,
                                    mlir::Value end);
 

@@ -5,45 +5,86 @@ using namespace mlir;
 
 namespace attune {
 
-LogicalResult ThreadToNvvm::lowerScan(Operation *op, Region &condition, Value beginValue, Value endValue) {
-  bool counts = isa<tile::CountBlocksOp>(op);
-  Value begin = scalar(beginValue), end = scalar(endValue);
+/// How many times 32 blocks are counted at once: what they load travels together.
+static constexpr int64_t kCountedTogether = 4;
+
+LogicalResult ThreadToNvvm::lowerCount(tile::CountBlocksOp op) {
+  Value begin = scalar(op.getBegin()), end = scalar(op.getEnd());
   Type i32Type = b.getI32Type();
-  // From the end down: lane l asks for block top - 1 - l. Carried: the blocks that are left, and the answer.
+  Block &body = op.getBody().front();
+  // From the end down: lane l asks for blocks top - 1 - l, top - 33 - l, ... Carried: the blocks that are
+  // left, and the counts.
   Block *step = func.addBlock(), *exit = func.addBlock();
-  for (int i = 0; i < 2; ++i)
+  step->addArgument(i32Type, loc);
+  SmallVector<Value> start = {end};
+  for (size_t i = 0; i != op.getNumResults(); ++i) {
     step->addArgument(i32Type, loc);
-  exit->addArgument(i32Type, loc);
-  Value none = counts ? i32(0) : add(begin, -1);
-  LLVM::CondBrOp::create(b, loc, less(begin, end), step, ValueRange{end, none}, exit, ValueRange{none});
+    exit->addArgument(i32Type, loc);
+    start.push_back(i32(0));
+  }
+  LLVM::CondBrOp::create(b, loc, less(begin, end), step, start, exit, ArrayRef(start).drop_front());
 
   b.setInsertionPointToEnd(step);
-  Value top = step->getArgument(0), answer = step->getArgument(1);
-  Value lane = band(thread, 31);
-  Value mine = LLVM::SubOp::create(b, loc, add(top, -1), lane);
-  // A lane beyond the first block asks for that one, and does not vote.
+  Value top = step->getArgument(0), lane = band(thread, 31);
+  SmallVector<SmallVector<Value>> votes(op.getNumResults());
+  for (int64_t group = 0; group != kCountedTogether; ++group) {
+    Value mine = LLVM::SubOp::create(b, loc, add(top, -1 - 32 * group), lane);
+    // A lane beyond the first block asks for that one, and does not vote.
+    Value inside = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::sge, mine, begin);
+    values[body.getArgument(0)] = {LLVM::SMaxOp::create(b, loc, i32Type, mine, begin)};
+    if (failed(lowerBlock(body)))
+      return failure();
+    loc = op->getLoc();
+    for (auto [i, holds] : llvm::enumerate(body.getTerminator()->getOperands()))
+      votes[i].push_back(LLVM::AndOp::create(b, loc, inside, scalar(holds)));
+  }
+  Value following = add(top, -32 * kCountedTogether);
+  SmallVector<Value> next = {following};
+  for (auto [i, ofCondition] : llvm::enumerate(votes)) {
+    Value count = step->getArgument(unsigned(1 + i));
+    for (Value vote : ofCondition) {
+      Value bits = NVVM::VoteSyncOp::create(b, loc, i32Type, i32(-1), vote, NVVM::VoteSyncKind::ballot);
+      count = add(count, Value(LLVM::CtPopOp::create(b, loc, i32Type, bits)));
+    }
+    next.push_back(count);
+  }
+  LLVM::CondBrOp::create(b, loc, less(begin, following), step, next, exit, ArrayRef(next).drop_front());
+  b.setInsertionPointToEnd(exit);
+  for (auto [result, count] : llvm::zip(op.getResults(), exit->getArguments()))
+    values[result] = {count};
+  return mlir::success();
+}
+
+LogicalResult ThreadToNvvm::lowerLast(tile::LastBlockOp op) {
+  Value begin = scalar(op.getBegin()), end = scalar(op.getEnd());
+  Type i32Type = b.getI32Type();
+  Block &body = op.getBody().front();
+  Block *step = func.addBlock(), *exit = func.addBlock();
+  step->addArgument(i32Type, loc);
+  exit->addArgument(i32Type, loc);
+  Value none = add(begin, -1);
+  LLVM::CondBrOp::create(b, loc, less(begin, end), step, ValueRange{end}, exit, ValueRange{none});
+
+  b.setInsertionPointToEnd(step);
+  Value top = step->getArgument(0);
+  Value mine = LLVM::SubOp::create(b, loc, add(top, -1), band(thread, 31));
   Value inside = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::sge, mine, begin);
-  values[condition.front().getArgument(0)] = {LLVM::SMaxOp::create(b, loc, i32Type, mine, begin)};
-  if (failed(lowerBlock(condition.front())))
+  values[body.getArgument(0)] = {LLVM::SMaxOp::create(b, loc, i32Type, mine, begin)};
+  if (failed(lowerBlock(body)))
     return failure();
   loc = op->getLoc();
-  Value holds = scalar(cast<tile::YieldOp>(condition.front().getTerminator()).getValue());
-  Value vote = LLVM::AndOp::create(b, loc, inside, holds);
+  Value vote = LLVM::AndOp::create(b, loc, inside, scalar(body.getTerminator()->getOperand(0)));
   Value bits = NVVM::VoteSyncOp::create(b, loc, i32Type, i32(-1), vote, NVVM::VoteSyncKind::ballot);
-  Value following = add(top, -32), more = less(begin, following);
-  if (counts) {
-    answer = add(answer, Value(LLVM::CtPopOp::create(b, loc, i32Type, bits)));
-  } else {
-    Value isFound = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, bits, i32(0));
-    Value first = LLVM::CountTrailingZerosOp::create(b, loc, i32Type, bits, /*is_zero_poison=*/false);
-    Value block = LLVM::SubOp::create(b, loc, add(top, -1), first);
-    answer = LLVM::SelectOp::create(b, loc, isFound, block, answer);
-    Value missing = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, bits, i32(0));
-    more = LLVM::AndOp::create(b, loc, more, missing);
-  }
-  LLVM::CondBrOp::create(b, loc, more, step, ValueRange{following, answer}, exit, ValueRange{answer});
+  Value isFound = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, bits, i32(0));
+  Value first = LLVM::CountTrailingZerosOp::create(b, loc, i32Type, bits, /*is_zero_poison=*/false);
+  Value answer =
+      LLVM::SelectOp::create(b, loc, isFound, Value(LLVM::SubOp::create(b, loc, add(top, -1), first)), none);
+  Value following = add(top, -32);
+  Value missing = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, bits, i32(0));
+  Value more = LLVM::AndOp::create(b, loc, less(begin, following), missing);
+  LLVM::CondBrOp::create(b, loc, more, step, ValueRange{following}, exit, ValueRange{answer});
   b.setInsertionPointToEnd(exit);
-  values[op->getResult(0)] = {exit->getArgument(0)};
+  values[op.getResult()] = {exit->getArgument(0)};
   return mlir::success();
 }
 
@@ -67,7 +108,7 @@ LogicalResult ThreadToNvvm::lowerExtreme(Operation *op, Region &body, Value begi
   if (failed(lowerBlock(body.front())))
     return failure();
   loc = op->getLoc();
-  Value made = scalar(cast<tile::YieldOp>(body.front().getTerminator()).getValue());
+  Value made = scalar(body.front().getTerminator()->getOperand(0));
   Value found = isLeast ? Value(LLVM::SMinOp::create(b, loc, i32Type, step->getArgument(1), made))
                         : Value(LLVM::SMaxOp::create(b, loc, i32Type, step->getArgument(1), made));
   Value following = add(first, 32);

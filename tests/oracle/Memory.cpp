@@ -78,21 +78,29 @@ uint32_t *Strand::entryOf(Value workspace, int64_t index) const {
 Strand::Next Strand::scan(Operation *op, Region &region, int64_t begin, int64_t end) {
   Block &body = region.front();
   bool isLast = isa<tile::LastBlockOp>(op), isLeast = isa<tile::LeastOp>(op);
+  std::vector<uint32_t> counts(op->getNumResults());
   int64_t answer = isLast ? begin - 1 : isLeast ? INT32_MAX : isa<tile::LargestOp>(op) ? INT32_MIN : 0;
   for (int64_t i = begin; i < end; ++i) {
     values[body.getArgument(0)] = Words(uint32_t(int32_t(i)));
     for (Operation &inner : body.without_terminator())
       if (Next next = step(&inner); next != Next::Following)
         return next;
-    int64_t made = whole(cast<tile::YieldOp>(body.getTerminator()).getValue());
+    if (isa<tile::CountBlocksOp>(op)) {
+      for (auto [count, holds] : llvm::zip(counts, body.getTerminator()->getOperands()))
+        count += whole(holds) != 0;
+      continue;
+    }
+    int64_t made = whole(body.getTerminator()->getOperand(0));
     if (isLast)
       answer = made ? i : answer;
-    else if (isa<tile::CountBlocksOp>(op))
-      answer += made != 0;
     else
       answer = isLeast ? std::min(answer, made) : std::max(answer, made);
   }
-  return give(op->getResult(0), Words(uint32_t(int32_t(answer))));
+  if (!isa<tile::CountBlocksOp>(op))
+    return give(op->getResult(0), Words(uint32_t(int32_t(answer))));
+  for (auto [result, count] : llvm::zip(op->getResults(), counts))
+    give(result, Words(count));
+  return Next::Following;
 }
 
 Strand::Next Strand::memory(Operation *op) {

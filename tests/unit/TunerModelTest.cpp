@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "tuner/ModelCheck.h"
+#include "tuner/Work.h"
 
 #include "runtime/device/sim/SimDevice.h"
 #include "runtime/io/File.h"
@@ -266,4 +267,38 @@ TEST_CASE("what is shipped can be read, and is of measured winners that are sche
     CHECK(parseSchedule(*family, stored.row.schedule));
   }
   CHECK(winnersOnly(shipped).rows.size() == shipped.rows.size());
+}
+
+TEST_CASE("steps of masks that are expressions: what they visit and what they evaluate") {
+  ProblemShape shape{1, 8, 8, 16384, 16384};
+  auto steps = [&](const std::string &mask) {
+    AttentionSpec spec = specOf(128);
+    spec.maskExpressions = {mask};
+    spec.captures.arrays = {{"doc", DType::I32, {{expr::Variable::B, 0}, {expr::Variable::Kv, 0}}, ""}};
+    spec.captures.scalars = {{"window", expr::Type::I32, 1024}};
+    return countSteps(spec, shape, 128, 64);
+  };
+  Steps causal = countSteps(specOf(128, true), shape, 128, 64);
+  CHECK(steps("kv <= q").all == causal.all);
+  CHECK(steps("kv <= q").masked == causal.masked);
+  // A window and the first keys, counted block by block.
+  double visited = 0, masked = 0;
+  for (int64_t row = 0; row < shape.lengthQ; row += 128) {
+    int64_t first = std::max<int64_t>(row - 1023, 0) / 64, last = (row + 127) / 64;
+    visited += double(last - first + 1 + (first > 0));
+    for (int64_t block = 0; block <= last; ++block) {
+      bool isWhole = block * 64 + 63 <= row && row + 127 - block * 64 < 1024;
+      masked += !isWhole && (block >= first || block == 0);
+    }
+  }
+  Steps sinks = steps("kv <= q && (kv < 4 || q - kv < window)");
+  CHECK(sinks.all == doctest::Approx(visited).epsilon(0.03));
+  CHECK(sinks.masked == doctest::Approx(masked).epsilon(0.03));
+  CHECK(sinks.maskSlots > 0);
+  CHECK(causal.maskSlots == 0);
+  // Every other key; and what hangs on an array alone.
+  CHECK(steps("kv % 2 == 0").all == 128 * 256);
+  CHECK(steps("kv % 2 == 0").masked == 128 * 256);
+  CHECK(steps("kv <= q && doc[b, q] == doc[b, kv]").all == causal.all);
+  CHECK(steps("kv <= q && doc[b, q] == doc[b, kv]").masked == causal.all);
 }

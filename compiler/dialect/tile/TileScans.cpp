@@ -12,8 +12,12 @@ static LogicalResult verifyScan(Operation *op, Region &region, unsigned bits) {
     return op->emitOpError("expected a body that takes a number (i32)");
   if (body.empty() || !isa<YieldOp>(body.back()))
     return op->emitOpError("expected a body that ends with tile.yield");
-  if (Type given = body.back().getOperand(0).getType(); !given.isInteger(bits))
-    return body.back().emitOpError("expected i") << bits << ", got " << given;
+  if (body.back().getNumOperands() != op->getNumResults() || op->getNumResults() == 0)
+    return body.back().emitOpError("expected a value for each of ")
+           << op->getNumResults() << " results, got " << body.back().getNumOperands();
+  for (Type given : body.back().getOperandTypes())
+    if (!given.isInteger(bits))
+      return body.back().emitOpError("expected i") << bits << ", got " << given;
   for (Operation &inner : body.without_terminator()) {
     if (!isa<LoadValueOp, LoadEntryOp>(inner) &&
         failed(verifyScalarOp(&inner, "in the body of a scan", false)))

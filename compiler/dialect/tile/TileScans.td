@@ -13,10 +13,10 @@ class Tile_ScanOp<string mnemonic> : Tile_Op<mnemonic, [RecursiveMemoryEffects, 
   let hasVerifier = 1;
 }
 
-def Tile_CountBlocksOp : Tile_ScanOp<"count_blocks"> {
-  let summary = "How many of the blocks `begin` to `end` - 1 the condition holds for";
+def Tile_CountBlocksOp : Tile_Op<"count_blocks", [RecursiveMemoryEffects, SingleBlock]> {
+  let summary = "How many of the blocks `begin` to `end` - 1 each condition holds for";
   let description = [{
-    The condition takes a block's number and is made of arithmetic on numbers.
+    The body takes a block's number, and is made of arithmetic on numbers and of what it loads.
 
     Example:
     ```mlir
@@ -24,9 +24,14 @@ def Tile_CountBlocksOp : Tile_ScanOp<"count_blocks"> {
     ^bb0(%block: i32):
       %even = arith.cmpi ne, %block, %other : i32
       tile.yield %even : i1
-    }
+    } : i32
     ```
   }];
+  let arguments = (ins I32:$begin, I32:$end);
+  let results = (outs Variadic<I32>:$counts);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$begin `,` $end $body attr-dict `:` type($counts)";
+  let hasVerifier = 1;
 }
 
 def Tile_LastBlockOp : Tile_ScanOp<"last_block"> {
@@ -55,9 +60,9 @@ def Tile_LargestOp : Tile_ScanOp<"largest"> {
 
 def Tile_YieldOp : Tile_Op<"yield", [Pure, Terminator,
                                     ParentOneOf<["CountBlocksOp", "LastBlockOp", "LeastOp", "LargestOp"]>]> {
-  let summary = "Whether the condition holds for a block (i1), or what a number becomes (i32)";
-  let arguments = (ins AnyTypeOf<[I1, I32]>:$value);
-  let assemblyFormat = "$value attr-dict `:` type($value)";
+  let summary = "Whether the conditions hold for a block (i1), or what a number becomes (i32)";
+  let arguments = (ins Variadic<AnyTypeOf<[I1, I32]>>:$values);
+  let assemblyFormat = "$values attr-dict `:` type($values)";
 }
 
 #endif

@@ -46,8 +46,11 @@ private:
   llvm::LogicalResult whileLoop(mlir::scf::WhileOp loop);
   llvm::LogicalResult yield(mlir::Operation *terminator, llvm::ArrayRef<int> targets);
   llvm::LogicalResult asyncCopy(thread::AsyncCopyOp op);
-  // Scans (CudaScans.cpp): count_blocks and last_block; least and largest.
-  llvm::LogicalResult scan(mlir::Operation *op, mlir::Region &condition, mlir::Value begin, mlir::Value end);
+  // Scans (CudaScans.cpp).
+  llvm::FailureOr<std::string> asked(mlir::Block &body, const std::string &top, int below,
+                                     const std::string &begin);
+  llvm::LogicalResult count(tile::CountBlocksOp op);
+  llvm::LogicalResult last(tile::LastBlockOp op);
   llvm::LogicalResult extreme(mlir::Operation *op, mlir::Region &body, mlir::Value begin, mlir::Value end);
   llvm::LogicalResult storeEntry(tile::StoreEntryOp op);
   void view(tile::ViewOp op);

@@ -283,7 +283,7 @@ tile.kernel @condition(%n: i32) arch("sm_80") warps(4) min_blocks(1) {
   ^bb0(%block: index):
     %c = arith.constant true
     tile.yield %c : i1
-  }
+  } : i32
 }
 
 

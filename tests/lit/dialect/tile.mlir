@@ -24,7 +24,7 @@ tile.kernel @ops(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads
   ^bb0(%block: i32):
     %late = arith.cmpi sgt, %block, %c0 : i32
     tile.yield %late : i1
-  }
+  } : i32
   // CHECK: tile.last_block %{{.*}}, %[[COUNT]] {
   %last = tile.last_block %c0, %count {
   ^bb0(%block: i32):

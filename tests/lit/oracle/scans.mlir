@@ -46,7 +46,7 @@ tile.kernel @reader(%table: !tile.workspace<i32> {bytes = "16"}, %out: !tile.arr
     %x = tile.load_entry %table[%i] : <i32>
     %above = arith.cmpi sgt, %x, %c4 : i32
     tile.yield %above : i1
-  }
+  } : i32
   %5 = tile.last_block %c0, %c4 {
   ^bb0(%i: i32):
     %x = tile.load_entry %table[%i] : <i32>

@@ -54,8 +54,9 @@ attn.forward @window : f16, qk = 64, v = 64, scale = 0.125, schedule {block_q = 
 
 // A mask that is no interval is evaluated where it keeps a part of a block; a score function works on whole tiles.
 // CHECK-LABEL: tile.kernel @any
-// CHECK: %mixed_blocks = tile.count_blocks
-// CHECK: %whole_blocks = tile.count_blocks
+// CHECK: tile.count_blocks
+// CHECK: tile.yield %{{.*}}, %{{.*}} : i1, i1
+// CHECK: } : i32, i32
 // CHECK: tile.column_index : tensor<128x128xi32, #acc>
 // CHECK: math.exp2
 // CHECK: note = "blocks that every row sees whole"
@@ -82,7 +83,7 @@ attn.forward @any : bf16, qk = 128, v = 128, scale = 0.0883883461
 // CHECK: tile.store_entry %least to %bounds1
 // CHECK-LABEL: tile.kernel @document(
 // CHECK-SAME: %bounds0: !tile.workspace<i32> {bytes = "ceil_div(len_kv, 64) * batch * 8"}
-// CHECK: %mixed_blocks = tile.count_blocks
+// CHECK: tile.count_blocks
 // CHECK-COUNT-4: tile.load_entry
 attn.forward @document : bf16, qk = 64, v = 64, scale = 0.125, schedule {family = "portable", block_q = 64, block_kv = 32, stages = 2, warps = 4}
   score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
