@@ -281,6 +281,7 @@ TEST_CASE("steps of masks that are expressions: what they visit and what they ev
   Steps causal = countSteps(specOf(128, true), shape, 128, 64);
   CHECK(steps("kv <= q").all == causal.all);
   CHECK(steps("kv <= q").masked == causal.masked);
+  // Of a mask that is walked some blocks of queries are asked, which stand for the others.
   // A window and the first keys, counted block by block.
   double visited = 0, masked = 0;
   for (int64_t row = 0; row < shape.lengthQ; row += 128) {
@@ -292,13 +293,13 @@ TEST_CASE("steps of masks that are expressions: what they visit and what they ev
     }
   }
   Steps sinks = steps("kv <= q && (kv < 4 || q - kv < window)");
-  CHECK(sinks.all == doctest::Approx(visited).epsilon(0.03));
-  CHECK(sinks.masked == doctest::Approx(masked).epsilon(0.03));
+  CHECK(sinks.all == doctest::Approx(visited).epsilon(0.06));
+  CHECK(sinks.masked == doctest::Approx(masked).epsilon(0.06));
   CHECK(sinks.maskSlots > 0);
   CHECK(causal.maskSlots == 0);
   // Every other key; and what hangs on an array alone.
   CHECK(steps("kv % 2 == 0").all == 128 * 256);
   CHECK(steps("kv % 2 == 0").masked == 128 * 256);
-  CHECK(steps("kv <= q && doc[b, q] == doc[b, kv]").all == causal.all);
-  CHECK(steps("kv <= q && doc[b, q] == doc[b, kv]").masked == causal.all);
+  CHECK(steps("kv <= q && doc[b, q] == doc[b, kv]").all == doctest::Approx(causal.all).epsilon(0.02));
+  CHECK(steps("kv <= q && doc[b, q] == doc[b, kv]").masked == doctest::Approx(causal.all).epsilon(0.02));
 }
