@@ -60,14 +60,6 @@ __device__ __forceinline__ void rewrite_tile(SmemTile<T, Rows, Cols> tile, Threa
   threads.meet();
 }
 
-// Multiplies every element of a tile by `factor`, and rounds it.
-template <typename T, int Rows, int Cols>
-__device__ __forceinline__ void scale_tile(SmemTile<T, Rows, Cols> tile, float factor) {
-  rewrite_tile(tile, WholeBlock{}, [&](uint32 word) {
-    return round_pair(T{}, multiply(half_of<0>(T{}, word), factor), multiply(half_of<1>(T{}, word), factor));
-  });
-}
-
 // `out` with each NaN and infinity of the tile, whose rows are keys, added to the rows whose score of the key
 // is not -inf; in the tile they become 0.
 template <typename T, int Rows, int Cols, int M, int W, int R, int S, typename Threads = WholeBlock>

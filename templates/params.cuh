@@ -19,14 +19,6 @@ template <> struct Array<0> {
   uint64 base;
 };
 
-// redux.sync.max: what every thread knows to be the same for all, said so that the assembler knows it too and
-// keeps what follows from it in uniform registers. The quotient that is the KV head would else pin the
-// addresses of K and V to four registers a thread, which is what the largest tiles lack.
-__device__ __forceinline__ int uniform(int x) {
-  int y;
-  asm("redux.sync.max.s32 %0, %1, 0xffffffff;" : "=r"(y) : "r"(x));
-  return y;
-}
 // mad.wide.s32: base + row * row_bytes, exact in 64 bits. Written as an instruction, because from 64-bit C++
 // arithmetic the compiler makes three to five of them.
 __device__ __forceinline__ uint64 address_of_row(uint64 base, int row, int row_bytes) {
@@ -44,7 +36,7 @@ template <typename T, int Cols> struct View {
 template <typename T, int Cols, int Strides>
 __device__ __forceinline__ View<T, Cols> view(const Array<Strides> &a, int batch, int head, int rows) {
   static_assert(Strides == (Cols == 1 ? 2 : 3), "two indices leave rows of one element, or rows of Cols");
-  const uint64 element = uint64(batch) * uint64(a.stride[0]) + uint64(uniform(head)) * uint64(a.stride[1]);
+  const uint64 element = uint64(batch) * uint64(a.stride[0]) + uint64(head) * uint64(a.stride[1]);
   int row_bytes = int(sizeof(T));
   if constexpr (Cols != 1)
     row_bytes *= int(a.stride[2]);

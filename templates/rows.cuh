@@ -61,13 +61,14 @@ template <int R, typename S> __device__ __forceinline__ bool any_in_warp(const V
     any |= condition[i];
   return __any_sync(0xffffffffu, any);
 }
-// bar.red.or: the same for the block, whose threads all meet here.
+// bar.red.or: the same for the block, whose threads all meet here. A branch that might part a warp would keep
+// all that is uniform in registers of the threads.
 template <int R, typename S> __device__ __forceinline__ bool any_in_block(const Vec<bool, R, S> &condition) {
   bool any = false;
 #pragma unroll
   for (int i = 0; i < R; ++i)
     any |= condition[i];
-  return __syncthreads_or(any) != 0;
+  return uniform(__syncthreads_or(any)) != 0;
 }
 
 } // namespace attune

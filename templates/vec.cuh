@@ -81,6 +81,14 @@ __device__ __forceinline__ int div(int x, int y) { return int(unsigned(x) / unsi
 __device__ __forceinline__ int mod(int x, int y) { return int(unsigned(x) % unsigned(y)); }
 
 __device__ __forceinline__ uint32 lane() { return threadIdx.x % 32; }
+// redux.sync.max: what every thread knows to be the same for all, said so that the assembler knows it too and
+// keeps what follows from it in uniform registers. Quotients that are the head and the batch entry would else
+// pin the addresses of K and V to four registers a thread, which is what the largest tiles lack.
+__device__ __forceinline__ int uniform(int x) {
+  int y;
+  asm volatile("redux.sync.max.s32 %0, %1, 0xffffffff;" : "=r"(y) : "r"(x));
+  return y;
+}
 __device__ __forceinline__ uint32 warp() { return threadIdx.x / 32; }
 // Of the W warps that share a tile, which begin at a multiple of W.
 template <int W> __device__ __forceinline__ uint32 warp_of() { return threadIdx.x / 32 % W; }

@@ -59,14 +59,16 @@ Value ForwardProgram::number(const char *name, SizeExpr value) {
 /// traffic).
 static constexpr int64_t kCacheBytes = 32 << 20;
 
-void ForwardProgram::groupHeads() {
+void ForwardProgram::groupHeads(int64_t blockQ) {
   // Heads of a group are whole groups of those that share keys and values.
   int64_t bytesOfKey = int64_t(infoOf(element()).bytes()) * (headDimQk + headDimV);
   SizeExpr kvHeads =
       max(SizeExpr(kCacheBytes) / (max(SizeExpr(Size::LengthKv), 1) * bytesOfKey), SizeExpr(1));
   SizeExpr all = SizeExpr(Size::HeadsQ) * Size::Batch;
+  SizeExpr together = min(kvHeads * (SizeExpr(Size::HeadsQ) / Size::HeadsKv), all);
   allHeads = number("all_heads", all);
-  headsTogether = number("heads_together", min(kvHeads * (SizeExpr(Size::HeadsQ) / Size::HeadsKv), all));
+  headsTogether = number("heads_together", together);
+  tilesTogether = number("tiles_together", together * ceilDiv(SizeExpr(Size::LengthQ), blockQ));
 }
 
 void ForwardProgram::declareArguments(int64_t blockQ, int64_t blockKv) {
@@ -195,13 +197,13 @@ void ForwardProgram::locate(NamingBuilder &at, int64_t blockQ, Value tile) {
   Scalars s(at);
   Value queryBlock, ofAll; // the head among those of all batch entries
   auto quotient = [&](Value x, Value y, Value &rest, StringRef name, StringRef restName) {
-    Value result = s.div(x, y, name);
+    Value result = uniform(at, s.div(x, y), name);
     rest = s.sub(x, s.mul(result, y), restName);
     return result;
   };
   if (headsTogether) {
     Value rest, inGroup;
-    Value group = quotient(tile, s.mul(headsTogether, queryBlocks), rest, "group", "");
+    Value group = quotient(tile, tilesTogether, rest, "group", "");
     Value firstHead = s.mul(group, headsTogether);
     Value here = s.min(headsTogether, s.sub(allHeads, firstHead), "heads_here");
     queryBlock = quotient(rest, here, inGroup, "query_block", "");
@@ -211,10 +213,13 @@ void ForwardProgram::locate(NamingBuilder &at, int64_t blockQ, Value tile) {
   }
   // Later queries see more keys: start with the longest work, so that the grid's tail is short.
   if (llvm::any_of(bounds.last, [](const LinearIndex &bound) { return bound.q > 0; }))
-    queryBlock = s.sub(s.sub(queryBlocks, s.constant(1)), queryBlock, "query_block");
+    queryBlock = s.sub(s.sub(queryBlocks, queryBlock), s.constant(1), "query_block");
   batch = quotient(ofAll, heads, head, "batch", "head");
-  kvHead = s.div(head, headsPerKvHead, "kv_head");
   firstQuery = s.mul(queryBlock, blockQ, "first_query");
+}
+
+void ForwardProgram::locateKeys(NamingBuilder &at) {
+  kvHead = uniform(at, Scalars(at).div(head, headsPerKvHead), "kv_head");
 }
 
 BlockRange ForwardProgram::blocksOfKeys(NamingBuilder &at) {

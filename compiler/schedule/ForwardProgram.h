@@ -58,7 +58,7 @@ protected:
   void declareArguments(int64_t blockQ, int64_t blockKv);
   /// Numbers tiles so that heads whose keys and values fit into the L2 cache follow each other, all of their
   /// longest tiles first; else one head's tiles follow the other's.
-  void groupHeads();
+  void groupHeads(int64_t blockQ);
   mlir::Value addArgument(const Argument &argument, int64_t cols = 0);
   /// An i32 that follows from sizes.
   mlir::Value number(const char *name, SizeExpr value);
@@ -69,6 +69,8 @@ protected:
                    mlir::Value rows);
   /// Which queries, head and batch entry tile number `tile` is.
   void locate(NamingBuilder &at, int64_t blockQ, mlir::Value tile);
+  /// Which head of keys and values belongs to it.
+  void locateKeys(NamingBuilder &at);
   BlockRange blocksOfKeys(NamingBuilder &at);
 
   /// Whether a block of queries finds the blocks of keys that it visits by what the mask is on each, and does
@@ -112,6 +114,11 @@ protected:
 
   /// Of the rows that exist, which have a NaN or an infinity in `out`, whose first row this is.
   mlir::Value notFinite(NamingBuilder &at, mlir::Value out, mlir::Value firstRow);
+  /// A number that is the same for all threads, for what is not to take registers of theirs; and what follows
+  /// from it is computed anew.
+  static mlir::Value uniform(NamingBuilder &at, mlir::Value value, llvm::StringRef name) {
+    return at.make<tile::UniformOp>(name, value);
+  }
   /// This block's number in the grid.
   static mlir::Value blockNumber(NamingBuilder &at, llvm::StringRef name);
 
@@ -131,7 +138,8 @@ protected:
   llvm::StringMap<mlir::Value> scalars; ///< what is given at launch by name
   mlir::Value qArray, kArray, vArray, oArray, sinkArray, lseArray;
   mlir::Value lengthQ, lengthKv, headsPerKvHead, queryBlocks, heads;
-  mlir::Value allHeads, headsTogether;         ///< with groupHeads: of all batch entries, and of a group
+  /// With groupHeads: heads of all batch entries, and heads and tiles of a group.
+  mlir::Value allHeads, headsTogether, tilesTogether;
   mlir::Value batch, head, kvHead, firstQuery; ///< of the tile
   MaskLimits limits;
 

@@ -34,30 +34,12 @@ OnlineSoftmax::OnlineSoftmax(RankedTensorType outType, double scale)
                                                       tile::RowAttr::get(outType.getContext()))),
       scoreToLog2(float(scale / std::numbers::ln2)), scaleOfScores(float(scale)) {}
 
-/// Each row's value: `yes` in a careful attempt, else `no`.
-static Value inCareful(NamingBuilder &b, StringRef name, RankedTensorType rowType, Value again, float yes,
-                       float no) {
-  auto constant = [&](float value) -> Value {
-    return b.make<arith::ConstantOp>("", b.getF32FloatAttr(value));
-  };
-  Value scalar = b.make<arith::SelectOp>("", again, constant(yes), constant(no));
-  return b.make<tensor::SplatOp>(name, scalar, rowType);
-}
-
-SoftmaxState OnlineSoftmax::start(NamingBuilder &b, Value again) const {
+SoftmaxState OnlineSoftmax::start(NamingBuilder &b) const {
   auto constant = [&](StringRef name, RankedTensorType type, float value) -> Value {
     return b.make<arith::ConstantOp>(name, DenseElementsAttr::get(type, value));
   };
-  SoftmaxState state{constant("out0", outType, 0.0f), Value(), Value(), constant("sum0", rowType, 0.0f)};
-  if (!again) {
-    state.max = constant("max0", rowType, 0.0f);
-    state.limit = constant("limit0", rowType, -kInfinity);
-    return state;
-  }
-  // What a careful row lacks is a limit that says that it has seen nothing: its reference does.
-  state.max = inCareful(b, "max0", rowType, again, std::numeric_limits<float>::lowest(), 0.0f);
-  state.limit = inCareful(b, "limit0", rowType, again, kNaN, -kInfinity);
-  return state;
+  return {constant("out0", outType, 0.0f), constant("max0", rowType, 0.0f),
+          constant("limit0", rowType, -kInfinity), constant("sum0", rowType, 0.0f)};
 }
 
 Value OnlineSoftmax::limitOf(NamingBuilder &b, Value max) const {
@@ -86,7 +68,7 @@ Value OnlineSoftmax::scale(NamingBuilder &b, Value out, const LaterScale &later)
 }
 
 SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreBlock &block,
-                                    LaterScale *later, const CarefulAttempt *careful) const {
+                                    LaterScale *later) const {
   auto scoresType = cast<RankedTensorType>(block.scores.getType());
   Value newMax =
       b.make<tile::RowReduceOp>("new_max", rowType, tile::Reduction::Max, block.scores, state.limit, false);
@@ -108,13 +90,7 @@ SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreB
     };
     // Each row decides for itself, so that its bits do not depend on the rows beside it: one that stays has
     // an alpha of 1.
-    Value known = state.limit;
-    if (careful) {
-      // A careful row has no limit, so that it comes here; it moves as it did in the first attempt.
-      Value limited = then.make<arith::CmpFOp>("", arith::CmpFPredicate::ORD, known, known);
-      known = select("", limited, known, limitOf(then, state.max));
-    }
-    Value floor = select("floor", isFar(then, state.max), state.max, known);
+    Value floor = select("floor", isFar(then, state.max), state.max, state.limit);
     Value moves = then.make<arith::CmpFOp>("moves", arith::CmpFPredicate::OGT, newMax, floor);
     Value max = select("max", moves, newMax, state.max);
     Value down = then.make<arith::SubFOp>("", state.max, max);
@@ -127,10 +103,7 @@ SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreB
     if (!later)
       out = then.make<arith::MulFOp>("out", state.out, then.make<tile::RowBroadcastOp>("", outType, alpha));
     Value far = isFar(then, max);
-    Value next = limitOf(then, max);
-    if (careful)
-      next = then.make<arith::AddFOp>("", next, inCareful(then, "", rowType, careful->again, kNaN, 0.0f));
-    next = select("", far, constant(kNaN), next);
+    Value next = select("", far, constant(kNaN), limitOf(then, max));
     Value limit = select("limit", moves, next, state.limit);
     Value nearOffset = then.make<arith::MulFOp>("offset", max, constant(-scoreToLog2));
 
@@ -149,8 +122,6 @@ SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreB
       NamingBuilder otherwise(OpBuilder::atBlockBegin(&farBranch.getElseRegion().front()), b.unnamed());
       otherwise.make<scf::YieldOp>("", ValueRange{nearOffset, block.scores});
     }
-    if (careful)
-      out = withoutHidden(then, *careful, farBranch.getResult(1), out);
     then.make<scf::YieldOp>("",
                             ValueRange{out, max, limit, sum, farBranch.getResult(0), farBranch.getResult(1)});
     NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), b.unnamed());
@@ -166,33 +137,6 @@ SoftmaxState OnlineSoftmax::advance(NamingBuilder &b, SoftmaxState state, ScoreB
           branch.getResult(3)};
 }
 
-Value OnlineSoftmax::withoutHidden(NamingBuilder &b, const CarefulAttempt &careful, Value scores,
-                                   Value out) const {
-  auto branch = [&](Value condition, StringRef note, TypeRange types) {
-    auto made = b.make<scf::IfOp>(types.empty() ? "" : "out", types, condition, /*withElse=*/!types.empty());
-    made->setAttr("note", b.getStringAttr(note));
-    return made;
-  };
-  if (careful.hides) {
-    auto taken =
-        branch(careful.again, "only rows that see a NaN or an infinity of V get it", TypeRange(outType));
-    NamingBuilder inside(OpBuilder::atBlockBegin(&taken.getThenRegion().front()), b.unnamed());
-    Value with = inside.make<tile::TakeNonfiniteOp>("out", outType, careful.values, scores, out);
-    inside.make<scf::YieldOp>("", ValueRange{with});
-    NamingBuilder otherwise(OpBuilder::atBlockBegin(&taken.getElseRegion().front()), b.unnamed());
-    otherwise.make<scf::YieldOp>("", ValueRange{out});
-    out = taken.getResult(0);
-  }
-  if (careful.small) {
-    auto scaled =
-        branch(careful.small, "values so large that their sum overflowed: smaller ones", TypeRange());
-    NamingBuilder inside(OpBuilder::atBlockBegin(&scaled.getThenRegion().front()), b.unnamed());
-    Value factor = inside.make<arith::ConstantOp>("", b.getF32FloatAttr(1 / kSmaller));
-    inside.make<tile::ScaleTileOp>("", careful.values, factor);
-  }
-  return out;
-}
-
 Value OnlineSoftmax::weigh(NamingBuilder &b, SoftmaxState &state, const ScoreBlock &block) const {
   auto scoresType = cast<RankedTensorType>(block.scores.getType());
   // 2^(score * factor - max * factor) as one fma and one ex2.
@@ -203,6 +147,39 @@ Value OnlineSoftmax::weigh(NamingBuilder &b, SoftmaxState &state, const ScoreBlo
   state.sum = b.make<tile::RowReduceOp>("sum", rowType, tile::Reduction::Add, probabilities, state.sum,
                                         /*partial=*/true);
   return probabilities;
+}
+
+/// A tile of one value: `yes` where the scalar holds, else `no`.
+static Value splatChoice(NamingBuilder &b, StringRef name, RankedTensorType type, Value condition, float yes,
+                         float no) {
+  auto constant = [&](float value) -> Value {
+    return b.make<arith::ConstantOp>("", b.getF32FloatAttr(value));
+  };
+  Value scalar = b.make<arith::SelectOp>(name, condition, constant(yes), constant(no));
+  return b.make<tensor::SplatOp>(name, scalar, type);
+}
+
+Value OnlineSoftmax::takeNonfinite(NamingBuilder &b, const SoftmaxState &state, const ScoreBlock &block,
+                                   Value values, Value partly) const {
+  auto take = [&](NamingBuilder &at) -> Value {
+    return at.make<tile::TakeNonfiniteOp>("out", outType, values, block.scores, state.out);
+  };
+  if (!partly)
+    return take(b);
+  auto branch = b.make<scf::IfOp>("out", TypeRange(outType), partly, /*withElse=*/true);
+  branch->setAttr("note", b.getStringAttr("only rows that see a NaN or an infinity of V get it"));
+  NamingBuilder then(OpBuilder::atBlockBegin(&branch.getThenRegion().front()), b.unnamed());
+  then.make<scf::YieldOp>("", ValueRange{take(then)});
+  NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), b.unnamed());
+  otherwise.make<scf::YieldOp>("", ValueRange{state.out});
+  return branch.getResult(0);
+}
+
+Value OnlineSoftmax::lessen(NamingBuilder &b, Value weights, Value small) const {
+  if (!small)
+    return weights;
+  auto type = cast<RankedTensorType>(weights.getType());
+  return b.make<arith::MulFOp>("p", weights, splatChoice(b, "weight", type, small, 1 / kSmaller, 1.0f));
 }
 
 OnlineSoftmax::SinkRows OnlineSoftmax::meetSink(NamingBuilder &b, Value max, Value sinks) const {
@@ -236,8 +213,8 @@ FinishedRows OnlineSoftmax::finish(NamingBuilder &b, SoftmaxState state, Value s
   if (sink)
     reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal, met.factor);
   if (small)
-    reciprocal =
-        b.make<arith::MulFOp>("reciprocal", reciprocal, inCareful(b, "back", rowType, small, kSmaller, 1.0f));
+    reciprocal = b.make<arith::MulFOp>("reciprocal", reciprocal,
+                                       splatChoice(b, "back", rowType, small, kSmaller, 1.0f));
   Value inverse = b.make<arith::SelectOp>("inverse", empty, zero, reciprocal);
   Value out = b.make<arith::MulFOp>("result", state.out, b.make<tile::RowBroadcastOp>("", outType, inverse));
   if (!wantLse)

@@ -35,16 +35,6 @@ struct LaterScale {
   mlir::Value moved, alpha;
 };
 
-/// What is different in attempts after the first (tile.attempt), which are made where a result came out NaN
-/// or infinite: every step takes the branch that moves references, and does there what it must to the values.
-/// So the loops pay nothing for it, and rows come to the same bits as before.
-struct CarefulAttempt {
-  mlir::Value again;  ///< i1: this is not the first attempt
-  mlir::Value small;  ///< i1: this is the one with smaller values; null: there is none
-  mlir::Value values; ///< the block's values, in shared memory
-  bool hides;         ///< some row does not see all of the block: 0 x NaN must not reach it
-};
-
 /// What is stored: the output (#acc), and for each row whether it saw no key, and LSE (#row; null: not
 /// wanted).
 struct FinishedRows {
@@ -57,8 +47,7 @@ mlir::Value splatConstant(NamingBuilder &b, mlir::RankedTensorType type, float v
 class OnlineSoftmax {
 public:
   /// O is summed before it is divided, and a sum of large bf16 values overflows though their mean does not:
-  /// such tiles are computed once more with weights or values that are smaller by this, more than the number
-  /// of keys.
+  /// such tiles are computed once more with weights that are smaller by this, more than the number of keys.
   static constexpr float kSmaller = 0x1p40f;
 
   /// `outType` is the output accumulator's type. Scores are multiplied by `scale` inside the exponential.
@@ -68,21 +57,28 @@ public:
   /// and, where sinks are divided by it, not so small that one would leave f32.
   static bool takesScale(double scale, bool sinks);
 
-  /// `again` is that of the steps' CarefulAttempt; null: there is none.
-  SoftmaxState start(NamingBuilder &b, mlir::Value again = mlir::Value()) const;
+  SoftmaxState start(NamingBuilder &b) const;
 
   /// Moves the references of the rows that outgrow theirs with `block.scores`, and makes the block ready for
   /// `weigh`. The output is scaled at once, or, where it is being computed, by `scale` when that is done.
-  SoftmaxState advance(NamingBuilder &b, SoftmaxState state, ScoreBlock &block, LaterScale *later = nullptr,
-                       const CarefulAttempt *careful = nullptr) const;
+  SoftmaxState advance(NamingBuilder &b, SoftmaxState state, ScoreBlock &block,
+                       LaterScale *later = nullptr) const;
   mlir::Value scale(NamingBuilder &b, mlir::Value out, const LaterScale &later) const;
 
   /// The block's probabilities, whose sums are added to the state's.
   mlir::Value weigh(NamingBuilder &b, SoftmaxState &state, const ScoreBlock &block) const;
+  /// For results that came out NaN or infinite and are computed again: `state.out` with the NaNs and
+  /// infinities of the block's `values` in shared memory that its rows see, of which the values are freed,
+  /// for 0 x NaN must not reach the others. Rows that were finite keep their bits. `partly`, an i1, says
+  /// whether some row does not see all of the block; null: perhaps.
+  mlir::Value takeNonfinite(NamingBuilder &b, const SoftmaxState &state, const ScoreBlock &block,
+                            mlir::Value values, mlir::Value partly) const;
+  /// Then, too: weights that are smaller by kSmaller where `small`, an i1, says so; null: they never are.
+  mlir::Value lessen(NamingBuilder &b, mlir::Value weights, mlir::Value small) const;
 
   /// The output, divided by the whole sum, and LSE in natural logarithms if it is wanted. `sink`, an f32 in
   /// natural logarithms, is one more score of every row where it is not null. Rows that saw no key: 0, but
-  /// for a NaN in `state.out`, and the sink, or -inf. `small` is that of the steps' CarefulAttempt, or null.
+  /// for a NaN in `state.out`, and the sink, or -inf. `small` is that of the steps' `lessen`, or null.
   FinishedRows finish(NamingBuilder &b, SoftmaxState state, mlir::Value small, mlir::Value sink,
                       bool wantLse) const;
 
@@ -100,9 +96,6 @@ private:
   mlir::Value isFar(NamingBuilder &b, mlir::Value max) const;
   /// The limit of a row that is not far out.
   mlir::Value limitOf(NamingBuilder &b, mlir::Value max) const;
-  /// The output with the values' NaNs and infinities that its rows see, of which the values are freed.
-  mlir::Value withoutHidden(NamingBuilder &b, const CarefulAttempt &careful, mlir::Value scores,
-                            mlir::Value out) const;
 
   mlir::RankedTensorType outType, rowType;
   float scoreToLog2, scaleOfScores;

@@ -30,7 +30,7 @@ struct Setting {
   Sizes sizes;
   int64_t queryBlock, queryBlocks;
   ArrayRef<int64_t> given; ///< of the i32 arguments that do not follow from sizes, in their order
-  bool retries = false;    ///< everything is computed a second time
+  bool retries = false;    ///< not the first attempt; or, after a vote, all is computed a second time
 };
 
 /// Whether a launch gives this number, on which loops may depend: a window's bound.
@@ -46,14 +46,47 @@ struct TileState {
   bool waited = false;
 };
 
-/// Rows of the table of scalar operations, found once for each kind of operation: runs meet them a million
-/// times.
-using RowCache = llvm::DenseMap<TypeID, const ScalarOp *>;
+/// Whether a ring operation, or a number that roles hand on, is inside.
+bool touchesRings(Operation *op) {
+  auto touches = [](Operation *inner) {
+    return isa<tile::AcquireOp, tile::WaitOp, tile::ReleaseOp, tile::CommitOp, tile::AsyncCopyOp,
+               tile::FillOp, tile::PutOp, tile::GetOp>(inner)
+               ? WalkResult::interrupt()
+               : WalkResult::advance();
+  };
+  return op->walk(touches).wasInterrupted();
+}
+
+/// What runs, which meet the same operations a million times, find once: rows of the table of scalar
+/// operations for each kind of operation, what there is to visit in each block, and whether an operation
+/// touches rings. The rest of a block, mostly arithmetic on tiles, changes nothing that a run knows.
+struct Lookups {
+  llvm::DenseMap<TypeID, const ScalarOp *> rows;
+  llvm::DenseMap<Block *, SmallVector<Operation *, 0>> steps;
+  llvm::DenseMap<Operation *, bool> rings;
+
+  bool hasRings(Operation *op) {
+    auto [entry, isNew] = rings.try_emplace(op, false);
+    return isNew ? entry->second = touchesRings(op) : entry->second;
+  }
+
+  ArrayRef<Operation *> stepsOf(Block &block) {
+    auto [entry, isNew] = steps.try_emplace(&block);
+    if (isNew)
+      for (Operation &op : block) {
+        bool givesNumber = llvm::any_of(op.getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
+        bool isRegion = op.getNumRegions() > 0 && !isa<scf::IfOp>(op);
+        if (givesNumber || isRegion || hasRings(&op))
+          entry->second.push_back(&op);
+      }
+    return entry->second;
+  }
+};
 
 class Run {
 public:
-  Run(tile::KernelOp kernel, const Setting &setting, ChannelPlan &plan, RowCache &rows)
-      : setting(setting), plan(plan), rows(rows) {
+  Run(tile::KernelOp kernel, const Setting &setting, ChannelPlan &plan, Lookups &lookups)
+      : setting(setting), plan(plan), lookups(lookups) {
     ArrayRef<int64_t> given = setting.given;
     for (auto [argument, value] : llvm::zip(tile::argumentsOf(kernel), kernel.getBody().getArguments()))
       if (isGiven(argument)) {
@@ -67,8 +100,10 @@ public:
 
   /// Failure after an error, or after more steps than any sensible program takes.
   LogicalResult run(Block &block) {
-    for (Operation &op : block)
-      if (failed(visit(&op)))
+    if (++steps > mostSteps) // also of a loop in which there is nothing to visit
+      return block.getParentOp()->emitOpError("expected the program to end") << context();
+    for (Operation *op : lookups.stepsOf(block))
+      if (failed(visit(op)))
         return failure();
     return mlir::success();
   }
@@ -102,9 +137,11 @@ private:
 
   /// The value of an integer op of scalars, if all that it depends on is known.
   std::optional<int64_t> evaluate(Operation *op) {
-    // Every attempt runs the same ring operations, and begins when the CTA has met after the one before.
+    // Every attempt begins when the CTA has met after the one before; those after the first do the same.
     if (isa<tile::AttemptOp>(op))
-      return 0;
+      return setting.retries;
+    if (auto same = dyn_cast<tile::UniformOp>(op))
+      return value(same.getValue());
     if (auto id = dyn_cast<gpu::BlockIdOp>(op))
       return id.getDimension() == gpu::Dimension::x ? setting.queryBlock : 0;
     // The first vote of a role decides whether its work is done anew; each role votes as often.
@@ -127,7 +164,7 @@ private:
         return std::nullopt;
       x.push_back(*known);
     }
-    auto [entry, isNew] = rows.try_emplace(op->getName().getTypeID(), nullptr);
+    auto [entry, isNew] = lookups.rows.try_emplace(op->getName().getTypeID(), nullptr);
     if (isNew)
       entry->second = findScalarOp(op);
     const ScalarOp *row = entry->second;
@@ -162,10 +199,11 @@ private:
 
   const Setting &setting;
   ChannelPlan &plan;
-  RowCache &rows;
+  Lookups &lookups;
   llvm::DenseMap<Value, int64_t> values;
   llvm::MapVector<Value, std::map<int64_t, TileState>> rings;
   llvm::DenseMap<Value, TileState *> slots; ///< what an acquire's result will hold
+  static constexpr int64_t mostSteps = 100000;
   int64_t groups = 0, now = 0, lastBarrier = 0, steps = 0;
   int64_t votes = 0, draws = 0;                        ///< of the role that runs
   std::map<std::pair<void *, int64_t>, int64_t> words; ///< numbers that were put
@@ -312,20 +350,12 @@ LogicalResult Run::visitWhile(scf::WhileOp loop) {
 LogicalResult Run::visitIf(scf::IfOp branch) {
   std::optional<int64_t> condition = value(branch.getCondition());
   // Branches on data hold no ring ops; those that do must be decidable.
-  bool touchesRings = branch
-                          .walk([](Operation *inner) {
-                            return isa<tile::AcquireOp, tile::WaitOp, tile::ReleaseOp, tile::CommitOp,
-                                       tile::AsyncCopyOp, tile::FillOp, tile::PutOp, tile::GetOp>(inner)
-                                       ? WalkResult::interrupt()
-                                       : WalkResult::advance();
-                          })
-                          .wasInterrupted();
-  if (!touchesRings && !condition)
+  bool hasRings = lookups.hasRings(branch);
+  if (!hasRings && !condition)
     return mlir::success();
-  if (touchesRings && (roles.empty() || !condition))
-    return branch.emitOpError(
-        "expected no ring operation inside a branch; use the condition of async_copy, or, in a "
-        "role, a branch that follows from lengths and the CTA");
+  if (hasRings && !condition)
+    return branch.emitOpError("expected ring operations only in branches that follow from lengths and the "
+                              "block; use the condition of async_copy");
   Region &taken = *condition ? branch.getThenRegion() : branch.getElseRegion();
   if (taken.empty())
     return mlir::success();
@@ -360,7 +390,7 @@ LogicalResult Run::countBlocks(tile::CountBlocksOp op) {
 }
 
 LogicalResult Run::visit(Operation *op) {
-  if (++steps > 100000)
+  if (++steps > mostSteps)
     return op->emitOpError("expected the program to end") << context();
   if (auto loop = dyn_cast<scf::ForOp>(op))
     return visitFor(loop);
@@ -468,7 +498,12 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
           lengthsKv.push_back(length);
   const SmallVector<SmallVector<int64_t>> given = givenNumbers(kernel, longest);
   SmallVector<Setting> settings;
-  bool votes = kernel.walk([](tile::VoteOp) { return WalkResult::interrupt(); }).wasInterrupted();
+  bool retries =
+      kernel
+          .walk([](Operation *op) {
+            return isa<tile::VoteOp, tile::AttemptOp>(op) ? WalkResult::interrupt() : WalkResult::advance();
+          })
+          .wasInterrupted();
   auto addSettings = [&](int64_t lengthQ, int64_t lengthKv, bool lastOnly) {
     Sizes sizes;
     sizes.values.fill(1);
@@ -481,7 +516,7 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
       ArrayRef<int64_t> numbers = given[settings.size() % given.size()];
       settings.push_back({sizes, block, blocks, numbers});
       // A second time rings go on where they stand: some lengths of each kind are enough.
-      if (votes && (settings.size() % 4 == 0 || lengthKv <= longest))
+      if (retries && (settings.size() % 4 == 0 || lengthKv <= longest))
         settings.push_back({sizes, block, blocks, numbers, /*retries=*/true});
     }
   };
@@ -506,12 +541,12 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
     }
 
   ChannelPlan plan;
-  RowCache rows;
+  Lookups lookups;
   // A barrier that one run adds can change what another finds, so repeat until nothing is added.
   for (size_t barriers = ~size_t(0); barriers != plan.barrierBefore.size();) {
     barriers = plan.barrierBefore.size();
     for (const Setting &setting : settings) {
-      Run run(kernel, setting, plan, rows);
+      Run run(kernel, setting, plan, lookups);
       if (failed(run.run(kernel.getBody().front())) || failed(run.finish()))
         return failure();
     }

@@ -53,6 +53,12 @@ mlir::LogicalResult playRoles(llvm::ArrayRef<RoleTrace> roles, const std::string
 /// The plan for `kernel`, or failure with errors at the ops that break a rule.
 mlir::FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel);
 
+/// The plan of a kernel as an analysis, so that the passes that ask for it one after the other share it.
+struct ChannelAnalysis {
+  explicit ChannelAnalysis(mlir::Operation *kernel) : plan(planChannels(cast<tile::KernelOp>(kernel))) {}
+  mlir::FailureOr<ChannelPlan> plan;
+};
+
 /// Whether `wait` can use the wait_group and the barrier of a tile.wait before it: only pure ops lie between.
 bool sharesBarrierWithPrevious(tile::WaitOp wait);
 

@@ -272,10 +272,12 @@ void ThreadToNvvm::lowerRetry(thread::RetryOp op) {
                 "{ .reg .pred p; setp.ne.b32 p, $1, 0; bar.red.or.pred p, 0, p; selp.b32 $0, 1, 0, p; }",
                 "=r,r", word)
           .getResult(0);
-  Value back = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, anywhere, i32(0));
-  Value following = add(start->getArgument(0), 1);
-  Block *after = func.addBlock();
-  LLVM::CondBrOp::create(b, loc, back, start, ValueRange{following}, after, ValueRange());
+  // A branch back that might part a warp would keep all that is uniform in registers of the threads.
+  Value back = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, uniform(anywhere), i32(0));
+  Block *again = func.addBlock(), *after = func.addBlock();
+  LLVM::CondBrOp::create(b, loc, back, again, after);
+  b.setInsertionPointToEnd(again);
+  LLVM::BrOp::create(b, loc, ValueRange{uniform(scalar(op.getNext()))}, start);
   b.setInsertionPointToEnd(after);
 }
 
@@ -463,9 +465,11 @@ LogicalResult ThreadToNvvm::lower(Operation *op) {
       .Case([&](thread::LoadOperandOp x) { return done([&] { lowerLoadOperand(x); }); })
       .Case([&](thread::DotOp x) { return done([&] { lowerDot(x); }); })
       .Case([&](tile::AttemptOp x) { return done([&] { values[x.getResult()] = {start->getArgument(0)}; }); })
+      .Case([&](tile::UniformOp x) {
+        return done([&] { values[x.getResult()] = {uniform(scalar(x.getValue()))}; });
+      })
       .Case([&](thread::RetryOp x) { return done([&] { lowerRetry(x); }); })
       .Case([&](thread::TakeNonfiniteOp x) { return done([&] { lowerTakeNonfinite(x); }); })
-      .Case([&](thread::ScaleTileOp x) { return done([&] { lowerScaleTile(x); }); })
       .Case([&](thread::ToAOpOp x) { return done([&] { lowerToAOp(x); }); })
       .Case([&](thread::StoreOp x) { return done([&] { lowerStore(x); }); })
       .Case([&](thread::StoreRowsOp x) { return done([&] { lowerStoreRows(x); }); })

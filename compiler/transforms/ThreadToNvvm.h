@@ -65,7 +65,6 @@ private:
   void lowerDot(thread::DotOp op);
   void lowerToAOp(thread::ToAOpOp op);
   void lowerTakeNonfinite(thread::TakeNonfiniteOp op);
-  void lowerScaleTile(thread::ScaleTileOp op);
   /// Those that share a tile meet: the block, or, with a number, all replicas of the role.
   void meetSharers(std::optional<uint64_t> meeting);
   /// Replaces the words of a tile, which each hold two elements and which nobody reads any more; then those
@@ -169,6 +168,8 @@ private:
   /// `value`, of which LLVM knows nothing: what is computed from it is computed here and not where the same
   /// computation stands before a loop, in registers that would have to live through the loop.
   mlir::Value opaque(mlir::Value value);
+  /// `value`, which is the same for all threads of a warp, in a register of the warp.
+  mlir::Value uniform(mlir::Value value);
   mlir::Value sharedPointer(mlir::Value address);
   mlir::Value globalPointer(mlir::Value address, int64_t bytes = 0);
   mlir::Value shuffle(mlir::Value value, int64_t mask);

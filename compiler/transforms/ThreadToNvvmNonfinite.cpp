@@ -34,42 +34,55 @@ void ThreadToNvvm::lowerTakeNonfinite(thread::TakeNonfiniteOp op) {
 
   // Adding -0 changes nothing, not even a zero's sign.
   Value infinity = f32(std::numeric_limits<float>::infinity()), nothing = f32(-0.0f);
-  Value places = add(mul(laneColumn, 2), add(sharedBase, scalar(op.getOffset())));
-  Registers out =
-      countingLoop(none, i32(tile.rows), 1, registers(op.getOut()), [&](Value key, Registers carried) {
-        Value bit = add(mul(shr(key, 3), 2), band(key, 1)), index = shr(bit, 5), inWord = band(bit, 31);
-        Value owner = bor(band(lane, 28), band(shr(key, 1), 3));
-        SmallVector<Value> sees;
-        for (SmallVector<Value> &ofRow : seen) {
-          Value mine = ofRow[0];
-          for (int64_t i = 1; i != words; ++i)
-            mine = select(equal(index, i32(i)), ofRow[size_t(i)], mine);
-          Value theirs = NVVM::ShflOp::create(b, loc, word, i32(-1), mine, owner, i32(31),
-                                              NVVM::ShflKind::idx, UnitAttr());
-          sees.push_back(equal(band(LLVM::LShrOp::create(b, loc, theirs, inWord), 1), i32(1)));
-        }
-        Value row = add(places, mul(key, tile.pitch()));
-        Value swizzle = mul(band(shr(key, tile.swizzleShift()), tile.swizzleMask()), 16);
-        int64_t blocks = tile.cols / 8;
-        for (int64_t block = 0; block != blocks; ++block) {
+  Value columns = add(mul(laneColumn, 2), add(sharedBase, scalar(op.getOffset())));
+  // 32 sums at a time: what is added would else take more registers than there are beside all sums.
+  int64_t blocks = tile.cols / 8, atOnce = std::max(1, 16 / int(rows));
+  Registers out = registers(op.getOut());
+  for (int64_t first = 0; first < blocks; first += atOnce) {
+    SmallVector<size_t> places; // of these columns' sums: of each block and half, those of all rows
+    for (int64_t block = first; block != std::min(first + atOnce, blocks); ++block)
+      for (int64_t half = 0; half != 2; ++half)
+        for (size_t i = 0; i != rows; ++i)
+          places.push_back(size_t((int64_t(i / 2) * blocks + block) * 4 + int64_t(i % 2) * 2 + half));
+    Registers sums;
+    for (size_t place : places)
+      sums.push_back(out[place]);
+    sums = countingLoop(none, i32(tile.rows), 1, sums, [&](Value key, Registers carried) {
+      Value bit = add(mul(shr(key, 3), 2), band(key, 1)), index = shr(bit, 5), inWord = band(bit, 31);
+      Value owner = bor(band(lane, 28), band(shr(key, 1), 3));
+      SmallVector<Value> sees;
+      for (SmallVector<Value> &ofRow : seen) {
+        Value mine = ofRow[0];
+        for (int64_t i = 1; i != words; ++i)
+          mine = select(equal(index, i32(i)), ofRow[size_t(i)], mine);
+        Value theirs = NVVM::ShflOp::create(b, loc, word, i32(-1), mine, owner, i32(31), NVVM::ShflKind::idx,
+                                            UnitAttr());
+        sees.push_back(equal(band(LLVM::LShrOp::create(b, loc, theirs, inWord), 1), i32(1)));
+      }
+      Value row = add(columns, mul(key, tile.pitch()));
+      Value swizzle = mul(band(shr(key, tile.swizzleShift()), tile.swizzleMask()), 16);
+      Value pair, taken;
+      for (size_t at = 0; at != places.size(); ++at) {
+        int64_t block = first + int64_t(at / (2 * rows)), half = int64_t(at / rows % 2);
+        if (at % (2 * rows) == 0) {
           int64_t chunk = block % tile.chunksPerPanelRow(), panel = block / tile.chunksPerPanelRow();
           Value address = add(row, bxor(swizzle, i32(chunk * 16)));
-          Value pair =
-              LLVM::LoadOp::create(b, loc, word, sharedPointer(add(address, panel * tile.panelBytes())),
-                                   /*alignment=*/4);
-          for (int64_t half = 0; half != 2; ++half) {
-            Value value = halfOf(pair, half, isBf16);
-            Value beyond = LLVM::FCmpOp::create(b, loc, LLVM::FCmpPredicate::uge,
-                                                LLVM::FAbsOp::create(b, loc, value), infinity);
-            Value taken = select(beyond, value, nothing);
-            for (size_t i = 0; i != rows; ++i) {
-              Value &sum = carried[size_t((int64_t(i / 2) * blocks + block) * 4 + int64_t(i % 2) * 2 + half)];
-              sum = LLVM::FAddOp::create(b, loc, sum, select(sees[i], taken, nothing));
-            }
-          }
+          pair = LLVM::LoadOp::create(b, loc, word, sharedPointer(add(address, panel * tile.panelBytes())),
+                                      /*alignment=*/4);
         }
-        return carried;
-      });
+        if (at % rows == 0) {
+          Value value = halfOf(pair, half, isBf16);
+          Value beyond = LLVM::FCmpOp::create(b, loc, LLVM::FCmpPredicate::uge,
+                                              LLVM::FAbsOp::create(b, loc, value), infinity);
+          taken = select(beyond, value, nothing);
+        }
+        carried[at] = LLVM::FAddOp::create(b, loc, carried[at], select(sees[at % rows], taken, nothing));
+      }
+      return carried;
+    });
+    for (auto [place, sum] : llvm::zip(places, sums))
+      out[place] = sum;
+  }
 
   meetSharers(op.getMeet());
   // An element is finite unless all bits of its exponent are set.
@@ -80,17 +93,6 @@ void ThreadToNvvm::lowerTakeNonfinite(thread::TakeNonfiniteOp op) {
     return LLVM::AndOp::create(b, loc, pair, LLVM::AndOp::create(b, loc, keepLow, keepHigh).getResult());
   });
   values[op.getResult()] = std::move(out);
-}
-
-void ThreadToNvvm::lowerScaleTile(thread::ScaleTileOp op) {
-  Value factor = scalar(op.getFactor());
-  int64_t bytes = int64_t(op.getRows()) * int64_t(op.getCols()) * 2;
-  rewriteTile(op.getOffset(), bytes, std::nullopt, [&](Value pair) -> Value {
-    Value scaled[2];
-    for (int64_t half = 0; half != 2; ++half)
-      scaled[half] = LLVM::FMulOp::create(b, loc, halfOf(pair, half, op.getType().isBF16()), factor);
-    return pack(scaled[0], scaled[1], op.getType());
-  });
 }
 
 Value ThreadToNvvm::halfOf(Value pair, int64_t half, bool isBf16) {

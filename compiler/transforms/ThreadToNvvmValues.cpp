@@ -64,6 +64,12 @@ Value ThreadToNvvm::opaque(Value value) {
   return makeAsm(b, loc, b.getI32Type(), "mov.b32 $0, $1;", "=r,r", value, /*sideEffects=*/true).getResult(0);
 }
 
+Value ThreadToNvvm::uniform(Value value) {
+  return makeAsm(b, loc, b.getI32Type(), "redux.sync.max.s32 $0, $1, 0xffffffff;", "=r,r", value,
+                 /*sideEffects=*/true)
+      .getResult(0);
+}
+
 Value ThreadToNvvm::sharedPointer(Value address) {
   return LLVM::IntToPtrOp::create(b, loc, LLVM::LLVMPointerType::get(b.getContext(), 3), address);
 }

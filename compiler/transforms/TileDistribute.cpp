@@ -316,18 +316,14 @@ LogicalResult Distributor::visit(Operation *op) {
                                               map(keep.getLastShift()), tile[0], tile[1]);
       })
       .Case([&](tile::RetryOp retry) {
-        return replace<thread::RetryOp>(op, map(retry.getCondition()), map(retry.getAllowed()));
+        return replace<thread::RetryOp>(op, map(retry.getCondition()), map(retry.getNext()),
+                                        map(retry.getAllowed()));
       })
       .Case([&](tile::TakeNonfiniteOp take) {
         ArrayRef<int64_t> tile = shape(take.getTile());
         return replace<thread::TakeNonfiniteOp>(op, resultType(), map(take.getTile()), map(take.getScores()),
                                                 map(take.getOut()), tile[0], tile[1],
                                                 take.getTile().getType().getElementType(), meetingOfRole());
-      })
-      .Case([&](tile::ScaleTileOp scale) {
-        ArrayRef<int64_t> tile = shape(scale.getTile());
-        return replace<thread::ScaleTileOp>(op, map(scale.getTile()), map(scale.getFactor()), tile[0],
-                                            tile[1], scale.getTile().getType().getElementType());
       })
       .Case([&](tile::ToAOpOp convert) {
         ArrayRef<int64_t> tile = shape(convert.getValue());
@@ -353,14 +349,15 @@ LogicalResult Distributor::visit(Operation *op) {
           indices.push_back(map(index));
         return replace<tile::LoadValueOp>(op, resultType(), map(load.getArray()), indices);
       })
-      .Case<tile::AttemptOp, tile::ViewOp, tile::CommitGroupOp, tile::WaitGroupOp, gpu::BarrierOp,
-            gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp, scf::ConditionOp, tile::BarrierInitOp,
-            tile::BarrierWaitOp, tile::BarrierArriveOp, tile::BarrierExpectOp, tile::StoreWaitOp,
-            tile::DrawOp, tile::StoreWordOp, tile::LoadWordOp, tile::LoadEntryOp, tile::StoreEntryOp,
-            tile::CountBlocksOp, tile::LastBlockOp, tile::LeastOp, tile::LargestOp>([&](Operation *) {
-        b.clone(*op, mapping);
-        return mlir::success();
-      })
+      .Case<tile::AttemptOp, tile::UniformOp, tile::ViewOp, tile::CommitGroupOp, tile::WaitGroupOp,
+            gpu::BarrierOp, gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp, scf::ConditionOp,
+            tile::BarrierInitOp, tile::BarrierWaitOp, tile::BarrierArriveOp, tile::BarrierExpectOp,
+            tile::StoreWaitOp, tile::DrawOp, tile::StoreWordOp, tile::LoadWordOp, tile::LoadEntryOp,
+            tile::StoreEntryOp, tile::CountBlocksOp, tile::LastBlockOp, tile::LeastOp, tile::LargestOp>(
+          [&](Operation *) {
+            b.clone(*op, mapping);
+            return mlir::success();
+          })
       .Default([&](Operation *) -> LogicalResult {
         StringRef dialect = op->getName().getDialectNamespace();
         if (dialect == "arith" || dialect == "math")

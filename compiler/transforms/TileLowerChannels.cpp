@@ -16,7 +16,7 @@ namespace {
 struct TileLowerChannelsPass : impl::TileLowerChannelsBase<TileLowerChannelsPass> {
   void runOnOperation() override {
     tile::KernelOp kernel = getOperation();
-    FailureOr<ChannelPlan> plan = planChannels(kernel);
+    FailureOr<ChannelPlan> plan = getAnalysis<ChannelAnalysis>().plan;
     if (failed(plan))
       return signalPassFailure();
     SmallVector<Operation *> ops;

@@ -13,7 +13,7 @@ namespace {
 struct TileVerifySchedulePass : impl::TileVerifyScheduleBase<TileVerifySchedulePass> {
   void runOnOperation() override {
     tile::KernelOp kernel = getOperation();
-    if (failed(checkMachine(kernel)) || failed(planChannels(kernel)))
+    if (failed(checkMachine(kernel)) || failed(getAnalysis<ChannelAnalysis>().plan))
       signalPassFailure();
     markAllAnalysesPreserved();
   }

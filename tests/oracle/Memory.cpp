@@ -121,10 +121,14 @@ Strand::Next Strand::memory(Operation *op) {
       .Case([&](gpu::GridDimOp dim) { return give(result, Words(facts.grid[size_t(dim.getDimension())])); })
       .Case([&](tile::ReplicaOp) { return give(result, Words(replica)); })
       .Case([&](tile::AttemptOp) { return give(result, Words(facts.attempt)); })
+      .Case([&](tile::UniformOp same) { return give(result, words(same.getValue())); })
       .Case([&](tile::RetryOp retry) {
         std::vector<uint32_t> condition = expanded(retry.getCondition());
         bool again = std::any_of(condition.begin(), condition.end(), [](uint32_t bit) { return bit != 0; });
-        return again && whole(retry.getAllowed()) ? Next::Again : Next::Following;
+        if (!again || !whole(retry.getAllowed()))
+          return Next::Following;
+        following = uint32_t(whole(retry.getNext()));
+        return Next::Again;
       })
       .Case([&](tile::ViewOp view) {
         auto made = viewOf(*get<const BoundArray *>(view.getArray()), indices(view.getIndices()),

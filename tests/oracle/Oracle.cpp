@@ -53,7 +53,7 @@ public:
         error = standstill(all);
       if (state != Strand::State::Again)
         return error;
-      ++facts.attempt;
+      facts.attempt = all.nextAttempt();
     }
   }
 

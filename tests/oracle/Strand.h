@@ -47,6 +47,7 @@ public:
   /// Where it stands.
   mlir::Operation *current() const { return frames.empty() ? nullptr : &*frames.back().at; }
   const Environment &environment() const { return values; }
+  uint32_t nextAttempt() const { return following; } ///< in state Again
 
 private:
   /// What became of an operation.
@@ -119,6 +120,7 @@ private:
   uint32_t replica;
   Environment values;
   std::vector<Frame> frames;
+  uint32_t following = 0;
   std::optional<uint64_t> votedIn; ///< the round of a vote that is still open
   std::string message;
 };

@@ -92,14 +92,6 @@ Strand::Next Strand::compute(Operation *op) {
       })
       .Case([&](tile::KeepColumnsOp keep) { return give(result, kept(keep)); })
       .Case([&](tile::TakeNonfiniteOp take) { return give(result, nonfinite(take)); })
-      .Case([&](tile::ScaleTileOp scale) {
-        SharedTile *tile = tileOf(scale.getTile());
-        float factor = words(scale.getFactor()).f32(0);
-        for (uint16_t &element : tile->bits)
-          element = reference::fromFloat(tile->type, reference::toFloat(tile->type, element) * factor);
-        tile->changed();
-        return Next::Following;
-      })
       .Case([&](tile::WarpAnyOp any) {
         std::vector<uint32_t> condition = expanded(any.getCondition()), ofWarps(size_t(warps), 0);
         for (size_t i = 0; i != condition.size(); ++i)

@@ -97,7 +97,7 @@ TEST_CASE("shared memory, threads and occupancy are the compiler's exactly; regi
     if (!spills && used.registers < cap - 8) { // it was free to take what it wanted
       ++free;
       CHECK(used.registers - cost.registers >= -45);
-      CHECK(used.registers - cost.registers <= 75);
+      CHECK(used.registers - cost.registers <= 85);
     }
   }
   MESSAGE(kernels, " kernels, ", spilled, " spill (", expected,
@@ -122,7 +122,11 @@ TEST_CASE("the simulator runs every one of them with just that shared memory") {
     REQUIRE(device);
     TimerProblem problem;
     problem.spec = sample.spec;
-    problem.shape = problem.verified = {1, 1, 1, 100, 140};
+    // Keys enough to fill every slot of the rings, whose last bytes are what is taken away below.
+    const Schedule &schedule = sample.ranked.candidate.schedule;
+    int64_t keys = std::max(140, schedule.value("stages") * schedule.value("block_kv"));
+    problem.shape = problem.verified = {1, 1, 1, sample.spec.mask.empty() ? 100 : keys, keys};
+    CAPTURE(toJson(withSchedule(sample.spec, sample.ranked.candidate)));
     std::unique_ptr<Timer> timer = makeDeviceTimer(std::move(*device), problem);
     Opened opened = timer->open({0, built->program}, true);
     CAPTURE(opened.message);

@@ -163,12 +163,6 @@ def Thread_TakeNonfiniteOp : Thread_Op<"take_nonfinite", [Tile_RewritesShared, A
   }];
 }
 
-def Thread_ScaleTileOp : Thread_Op<"scale_tile", [Tile_RewritesShared]> {
-  let summary = "Multiplies the elements of a tile by a number: each thread its share, then a barrier of the CTA";
-  let arguments = (ins I32:$offset, F32:$factor, I64Attr:$rows, I64Attr:$cols, TypeAttr:$type);
-  let assemblyFormat = "$offset `by` $factor `tile` `(` $rows `x` $cols `,` $type `)` attr-dict";
-}
-
 def Thread_ToAOpOp : Thread_Op<"to_a_op", [Pure]> {
   let summary = "Rounds an accumulator fragment to 16 bits, re-packed as an A operand (cvt.rn.x2)";
   let arguments = (ins AnyVectorOfNonZeroRank:$value, I64Attr:$m, I64Attr:$n);
@@ -187,8 +181,8 @@ def Thread_WarpAnyOp : Thread_Op<"warp_any", [Pure]> {
 
 def Thread_RetryOp : Thread_Op<"retry", [Tile_Synchronises, ParentOneOf<["KernelOp"]>]> {
   let summary = "If allowed, and the condition holds for a value of a thread of the CTA: back to the start (bar.red.or)";
-  let arguments = (ins AnyVectorOfNonZeroRank:$condition, I1:$allowed);
-  let assemblyFormat = "$condition `when` $allowed attr-dict `:` type($condition)";
+  let arguments = (ins AnyVectorOfNonZeroRank:$condition, I32:$next, I1:$allowed);
+  let assemblyFormat = "$condition `as` $next `when` $allowed attr-dict `:` type($condition)";
 }
 
 def Thread_StoreOp : Thread_Op<"store", [Tile_StoresThrough]> {

@@ -138,21 +138,36 @@ def Tile_StoreEntryOp : Tile_Op<"store_entry", [MemoryEffects<[MemWrite]>]> {
 }
 
 def Tile_AttemptOp : Tile_Op<"attempt", [Pure]> {
-  let summary = "How often tile.retry has sent this CTA back to the start: 0 at first";
+  let summary = "What the tile.retry that sent this CTA back to the start calls the attempt: 0 at first";
   let results = (outs I32:$result);
   let assemblyFormat = "attr-dict";
 }
 
 def Tile_RetryOp : Tile_Op<"retry", [Tile_Synchronises, ParentOneOf<["KernelOp"]>]> {
-  let summary = "Where the condition holds for a row of the CTA, all of its threads start the kernel anew";
+  let summary = "Where the condition holds for a row of the CTA, all of its threads start the kernel anew, as attempt `next`";
   let description = [{
-    The CTA synchronises and decides as one; nothing is sent back unless `allowed`, which is the same for all threads.
-    What cannot be right in the usual way is computed in a slower one, which costs the usual way next to nothing.
+    The CTA synchronises and decides as one; nothing is sent back unless `allowed`, which is the same for all threads, as
+    `next` is. What cannot be right in the usual way is computed in a slower one, which costs the usual way next to
+    nothing: nothing of the attempt before is left.
 
-    Example: `tile.retry %overflowed when %first : tensor<128xi1, #tile.row>`
+    Example: `tile.retry %overflowed as %second when %first : tensor<128xi1, #tile.row>`
   }];
-  let arguments = (ins Tile_Row:$condition, I1:$allowed);
-  let assemblyFormat = "$condition `when` $allowed attr-dict `:` type($condition)";
+  let arguments = (ins Tile_Row:$condition, I32:$next, I1:$allowed);
+  let assemblyFormat = "$condition `as` $next `when` $allowed attr-dict `:` type($condition)";
+}
+
+def Tile_UniformOp : Tile_Op<"uniform", [Tile_Synchronises, AllTypesMatch<["value", "result"]>]> {
+  let summary = "The same number, which all threads of a warp have: said so that what follows takes no registers of theirs";
+  let description = [{
+    A quotient is the same for all threads where its operands are, but assemblers do not see that (redux.sync, which gives
+    what is in a register of the warp). They do not see either where it comes from: what follows from the result is
+    computed anew, and not kept from what followed from `value` before.
+
+    Example: `%head = tile.uniform %quotient`
+  }];
+  let arguments = (ins I32:$value);
+  let results = (outs I32:$result);
+  let assemblyFormat = "$value attr-dict";
 }
 
 //===----------------------------------------------------------------------===//
@@ -369,17 +384,6 @@ def Tile_TakeNonfiniteOp : Tile_Op<"take_nonfinite", [Tile_RewritesShared, AllTy
     $tile `,` $scores `,` $out attr-dict `:` type($tile) `,` type($scores) `,` type($out)
   }];
   let hasVerifier = 1;
-}
-
-def Tile_ScaleTileOp : Tile_Op<"scale_tile", [Tile_RewritesShared]> {
-  let summary = "Multiplies every element of a tile in shared memory by `factor`, and rounds it, for all threads";
-  let description = [{
-    No warp may have read the tile since all of them met, at tile.wait or tile.take_nonfinite; they meet after it.
-
-    Example: `tile.scale_tile %v by %factor : tensor<64x128xbf16, #tile.smem>`
-  }];
-  let arguments = (ins Tile_Smem:$tile, F32:$factor);
-  let assemblyFormat = "$tile `by` $factor attr-dict `:` type($tile)";
 }
 
 def Tile_ToAOpOp : Tile_Op<"to_a_op", [Pure]> {

@@ -188,35 +188,15 @@ FailureOr<SoftmaxState> ForwardBuilder::carefulStep(NamingBuilder &at, Value it,
   ScoreBlock block{*kept, Value()};
   state = softmax(outType()).advance(at, state, block);
 
-  Value v = wait(at, "v_tile", vRing, index(at, it));
-  auto take = [&](NamingBuilder &in) -> Value {
-    return in.make<tile::TakeNonfiniteOp>("out", outType(), v, block.scores, state.out);
-  };
-  if (!bounds.residual.empty()) {
-    state.out = take(at);
-  } else {
-    Value crosses = s.less(it, maskedRight);
+  Value v = wait(at, "v_tile", vRing, index(at, it)), partly;
+  if (bounds.residual.empty()) {
+    partly = s.less(it, maskedRight);
     if (windowed())
-      crosses = at.make<arith::OrIOp>("", crosses,
-                                      at.make<arith::CmpIOp>("", arith::CmpIPredicate::sge, it, wholeEnd));
-    auto partly = at.make<scf::IfOp>("out", TypeRange(outType()), crosses, /*withElse=*/true);
-    partly->setAttr("note", at.getStringAttr("only rows that see a NaN or an infinity of V get it"));
-    NamingBuilder inside(OpBuilder::atBlockBegin(&partly.getThenRegion().front()), at.unnamed());
-    inside.make<scf::YieldOp>("", ValueRange{take(inside)});
-    NamingBuilder otherwise(OpBuilder::atBlockBegin(&partly.getElseRegion().front()), at.unnamed());
-    otherwise.make<scf::YieldOp>("", ValueRange{state.out});
-    state.out = partly.getResult(0);
+      partly = at.make<arith::OrIOp>("partly", partly,
+                                     at.make<arith::CmpIOp>("", arith::CmpIPredicate::sge, it, wholeEnd));
   }
-
-  Value p = softmax(outType()).weigh(at, state, block);
-  if (small) {
-    auto constant = [&](float value) -> Value {
-      return at.make<arith::ConstantOp>("", at.getF32FloatAttr(value));
-    };
-    Value weight =
-        at.make<arith::SelectOp>("weight", small, constant(1 / OnlineSoftmax::kSmaller), constant(1.0f));
-    p = at.make<arith::MulFOp>("p", p, at.make<tensor::SplatOp>("", weight, scoresType()));
-  }
+  state.out = softmax(outType()).takeNonfinite(at, state, block, v, partly);
+  Value p = softmax(outType()).lessen(at, softmax(outType()).weigh(at, state, block), small);
   Value operand = at.make<tile::ToAOpOp>("p_operand", pType(), p);
   issued = at.make<tile::DotIssueOp>("out", outType(), operand, v, /*transposed=*/false, state.out);
   state.out = at.make<tile::DotWaitOp>("out", outType(), issued, 0);

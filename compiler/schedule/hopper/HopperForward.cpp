@@ -53,6 +53,7 @@ FailureOr<Progress> ForwardBuilder::oneTile(NamingBuilder &at, Value tile, Value
                                             const Progress &before, Value bit, Work work) {
   Scalars s(at);
   locate(at, tiles.blockQ, tile);
+  locateKeys(at);
   if (findsBlocks()) {
     // Iterations [0, maskedRight) are of blocks that are kept in part, [maskedRight, count) of whole ones.
     findsWhole = true;
@@ -112,10 +113,10 @@ FailureOr<Progress> ForwardBuilder::again(NamingBuilder &at, const Progress &bef
   Value attempt = body->getArgument(0), zero = t.constant(0), one = t.constant(1);
   Progress progress{body->getArgument(1), body->getArgument(2), zero};
   if (tiles.grid == Grid::OneTile) {
-    // Each attempt is one tile more, so this is 0; but what follows from the tile's number is computed anew
-    // here, and not kept in registers through the usual loops.
-    Value first = t.sub(progress.tiles, attempt);
-    FailureOr<Progress> next = oneTile(inside, tileNumber(inside, first), attempt, progress, one, work);
+    // What follows from the tile's number is computed anew, and not kept in registers through the usual
+    // loops.
+    Value tile = uniform(inside, tileNumber(inside, zero), "tile");
+    FailureOr<Progress> next = oneTile(inside, tile, attempt, progress, one, work);
     if (failed(next))
       return failure();
     progress = *next;
@@ -328,7 +329,7 @@ LogicalResult ForwardBuilder::build() {
              /*warps=*/0, "Warps have roles: one fills rings by TMA, warpgroups of 64 query rows compute.");
   declareArguments(tiles.blockQ, tiles.blockKv);
   if (llvm::any_of(bounds.last, [](const LinearIndex &bound) { return bound.q > 0; }))
-    groupHeads();
+    groupHeads(tiles.blockQ);
   if (tiles.grid != Grid::OneTile)
     tileCount = number("tile_count", count);
   if (tiles.grid == Grid::Dynamic) {

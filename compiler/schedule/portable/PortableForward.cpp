@@ -17,27 +17,41 @@ public:
   LogicalResult build();
 
 private:
-  void beginAttempt();
   void findBlocks();
   void openRings();
-  void prologue();
+  void copyQuery();
+  void loadQuery(NamingBuilder &at);
+  void prologue(NamingBuilder &at);
   void copyKv(NamingBuilder &at, StringRef name, Value ring, Value view, Value iteration, Value block,
               bool bounded, Value condition);
-  FailureOr<SoftmaxState> loop(const BlockKind &kind, Value from, Value to, SoftmaxState state);
+  Value wait(NamingBuilder &at, StringRef name, Value ring, Value index) {
+    return at.make<tile::WaitOp>(name, cast<tile::RingType>(ring.getType()).getSlot(), ring, index);
+  }
+  FailureOr<SoftmaxState> loop(NamingBuilder &at, const BlockKind &kind, Value from, Value to,
+                               SoftmaxState state);
   FailureOr<SoftmaxState> step(NamingBuilder &at, const BlockKind &kind, Value it, SoftmaxState state);
+  FailureOr<SoftmaxState> usually(NamingBuilder &at);
+  FailureOr<SoftmaxState> carefulStep(NamingBuilder &at, Value it, Value block, SoftmaxState state,
+                                      Value small);
+  FailureOr<SoftmaxState> carefully(NamingBuilder &at, Value small);
+  FailureOr<std::pair<FinishedRows, Value>> attend();
+  void store(const FinishedRows &rows, Value nextAttempt);
   /// The block of keys of an iteration, where blocks are not found one by one.
   Value blockOf(NamingBuilder &at, Value iteration) {
     Scalars s(at);
-    return s.sub(s.sub(end, s.constant(1)), iteration);
+    return s.sub(end, s.add(iteration, s.constant(1)));
+  }
+  Value product(NamingBuilder &at, Value operand, Value v, Value out) {
+    return at.make<tile::DotOp>("out", outType(), operand, v, /*transposed=*/false, out);
+  }
+  Value operandOf(NamingBuilder &at, Value p) {
+    auto type = tensor({tiles.blockQ, tiles.blockKv}, dtype, tile::AOpAttr::get(context));
+    return at.make<tile::ToAOpOp>("p_operand", type, p);
   }
   /// How many iterations before its use a block is copied.
   int ahead() const { return std::max(1, tiles.stages - 1); }
-  FailureOr<SoftmaxState> loops(SoftmaxState state);
-  Value careful(NamingBuilder &at, Value condition, Value usual, StringRef note,
-                llvm::function_ref<Value(NamingBuilder &)> make);
-  void retry(Value out);
-  void epilogue(SoftmaxState state);
 
+  RankedTensorType scoresType() { return tensor({tiles.blockQ, tiles.blockKv}, b.getF32Type(), acc()); }
   RankedTensorType outType() { return tensor({tiles.blockQ, padded(headDimV)}, b.getF32Type(), acc()); }
   int64_t padded(int64_t headDim) const { return paddedHeadDim(int(headDim), element()); }
   bool queryInRegisters() const {
@@ -45,15 +59,13 @@ private:
   }
 
   const Tiles tiles;
-  /// Whether this is not the first attempt, and whether it is the one with small weights (null: there is
-  /// none).
-  Value attempt, again, small;
+  Value attempt; ///< those after the first are made where a result came out NaN or infinite
   Value qView, kView, vView;
   Value qRing, kRing, vRing, q;
   Value end, count, maskedRight,
       wholeEnd;      // `end`: one past the last visible block; iterations count from there
   FoundBlocks found; ///< where blocks are found one by one
-  /// Then: the blocks of this iteration and of those whose copies are under way.
+  /// Then, the usual way: the blocks of this iteration and of those whose copies are under way.
   SmallVector<Value> blocks;
 };
 } // namespace
@@ -61,14 +73,6 @@ private:
 //===----------------------------------------------------------------------===//
 // Which blocks of keys this block visits
 //===----------------------------------------------------------------------===//
-
-void ForwardBuilder::beginAttempt() {
-  Scalars s(b);
-  attempt = b.make<tile::AttemptOp>("attempt", b.getI32Type());
-  again = b.make<arith::CmpIOp>("again", arith::CmpIPredicate::ne, attempt, s.constant(0));
-  if (dtype.isBF16())
-    small = b.make<arith::CmpIOp>("small", arith::CmpIPredicate::eq, attempt, s.constant(2));
-}
 
 void ForwardBuilder::findBlocks() {
   qView = view(b, "Q", qArray, head, lengthQ);
@@ -81,9 +85,6 @@ void ForwardBuilder::findBlocks() {
     found = findBlocksOfKeys(b);
     maskedRight = found.mixed;
     count = wholeEnd = s.add(found.mixed, found.whole, "count");
-    Value last = found.range.end;
-    for (int it = 0; it != ahead(); ++it)
-      blocks.push_back(last = nextBlock(b, found, s.constant(it), last));
     return;
   }
   BlockRange range = blocksOfKeys(b);
@@ -121,57 +122,53 @@ void ForwardBuilder::copyKv(NamingBuilder &at, StringRef name, Value ring, Value
   at.make<tile::AsyncCopyOp>("", view, firstKey, slot, bounded, condition);
 }
 
-void ForwardBuilder::prologue() {
-  Scalars s(b);
-  Value zero = s.constant(0);
+void ForwardBuilder::copyQuery() {
+  Value zero = Scalars(b).constant(0);
   Value slot =
       b.make<tile::AcquireOp>("q_slot", cast<tile::RingType>(qRing.getType()).getSlot(), qRing, zero);
   b.make<tile::AsyncCopyOp>("", qView, firstQuery, slot, /*bounded=*/true, Value());
   b.make<tile::CommitOp>("", qRing, zero);
+}
+
+void ForwardBuilder::loadQuery(NamingBuilder &at) {
+  q = wait(at, "q_tile", qRing, Scalars(at).constant(0));
+  if (queryInRegisters()) {
+    auto type = tensor({tiles.blockQ, padded(headDimQk)}, dtype, tile::AOpAttr::get(context));
+    q = at.make<tile::LoadOperandOp>("q", type, q);
+  }
+}
+
+void ForwardBuilder::prologue(NamingBuilder &at) {
+  Scalars s(at);
+  Value zero = s.constant(0);
+  if (findsBlocks()) {
+    Value last = found.range.end;
+    for (int it = 0; it != ahead(); ++it)
+      blocks.push_back(last = nextBlock(at, found, s.constant(it), last));
+  }
   // Only the first block that is visited can reach past the last key, unless they are found one by one.
   auto block = [&](int it) { return findsBlocks() ? blocks[size_t(it)] : Value(); };
   if (tiles.stages == 1) {
-    copyKv(b, "k", kRing, kView, zero, block(0), /*bounded=*/true, s.less(zero, count));
-    b.make<tile::CommitOp>("", kRing, zero);
+    copyKv(at, "k", kRing, kView, zero, block(0), /*bounded=*/true, s.less(zero, count));
+    at.make<tile::CommitOp>("", kRing, zero);
   }
   for (int stage = 0; stage + 1 < tiles.stages; ++stage) {
     Value iteration = s.constant(stage), exists = s.less(iteration, count);
     bool bounded = stage == 0 || findsBlocks();
-    copyKv(b, "k", kRing, kView, iteration, block(stage), bounded, exists);
-    b.make<tile::CommitOp>("", kRing, iteration);
-    copyKv(b, "v", vRing, vView, iteration, block(stage), bounded, exists);
-    b.make<tile::CommitOp>("", vRing, iteration);
-  }
-  Value tile = b.make<tile::WaitOp>("q_tile", cast<tile::RingType>(qRing.getType()).getSlot(), qRing, zero);
-  q = tile;
-  if (queryInRegisters()) {
-    auto type = tensor({tiles.blockQ, padded(headDimQk)}, dtype, tile::AOpAttr::get(context));
-    q = b.make<tile::LoadOperandOp>("q", type, tile);
+    copyKv(at, "k", kRing, kView, iteration, block(stage), bounded, exists);
+    at.make<tile::CommitOp>("", kRing, iteration);
+    copyKv(at, "v", vRing, vView, iteration, block(stage), bounded, exists);
+    at.make<tile::CommitOp>("", vRing, iteration);
   }
 }
 
 //===----------------------------------------------------------------------===//
-// The loop over blocks of keys
+// The usual way
 //===----------------------------------------------------------------------===//
-
-/// `make`'s value where `condition`, a scalar, holds, else `usual`.
-Value ForwardBuilder::careful(NamingBuilder &at, Value condition, Value usual, StringRef note,
-                              llvm::function_ref<Value(NamingBuilder &)> make) {
-  auto branch = at.make<scf::IfOp>(nameOf(usual.getLoc()), TypeRange(usual.getType()), condition,
-                                   /*withElse=*/true);
-  branch->setAttr("note", at.getStringAttr(note));
-  NamingBuilder then(OpBuilder::atBlockBegin(&branch.getThenRegion().front()), at.unnamed());
-  Value made = make(then);
-  then.make<scf::YieldOp>("", ValueRange{made});
-  NamingBuilder otherwise(OpBuilder::atBlockBegin(&branch.getElseRegion().front()), at.unnamed());
-  otherwise.make<scf::YieldOp>("", ValueRange{usual});
-  return branch.getResult(0);
-}
 
 FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind &kind, Value it,
                                              SoftmaxState state) {
   Scalars s(at);
-  auto slotType = [&](Value ring) { return cast<tile::RingType>(ring.getType()).getSlot(); };
   Value ahead = s.add(it, s.constant(this->ahead()), "ahead");
   Value more = s.less(ahead, count, "more");
   Value block, blockAhead;
@@ -186,24 +183,23 @@ FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind 
   Value k, v;
   if (tiles.stages == 1) {
     // One slot each: V travels while the scores are computed, the next K while the output is.
-    k = at.make<tile::WaitOp>("k_tile", slotType(kRing), kRing, it);
+    k = wait(at, "k_tile", kRing, it);
     copyKv(at, "v", vRing, vView, it, block, /*bounded=*/kind.last, Value());
     at.make<tile::CommitOp>("", vRing, it);
   } else {
     // One wait and one barrier a step: the slot that the barrier frees is filled at once.
-    k = at.make<tile::WaitOp>("k_tile", slotType(kRing), kRing, it);
-    v = at.make<tile::WaitOp>("v_tile", slotType(vRing), vRing, it);
+    k = wait(at, "k_tile", kRing, it);
+    v = wait(at, "v_tile", vRing, it);
     copyKv(at, "k", kRing, kView, ahead, blockAhead, bounded, more);
     at.make<tile::CommitOp>("", kRing, ahead);
     copyKv(at, "v", vRing, vView, ahead, blockAhead, bounded, more);
     at.make<tile::CommitOp>("", vRing, ahead);
   }
 
-  auto scoresType = tensor({tiles.blockQ, tiles.blockKv}, at.getF32Type(), acc());
-  Value scores = at.make<tile::DotOp>("scores", scoresType, q, k, /*transposed=*/true, Value());
+  Value scores = at.make<tile::DotOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
   at.make<tile::ReleaseOp>("", kRing, it);
   if (tiles.stages == 1) {
-    v = at.make<tile::WaitOp>("v_tile", slotType(vRing), vRing, it);
+    v = wait(at, "v_tile", vRing, it);
     copyKv(at, "k", kRing, kView, ahead, blockAhead, bounded, more);
     at.make<tile::CommitOp>("", kRing, ahead);
   }
@@ -215,27 +211,23 @@ FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind 
   if (failed(kept))
     return failure();
   ScoreBlock scoreBlock{*kept, Value()};
-  CarefulAttempt careful{again, small, v, hides(kind)};
-  SoftmaxState next = softmax(outType()).advance(at, state, scoreBlock, /*later=*/nullptr,
-                                                 hides(kind) || small ? &careful : nullptr);
+  SoftmaxState next = softmax(outType()).advance(at, state, scoreBlock);
   Value p = softmax(outType()).weigh(at, next, scoreBlock);
-  auto pType = tensor({tiles.blockQ, tiles.blockKv}, dtype, tile::AOpAttr::get(context));
-  Value pOperand = at.make<tile::ToAOpOp>("p_operand", pType, p);
-  next.out = at.make<tile::DotOp>("out", outType(), pOperand, v, /*transposed=*/false, next.out);
+  next.out = product(at, operandOf(at, p), v, next.out);
   at.make<tile::ReleaseOp>("", vRing, it);
   return next;
 }
 
-FailureOr<SoftmaxState> ForwardBuilder::loop(const BlockKind &kind, Value from, Value to,
+FailureOr<SoftmaxState> ForwardBuilder::loop(NamingBuilder &at, const BlockKind &kind, Value from, Value to,
                                              SoftmaxState state) {
-  Scalars s(b);
-  Location loc = b.named(kind.name);
+  Scalars s(at);
+  Location loc = at.named(kind.name);
   SmallVector<Value> carried = {state.out, state.max, state.limit, state.sum};
   llvm::append_range(carried, blocks);
-  auto loop = scf::ForOp::create(b, loc, from, to, s.constant(1), carried);
-  loop->setAttr("note", b.getStringAttr(kind.note));
+  auto loop = scf::ForOp::create(at, loc, from, to, s.constant(1), carried);
+  loop->setAttr("note", at.getStringAttr(kind.note));
   Block *body = loop.getBody();
-  auto name = [&](unsigned i, StringRef text) { body->getArgument(i).setLoc(b.named(text)); };
+  auto name = [&](unsigned i, StringRef text) { body->getArgument(i).setLoc(at.named(text)); };
   name(0, "it");
   name(1, "out");
   name(2, "max");
@@ -245,7 +237,7 @@ FailureOr<SoftmaxState> ForwardBuilder::loop(const BlockKind &kind, Value from, 
     name(unsigned(5 + i), i ? "block_ahead" : "block");
     blocks[i] = body->getArgument(unsigned(5 + i));
   }
-  NamingBuilder inside(OpBuilder::atBlockBegin(body), b.unnamed());
+  NamingBuilder inside(OpBuilder::atBlockBegin(body), at.unnamed());
   FailureOr<SoftmaxState> next =
       step(inside, kind, body->getArgument(0),
            {body->getArgument(1), body->getArgument(2), body->getArgument(3), body->getArgument(4)});
@@ -259,32 +251,132 @@ FailureOr<SoftmaxState> ForwardBuilder::loop(const BlockKind &kind, Value from, 
   return SoftmaxState{loop.getResult(0), loop.getResult(1), loop.getResult(2), loop.getResult(3)};
 }
 
-FailureOr<SoftmaxState> ForwardBuilder::loops(SoftmaxState state) {
+FailureOr<SoftmaxState> ForwardBuilder::usually(NamingBuilder &at) {
+  prologue(at);
+  loadQuery(at);
   const BlockKind &masked = findsBlocks() ? kMixed : limits.hasFirst() ? kRightAndLeft : kRight;
-  FailureOr<SoftmaxState> next = loop(masked, Scalars(b).constant(0), maskedRight, state);
+  SoftmaxState start = softmax(outType()).start(at);
+  FailureOr<SoftmaxState> next = loop(at, masked, Scalars(at).constant(0), maskedRight, start);
   if (succeeded(next))
-    next = loop(kWhole, maskedRight, wholeEnd, *next);
+    next = loop(at, kWhole, maskedRight, wholeEnd, *next);
   if (succeeded(next) && limits.hasFirst() && !findsBlocks())
-    next = loop(kLeft, wholeEnd, count, *next);
+    next = loop(at, kLeft, wholeEnd, count, *next);
   return next;
 }
 
-/// Another attempt, unless every row that exists is finite.
-void ForwardBuilder::retry(Value out) {
-  Value bad = notFinite(b, out, firstQuery);
-  Scalars s(b);
-  b.make<tile::RetryOp>("", bad, s.less(attempt, s.constant(small ? 2 : 1), "may_retry"));
+//===----------------------------------------------------------------------===//
+// Carefully
+//===----------------------------------------------------------------------===//
+
+/// One block, one thing after the other. `small`, where there is one: weights are smaller.
+FailureOr<SoftmaxState> ForwardBuilder::carefulStep(NamingBuilder &at, Value it, Value block,
+                                                    SoftmaxState state, Value small) {
+  Scalars s(at);
+  copyKv(at, "k", kRing, kView, it, block, /*bounded=*/true, Value());
+  at.make<tile::CommitOp>("", kRing, it);
+  copyKv(at, "v", vRing, vView, it, block, /*bounded=*/true, Value());
+  at.make<tile::CommitOp>("", vRing, it);
+  Value k = wait(at, "k_tile", kRing, it);
+  Value scores = at.make<tile::DotOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
+  at.make<tile::ReleaseOp>("", kRing, it);
+  // What hides no key of a block changes nothing in it.
+  const BlockKind &any = findsBlocks() ? kMixed : limits.hasFirst() ? kRightAndLeft : kRight;
+  FailureOr<Value> kept = scoresOf(at, any, scores, firstQuery, s.mul(block, tiles.blockKv, "first_key"));
+  if (failed(kept))
+    return failure();
+  ScoreBlock scoreBlock{*kept, Value()};
+  SoftmaxState next = softmax(outType()).advance(at, state, scoreBlock);
+  // Weights that are packed leave the registers of the scores to what comes of V.
+  Value p = softmax(outType()).lessen(at, softmax(outType()).weigh(at, next, scoreBlock), small);
+  Value operand = operandOf(at, p), partly;
+  if (!hides(kWhole)) {
+    partly = s.less(it, maskedRight);
+    if (limits.hasFirst() && !findsBlocks())
+      partly = at.make<arith::OrIOp>("partly", partly,
+                                     at.make<arith::CmpIOp>("", arith::CmpIPredicate::sge, it, wholeEnd));
+  }
+  Value v = wait(at, "v_tile", vRing, it);
+  next.out = softmax(outType()).takeNonfinite(at, next, scoreBlock, v, partly);
+  next.out = product(at, operand, v, next.out);
+  at.make<tile::ReleaseOp>("", vRing, it);
+  return next;
 }
 
-void ForwardBuilder::epilogue(SoftmaxState state) {
-  b.make<tile::ReleaseOp>("", qRing, Scalars(b).constant(0));
-  FinishedRows rows = finishRows(b, state, outType(), small);
-  // A row that saw nothing is 0; the usual way leaves it so unless it met a NaN.
-  Value out = careful(b, again, rows.out, "rows that see nothing are 0",
-                      [&](NamingBuilder &at) { return softmax(outType()).clearEmptyRows(at, rows); });
-  retry(out);
+FailureOr<SoftmaxState> ForwardBuilder::carefully(NamingBuilder &at, Value small) {
+  Scalars s(at);
+  loadQuery(at);
+  SoftmaxState state = softmax(outType()).start(at);
+  SmallVector<Value> carried = {state.out, state.max, state.limit, state.sum};
+  if (findsBlocks())
+    carried.push_back(found.range.end);
+  auto loop = scf::ForOp::create(at, at.named("careful"), s.constant(0), count, s.constant(1), carried);
+  loop->setAttr("note", at.getStringAttr("all blocks, one thing after the other"));
+  Block *body = loop.getBody();
+  unsigned position = 0;
+  for (const char *name : {"it", "out", "max", "limit", "sum", "block"})
+    if (position != body->getNumArguments())
+      body->getArgument(position++).setLoc(at.named(name));
+  NamingBuilder inside(OpBuilder::atBlockBegin(body), at.unnamed());
+  auto argument = [&](unsigned i) -> Value { return body->getArgument(i); };
+  Value it = argument(0);
+  Value block = findsBlocks() ? nextBlock(inside, found, it, argument(5)) : blockOf(inside, it);
+  FailureOr<SoftmaxState> next =
+      carefulStep(inside, it, block, {argument(1), argument(2), argument(3), argument(4)}, small);
+  if (failed(next))
+    return failure();
+  SmallVector<Value> results = {next->out, next->max, next->limit, next->sum};
+  if (findsBlocks())
+    results.push_back(block);
+  inside.make<scf::YieldOp>("", results);
+  return SoftmaxState{loop.getResult(0), loop.getResult(1), loop.getResult(2), loop.getResult(3)};
+}
+
+//===----------------------------------------------------------------------===//
+// A tile
+//===----------------------------------------------------------------------===//
+
+/// Rows that are finished, and what attempt would follow: the loops of the first attempt, or those of others.
+FailureOr<std::pair<FinishedRows, Value>> ForwardBuilder::attend() {
+  auto row = tensor({tiles.blockQ}, b.getF32Type(), this->row());
+  SmallVector<Type> types{outType(), b.getI32Type()};
+  if (forward.getLse())
+    types.push_back(row);
+  Value first =
+      b.make<arith::CmpIOp>("first_attempt", arith::CmpIPredicate::eq, attempt, Scalars(b).constant(0));
+  auto branch = b.make<scf::IfOp>("out", types, first, /*withElse=*/true);
+  for (bool usual : {true, false}) {
+    Region &region = usual ? branch.getThenRegion() : branch.getElseRegion();
+    NamingBuilder at(OpBuilder::atBlockBegin(&region.front()), b.unnamed());
+    Scalars s(at);
+    Value small;
+    if (!usual && dtype.isBF16())
+      small = at.make<arith::CmpIOp>("small", arith::CmpIPredicate::eq, attempt, s.constant(2));
+    FailureOr<SoftmaxState> state = usual ? usually(at) : carefully(at, small);
+    if (failed(state))
+      return failure();
+    at.make<tile::ReleaseOp>("", qRing, s.constant(0));
+    FinishedRows rows = finishRows(at, *state, outType(), small);
+    // A row that saw nothing is 0; the usual way leaves it so unless it met a NaN.
+    Value out = usual ? rows.out : softmax(outType()).clearEmptyRows(at, rows);
+    SmallVector<Value> results{out, usual ? s.constant(1) : s.add(attempt, s.constant(1), "next_attempt")};
+    if (rows.lse)
+      results.push_back(rows.lse);
+    at.make<scf::YieldOp>("", results);
+  }
+  FinishedRows rows{branch.getResult(0), Value(), forward.getLse() ? branch.getResult(2) : Value()};
+  return std::pair(rows, branch.getResult(1));
+}
+
+void ForwardBuilder::store(const FinishedRows &rows, Value nextAttempt) {
+  // Another attempt, unless every row that exists is finite: with what V hides taken apart; for bf16, whose
+  // sums can overflow, then with small weights.
+  Scalars s(b);
+  // Where the tile lies is computed anew: the loops have no registers for it.
+  locate(b, tiles.blockQ, uniform(b, blockNumber(b, ""), "tile"));
+  Value mayRetry = s.less(nextAttempt, s.constant(dtype.isBF16() ? 3 : 2), "may_retry");
+  b.make<tile::RetryOp>("", notFinite(b, rows.out, firstQuery), nextAttempt, mayRetry);
   Value staging = b.make<tile::ReuseSmemOp>("staging", tensor(outType().getShape(), dtype, smem()));
-  b.make<tile::StoreOp>("", out, view(b, "O", oArray, head, lengthQ), firstQuery, staging);
+  b.make<tile::StoreOp>("", rows.out, view(b, "O", oArray, head, lengthQ), firstQuery, staging);
   if (rows.lse)
     b.make<tile::StoreRowsOp>("", rows.lse, view(b, "LSE", lseArray, head, lengthQ), firstQuery);
 }
@@ -294,23 +386,22 @@ LogicalResult ForwardBuilder::build() {
              "A block walks the keys from its last visible one to the left.");
   declareArguments(tiles.blockQ, tiles.blockKv);
   finishArguments();
-  beginAttempt();
+  attempt = b.make<tile::AttemptOp>("attempt", b.getI32Type());
   locate(b, tiles.blockQ, blockNumber(b, "tile"));
+  locateKeys(b);
   if (failed(hoistLoads(b, firstQuery, tiles.blockQ))) {
     kernel.erase();
     return failure();
   }
   findBlocks();
   openRings();
-  prologue();
-  SoftmaxState state = softmax(outType()).start(b, again);
-
-  FailureOr<SoftmaxState> next = loops(state);
-  if (failed(next)) {
+  copyQuery();
+  auto finished = attend();
+  if (failed(finished)) {
     kernel.erase();
     return failure();
   }
-  epilogue(*next);
+  store(finished->first, finished->second);
   return mlir::success();
 }
 

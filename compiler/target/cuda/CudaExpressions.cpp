@@ -412,6 +412,7 @@ FailureOr<Expression> CudaPrinter::compute(Operation *op) {
       })
       .Case([&](thread::WarpAnyOp any) { return of("any_in_warp", full(any.getCondition())); })
       .Case([&](tile::AttemptOp) { return Expression{"attempt"}; })
+      .Case([&](tile::UniformOp same) { return of("uniform", text(same.getValue())); })
       .Case([&](thread::TakeNonfiniteOp take) {
         auto tile = smemTile(take.getOffset(), take.getRows(), take.getCols(), take.getType());
         if (!take.getMeet())

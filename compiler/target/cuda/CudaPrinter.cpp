@@ -206,14 +206,6 @@ LogicalResult CudaPrinter::statement(Operation *op) {
         line(fmt::format("store_tile({}, {}, {}, {}{});", *to, *row, *value, *staging, threads));
         return mlir::success();
       })
-      .Case([&](thread::ScaleTileOp scale) -> LogicalResult {
-        FailureOr<std::string> tile = smemTile(scale.getOffset(), scale.getRows(), scale.getCols(),
-                                               scale.getType()),
-                               factor = text(scale.getFactor());
-        if (failed(tile) || failed(factor))
-          return failure();
-        return line(fmt::format("scale_tile({}, {});", *tile, *factor)), mlir::success();
-      })
       .Case([&](thread::StoreRowsOp store) -> LogicalResult {
         FailureOr<std::string> to = text(store.getView()), row = text(store.getRow()),
                                value = full(store.getValue());
@@ -222,12 +214,13 @@ LogicalResult CudaPrinter::statement(Operation *op) {
         return line(fmt::format("store_rows({}, {}, {});", *to, *row, *value)), mlir::success();
       })
       .Case([&](thread::RetryOp retry) -> LogicalResult {
-        FailureOr<std::string> condition = full(retry.getCondition()), allowed = text(retry.getAllowed(), 4);
-        if (failed(condition) || failed(allowed))
+        FailureOr<std::string> condition = full(retry.getCondition()), next = text(retry.getNext()),
+                               allowed = text(retry.getAllowed(), 4);
+        if (failed(condition) || failed(next) || failed(allowed))
           return failure();
         line("// What came out infinite or NaN is computed once more, in a slower way.");
         line(fmt::format("if (any_in_block({}) && {}) {{", *condition, *allowed));
-        line("  ++attempt;");
+        line("  attempt = uniform(" + *next + ");");
         line("  goto again;");
         line("}");
         return mlir::success();
@@ -402,7 +395,7 @@ FailureOr<std::string> CudaPrinter::print() {
         line(fmt::format("const {} {}{{shared{}}};", tileType(tile.rows, tile.cols, tile.element), tile.name,
                          tile.offset ? fmt::format(" + {}", tile.offset) : ""));
     }
-    bool loop = isa<scf::ForOp>(op);
+    bool loop = op.walk([](scf::ForOp) { return WalkResult::interrupt(); }).wasInterrupted();
     if (loop)
       section(Part::Loops);
     else if (current == Part::Loops)

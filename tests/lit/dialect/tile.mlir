@@ -68,8 +68,8 @@ tile.kernel @ops(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads
   %any = tile.warp_any %flags : tensor<128xi1, #tile.row>
   // CHECK: tile.to_a_op %{{.*}} : tensor<128x64xf32, #acc> -> tensor<128x64xbf16, #a_op>
   %p = tile.to_a_op %wide : tensor<128x64xf32, #tile.acc> -> tensor<128x64xbf16, #tile.a_op>
-  // CHECK: tile.scale_tile %[[TILE]] by %scale : tensor<64x128xbf16, #smem>
-  tile.scale_tile %tile by %scale : tensor<64x128xbf16, #tile.smem>
+  // CHECK: tile.uniform %{{.*}}
+  %same = tile.uniform %c0
   // CHECK: tile.release %[[RING]]
   tile.release %ring[%c0] : <2 x tensor<64x128xbf16, #tile.smem>>
   // CHECK: tile.commit_group

@@ -7,8 +7,8 @@
 // CHECK-SAME: arch("sm_80") warps(8) min_blocks(1) grid("ceil_div(len_q, 128) * heads_q * batch", "1", "1") schedule {block_kv = 128 : i64, block_q = 128 : i64, family = "portable", stages = 1 : i64, warps = 8 : i64}
 // SM89-LABEL: tile.kernel @causal({{.*}}) arch("sm_89") warps(8) min_blocks(1) grid({{.*}}) schedule {block_kv = 128 : i64, block_q = 128 : i64, family = "portable", stages = 1 : i64, warps = 8 : i64}
 // Longest work first, since later queries see more keys.
-// CHECK: %[[LAST:.*]] = arith.subi %query_blocks, %c1_i32
-// CHECK: arith.subi %[[LAST]], %query_block
+// CHECK: %[[FROM_END:.*]] = arith.subi %query_blocks, %query_block
+// CHECK: arith.subi %[[FROM_END]], %c1_i32
 // CHECK: %end = arith.divui
 // CHECK: %masked_right = arith.subi %end
 // CHECK: %k_ring = tile.ring : <1 x tensor<128x128xbf16, #smem>>
@@ -20,7 +20,11 @@
 // CHECK: scf.for %it = %masked_right to %end
 // CHECK-NOT: keep_columns
 // CHECK: note = "blocks that every row sees whole"
+// Then the loop of other attempts.
+// CHECK: tile.take_nonfinite
+// CHECK: note = "all blocks, one thing after the other"
 // CHECK-NOT: scf.for
+// CHECK: tile.retry
 // CHECK: tile.store
 // CHECK: tile.store_rows
 attn.forward @causal : bf16, qk = 128, v = 128, scale = 0.0883883461, lse

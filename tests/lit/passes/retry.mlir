@@ -6,16 +6,20 @@
 // CHECK: tile.attempt
 // CHECK: scf.if
 // CHECK: thread.take_nonfinite %{{.*}}, %{{.*}}, %{{.*}} tile(32 x 64, bf16) : vector<16xf32>, vector<32xf32>
-// CHECK: thread.retry %{{.*}} when %{{.*}} : vector<2xi1>
+// CHECK: thread.retry %{{.*}} as %{{.*}} when %{{.*}} : vector<2xi1>
 // The attempt is an argument of the block to which a retry goes back.
 // NVVM-LABEL: llvm.func @take
 // NVVM: llvm.br ^[[START:.*]](%{{.*}} : i32)
 // NVVM: ^[[START]](%[[ATTEMPT:.*]]: i32):
+// The branch back is one for the whole warp, and known to be.
 // NVVM: bar.red.or.pred
-// NVVM: %[[NEXT:.*]] = llvm.add %[[ATTEMPT]]
-// NVVM: llvm.cond_br %{{.*}}, ^[[START]](%[[NEXT]] : i32), ^
+// NVVM: redux.sync.max.s32
+// NVVM: llvm.cond_br %{{.*}}, ^[[AGAIN:.*]], ^
 // Which rows see a key is asked of the thread that holds its score.
 // NVVM: nvvm.shfl.sync idx
+// NVVM: ^[[AGAIN]]:
+// NVVM-NEXT: %[[UNIFORM:.*]] = llvm.inline_asm has_side_effects asm_dialect = att "redux.sync.max.s32 $0, $1, 0xffffffff;"
+// NVVM-NEXT: llvm.br ^[[START]](%[[UNIFORM]] : i32)
 tile.kernel @take arch("sm_80") warps(1) min_blocks(1) smem(4096) {
   %attempt = tile.attempt
   %offset = arith.constant 0 : i32
@@ -34,5 +38,6 @@ tile.kernel @take arch("sm_80") warps(1) min_blocks(1) smem(4096) {
   %sum = tile.row_reduce add %out, %sums : tensor<16x64xf32, #tile.acc> -> tensor<16xf32, #tile.row>
   %bad = arith.cmpf uno, %sum, %sum : tensor<16xf32, #tile.row>
   %first = arith.cmpi slt, %attempt, %one : i32
-  tile.retry %bad when %first : tensor<16xi1, #tile.row>
+  %next = arith.addi %attempt, %one : i32
+  tile.retry %bad as %next when %first : tensor<16xi1, #tile.row>
 }

@@ -71,7 +71,7 @@ tile.kernel @data arch("sm_80") warps(4) min_blocks(1) schedule {block_q = 64 : 
   %zeros = arith.constant dense<false> : tensor<64xi1, #tile.row>
   %any = tile.warp_any %zeros : tensor<64xi1, #tile.row>
   %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
-  // expected-error@+1 {{expected no ring operation inside a branch; use the condition of async_copy}}
+  // expected-error@+1 {{expected ring operations only in branches that follow from lengths and the block; use the condition of async_copy}}
   scf.if %any {
     %s = tile.acquire %ring[%c0] : <1 x tensor<64x64xbf16, #tile.smem>>
   }
@@ -104,5 +104,17 @@ tile.kernel @barriers arch("sm_90a") min_blocks(1) {
   tile.specialize {
     tile.role @one warps(1) replicas(16) {
     }
+  }
+}
+
+// -----
+
+tile.kernel @endless arch("sm_80") warps(4) min_blocks(1) {
+  %c0 = arith.constant 0 : i32
+  %c1 = arith.constant 1 : i32
+  %most = arith.constant 2147483647 : i32
+  %ring = tile.ring : <1 x tensor<64x64xbf16, #tile.smem>>
+  // expected-error@+1 {{expected the program to end}}
+  scf.for %i = %c0 to %most step %c1 : i32 {
   }
 }
