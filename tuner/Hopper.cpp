@@ -11,7 +11,9 @@ using hopper::Tiles;
 /// Issue slots as tests/perf/README.md has them ("Issue slots"): the consumers of this family load no
 /// operands.
 constexpr double slotsPerScore = 4.6, slotsPerMaskedScore = 2.0;
-constexpr double slotsPerStep = 60;   ///< of a warp: waits, fences, the maximum's reductions
+/// Of a warp and a step: waits, fences, the maximum's reductions; and for each product of 16 columns of Q,
+/// whose operands are described anew.
+constexpr double slotsPerStep = 45, slotsPerProduct = 3.2;
 constexpr double slotsPerBlock = 600; ///< of a warp: before the first step and after the last
 constexpr double cudaSlots = 1.04;    ///< CUDA C++ against PTX
 
@@ -30,8 +32,9 @@ Work workOf(const AttentionSpec &spec, const Arch &, const ProblemShape &shape, 
   double perScore = slotsPerScore + perHead.scoreSlots, perMasked = slotsPerMaskedScore + perHead.maskSlots;
   double scores = work.exponentials, blocks = double(work.blocks);
   double masked = perHead.masked * double(shape.batch) * double(shape.headsQ) * blockQ * blockKv;
+  double perStep = slotsPerStep + slotsPerProduct * qk / 16;
   work.slots = (work.nvrtc ? cudaSlots : 1) *
-               (scores * perScore / 32 + masked * perMasked / 32 + work.steps * work.warps * slotsPerStep +
+               (scores * perScore / 32 + masked * perMasked / 32 + work.steps * work.warps * perStep +
                 blocks * (blockQ * v / 32 + work.warps * slotsPerBlock));
   // Every warpgroup reads K, V and its Q through wgmma; TMA writes K and V.
   double stepBytes = 2 * (groups * blockKv * (qk + v) + blockQ * qk + blockKv * (qk + v));

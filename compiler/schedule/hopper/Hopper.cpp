@@ -107,8 +107,10 @@ static const Default kDefaults[] = {
     {192, 192, {128, 64, 3, true, Grid::Static}, "two groups; three slots of 64 keys win over two of 96"},
     {256,
      256,
-     {128, 80, 2, false, Grid::Static},
-     "1.0 of the peak, and all of shared memory; without overlap a group gives its slot of K back sooner"},
+     {128, 80, 2, false, Grid::OneTile, 1, true},
+     "1.0 of the peak, and all of shared memory; without overlap a group gives its slot of K back sooner, "
+     "and "
+     "with one tile a block nothing spills"},
 };
 
 static const Default &defaultFor(const ScheduleQuery &query) {
