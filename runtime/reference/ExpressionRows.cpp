@@ -66,8 +66,9 @@ double ExpressionRows::leaf(const Node &node) const {
   }
 }
 
-/// An index beyond an axis reads the nearest element. A kernel does not take an array on which nothing depends
-/// once its expressions are folded; what stands for its elements varies, so that one which does matter shows.
+/// An index beyond an axis reads the nearest element. A kernel does not take an array on which nothing
+/// depends once its expressions are folded; what stands for its elements varies, so that one which does
+/// matter shows.
 double ExpressionRows::element(const Node &node, size_t key) const {
   const expr::CapturedArray &array = spec.captures.arrays[node.symbol];
   const CapturedData &data = inputs.captured[node.symbol];

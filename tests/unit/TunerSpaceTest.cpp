@@ -196,7 +196,8 @@ struct SlotRow {
   double whole;
 };
 
-/// A schedule as the table has it: family, block_qxblock_kv, then pairs of a name and a number; then the target.
+/// A schedule as the table has it: family, block_qxblock_kv, then pairs of a name and a number; then the
+/// target.
 bool readSchedule(std::istream &in, Candidate &candidate) {
   std::string tiles, word;
   int blockQ, blockKv, value;
