@@ -3,6 +3,7 @@
 
 #include "runtime/cache/Checksum.h"
 #include "runtime/io/File.h"
+#include "runtime/io/Lines.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -23,16 +24,6 @@ namespace {
 
 constexpr std::string_view firstLine = "attune-cache 1\n";
 constexpr std::string_view anyVersion = "attune-cache ";
-
-/// Takes a line off the front of `text`; nothing if it has no end.
-std::optional<std::string_view> takeLine(std::string_view &text) {
-  size_t end = text.find('\n');
-  if (end == std::string_view::npos)
-    return std::nullopt;
-  std::string_view line = text.substr(0, end);
-  text.remove_prefix(end + 1);
-  return line;
-}
 
 /// Makes `folder` and its parents, for the user alone.
 Status makeFolder(const std::string &folder) {

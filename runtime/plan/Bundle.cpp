@@ -7,6 +7,7 @@
 #include "runtime/cache/Checksum.h"
 #include "runtime/io/File.h"
 #include "runtime/io/JsonObject.h"
+#include "runtime/io/Lines.h"
 #include "runtime/io/OutputFile.h"
 
 #include <algorithm>
@@ -27,15 +28,6 @@ constexpr size_t format = 1;
 constexpr std::string_view magic = "attune-bundle ";
 constexpr std::string_view plansName = "plans.json";
 constexpr const char *version = "attune " ATTUNE_VERSION;
-
-std::optional<std::string_view> takeLine(std::string_view &text) {
-  size_t end = text.find('\n');
-  if (end == std::string_view::npos)
-    return std::nullopt;
-  std::string_view line = text.substr(0, end);
-  text.remove_prefix(end + 1);
-  return line;
-}
 
 /// The number behind `word` in a line; nothing where there is none.
 std::optional<size_t> numberBehind(std::string_view line, std::string_view word) {
