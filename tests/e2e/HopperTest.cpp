@@ -18,16 +18,33 @@ using namespace attune::e2e;
 
 namespace {
 
-void isRight(const std::string &text) {
-  CAPTURE(text);
-  auto parsed = parseCase(text);
-  REQUIRE_MESSAGE(bool(parsed), parsed.error().message);
-  RunOptions options;
-  options.allModes = true;
-  Outcome outcome = runCase(parsed->first, options, [](const std::string &) {});
-  for (const Failure &failure : outcome.failures)
-    FAIL_CHECK(failure.text, ": ", failure.message);
-  CHECK(outcome.runs > 0);
+/// One kernel, on every shape.
+struct OnShapes {
+  std::string text;
+  std::vector<std::string> shapes;
+};
+
+/// Each in every mode; the first kernel on both targets, the others on one in turn, since NVRTC takes longer
+/// than all else here.
+void areRight(const std::vector<OnShapes> &kernels) {
+  static const char *const targets[] = {"", "ptx", "cuda"};
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    CAPTURE(kernels[i].text);
+    Case one;
+    for (const std::string &shape : kernels[i].shapes) {
+      auto parsed = parseCase(kernels[i].text + " " + shape);
+      REQUIRE_MESSAGE(bool(parsed), parsed.error().message);
+      one.kernel = parsed->first.kernel;
+      one.shapes.insert(one.shapes.end(), parsed->first.shapes.begin(), parsed->first.shapes.end());
+    }
+    RunOptions options;
+    options.allModes = true;
+    options.filter.target = targets[i == 0 ? 0 : 1 + i % 2];
+    Outcome outcome = runCase(one, options, [](const std::string &) {});
+    for (const Failure &failure : outcome.failures)
+      FAIL_CHECK(failure.text, ": ", failure.message);
+    CHECK(outcome.runs > 0);
+  }
 }
 
 struct Mutant {
@@ -139,84 +156,87 @@ void everyMutantIsCaught(Schedule schedule, std::vector<MaskTerm> mask, size_t u
 } // namespace
 
 TEST_CASE("a loop of exactly one iteration, and none") {
-  isRight("dims=128/128 arch=sm_90 lens=64/80");
-  isRight("dims=128/128 mask=:0:tl arch=sm_90 lens=1/1");
-  isRight("dims=64/64 mask=:0:tl arch=sm_90 lens=130/128");
+  areRight({{"dims=128/128 arch=sm_90", {"lens=64/80", "lens=63/65"}},
+            {"dims=128/128 mask=:0:tl arch=sm_90", {"lens=1/1"}},
+            {"dims=64/64 mask=:0:tl arch=sm_90", {"lens=130/128"}}});
 }
 TEST_CASE("fewer blocks of keys than slots, and lengths that no tile divides") {
-  isRight("dims=128/128 arch=sm_90 lens=63/65");
-  isRight("dtype=fp16 dims=64/64 arch=sm_90 lens=250/129");
+  areRight({{"dtype=fp16 dims=64/64 arch=sm_90", {"lens=250/129", "lens=63/65"}}});
 }
 TEST_CASE("query heads that share a KV head, several batch entries") {
-  isRight("dims=128/128 mask=:0:tl lse=1 arch=sm_90 batch=2 heads=4/1 lens=200/200");
+  areRight({{"dims=128/128 mask=:0:tl lse=1 arch=sm_90", {"batch=2 heads=4/1 lens=200/200"}}});
 }
 TEST_CASE("head dims that fill no panel, and values that are narrower") {
-  isRight("dims=80/80 mask=:0:tl lse=1 arch=sm_90 lens=100/150");
-  isRight("dims=192/128 mask=:0:tl arch=sm_90 lens=129/200");
-  isRight("dims=256/256 arch=sm_90 lens=65/100");
+  areRight({{"dims=80/80 mask=:0:tl lse=1 arch=sm_90", {"lens=100/150"}},
+            {"dims=192/128 mask=:0:tl arch=sm_90", {"lens=129/200"}},
+            {"dims=256/256 arch=sm_90", {"lens=65/100"}}});
 }
-TEST_CASE("rows that see no key") { isRight("dims=128/128 mask=:0:br lse=1 arch=sm_90 lens=300/100"); }
+TEST_CASE("rows that see no key") {
+  areRight({{"dims=128/128 mask=:0:br lse=1 arch=sm_90", {"lens=300/100"}}});
+}
 TEST_CASE("a window whose blocks are cut on both sides") {
-  isRight("dims=64/64 mask=150:20:tl lse=1 arch=sm_90 lens=400/400");
+  areRight({{"dims=64/64 mask=150:20:tl lse=1 arch=sm_90", {"lens=400/400"}}});
 }
 TEST_CASE("lengths beside the tiles' and below them") {
-  for (int length : {1, 63, 65, 250})
-    isRight(fmt::format("dims=64/64 mask=:0:br lse=1 arch=sm_90 lens={}/{}", length, length));
+  areRight(
+      {{"dims=64/64 mask=:0:br lse=1 arch=sm_90", {"lens=1/1", "lens=63/63", "lens=65/65", "lens=250/250"}}});
 }
 TEST_CASE("one tile of V that several consumers read and clean") {
-  isRight("dims=64/64 mask=:0:br arch=sm_90 block_q=256 block_kv=32 lens=256/256 nan=1");
+  areRight({{"dims=64/64 mask=:0:br arch=sm_90 block_q=256 block_kv=32", {"lens=256/256 nan=1"}}});
 }
 TEST_CASE("offsets beyond 2^31 elements, in and out by TMA") {
+  std::vector<std::string> shapes;
   for (const char *strides : {"far-batch", "far-head", "far-row"})
-    for (int tma : {0, 1})
-      isRight(fmt::format("dims=64/64 arch=sm_90 batch=2 heads=2/2 lens=33/70 strides={} tma_store={}",
-                          strides, tma));
+    shapes.push_back(std::string("batch=2 heads=2/2 lens=33/70 strides=") + strides);
+  areRight({{"dims=64/64 arch=sm_90 tma_store=0", shapes}, {"dims=64/64 arch=sm_90 tma_store=1", shapes}});
 }
 TEST_CASE("NaN and infinity of V behind the mask reach no row that does not see them") {
-  isRight("dims=64/64 mask=:0:br lse=1 arch=sm_90 lens=130/200 nan=1");
-  isRight("dims=64/64 mask=20:3:br arch=sm_90 block_q=128 block_kv=48 lens=150/170 nan=1");
-  isRight("dtype=fp16 dims=80/80 mask=:0:br lse=1 arch=sm_90 lens=60/25 nan=1");
-  isRight("dims=128/96 mask=:0:tl arch=sm_90 overlap=0 stages=1 lens=70/90 nan=1");
+  areRight({{"dims=64/64 mask=:0:br lse=1 arch=sm_90", {"lens=130/200 nan=1"}},
+            {"dims=64/64 mask=20:3:br arch=sm_90 block_q=128 block_kv=48", {"lens=150/170 nan=1"}},
+            {"dtype=fp16 dims=80/80 mask=:0:br lse=1 arch=sm_90", {"lens=60/25 nan=1"}},
+            {"dims=128/96 mask=:0:tl arch=sm_90 overlap=0 stages=1", {"lens=70/90 nan=1"}}});
 }
 TEST_CASE("a sum of values overflows, their mean does not") {
-  isRight("dims=64/64 lse=1 arch=sm_90 lens=100/333 deviation_v=5e37");
+  areRight({{"dims=64/64 lse=1 arch=sm_90", {"lens=100/333 deviation_v=5e37"}}});
 }
 TEST_CASE("several tiles of a CTA, static and drawn, queries in one slot and in two") {
-  for (const char *grid : {"grid=1 q_slots=1", "grid=1 q_slots=2", "grid=2 q_slots=1", "grid=2 q_slots=2"}) {
-    std::string schedule = std::string("arch=sm_90 block_q=128 block_kv=32 ") + grid;
-    isRight("dims=64/64 mask=:0:br lse=1 batch=2 heads=2/1 lens=300/200 sms=3 " + schedule);
-    isRight("dims=64/64 mask=:0:br batch=1 heads=3/1 lens=150/130 nan=1 sms=2 " + schedule);
+  std::vector<OnShapes> kernels;
+  for (const char *grid : {"grid=2 q_slots=2", "grid=1 q_slots=1", "grid=1 q_slots=2", "grid=2 q_slots=1"}) {
+    std::string schedule = std::string(" arch=sm_90 block_q=128 block_kv=32 ") + grid;
+    kernels.push_back(
+        {"dims=64/64 mask=:0:br lse=1" + schedule,
+         {"batch=2 heads=2/1 lens=300/200 sms=3", "batch=1 heads=3/1 lens=150/130 nan=1 sms=2"}});
   }
+  areRight(kernels);
 }
 TEST_CASE("more tiles of a CTA than a round has, and more rounds than words are remembered") {
-  isRight("dims=32/32 heads=35/1 lens=8/8 sms=1 arch=sm_90 block_q=64 block_kv=16 grid=1 q_slots=2 nan=1 "
-          "mask=:0:tl");
-  isRight("dims=32/32 heads=101/1 lens=8/8 sms=3 arch=sm_90 block_q=64 block_kv=16 grid=1 nan=1");
-  isRight("dims=32/32 heads=70/1 lens=8/8 sms=1 arch=sm_90 block_q=64 block_kv=16 grid=2 q_slots=2 nan=1 "
-          "mask=:0:tl");
+  areRight({{"dims=32/32 mask=:0:tl arch=sm_90 block_q=64 block_kv=16 grid=1 q_slots=2",
+             {"heads=35/1 lens=8/8 sms=1 nan=1"}},
+            {"dims=32/32 arch=sm_90 block_q=64 block_kv=16 grid=1", {"heads=101/1 lens=8/8 sms=3 nan=1"}},
+            {"dims=32/32 mask=:0:tl arch=sm_90 block_q=64 block_kv=16 grid=2 q_slots=2",
+             {"heads=70/1 lens=8/8 sms=1 nan=1"}}});
 }
 TEST_CASE("fewer tiles than CTAs would be, and rows without a key beside others") {
-  isRight("dims=64/64 mask=:0:br lse=1 lens=300/100 sms=1 arch=sm_90 block_q=64 grid=2");
-  isRight("dims=64/64 lens=1/1 sms=7 arch=sm_90 grid=1");
+  areRight({{"dims=64/64 mask=:0:br lse=1 arch=sm_90 block_q=64 grid=2", {"lens=300/100 sms=1"}},
+            {"dims=64/64 arch=sm_90 grid=1", {"lens=1/1 sms=7"}}});
 }
 TEST_CASE("O by TMA: tails, head dims that fill no panel, several tiles") {
-  isRight("dims=80/80 mask=:0:tl lse=1 arch=sm_90 tma_store=1 heads=2/1 lens=100/150 strides=padded");
-  isRight("dtype=fp16 dims=16/8 arch=sm_90 tma_store=1 lens=65/100");
-  isRight(
-      "dims=64/64 mask=:0:br lse=1 batch=2 heads=2/1 lens=300/200 sms=3 nan=1 arch=sm_90 block_q=128 grid=1 "
-      "tma_store=1");
-  isRight("dims=64/64 heads=2/1 lens=300/200 sms=1 arch=sm_90 block_q=128 block_kv=32 grid=2 q_slots=2 "
-          "tma_store=1");
+  areRight({{"dims=80/80 mask=:0:tl lse=1 arch=sm_90 tma_store=1", {"heads=2/1 lens=100/150 strides=padded"}},
+            {"dtype=fp16 dims=16/8 arch=sm_90 tma_store=1", {"lens=65/100"}},
+            {"dims=64/64 mask=:0:br lse=1 arch=sm_90 block_q=128 grid=1 tma_store=1",
+             {"batch=2 heads=2/1 lens=300/200 sms=3 nan=1"}},
+            {"dims=64/64 arch=sm_90 block_q=128 block_kv=32 grid=2 q_slots=2 tma_store=1",
+             {"heads=2/1 lens=300/200 sms=1"}}});
 }
 TEST_CASE("consumers in turn, around the softmax and around products") {
-  isRight("dims=64/64 mask=:0:br arch=sm_90 block_q=128 block_kv=48 turns=1 lens=200/150");
-  isRight("dims=64/64 mask=:0:br arch=sm_90 block_q=192 block_kv=48 turns=2 lens=200/150 nan=1");
-  isRight("dims=128/128 arch=sm_90 block_q=128 block_kv=64 turns=2 overlap=0 heads=2/1 lens=140/150 sms=1 "
-          "grid=1");
+  areRight({{"dims=64/64 mask=:0:br arch=sm_90 block_q=128 block_kv=48 turns=1", {"lens=200/150"}},
+            {"dims=64/64 mask=:0:br arch=sm_90 block_q=192 block_kv=48 turns=2", {"lens=200/150 nan=1"}},
+            {"dims=128/128 arch=sm_90 block_q=128 block_kv=64 turns=2 overlap=0 grid=1",
+             {"heads=2/1 lens=140/150 sms=1"}}});
 }
 TEST_CASE("two blocks on an SM, and registers as asked for") {
-  isRight("dims=64/64 mask=:0:br arch=sm_90 block_q=64 block_kv=64 blocks_per_sm=2 lens=100/150");
-  isRight("dims=64/64 arch=sm_90 block_q=128 block_kv=64 registers=200 lens=100/150");
+  areRight({{"dims=64/64 mask=:0:br arch=sm_90 block_q=64 block_kv=64 blocks_per_sm=2", {"lens=100/150"}},
+            {"dims=64/64 arch=sm_90 block_q=128 block_kv=64 registers=200", {"lens=100/150"}}});
 }
 TEST_CASE("overlapped: what is missing, weakened or mistaken is caught" * doctest::skip()) {
   everyMutantIsCaught(*Schedule::parse("hopper block_q=128 block_kv=16 stages=2 overlap=1 grid=0 q_slots=1"),

@@ -76,6 +76,13 @@ class WholeRun(Folder):
         self.assertIn("absent", parts["benchmark"]["facts"]["peers_absent"])
         self.assertIn("broken numpy: failed in 3 cells", text)
 
+    def test_without_dumped_tables(self):
+        """The device and the simulator agree where no part before has dumped the approximate functions."""
+        status, result, text = accept("--tiny", "--part", "correctness", "--only", "^bf16 d64 none lse", out=self.out)
+        self.assertEqual(status, 0, text)
+        rows = result["parts"]["correctness"]["rows"]
+        self.assertEqual([(row["status"], row["differs"]) for row in rows], [("passed", {})] * 2)
+
     def test_hopper(self):
         """Kernels that read through tensor maps, which the driver encodes."""
         status, result, text = accept("--tiny", "--part", "benchmark", "--part", "large-offsets", "--quick", "--peers", "test",

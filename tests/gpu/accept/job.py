@@ -59,9 +59,11 @@ class Job:
         return Compiler(self.attune, self.arch, self.work, self.plan["images"], store if os.path.exists(store) else None)
 
     def environment(self):
-        """For commands on the simulated GPU: with this device's own tables, if the probes made some."""
+        """For commands on the simulated GPU: with this device's own tables, if the probes made some. The simulated
+        driver has none."""
         tables = self.plan["tables"]
-        return dict(os.environ, **({"ATTUNE_DEVICE_TABLES": tables} if os.path.exists(tables) else {}))
+        named = tables if os.path.exists(tables) else "none" if self.driver.simulated else None
+        return dict(os.environ, **({"ATTUNE_DEVICE_TABLES": named} if named else {}))
 
     def wanted(self, name):
         return not self.plan["only"] or re.search(self.plan["only"], name) is not None
