@@ -299,19 +299,23 @@ Value ThreadToNvvm::elementAddress(Value array, ArrayRef<Value> indices) {
 
 void ThreadToNvvm::lowerLoadValue(tile::LoadValueOp op) {
   Type element = op.getArray().getType().getElementType();
-  int64_t bytes = infoOf(element).bytes();
-  Type stored = element.isF16() || element.isF32() ? element : b.getIntegerType(unsigned(8 * bytes));
+  const DTypeInfo &info = infoOf(element);
+  int64_t bytes = info.bytes();
+  // A short real number with the exponent of f32 is the upper bits of one.
+  bool isUpperBits = info.isReal() && bytes < 4 && info.exponentBits == infoOf(DType::F32).exponentBits;
+  Type stored = info.isReal() && !isUpperBits ? element : b.getIntegerType(unsigned(8 * bytes));
   auto load = [&](ArrayRef<Value> indices) -> Value {
     Value value = LLVM::LoadOp::create(b, loc, stored, globalPointer(elementAddress(op.getArray(), indices)),
                                        unsigned(bytes), /*isVolatile=*/false, /*isNonTemporal=*/false,
                                        /*isInvariant=*/true);
-    if (element.isF16())
-      return LLVM::FPExtOp::create(b, loc, b.getF32Type(), value);
-    if (bytes < 4)
-      value = LLVM::ZExtOp::create(b, loc, b.getI32Type(), value);
-    if (!element.isBF16())
+    if (bytes >= 4)
       return value;
-    value = LLVM::ShlOp::create(b, loc, value, i32(16));
+    if (stored == element)
+      return LLVM::FPExtOp::create(b, loc, b.getF32Type(), value);
+    value = LLVM::ZExtOp::create(b, loc, b.getI32Type(), value);
+    if (!isUpperBits)
+      return value;
+    value = LLVM::ShlOp::create(b, loc, value, i32(32 - info.bits));
     return LLVM::BitcastOp::create(b, loc, b.getF32Type(), value);
   };
   auto shaped = dyn_cast<VectorType>(op.getResult().getType());

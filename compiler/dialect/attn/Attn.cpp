@@ -1,5 +1,6 @@
 //===- Attn.cpp - verifiers and syntax of the attn dialect ----------------===//
 #include "compiler/dialect/attn/Attn.h"
+#include "compiler/dialect/Elements.h"
 
 #include "compiler/dialect/Names.h"
 #include "compiler/dialect/ScalarOps.h"
@@ -131,12 +132,13 @@ LogicalResult ElementOp::verify() {
     if (std::optional<int64_t> number = read->constant(); number && (*number < 1 || *number > 1 << 30))
       return emitOpError("expected extents from 1 to 2^30, got ") << *number;
   }
-  Type element = getElement(), f32 = Float32Type::get(getContext());
-  bool isReal = element.isF16() || element.isBF16() || element.isF32();
-  if (!isReal && !element.isInteger(32) && !element.isUnsignedInteger(8))
+  Type element = getElement();
+  std::optional<DType> known = elementOf(element);
+  if (!known || infoOf(*known).value == DType::I64)
     return emitOpError("expected elements of i32, f32, f16, bf16 or ui8, got ") << element;
-  if ((getType() == f32) != isReal)
-    return emitOpError("expected a result of ") << (isReal ? "f32" : "i32") << ", got " << getType();
+  if (getType() != typeOf(getContext(), infoOf(*known).value))
+    return emitOpError("expected a result of ")
+           << infoOf(infoOf(*known).value).irName << ", got " << getType();
   return mlir::success();
 }
 

@@ -207,9 +207,7 @@ LogicalResult LoadValueOp::verify() {
     return emitOpError("expected an index for each of ")
            << array.getRank() << " axes, got " << getIndices().size();
   Type element = array.getElementType();
-  Type value = element.isF16() || element.isBF16() ? Type(Float32Type::get(getContext()))
-               : element.isUnsignedInteger(8)      ? Type(IntegerType::get(getContext(), 32))
-                                                   : element;
+  Type value = typeOf(getContext(), infoOf(element).value);
   if (getElementTypeOrSelf(getResult().getType()) != value)
     return emitOpError("expected a result of ")
            << value << ", as the array's elements " << element << " become, got " << getResult().getType();

@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 #include "compiler/schedule/hopper/HopperForward.h"
 
+#include "compiler/dialect/Elements.h"
+
 using namespace mlir;
 
 namespace attune::hopper {
@@ -260,7 +262,7 @@ FailureOr<Value> ForwardBuilder::consume(NamingBuilder &at, Value attempt, const
   Value place = queryIndex(at, progress, group);
   q = wait(at, "q_tile", qRing, place);
   Value small;
-  if (attempt && dtype.isBF16())
+  if (attempt && infoOf(dtype).sumsOverflow())
     small = at.make<arith::CmpIOp>("small", arith::CmpIPredicate::eq, attempt, s.constant(2));
   FailureOr<SoftmaxState> state = attempt ? carefully(at, small) : usually(at);
   if (failed(state))

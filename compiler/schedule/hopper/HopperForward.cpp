@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 #include "compiler/schedule/hopper/HopperForward.h"
 
+#include "compiler/dialect/Elements.h"
 #include "compiler/schedule/Builders.h"
 
 using namespace mlir;
@@ -86,8 +87,8 @@ FailureOr<Progress> ForwardBuilder::again(NamingBuilder &at, const Progress &bef
                                           TileNumber tileNumber, Work work) {
   Scalars s(at);
   Type i32 = at.getI32Type();
-  // Attempts: with what V hides taken apart; for bf16, whose sums can overflow, then with small weights.
-  int attempts = dtype.isBF16() ? 2 : 1;
+  // Attempts: with what V hides taken apart; where sums can overflow, then with small weights.
+  int attempts = infoOf(dtype).sumsOverflow() ? 2 : 1;
   SmallVector<Value> inits{s.constant(1), before.tiles, before.blocks, before.bad};
   auto loop = scf::WhileOp::create(at, at.unnamed(), TypeRange{i32, i32, i32, i32}, inits);
   loop->setAttr("note", at.getStringAttr("what came out infinite or NaN is computed again, carefully"));

@@ -1,4 +1,5 @@
 //===- PortableForward.cpp - forward by mma.sync and cp.async -------------===//
+#include "compiler/dialect/Elements.h"
 #include "compiler/ir/IrText.h"
 #include "compiler/schedule/Builders.h"
 #include "compiler/schedule/ForwardProgram.h"
@@ -349,7 +350,7 @@ FailureOr<std::pair<FinishedRows, Value>> ForwardBuilder::attend() {
     NamingBuilder at(OpBuilder::atBlockBegin(&region.front()), b.unnamed());
     Scalars s(at);
     Value small;
-    if (!usual && dtype.isBF16())
+    if (!usual && infoOf(dtype).sumsOverflow())
       small = at.make<arith::CmpIOp>("small", arith::CmpIPredicate::eq, attempt, s.constant(2));
     FailureOr<SoftmaxState> state = usual ? usually(at) : carefully(at, small);
     if (failed(state))
@@ -368,12 +369,12 @@ FailureOr<std::pair<FinishedRows, Value>> ForwardBuilder::attend() {
 }
 
 void ForwardBuilder::store(const FinishedRows &rows, Value nextAttempt) {
-  // Another attempt, unless every row that exists is finite: with what V hides taken apart; for bf16, whose
+  // Another attempt, unless every row that exists is finite: with what V hides taken apart; where
   // sums can overflow, then with small weights.
   Scalars s(b);
   // Where the tile lies is computed anew: the loops have no registers for it.
   locate(b, tiles.blockQ, uniform(b, blockNumber(b, ""), "tile"));
-  Value mayRetry = s.less(nextAttempt, s.constant(dtype.isBF16() ? 3 : 2), "may_retry");
+  Value mayRetry = s.less(nextAttempt, s.constant(infoOf(dtype).sumsOverflow() ? 3 : 2), "may_retry");
   b.make<tile::RetryOp>("", notFinite(b, rows.out, firstQuery), nextAttempt, mayRetry);
   Value staging = b.make<tile::ReuseSmemOp>("staging", tensor(outType().getShape(), dtype, smem()));
   b.make<tile::StoreOp>("", rows.out, view(b, "O", oArray, head, lengthQ), firstQuery, staging);
