@@ -40,10 +40,15 @@ uint32_t AsyncProxy::start(Warp &w, const Inst &i, AsyncKind kind, uint32_t lane
 // Who knows what
 //===----------------------------------------------------------------------===//
 
-bool AsyncProxy::knowsWarp(const Warp &w, uint32_t warp, uint32_t clock) const {
-  if (w.cta != &cta)
-    return knowsForeign(w, cta.linear, warp, clock);
+/// Whether `w` knows of a warp of block `home` up to `clock`.
+static bool knowsOf(const Warp &w, const Cta &home, uint32_t warp, uint32_t clock) {
+  if (w.cta != &home)
+    return knowsForeign(w, home.linear, warp, clock);
   return w.index == warp || w.clocks[warp] >= clock;
+}
+
+bool AsyncProxy::knowsWarp(const Warp &w, uint32_t warp, uint32_t clock) const {
+  return knowsOf(w, cta, warp, clock);
 }
 
 bool AsyncProxy::knows(const Warp &w, const AsyncOp &op) const {
@@ -63,21 +68,42 @@ bool AsyncProxy::knows(const Warp &w, const AsyncOp &op) const {
   return false;
 }
 
+/// Whether a fence of `w`, or of somebody of whom it has learned, came behind what entry `index` of the
+/// clocks of `home` says. Not that of warp `index` itself, whose fence may have come before.
+bool AsyncProxy::fencedBehind(const Warp &w, const Cta &home, uint32_t index, uint32_t clock) const {
+  auto covers = [&](const Cta &block, const Fence &f) {
+    const Clocks *known = &block == &home ? &f.known : f.foreign.find(home.linear);
+    return known && clockOf(*known, index) >= clock;
+  };
+  auto itself = [&](const Warp &other) { return other.cta == &home && other.index == index; };
+  const Fence *own = w.cta->async->fences[w.index].latest();
+  if (own && !itself(w) && covers(*w.cta, *own))
+    return true;
+  for (const Cta *block : cta.cluster->ctas)
+    for (const Warp &other : block->warps)
+      if (!itself(other))
+        for (const Fence &f : block->async->fences[other.index].last)
+          if (f.clock && covers(*block, f) && knowsOf(w, *block, other.index, f.clock))
+            return true;
+  return false;
+}
+
 bool AsyncProxy::fenced(const Warp &w, const Cell &c) const {
-  const Fences &writer = fences[c.storeWarp];
-  if (c.storeFence < writer.clocks.size() && knowsWarp(w, c.storeWarp, writer.clocks[c.storeFence]))
-    return true;
-  if (w.cta != &cta)
-    return true;
-  const Fences &own = fences[w.index];
-  return w.index != c.storeWarp && clockOf(own.known, c.storeWarp) >= c.storeClock;
+  const Cta &home = *cta.cluster->ctas[c.storeRank];
+  const Fences &writer = home.async->fences[c.storeWarp];
+  return (c.storeFence < writer.clocks.size() &&
+          knowsOf(w, home, c.storeWarp, writer.clocks[c.storeFence])) ||
+         fencedBehind(w, home, c.storeWarp, c.storeClock);
 }
 
 void AsyncProxy::fence(Warp &w) {
   initFence(w);
   Fences &f = fences[w.index];
+  Fence &made = f.last[f.clocks.size() % f.last.size()];
   f.clocks.push_back(w.clocks[w.index]);
-  f.known = w.clocks;
+  made.clock = w.clocks[w.index];
+  made.known = w.clocks;
+  made.foreign = w.order.known;
 }
 
 void AsyncProxy::initFence(Warp &w) {
@@ -96,7 +122,8 @@ bool AsyncProxy::initVisible(const Warp &w, uint32_t warp, uint32_t clock, uint3
   const Fences &maker = fences[warp];
   if (before < maker.forInit.size() && knowsWarp(w, warp, maker.forInit[before]))
     return true;
-  return w.cta == &cta && w.index != warp && clockOf(fences[w.index].known, warp) >= clock;
+  const Fence *own = fences[w.index].latest();
+  return w.cta == &cta && w.index != warp && own && clockOf(own->known, warp) >= clock;
 }
 
 /// Drops the operations that every warp may rely on, so that a block of any length needs memory for few.
@@ -200,13 +227,12 @@ template <class F> void AsyncProxy::forReaders(const Cell &c, uint32_t cell, F f
 }
 
 void AsyncProxy::noteWrite(Cell &c, const Warp &w, const Inst &i) {
-  c.stored = w.cta == &cta;
-  if (!c.stored)
-    return;
-  c.storeWarp = uint16_t(w.index);
+  c.stored = Stored::ByWarp;
+  c.storeRank = uint8_t(w.cta->rank);
+  c.storeWarp = uint8_t(w.index);
   c.storeClock = w.clocks[w.index];
   c.storeSite = i.statement;
-  c.storeFence = uint32_t(fences[w.index].clocks.size());
+  c.storeFence = uint32_t((w.cta == &cta ? *this : *w.cta->async).fences[w.index].clocks.size());
 }
 
 void AsyncProxy::touchSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t offset, uint32_t bytes,
@@ -225,8 +251,43 @@ void AsyncProxy::touchSlow(Warp &w, const Inst &i, uint32_t lane, uint32_t offse
     });
 }
 
+/// Against the generic accesses of other blocks of the cluster, which WordShadow keeps.
+void AsyncProxy::checkVisitors(Warp &w, const AsyncOp &op, uint32_t cell, bool write) {
+  auto look = [&](Mark m, bool wrote) {
+    if (m.segment < cta.cluster->firstSegment)
+      return;
+    const Segment &s = w.worker->segment(m.segment);
+    if (s.block == cta.linear || s.block == w.cta->linear || knowsForeign(w, s.block, s.warp, s.clock) ||
+        reportedBefore(w, *op.inst, FindingKind::Race))
+      return;
+    report(w, *op.inst, FindingKind::Race, op.lane, kSharedBase + cell * 16,
+           fmt::format("{} {} {} that another block {} with nothing to order them (barrier.cluster, or an "
+                       "mbarrier arrival that the issuer waits for)",
+                       nameOf(op), write ? "overwrites" : "reads", describePlace(w, {&cta, cell * 16}),
+                       wrote ? "wrote" : "may still read"),
+           {int64_t(m.statement()), s.warp, m.lane() < 32 ? int(m.lane()) : -1, int64_t(s.block)});
+  };
+  auto word = [&](const WordShadow &c) {
+    look(c.write, true);
+    if (write) {
+      look(c.read, false);
+      look(c.read2, false);
+    }
+  };
+  for (uint32_t k = cell * 4; k < cell * 4 + 4; ++k) {
+    const WordShadow &c = cta.words[k];
+    if (c.write.segment >= cta.cluster->firstSegment && c.write.lane() == kSplit)
+      for (const WordShadow &part : cta.bytePool.words[c.split])
+        word(part);
+    else
+      word(c);
+  }
+}
+
 /// Against the generic accesses of other warps, which ShadowCell keeps.
 void AsyncProxy::checkHistory(Warp &w, const AsyncOp &op, uint32_t cell, bool write) {
+  if (cta.touchedByOthers)
+    checkVisitors(w, op, cell, write);
   const ShadowCell &s = cta.cells[cell];
   if (s.epoch != cta.epoch)
     return;
@@ -286,19 +347,45 @@ void AsyncProxy::reads(Warp &w, uint32_t number, uint32_t offset, uint32_t bytes
       conflict(w, *op.inst, op.lane, operation(c.write), cell * 16, false,
                op.kind == AsyncKind::Matrix ? "read by wgmma" : "read by a bulk copy");
     checkHistory(w, op, cell, false);
-    if (c.stored) {
-      if (fenced(w, c))
-        c.stored = false;
-      else if (!reportedBefore(w, *op.inst, FindingKind::MissingFence))
-        report(
-            w, *op.inst, FindingKind::MissingFence, op.lane, kSharedBase + cell * 16,
-            fmt::format("{} reads {} through the async proxy, which warp {} wrote through the generic one; "
-                        "expected fence.proxy.async by that warp after its store and before it hands over",
-                        nameOf(op), describeShared(w, kSharedBase + cell * 16), c.storeWarp),
-            {int64_t(c.storeSite), c.storeWarp});
-    }
+    if (c.stored != Stored::No)
+      needFence(w, op, cell, "reads");
     addReader(c, cell, number);
   }
+}
+
+/// The operation reads or overwrites a cell that holds what came through the generic proxy.
+void AsyncProxy::needFence(Warp &w, const AsyncOp &op, uint32_t cell, const char *verb) {
+  Cell &c = cells[cell];
+  const Cta *home = cta.cluster->ctas[c.storeRank];
+  OtherAccess other{int64_t(c.storeSite), c.storeWarp, -1, int64_t(home->linear)};
+  if (c.stored == Stored::Sent) {
+    if (!c.write || w.cta != &cta)
+      return;
+    const AsyncOp &sent = operation(c.write);
+    if (!knows(w, sent)) // which was told
+      return;
+    if (fencedBehind(w, cta, sent.barrier, sent.phase)) {
+      c.stored = Stored::No;
+      return;
+    }
+    other = {int64_t(sent.inst->statement), sent.warp, sent.lane, int64_t(sent.block)};
+  } else {
+    if (!knowsOf(w, *home, c.storeWarp, c.storeClock)) // which is a race
+      return;
+    if (fenced(w, c)) {
+      c.stored = Stored::No;
+      return;
+    }
+  }
+  if (reportedBefore(w, *op.inst, FindingKind::MissingFence))
+    return;
+  report(w, *op.inst, FindingKind::MissingFence, op.lane, kSharedBase + cell * 16,
+         fmt::format("{} {} {} through the async proxy, which warp {} wrote through the generic one; "
+                     "expected fence.proxy.async {}",
+                     nameOf(op), verb, describePlace(w, {&cta, cell * 16}), other.warp,
+                     c.stored == Stored::Sent ? "behind the wait for its mbarrier"
+                                              : "by that warp after its store and before it hands over"),
+         other);
 }
 
 void AsyncProxy::addReader(Cell &c, uint32_t cell, uint32_t number) {
@@ -343,9 +430,11 @@ void AsyncProxy::writes(Warp &w, uint32_t number, uint32_t offset, uint32_t byte
         conflict(w, *op.inst, op.lane, other, cell * 16, true, "asynchronous write");
     });
     checkHistory(w, op, cell, true);
+    if (c.stored != Stored::No && !op.generic)
+      needFence(w, op, cell, "overwrites");
     c.write = number;
     c.read = {};
-    c.stored = false;
+    c.stored = op.generic ? Stored::Sent : Stored::No;
     if (c.more) {
       moreReaders.erase(cell);
       c.more = false;

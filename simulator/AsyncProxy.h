@@ -18,9 +18,10 @@
 // What is checked, in cells of 16 bytes, with the sites of both sides:
 //   - an operation reads what a load may still write, or writes what another operation may still use;
 //   - a generic access (ld, st, ldmatrix ...) meets an operation that it may not rely on;
-//   - an operation reads what a generic store left without a fence.proxy.async between them, executed by
-//   a thread that wrote before it handed over, or by the issuer after it took over. An operation that writes
-//   needs none: a slot that was read is refilled after an mbarrier arrival alone.
+//   - an operation reads or overwrites what a generic store left, without a fence.proxy.async between them:
+//   by the thread that stored before it handed over, by the issuer after it took over, or by one in between.
+//   What was only read by generic loads needs none: a slot is refilled after an mbarrier arrival alone. Nor
+//   do st.async and red.async, which are of the generic proxy.
 //
 // Clocks. Entries of Warp::clocks behind those of the block's warps count, for each mbarrier in the order of
 // their initialisation, the phases that are known to have ended. All that hands clocks on (barriers, fences,
@@ -69,6 +70,7 @@ struct AsyncOp {
   bool landed = false;         ///< data moved
   bool waited = false;         ///< a warp has waited for it
   bool reduces = false;        ///< others that reduce may touch the same bytes
+  bool generic = false;        ///< of the generic proxy: st.async, red.async
   uint16_t warp = 0;
   uint32_t barrier = 0, phase = 0; ///< of a landed load: who knows that clock may rely on it
   uint64_t block = 0;              ///< of the issuer
@@ -87,6 +89,8 @@ public:
                  uint32_t warps = 1);
   /// The operation's writes are reductions, which are in no order with each other.
   void reduces(uint32_t op) { at(op).reduces = true; }
+  /// The operation goes through the generic proxy, so that generic stores need no fence before it.
+  void generic(uint32_t op) { at(op).generic = true; }
   /// The operation reads or writes this range; `w` is the warp whose knowledge counts. Checks it against what
   /// was there before, and marks it.
   void reads(Warp &w, uint32_t op, uint32_t offset, uint32_t bytes);
@@ -134,6 +138,9 @@ public:
   void end();
 
 private:
+  /// Whether the cell holds what came through the generic proxy, and no fence is known to follow: by `write`,
+  /// or by a store since.
+  enum class Stored : uint8_t { No, ByWarp, Sent };
   /// 16 bytes of shared memory: the last operation that wrote them, those that read them since (one of each
   /// issuer and kind), and the last generic store that no fence is known to follow.
   struct Cell {
@@ -141,15 +148,25 @@ private:
     std::array<uint32_t, 3> read{};
     uint32_t storeClock = 0, storeSite = 0;
     uint32_t storeFence = 0; ///< fences that its warp had executed before it
-    uint16_t storeWarp = 0;
-    bool stored = false, more = false;
+    uint8_t storeRank = 0, storeWarp = 0;
+    Stored stored = Stored::No;
+    bool more = false;
+  };
+  struct Fence {
+    uint32_t clock = 0;
+    Clocks known; ///< by its warp: of its own block's warps, and of other blocks'
+    Foreign foreign;
   };
   /// What a warp has done about the proxies.
   struct Fences {
     std::vector<uint32_t> clocks;  ///< its clock at each fence.proxy.async
     std::vector<uint32_t> forInit; ///< at each of these and of fence.mbarrier_init
-    Clocks known;                  ///< what it knew at its last fence.proxy.async
+    std::array<Fence, 4> last;     ///< fence.proxy.async number n at n % 4
     bool initialises = false;      ///< an mbarrier, since the last of forInit
+    /// The last fence.proxy.async; null: there was none.
+    const Fence *latest() const {
+      return clocks.empty() ? nullptr : &last[(clocks.size() - 1) % last.size()];
+    }
   };
   struct Pending {
     uint32_t op;
@@ -160,8 +177,11 @@ private:
   bool knows(const Warp &w, const AsyncOp &op) const;
   bool knowsWarp(const Warp &w, uint32_t warp, uint32_t clock) const;
   bool fenced(const Warp &w, const Cell &c) const;
+  bool fencedBehind(const Warp &w, const Cta &home, uint32_t index, uint32_t clock) const;
+  void needFence(Warp &w, const AsyncOp &op, uint32_t cell, const char *verb);
   void range(AsyncOp &op, uint32_t offset, uint32_t bytes);
   void checkHistory(Warp &w, const AsyncOp &op, uint32_t cell, bool write);
+  void checkVisitors(Warp &w, const AsyncOp &op, uint32_t cell, bool write);
   void conflict(Warp &w, const Inst &i, uint32_t lane, const AsyncOp &other, uint32_t offset, bool write,
                 const char *what);
   void addReader(Cell &c, uint32_t cell, uint32_t op);

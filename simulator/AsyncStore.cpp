@@ -80,6 +80,7 @@ void execAsyncStore(Warp &w, const Inst &i) {
       continue;
     AsyncProxy &proxy = *target->async;
     uint32_t number = proxy.start(w, i, AsyncKind::Load, g.lane, w.index);
+    proxy.generic(number);
     if (op != ReduceOp::None)
       proxy.reduces(number);
     for (const Parcel &p : g.parcels)

@@ -222,8 +222,7 @@ private:
       at[lane] = address;
       if (!write && !w.bulkStores.empty())
         checkBulkStores(w, i, at, 1u << lane, bytes, write);
-      if (!write || b.op != ReduceOp::None)
-        checkGlobalProxy(w, i, lane, address, bytes);
+      checkGlobalProxy(w, i, lane, address, bytes, write);
       raceGlobalRange(w, i, lane, *a, address, bytes, write);
     };
     if (box)

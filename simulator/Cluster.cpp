@@ -296,6 +296,9 @@ void touchRemote(Warp &w, const Inst &i, uint32_t lane, SharedPlace place, uint3
   if (!w.worker->launch->checks)
     return;
   visit(w, i, lane, place, bytes, write);
+  place.cta->touchedByOthers = true;
+  if (place.cta->async)
+    place.cta->async->touch(w, i, lane, place.offset, bytes, write);
   raceRemote(w, i, *place.cta, lane, place.offset, bytes, write, stored);
   if (write) {
     w.worker->changes += !i.atomic;

@@ -271,6 +271,7 @@ void startBlock(Worker &worker, Cta &cta, uint64_t number) {
   cta.cellWords.clear();
   cta.aborted = cta.endless = cta.over = false;
   cta.visitors.clear();
+  cta.touchedByOthers = false;
   cta.knownAtEnd.clear();
   cta.nextWarp = 0;
   for (Barrier &b : cta.barriers)

@@ -86,7 +86,7 @@ void fenceGlobalProxy(Warp &w) {
       {worker.firstSegment + uint32_t(worker.segments.size()), w.clocks[w.index]});
 }
 
-void checkGlobalProxy(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint64_t bytes) {
+void checkGlobalProxy(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint64_t bytes, bool write) {
   const Worker &worker = *w.worker;
   const WarpOrder &order = w.order;
   auto knows = [&](const Segment &s, uint32_t clock) {
@@ -122,13 +122,12 @@ void checkGlobalProxy(Warp &w, const Inst &i, uint32_t lane, uint64_t address, u
     }
     if (reportedBefore(w, i, FindingKind::MissingFence))
       return;
-    report(
-        w, i, FindingKind::MissingFence, lane, at,
-        fmt::format("a bulk copy reads 0x{:x}, {}, through the async proxy, which warp {} wrote through the "
-                    "generic one; expected fence.proxy.async by that warp after its store and before it "
-                    "hands over",
-                    at, w.worker->launch->memory->describe(at), s.warp),
-        otherOf(m, s));
+    report(w, i, FindingKind::MissingFence, lane, at,
+           fmt::format("a bulk copy {} 0x{:x}, {}, through the async proxy, which warp {} wrote through the "
+                       "generic one; expected fence.proxy.async by that warp after its store and before it "
+                       "hands over",
+                       write ? "overwrites" : "reads", at, w.worker->launch->memory->describe(at), s.warp),
+           otherOf(m, s));
   });
 }
 

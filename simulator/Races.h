@@ -233,9 +233,9 @@ void raceRemote(Warp &w, const Inst &i, Cta &home, uint32_t lane, uint64_t offse
 void checkNonCoherent(Warp &w, const Inst &i, const uint64_t *address, uint32_t mask, uint32_t bytes);
 /// fence.proxy.async of global memory.
 void fenceGlobalProxy(Warp &w);
-/// A read by the async proxy: what this kernel has written there by ordinary stores needs a fence of the
-/// proxies in between, by the writer before it handed over or by the reader after it took over.
-void checkGlobalProxy(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint64_t bytes);
+/// A read or write by the async proxy: what this kernel has written there by ordinary stores needs a fence of
+/// the proxies in between, by the writer before it handed over or by the issuer after it took over.
+void checkGlobalProxy(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint64_t bytes, bool write);
 /// The segment that the warp's next access belongs to.
 uint32_t segmentOf(Warp &w);
 /// The lane that last touched a shared word as `statement` says, or -1.

@@ -444,7 +444,7 @@ TEST_CASE("a release makes public what went before, and learns nothing") {
                      "V: mbarrier.try_wait.parity.ORDER.cta.shared::cta.b64 %p5, [%r2+8], 0; @!%p5 bra V;\n" +
                      kLoad + kWait +
                      "bra END;\nREADER: st.shared.u32 [%r3], %r0; ld.shared.u32 %r10, [%r3]; "
-                     "mbarrier.arrive.shared::cta.b64 _, [%r2+8];\n"
+                     "fence.proxy.async.shared::cta; mbarrier.arrive.shared::cta.b64 _, [%r2+8];\n"
                      "END: bar.warp.sync -1;";
   expectClean(with(body, "ORDER", "acquire"));
   expectFault(with(body, "ORDER", "relaxed"), Kind::Race, {"cp.async.bulk.shared::cluster", "warp 1"});

@@ -279,7 +279,7 @@ void mutate(const Program &p, int part, int of, std::map<const Equivalent *, int
                   fmt::format("not found: {} line {}: `{}`: {}", p.entry, m.line, m.source, m.change));
   }
   std::printf("%s: %d of %d mutants are found, %d are equivalent: kill rate %.1f %%\n", p.entry, found, tried,
-              same, 100.0 * found / std::max(1, tried - same));
+              same, found + same == tried ? 100.0 : 100.0 * found / (tried - same));
 }
 
 } // namespace
