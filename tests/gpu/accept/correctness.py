@@ -62,7 +62,7 @@ def on_simulator(job, compiler, row, inputs, target, number):
         return {"error": made["error"]}
     stem = os.path.join(job.work, f"sim-{number}-{target}")
     command = [job.attune, "run", *kernels.spec_flags(s), *kernels.schedule_flags(made), "--target", target, "--arch",
-               job.arch, "--device", "sim", "--check", "none", "--json", "--no-cache", "--out", stem + "-o.npy"]
+               job.arch, "--device", "sim", "--check", "none", "--json", *compiler.cache, "--out", stem + "-o.npy"]
     for name, array in zip("qkv", inputs):
         np.save(f"{stem}-{name}.npy", array.view(np.float16) if s["dtype"] == "fp16" else array)
         command += [f"--{name}", f"{stem}-{name}.npy"]

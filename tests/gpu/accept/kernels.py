@@ -87,8 +87,7 @@ def shape_of(row):
 
 def schedule_flags(made):
     """So that another command makes the very same kernel."""
-    return [text for key, value in made["schedule"].items() if key != "family"
-            for text in ("--" + key.replace("_", "-"), str(value))]
+    return [text for key, value in made["schedule"].items() for text in ("--" + key.replace("_", "-"), str(value))]
 
 
 class Launchable:
@@ -131,6 +130,7 @@ class Compiler:
         self.tuned = ["--store", store] if store else []
         self.work = Path(work) / "kernels"
         self.work.mkdir(parents=True, exist_ok=True)
+        self.cache = ["--cache-dir", str(self.work / "cache")]
         self.pool = ThreadPoolExecutor(workers or os.cpu_count())
         self.made = {}
 
@@ -157,7 +157,7 @@ class Compiler:
         image = self.images[target]
         path = self.work / f"{os.getpid()}-{number}.{image}"
         command = [self.attune, "compile", *spec_flags(spec), "--arch", self.arch, "--target", target, "--shape", shape,
-                   "--emit", image, "-o", str(path), "--json", "--cache-dir", str(self.work / "cache"), *self.tuned]
+                   "--emit", image, "-o", str(path), "--json", *self.cache, *self.tuned]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()[-2000:]
