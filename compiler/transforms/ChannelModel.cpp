@@ -57,28 +57,68 @@ bool touchesRings(Operation *op) {
   return op->walk(touches).wasInterrupted();
 }
 
-/// What runs, which meet the same operations a million times, find once: rows of the table of scalar
-/// operations for each kind of operation, what there is to visit in each block, and whether an operation
-/// touches rings. The rest of a block, mostly arithmetic on tiles, changes nothing that a run knows.
+/// An operation to visit, with its row of the table of scalar operations where it has one that evaluates.
+struct Step {
+  Operation *op;
+  const ScalarOp *row;
+};
+
+/// What runs, which meet the same operations a million times, find once: the kernel's arguments and
+/// constants, what there is to visit in each block, whether an operation touches rings, and in which order
+/// roles run. The rest of a block, mostly arithmetic on tiles, changes nothing that a run knows.
 struct Lookups {
-  llvm::DenseMap<TypeID, const ScalarOp *> rows;
-  llvm::DenseMap<Block *, SmallVector<Operation *, 0>> steps;
+  std::vector<Argument> arguments;
+  llvm::DenseMap<Value, int64_t> constants;
+  llvm::DenseMap<Block *, SmallVector<Step, 0>> steps;
   llvm::DenseMap<Operation *, bool> rings;
+  llvm::DenseMap<Operation *, SmallVector<tile::RoleOp>> roles;
+
+  explicit Lookups(tile::KernelOp kernel) : arguments(tile::argumentsOf(kernel)) {
+    kernel.walk([&](arith::ConstantOp op) {
+      APInt constant;
+      if (matchPattern(op.getResult(), m_ConstantInt(&constant)))
+        constants[op.getResult()] =
+            constant.getBitWidth() == 1 ? int64_t(constant.getZExtValue()) : constant.getSExtValue();
+    });
+  }
 
   bool hasRings(Operation *op) {
     auto [entry, isNew] = rings.try_emplace(op, false);
     return isNew ? entry->second = touchesRings(op) : entry->second;
   }
 
-  ArrayRef<Operation *> stepsOf(Block &block) {
+  ArrayRef<Step> stepsOf(Block &block) {
     auto [entry, isNew] = steps.try_emplace(&block);
     if (isNew)
       for (Operation &op : block) {
         bool givesNumber = llvm::any_of(op.getResultTypes(), [](Type type) { return type.isIntOrIndex(); });
         bool isRegion = op.getNumRegions() > 0 && !isa<scf::IfOp>(op);
-        if (givesNumber || isRegion || hasRings(&op))
-          entry->second.push_back(&op);
+        if (isa<arith::ConstantOp>(op) || !(givesNumber || isRegion || hasRings(&op)))
+          continue;
+        const ScalarOp *row = op.getNumResults() == 1 ? findScalarOp(&op) : nullptr;
+        entry->second.push_back({&op, row && row->evaluate ? row : nullptr});
       }
+    return entry->second;
+  }
+
+  /// Who hands numbers to others comes first, so that the others' are known. None where the roles must not
+  /// be as they are.
+  ArrayRef<tile::RoleOp> inOrder(tile::SpecializeOp op) {
+    auto [entry, isNew] = roles.try_emplace(op);
+    if (!isNew)
+      return entry->second;
+    // Copy groups belong to the threads that issue them, and only barriers of the whole block join them:
+    // rings of that kind live in one role.
+    auto all = op.getRoles().getOps<tile::RoleOp>();
+    bool alone = llvm::hasSingleElement(all) && (*all.begin()).getReplicas() == 1;
+    if (!alone && op.walk([](tile::AcquireOp) { return WalkResult::interrupt(); }).wasInterrupted())
+      return {};
+    auto puts = [](tile::RoleOp role) {
+      return role.walk([](tile::PutOp) { return WalkResult::interrupt(); }).wasInterrupted();
+    };
+    for (bool first : {true, false})
+      llvm::copy_if(all, std::back_inserter(entry->second),
+                    [&](tile::RoleOp role) { return puts(role) == first; });
     return entry->second;
   }
 };
@@ -86,9 +126,9 @@ struct Lookups {
 class Run {
 public:
   Run(tile::KernelOp kernel, const Setting &setting, ChannelPlan &plan, Lookups &lookups)
-      : setting(setting), plan(plan), lookups(lookups) {
+      : setting(setting), plan(plan), lookups(lookups), values(lookups.constants) {
     ArrayRef<int64_t> given = setting.given;
-    for (auto [argument, value] : llvm::zip(tile::argumentsOf(kernel), kernel.getBody().getArguments()))
+    for (auto [argument, value] : llvm::zip(lookups.arguments, kernel.getBody().getArguments()))
       if (isGiven(argument)) {
         values[value] = given.front();
         given = given.drop_front();
@@ -101,10 +141,17 @@ public:
   /// Failure after an error, or after more steps than any sensible program takes.
   LogicalResult run(Block &block) {
     if (++steps > mostSteps) // also of a loop in which there is nothing to visit
-      return block.getParentOp()->emitOpError("expected the program to end") << context();
-    for (Operation *op : lookups.stepsOf(block))
-      if (failed(visit(op)))
-        return failure();
+      return tooLong(block.getParentOp());
+    for (const Step &step : lookups.stepsOf(block)) {
+      if (!step.row) {
+        if (failed(visit(step.op)))
+          return failure();
+        continue;
+      }
+      if (++steps > mostSteps)
+        return tooLong(step.op);
+      set(step.op->getResult(0), evaluate(step.op, *step.row));
+    }
     return mlir::success();
   }
 
@@ -125,17 +172,34 @@ private:
            std::to_string(setting.queryBlock) + (setting.retries ? ", again" : "") + ")";
   }
 
-  std::optional<int64_t> value(Value v) const {
-    auto found = values.find(v);
-    if (found != values.end())
-      return found->second;
-    APInt constant;
-    if (matchPattern(v, m_ConstantInt(&constant)))
-      return constant.getBitWidth() == 1 ? int64_t(constant.getZExtValue()) : constant.getSExtValue();
-    return std::nullopt;
+  LogicalResult tooLong(Operation *op) const {
+    return op->emitOpError("expected the program to end") << context();
   }
 
-  /// The value of an integer op of scalars, if all that it depends on is known.
+  std::optional<int64_t> value(Value v) const {
+    auto found = values.find(v);
+    return found != values.end() ? std::optional(found->second) : std::nullopt;
+  }
+  void set(Value v, std::optional<int64_t> number) {
+    if (number)
+      values[v] = *number;
+    else
+      values.erase(v);
+  }
+
+  /// The value of a scalar operation, if all that it depends on is known.
+  std::optional<int64_t> evaluate(Operation *op, const ScalarOp &row) const {
+    SmallVector<int64_t, 4> x;
+    for (Value operand : op->getOperands()) {
+      std::optional<int64_t> known = value(operand);
+      if (!known)
+        return std::nullopt;
+      x.push_back(*known);
+    }
+    return row.evaluate(op, x);
+  }
+
+  /// The same of an operation that asks the machine, or another role.
   std::optional<int64_t> evaluate(Operation *op) {
     // Every attempt begins when the CTA has met after the one before; those after the first do the same.
     if (isa<tile::AttemptOp>(op))
@@ -157,19 +221,6 @@ private:
     }
     if (auto dim = dyn_cast<gpu::GridDimOp>(op))
       return dim.getDimension() == gpu::Dimension::x ? setting.queryBlocks : 1;
-    SmallVector<int64_t> x;
-    for (Value operand : op->getOperands()) {
-      std::optional<int64_t> known = value(operand);
-      if (!known)
-        return std::nullopt;
-      x.push_back(*known);
-    }
-    auto [entry, isNew] = lookups.rows.try_emplace(op->getName().getTypeID(), nullptr);
-    if (isNew)
-      entry->second = findScalarOp(op);
-    const ScalarOp *row = entry->second;
-    if (row && row->evaluate)
-      return row->evaluate(op, x);
     return std::nullopt;
   }
 
@@ -267,20 +318,9 @@ LogicalResult Run::wait(tile::WaitOp op) {
 }
 
 LogicalResult Run::visitRoles(tile::SpecializeOp op) {
-  // Copy groups belong to the threads that issue them, and only barriers of the whole block join them: rings
-  // of that kind live in one role.
-  auto all = op.getRoles().getOps<tile::RoleOp>();
-  bool alone = llvm::hasSingleElement(all) && (*all.begin()).getReplicas() == 1;
-  bool usesCopies = op.walk([](tile::AcquireOp) { return WalkResult::interrupt(); }).wasInterrupted();
-  if (usesCopies && !alone)
+  ArrayRef<tile::RoleOp> inOrder = lookups.inOrder(op);
+  if (inOrder.empty())
     return op->emitOpError("expected rings of cp.async only where one role uses them");
-  // Who hands numbers to others runs first, so that the others' are known.
-  SmallVector<tile::RoleOp> inOrder;
-  auto puts = [](tile::RoleOp role) {
-    return role.walk([](tile::PutOp) { return WalkResult::interrupt(); }).wasInterrupted();
-  };
-  for (bool first : {true, false})
-    llvm::copy_if(all, std::back_inserter(inOrder), [&](tile::RoleOp role) { return puts(role) == first; });
   for (tile::RoleOp role : inOrder)
     for (int64_t replica = 0; replica != int64_t(role.getReplicas()); ++replica) {
       roles.push_back({role, replica, {}});
@@ -306,12 +346,8 @@ void Run::assign(ValueRange to, ValueRange from) {
   SmallVector<std::optional<int64_t>> numbers;
   for (Value one : from)
     numbers.push_back(value(one));
-  for (auto [one, number] : llvm::zip(to, numbers)) {
-    if (number)
-      values[one] = *number;
-    else
-      values.erase(one);
-  }
+  for (auto [one, number] : llvm::zip(to, numbers))
+    set(one, number);
 }
 
 LogicalResult Run::visitFor(scf::ForOp loop) {
@@ -374,13 +410,9 @@ LogicalResult Run::countBlocks(tile::CountBlocksOp op) {
   SmallVector<int64_t> counts(op.getNumResults());
   for (int64_t block = *begin; block < *end; ++block) {
     values[condition.getArgument(0)] = block;
-    for (Operation &inner : condition.without_terminator()) {
-      std::optional<int64_t> known = evaluate(&inner);
-      if (known)
-        values[inner.getResult(0)] = *known;
-      else
-        values.erase(inner.getResult(0));
-    }
+    for (const Step &inner : lookups.stepsOf(condition))
+      if (inner.op->getNumResults() == 1)
+        set(inner.op->getResult(0), inner.row ? evaluate(inner.op, *inner.row) : evaluate(inner.op));
     for (auto [count, holds] : llvm::zip(counts, condition.getTerminator()->getOperands()))
       count += value(holds).value_or(1) != 0;
   }
@@ -391,7 +423,7 @@ LogicalResult Run::countBlocks(tile::CountBlocksOp op) {
 
 LogicalResult Run::visit(Operation *op) {
   if (++steps > mostSteps)
-    return op->emitOpError("expected the program to end") << context();
+    return tooLong(op);
   if (auto loop = dyn_cast<scf::ForOp>(op))
     return visitFor(loop);
   if (auto loop = dyn_cast<scf::WhileOp>(op))
@@ -447,8 +479,7 @@ LogicalResult Run::visit(Operation *op) {
     return mlir::success();
   }
   if (op->getNumResults() == 1 && op->getResult(0).getType().isIntOrIndex())
-    if (std::optional<int64_t> known = evaluate(op))
-      values[op->getResult(0)] = *known;
+    set(op->getResult(0), evaluate(op));
   return mlir::success();
 }
 
@@ -541,7 +572,7 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
     }
 
   ChannelPlan plan;
-  Lookups lookups;
+  Lookups lookups(kernel);
   // A barrier that one run adds can change what another finds, so repeat until nothing is added.
   for (size_t barriers = ~size_t(0); barriers != plan.barrierBefore.size();) {
     barriers = plan.barrierBefore.size();

@@ -227,23 +227,8 @@ void ThreadToNvvm::lowerDotIssue(thread::DotIssueOp op) {
   bool aInShared = op.getA().getType().isInteger(32), fresh = !op.getC();
   SwizzledTile aTile{m, k}, bTile = op.getTransposed() ? SwizzledTile{n, k} : SwizzledTile{k, n};
   size_t count = size_t(accValues(m, n, 4));
-  Registers a = aInShared ? Registers() : registers(op.getA());
-  // A fresh accumulator is ignored by the first instruction (scale-d is false), so nothing sets it to zero.
-  Registers c =
-      fresh ? Registers(count, LLVM::PoisonOp::create(b, loc, b.getF32Type())) : registers(op.getC());
-
-  // The fence carries every register that the tensor core will touch, so that LLVM moves nothing across it.
-  SmallVector<Value> fenced(a);
-  if (!fresh)
-    llvm::append_range(fenced, c);
-  if (fenced.empty()) {
-    asmMemory(LLVM::LLVMVoidType::get(b.getContext()), "wgmma.fence.sync.aligned;", "", {});
-  } else {
-    Registers after = asmTied("wgmma.fence.sync.aligned;", fenced);
-    a.assign(after.begin(), after.begin() + a.size());
-    if (!fresh)
-      c.assign(after.begin() + a.size(), after.end());
-  }
+  Registers a = aInShared ? Registers() : registers(op.getA()),
+            c = fresh ? Registers() : registers(op.getC());
 
   Value aStart = aInShared ? matrixDescriptor(aTile, op.getA(), false, /*moves=*/false) : Value();
   Value bStart = matrixDescriptor(bTile, op.getB(), !op.getTransposed(), /*moves=*/true);
@@ -255,37 +240,53 @@ void ThreadToNvvm::lowerDotIssue(thread::DotIssueOp op) {
     int64_t perPanel = tile.panelCols() / 16;
     return kStep / perPanel * tile.panelBytes() + kStep % perPanel * 32;
   };
-  StringRef element = infoOf(op.getType()).irName;
+
+  // One assembly for all steps, from the fence to the end of the group: nothing can come between them, and
+  // the accumulators pass through LLVM once. Operands: the outputs, what is tied to them, scale-d, then each
+  // step's A and B.
+  StringRef element = infoOf(op.getType()).irName, across = op.getTransposed() ? ", 0" : ", 1";
+  SmallVector<Value> operands(c);
+  std::string constraints;
+  for (size_t i = 0; i != count; ++i)
+    constraints += fresh ? "=&f," : "=f,";
+  for (size_t i = 0; i != c.size(); ++i)
+    constraints += std::to_string(i) + ",";
+  auto operand = [&](Value value, StringRef constraint) {
+    constraints += constraint.str() + ",";
+    operands.push_back(value);
+    return "$" + std::to_string(count + operands.size() - 1);
+  };
+  auto truth = [&](bool value) {
+    return operand(LLVM::ConstantOp::create(b, loc, b.getI1Type(), b.getBoolAttr(value)), "b");
+  };
+  // What a fresh accumulator holds is ignored by the first step, so nothing sets it to zero.
+  std::string adds = truth(true), scaleD = fresh ? truth(false) : adds;
+  std::string text = "wgmma.fence.sync.aligned;\n", sums = operandList(0, count);
+  for (int64_t kStep = 0; kStep != k / 16; ++kStep) {
+    std::string aText;
+    if (aInShared) {
+      aText = operand(advance(aStart, alongColumns(aTile, kStep)), "l");
+    } else {
+      for (int64_t i = 0; i != 4; ++i)
+        aText += (i ? ", " : "{") + operand(a[size_t(kStep * 4 + i)], "r");
+      aText += "}";
+    }
+    std::string bText = operand(
+        advance(bStart, op.getTransposed() ? alongColumns(bTile, kStep) : kStep * 16 * bTile.pitch()), "l");
+    // scale-d, then the signs of A and B, then which of them lie across.
+    text += llvm::formatv(
+        "wgmma.mma_async.sync.aligned.m64n{0}k16.f32.{1}.{1} {{{2}}, {3}, {4}, {5}, 1, 1{6}{7};\n", n,
+        element, sums, aText, bText, kStep ? adds : scaleD, aInShared ? ", 0" : "", across);
+  }
+  text += "wgmma.commit_group.sync.aligned;";
+  constraints.pop_back();
   Type accumulator =
       LLVM::LLVMStructType::getLiteral(b.getContext(), SmallVector<Type>(count, b.getF32Type()));
-  std::string outs, ties;
-  for (size_t i = 0; i != count; ++i) {
-    outs += i ? ",=f" : "=f";
-    ties += "," + std::to_string(i);
-  }
-  size_t aOperands = aInShared ? 1 : 4, first = 2 * count; // outputs, then what is tied to them
-  for (int64_t kStep = 0; kStep != k / 16; ++kStep) {
-    std::string aText = aInShared ? "$" + std::to_string(first) : "{" + operandList(first, 4) + "}";
-    // scale-d, then the signs of A and B, then which of them lie across.
-    std::string text = llvm::formatv(
-        "wgmma.mma_async.sync.aligned.m64n{0}k16.f32.{1}.{1} {{{2}}, {3}, ${4}, ${5}, 1, 1{6};", n, element,
-        operandList(0, count), aText, first + aOperands, first + aOperands + 1,
-        aInShared ? (op.getTransposed() ? ", 0, 0" : ", 0, 1") : (op.getTransposed() ? ", 0" : ", 1"));
-    SmallVector<Value> operands(c);
-    if (aInShared)
-      operands.push_back(advance(aStart, alongColumns(aTile, kStep)));
-    else
-      operands.append(a.begin() + kStep * 4, a.begin() + kStep * 4 + 4);
-    operands.push_back(
-        advance(bStart, op.getTransposed() ? alongColumns(bTile, kStep) : kStep * 16 * bTile.pitch()));
-    operands.push_back(LLVM::ConstantOp::create(b, loc, b.getI1Type(), b.getBoolAttr(!fresh || kStep != 0)));
-    std::string constraints = outs + ties + (aInShared ? ",l" : ",r,r,r,r") + ",l,b";
-    Value result = asmMemory(accumulator, text, constraints, operands).getResult(0);
-    for (size_t i = 0; i != count; ++i)
-      c[i] = LLVM::ExtractValueOp::create(b, loc, result, int64_t(i));
-  }
-  asmMemory(LLVM::LLVMVoidType::get(b.getContext()), "wgmma.commit_group.sync.aligned;", "", {});
-  values[op.getResult()] = std::move(c);
+  Value result = asmMemory(accumulator, text, constraints, operands).getResult(0);
+  Registers sum;
+  for (size_t i = 0; i != count; ++i)
+    sum.push_back(LLVM::ExtractValueOp::create(b, loc, result, int64_t(i)));
+  values[op.getResult()] = std::move(sum);
 }
 
 void ThreadToNvvm::lowerDotWait(thread::DotWaitOp op) {
