@@ -9,7 +9,7 @@
 #include "cli/Output.h"
 #include "cli/Progress.h"
 #include "cli/Report.h"
-#include "compiler/spec/Json.h"
+#include "runtime/api/Facts.h"
 #include "runtime/jit/ProgramBuild.h"
 #include "runtime/plan/Planning.h"
 
@@ -213,42 +213,13 @@ std::string whatIs(const EntryFacts &facts) {
                      facts.spec ? ", " + specText(*facts.spec) : "", facts.schedule.words());
 }
 
-std::string itemJson(const Bundle::Item &item) {
-  EntryFacts facts = factsOf(item.head);
-  JsonObject json, parts;
-  for (const auto &[name, bytes] : item.head.parts)
-    parts.whole(name, int64_t(bytes));
-  json.text("name", item.name).text("kernel", facts.kernel).text("arch", facts.arch);
-  json.text("target", facts.target).text("schedule", facts.schedule.text());
-  if (facts.spec)
-    json.raw("spec", toJson(*facts.spec));
-  return json.whole("bytes", int64_t(item.bytes)).raw("parts", parts.str()).str();
-}
-
 int list(CommandLine &line) {
   std::vector<Opened> bundles = openAll(line, 1, 1);
   if (Status good = line.problems(); !good)
     return report(good.error());
   const Bundle &bundle = *bundles.front();
   if (line.has("--json")) {
-    std::vector<std::string> programs, plans;
-    for (const Bundle::Item &item : bundle.items())
-      programs.push_back(itemJson(item));
-    for (const BundlePlan &plan : bundle.plans())
-      plans.push_back(JsonObject()
-                          .raw("spec", toJson(plan.spec))
-                          .text("shape", sizesText(plan.shape))
-                          .text("arch", plan.arch)
-                          .text("target", nameOf(plan.target))
-                          .text("why", plan.why)
-                          .str());
-    fmt::print("{}\n", JsonObject()
-                           .text("bundle", bundle.path())
-                           .text("made_by", bundle.madeBy())
-                           .whole("bytes", int64_t(bundle.bytes()))
-                           .raw("programs", jsonList(programs))
-                           .raw("plans", jsonList(plans))
-                           .str());
+    fmt::print("{}\n", api::factsOf(bundle));
     return 0;
   }
   fmt::print("{}: made by {}, {}\n", bundle.path(), bundle.madeBy(), kilobytes(int64_t(bundle.bytes())));

@@ -53,7 +53,7 @@ int check(CommandLine &line) {
       sweeps.push_back(JsonObject()
                            .text("device", sweep.subject.device)
                            .raw("spec", sweep.subject.spec)
-                           .raw("shape", shapeJson(sweep.shape))
+                           .raw("shape", toJson(sweep.shape))
                            .whole("rows", int64_t(sweep.rows.size()))
                            .number("measured_over_model", sweep.scale)
                            .raw("as_shipped", verdictsJson(sweep, sweep.asShipped))

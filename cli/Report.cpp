@@ -59,6 +59,9 @@ std::string specText(const AttentionSpec &spec) {
     text += fmt::format(", softcap {}", *spec.softcap);
   if (spec.sink)
     text += ", sinks";
+  if (spec.lengthsQ || spec.lengthsKv)
+    text += fmt::format(", each entry's {}{}{}", spec.lengthsQ ? "queries" : "",
+                        spec.lengthsQ && spec.lengthsKv ? " and " : "", spec.lengthsKv ? "keys" : "");
   if (spec.lse)
     text += ", LSE";
   return text;

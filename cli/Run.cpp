@@ -407,13 +407,7 @@ std::string resultJson(const Job &job, const RunResult &result, const StageTimes
   const ProblemShape &shape = job.shape;
   JsonObject json;
   json.raw("spec", toJson(job.spec));
-  json.raw("problem", JsonObject()
-                          .whole("batch", shape.batch)
-                          .whole("heads_q", shape.headsQ)
-                          .whole("heads_kv", shape.headsKv)
-                          .whole("length_q", shape.lengthQ)
-                          .whole("length_kv", shape.lengthKv)
-                          .str());
+  json.raw("problem", toJson(shape));
   KernelText text = loaded.built().program.text;
   text.why = result.plan.why;
   JsonObject kernel;

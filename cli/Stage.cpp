@@ -2,6 +2,8 @@
 #include "cli/Stage.h"
 #include "runtime/io/File.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace attune::cli {
@@ -71,7 +73,10 @@ Result<AttentionSpec> fitSpec(const StagedSpec &staged, const Program &program) 
                                 staged.stage->file, expected, has));
   };
   const Argument *q = find(program, "q"), *v = find(program, "v"), *lse = find(program, "lse");
-  bool sink = find(program, "sink");
+  constexpr std::pair<const char *, bool AttentionSpec::*> inputs[] = {
+      {"sink", &AttentionSpec::sink},
+      {"lengths_q", &AttentionSpec::lengthsQ},
+      {"lengths_kv", &AttentionSpec::lengthsKv}};
   for (const char *name : {"q", "k", "v", "o"}) {
     const Argument *array = find(program, name);
     if (!array || array->axes.size() != 4 || !array->axes[3].constant())
@@ -83,14 +88,20 @@ Result<AttentionSpec> fitSpec(const StagedSpec &staged, const Program &program) 
     spec.dtype = q->type;
     spec.headDimQk = dimQk;
     spec.headDimV = dimV;
-    spec.sink = sink;
+    for (auto [name, field] : inputs)
+      spec.*field = find(program, name);
     spec.lse = lse && !lse->optional;
     spec.name = program.main().name;
-  } else if (spec.dtype != q->type || spec.headDimQk != dimQk || spec.headDimV != dimV || spec.sink != sink ||
-             (spec.lse && !lse)) {
-    return refuse(fmt::format("for {}, head dims {} and {}{}{}, as the spec says", nameOf(spec.dtype),
-                              spec.headDimQk, spec.headDimV, spec.sink ? ", with sinks" : "",
-                              spec.lse ? ", with LSE" : ""));
+  } else if (spec.dtype != q->type || spec.headDimQk != dimQk || spec.headDimV != dimV ||
+             (spec.lse && !lse) || std::any_of(std::begin(inputs), std::end(inputs), [&](auto input) {
+               return spec.*input.second != bool(find(program, input.first));
+             })) {
+    std::string with;
+    for (auto [name, field] : inputs)
+      with += spec.*field ? fmt::format(", with {}", name) : "";
+    with += spec.lse ? ", with LSE" : "";
+    return refuse(fmt::format("for {}, head dims {} and {}{}, as the spec says", nameOf(spec.dtype),
+                              spec.headDimQk, spec.headDimV, with));
   }
   if (spec.lse && !lse)
     return refuse("that computes an LSE");

@@ -133,16 +133,6 @@ std::string shapeText(const ProblemShape &shape) {
                      shape.headsQ, shape.headsKv, shape.lengthQ, shape.lengthKv);
 }
 
-std::string shapeJson(const ProblemShape &shape) {
-  return JsonObject()
-      .whole("batch", shape.batch)
-      .whole("heads_q", shape.headsQ)
-      .whole("heads_kv", shape.headsKv)
-      .whole("length_q", shape.lengthQ)
-      .whole("length_kv", shape.lengthKv)
-      .str();
-}
-
 std::string timeText(double us) {
   return us < 1e4   ? fmt::format("{:.1f} us", us)
          : us < 1e7 ? fmt::format("{:.2f} ms", us / 1e3)
@@ -435,7 +425,7 @@ std::string entryJson(const SweepTask &task, const SweepResult &result, size_t p
 std::string resultJson(const SweepTask &task, const SweepResult &result, const DeviceInfo &device) {
   const SweepRecord &record = result.record;
   JsonObject json;
-  json.raw("spec", task.subject.spec).raw("shape", shapeJson(task.shape));
+  json.raw("spec", task.subject.spec).raw("shape", toJson(task.shape));
   json.raw("device", JsonObject()
                          .text("name", device.name)
                          .text("arch", device.arch.name)

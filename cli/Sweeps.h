@@ -38,7 +38,6 @@ SweepJob readSweepJob(CommandLine &line, double budgetSeconds, bool shapesNeeded
 
 /// "batch 1, 32 heads over 8, 4096 queries, 4096 keys".
 std::string shapeText(const ProblemShape &shape);
-std::string shapeJson(const ProblemShape &shape);
 /// "512.3 us", "1.23 ms".
 std::string timeText(double us);
 

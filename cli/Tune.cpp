@@ -113,7 +113,7 @@ int listSpace(const Job &job) {
                            .text("family", task.family->name())
                            .raw("parameters", jsonList(parameters))
                            .raw("spec", toJson(spec))
-                           .raw("shape", shapeJson(shape))
+                           .raw("shape", toJson(shape))
                            .text("arch", info.arch.name)
                            .whole("points", task.space.points)
                            .whole("feasible", int64_t(task.space.feasible.size()))

@@ -137,7 +137,7 @@ int listResults(CommandLine &line) {
           .text("device", one.subject.device)
           .text("arch", one.subject.arch);
       object.text("driver", one.subject.driver).text("toolkit", one.subject.toolkit);
-      object.raw("spec", one.subject.spec).raw("shape", shapeJson(one.shape));
+      object.raw("spec", one.subject.spec).raw("shape", toJson(one.shape));
       object.whole("rows", one.rows).whole("passed", one.passed).text("when", one.when);
       if (one.best)
         object.text("family", one.best->row.family)
@@ -275,7 +275,7 @@ int explain(CommandLine &line) {
       best.push_back(json(*order[i]));
     fmt::print("{}\n", JsonObject()
                            .raw("spec", toJson(spec))
-                           .raw("shape", shapeJson(*shape))
+                           .raw("shape", toJson(*shape))
                            .text("device", device.name)
                            .text("figures", figures.gpu)
                            .boolean("figures_measured", figures.measured)

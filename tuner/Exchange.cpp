@@ -4,6 +4,7 @@
 #include "compiler/spec/Diagnostics.h"
 #include "compiler/spec/Json.h"
 #include "compiler/spec/SpecReader.h"
+#include "runtime/io/JsonObject.h"
 #include "runtime/launch/CompiledProgram.h"
 
 #include <algorithm>
@@ -22,47 +23,22 @@ namespace attune::tuner {
 
 namespace {
 
-/// Members of a JSON object under construction.
-class Members {
-public:
-  Members &raw(std::string_view key, std::string_view json) {
-    body += fmt::format("{}\"{}\":{}", body.empty() ? "" : ",", key, json);
-    return *this;
-  }
-  Members &text(std::string_view key, std::string_view value) { return raw(key, json::quote(value)); }
-  Members &whole(std::string_view key, int64_t value) { return raw(key, fmt::format("{}", value)); }
-  Members &number(std::string_view key, double value) {
-    return raw(key, std::isfinite(value) ? fmt::format("{}", value) : "null");
-  }
-  std::string object() const { return "{" + body + "}"; }
-
-private:
-  std::string body;
-};
-
-Members head(const Subject &subject, const ProblemShape &shape) {
-  std::string shapeText = Members()
-                              .whole("batch", shape.batch)
-                              .whole("heads_q", shape.headsQ)
-                              .whole("heads_kv", shape.headsKv)
-                              .whole("length_q", shape.lengthQ)
-                              .whole("length_kv", shape.lengthKv)
-                              .object();
-  Members members;
+JsonObject head(const Subject &subject, const ProblemShape &shape) {
+  JsonObject members;
   members.text("kind", nameOf(subject.kind))
       .text("device", subject.device)
       .text("arch", subject.arch)
       .text("driver", subject.driver)
       .text("toolkit", subject.toolkit)
       .raw("spec", subject.spec)
-      .raw("shape", shapeText);
+      .raw("shape", toJson(shape));
   return members;
 }
 
 std::string textOf(const StoredSweep &stored) {
-  Members refusals;
+  JsonObject refusals;
   for (const auto &[reason, count] : stored.sweep.refusals)
-    refusals.raw(json::quote(reason).substr(1, json::quote(reason).size() - 2), fmt::format("{}", count));
+    refusals.whole(reason, count);
   return head(stored.subject, stored.sweep.shape)
       .text("outcome", stored.sweep.outcome)
       .whole("points", stored.sweep.points)
@@ -71,14 +47,14 @@ std::string textOf(const StoredSweep &stored) {
       .number("seconds", stored.sweep.seconds)
       .number("kendall_tau", stored.sweep.tau)
       .whole("kendall_pairs", stored.sweep.tauPairs)
-      .raw("refusals", refusals.object())
+      .raw("refusals", refusals.str())
       .text("when", stored.when)
-      .object();
+      .str();
 }
 
 std::string textOf(const StoredRow &stored) {
   const Row &row = stored.row;
-  Members members = head(stored.subject, row.shape);
+  JsonObject members = head(stored.subject, row.shape);
   members.text("family", row.family)
       .text("schedule", row.schedule)
       .text("target", attune::nameOf(row.target))
@@ -92,7 +68,7 @@ std::string textOf(const StoredRow &stored) {
         .number("high_us", row.high)
         .number("share_of_limit", row.shareOfLimit)
         .raw("samples_us", fmt::format("[{}]", fmt::join(row.samples, ",")));
-  return members.text("when", stored.when).object();
+  return members.text("when", stored.when).str();
 }
 
 } // namespace

@@ -80,7 +80,7 @@ static void buildScore(NamingBuilder b, Block *block, const AttentionSpec &spec,
   b.make<attn::YieldOp>("", score);
 }
 
-static void buildMask(NamingBuilder b, Block *block, const KernelForms &forms) {
+static void buildMask(NamingBuilder b, Block *block, const AttentionSpec &spec, const KernelForms &forms) {
   Value q = block->getArgument(2), kv = block->getArgument(3);
   Type index = b.getIndexType();
   auto bound = [&](StringRef name, const std::optional<int64_t> &value, bool runtime) -> Value {
@@ -115,6 +115,11 @@ static void buildMask(NamingBuilder b, Block *block, const KernelForms &forms) {
       conjoin(b.make<arith::CmpIOp>("keep", arith::CmpIPredicate::sge, kv, first));
     }
   }
+  // That keys end at the length is so without saying; queries are computed as far as the problem's go.
+  if (spec.lengthsQ) {
+    Value lengthQ = b.make<attn::LengthOp>("length_q", index, attn::Axis::Q);
+    conjoin(b.make<arith::CmpIOp>("keep", arith::CmpIPredicate::slt, q, lengthQ));
+  }
   if (forms.mask)
     conjoin(buildExpression(b, *forms.mask, forms.captures,
                             [&](expr::Variable variable) { return variableOf(b, block, variable); }));
@@ -131,13 +136,15 @@ OwningOpRef<ModuleOp> buildAttn(MLIRContext *context, const AttentionSpec &spec)
 
   KernelForms forms = kernelForms(spec);
   Type dtype = typeOf(context, spec.dtype);
-  auto forward = attn::ForwardOp::create(
-      b, loc, spec.name, dtype, spec.headDimQk, spec.headDimV,
-      llvm::APFloat(spec.runtimeScale ? 1.0 : spec.effectiveScale()), spec.sink, spec.lse,
-      spec.schedule.empty() ? DictionaryAttr() : scheduleAttr(context, spec.schedule));
+  auto forward = attn::ForwardOp::create(b, loc, spec.name, dtype, spec.headDimQk, spec.headDimV,
+                                         llvm::APFloat(spec.runtimeScale ? 1.0 : spec.effectiveScale()),
+                                         spec.sink, spec.lengthsQ, spec.lengthsKv, spec.lse,
+                                         spec.schedule.empty() ? DictionaryAttr()
+                                                               : scheduleAttr(context, spec.schedule));
   buildScore(openRegion(b, loc, forward.getScore(), /*withScore=*/true), &forward.getScore().front(), spec,
              forms);
-  buildMask(openRegion(b, loc, forward.getMask(), /*withScore=*/false), &forward.getMask().front(), forms);
+  buildMask(openRegion(b, loc, forward.getMask(), /*withScore=*/false), &forward.getMask().front(), spec,
+            forms);
   return module;
 }
 

@@ -90,6 +90,10 @@ void ForwardProgram::declareArguments(int64_t blockQ, int64_t blockKv) {
   oArray = array("o", element(), {Size::Batch, Size::HeadsQ, Size::LengthQ, headDimV}, true, 16);
   if (forward.getSink())
     sinkArray = array("sink", DType::F32, {Size::HeadsQ}, false, 0);
+  if (forward.getLengthsQ())
+    lengthsQArray = array("lengths_q", DType::I32, {Size::Batch}, false, 0);
+  if (forward.getLengthsKv())
+    lengthsKvArray = array("lengths_kv", DType::I32, {Size::Batch}, false, 0);
   if (forward.getLse())
     lseArray = array("lse", DType::F32, {Size::Batch, Size::HeadsQ, Size::LengthQ}, true, 0);
   lengthQ = number("length_q", Size::LengthQ);
@@ -219,12 +223,21 @@ void ForwardProgram::locate(NamingBuilder &at, int64_t blockQ, Value tile) {
 }
 
 void ForwardProgram::locateKeys(NamingBuilder &at) {
-  kvHead = uniform(at, Scalars(at).div(head, headsPerKvHead), "kv_head");
+  Scalars s(at);
+  kvHead = uniform(at, s.div(head, headsPerKvHead), "kv_head");
+  auto ofEntry = [&](Value array, Value most, const char *name) -> Value {
+    if (!array)
+      return most;
+    Value given = at.make<tile::LoadValueOp>("", at.getI32Type(), array, ValueRange{batch});
+    return uniform(at, s.min(s.max(given, s.constant(0)), most), name);
+  };
+  queriesOfEntry = ofEntry(lengthsQArray, lengthQ, "queries_of_entry");
+  keysOfEntry = ofEntry(lengthsKvArray, lengthKv, "keys_of_entry");
 }
 
 BlockRange ForwardProgram::blocksOfKeys(NamingBuilder &at) {
   Scalars s(at);
-  limits = MaskLimits::of(at, bounds, lengthQ, lengthKv, scalars);
+  limits = MaskLimits::of(at, bounds, queriesOfEntry, keysOfEntry, scalars);
   lastQuery =
       s.sub(s.min(s.add(firstQuery, s.constant(queriesOfBlock)), lengthQ), s.constant(1), "last_query");
   return BlockRange::ofKeys(at, limits, firstQuery, lastQuery, keysOfBlock);
@@ -256,7 +269,7 @@ void ForwardProgram::fillScan(NamingBuilder &at, Operation *scan, const BlockRan
   auto both = [&](Value x, Value y) -> Value { return inside.make<arith::AndIOp>("", x, y); };
   Value firstKey = s.mul(block, keysOfBlock, "first_key");
   Value lastKey =
-      s.min(s.add(firstKey, s.constant(keysOfBlock - 1)), s.sub(lengthKv, s.constant(1)), "last_key");
+      s.min(s.add(firstKey, s.constant(keysOfBlock - 1)), s.sub(keysOfEntry, s.constant(1)), "last_key");
   auto element = [&](NamingBuilder &in, StringRef array, ArrayRef<Value> indices) -> Value {
     return in.make<tile::LoadValueOp>("element", in.getI32Type(), captured.lookup(array), indices);
   };
@@ -269,8 +282,8 @@ void ForwardProgram::fillScan(NamingBuilder &at, Operation *scan, const BlockRan
   };
   auto extent = [&](const SizeExpr &axis) { return extentOf(inside, axis); };
   BlockMask::Truth truth =
-      blockMask.truth(inside, {firstQuery, lastQuery, firstKey, lastKey, batch, head, kvHead, lengthQ,
-                               lengthKv, scalars, element, entry, extent});
+      blockMask.truth(inside, {firstQuery, lastQuery, firstKey, lastKey, batch, head, kvHead, queriesOfEntry,
+                               keysOfEntry, scalars, element, entry, extent});
   Value inWhole = both(notAbove(range.wholeBegin, block), s.less(block, range.wholeEnd));
   Value whole = both(inWhole, truth.must);
   Value some = both(truth.may, inside.make<arith::XOrIOp>(
@@ -347,7 +360,7 @@ Value ForwardProgram::indexTile(NamingBuilder &at, RankedTensorType shape, Value
   if (auto scalar = argument.getDefiningOp<attn::ScalarOp>())
     return spread(at, shape, scalars.lookup(scalar.getName()));
   if (auto length = argument.getDefiningOp<attn::LengthOp>())
-    return spread(at, shape, length.getAxis() == attn::Axis::Q ? lengthQ : lengthKv);
+    return spread(at, shape, length.getAxis() == attn::Axis::Q ? queriesOfEntry : keysOfEntry);
   if (argument.getDefiningOp<attn::KvHeadOp>())
     return spread(at, shape, kvHead);
   auto blockArgument = dyn_cast<BlockArgument>(argument);

@@ -69,7 +69,7 @@ protected:
                    mlir::Value rows);
   /// Which queries, head and batch entry tile number `tile` is.
   void locate(NamingBuilder &at, int64_t blockQ, mlir::Value tile);
-  /// Which head of keys and values belongs to it.
+  /// Which head of keys and values belongs to it, and the lengths of its batch entry.
   void locateKeys(NamingBuilder &at);
   BlockRange blocksOfKeys(NamingBuilder &at);
 
@@ -136,11 +136,13 @@ protected:
 
   tile::KernelOp kernel;
   llvm::StringMap<mlir::Value> scalars; ///< what is given at launch by name
-  mlir::Value qArray, kArray, vArray, oArray, sinkArray, lseArray;
-  mlir::Value lengthQ, lengthKv, headsPerKvHead, queryBlocks, heads;
+  mlir::Value qArray, kArray, vArray, oArray, sinkArray, lengthsQArray, lengthsKvArray, lseArray;
+  mlir::Value lengthQ, lengthKv; ///< of the arrays
+  mlir::Value headsPerKvHead, queryBlocks, heads;
   /// With groupHeads: heads of all batch entries, and heads and tiles of a group.
   mlir::Value allHeads, headsTogether, tilesTogether;
   mlir::Value batch, head, kvHead, firstQuery; ///< of the tile
+  mlir::Value queriesOfEntry, keysOfEntry;     ///< of its batch entry: what the spec calls len_q and len_kv
   MaskLimits limits;
 
 private:

@@ -51,8 +51,9 @@ Value part(const Value &of, std::string text) {
 
 bool CaptureReader::name(const Value &key) {
   std::string expected = expr::checkCaptureName(key.text);
-  static const std::vector<std::string> taken = {"q",    "k",     "v",       "o",           "lse",
-                                                 "sink", "scale", "softcap", "window_left", "window_right"};
+  static const std::vector<std::string> taken = {
+      "q",         "k",         "v", "o", "lse", "sink", "scale", "softcap", "window_left", "window_right",
+      "lengths_q", "lengths_kv"};
   if (expected.empty() && std::find(taken.begin(), taken.end(), key.text) != taken.end())
     expected = "a name that no other argument of kernels has";
   if (!expected.empty())

@@ -68,6 +68,11 @@ std::string capturesJson(const expr::Captures &captures) {
          (scalars.empty() ? "" : R"(,"scalars":{)" + scalars + "}");
 }
 
+std::string lengthsJson(const AttentionSpec &spec) {
+  return std::string(spec.lengthsQ ? R"(,"lengths_q":true)" : "") +
+         (spec.lengthsKv ? R"(,"lengths_kv":true)" : "");
+}
+
 std::string scheduleJson(const Schedule &schedule) {
   std::string result;
   if (!schedule.family.empty())
@@ -101,7 +106,7 @@ std::string toJson(const AttentionSpec &spec) {
     result += R"(,"softcap":)" + number(*spec.softcap);
   if (spec.sink)
     result += R"(,"sink":true)";
-  result += fmt::format(R"(,"lse":{})", spec.lse);
+  result += lengthsJson(spec) + fmt::format(R"(,"lse":{})", spec.lse);
   if (spec.batchInvariant)
     result += R"(,"batch_invariant":true)";
   result += fmt::format(R"(,"schedule":{}}})", scheduleJson(spec.schedule));
@@ -139,6 +144,8 @@ std::vector<std::string> toFlags(const AttentionSpec &spec) {
   if (spec.softcap)
     add("--softcap", spec.runtimeSoftcap ? runtimeText(spec.softcap) : number(*spec.softcap));
   flags.push_back(spec.sink ? "--sink" : "--no-sink");
+  flags.push_back(spec.lengthsQ ? "--lengths-q" : "--no-lengths-q");
+  flags.push_back(spec.lengthsKv ? "--lengths-kv" : "--no-lengths-kv");
   flags.push_back(spec.lse ? "--lse" : "--no-lse");
   flags.push_back(spec.batchInvariant ? "--batch-invariant" : "--no-batch-invariant");
   if (!spec.schedule.family.empty())
@@ -239,6 +246,7 @@ std::string codeKey(const AttentionSpec &spec) {
     result += R"(,"softcap":)" + (spec.runtimeSoftcap ? "\"runtime\"" : number(*forms.softcap));
   if (spec.sink)
     result += R"(,"sink":true)";
+  result += lengthsJson(spec);
   if (std::string text = forms.text(); !text.empty())
     result += R"(,"expressions":)" + json::quote(text);
   return result + fmt::format(R"(,"lse":{},"schedule":{}}})", spec.lse, scheduleJson(spec.schedule));

@@ -74,6 +74,11 @@ struct AttentionSpec {
   /// Each query head has a sink: one f32, in natural-logarithm units, whose exp joins the denominator of
   /// every row's softmax (-inf: none). A row that keeps no key still gives 0; LSE has the sink in it.
   bool sink = false;
+  /// Each batch entry has its own number of queries, of keys: i32 arrays of the launch, `lengths_q` and
+  /// `lengths_kv`, say how many of its part of the arrays are there (cut to 0 and the problem's length). In
+  /// masks and scores they are len_q and len_kv. What keys hold beyond them does not matter; a query beyond
+  /// them keeps no key.
+  bool lengthsQ = false, lengthsKv = false;
   bool lse = false; ///< also write the natural logarithm of the softmax's denominator
   /// The bits of a row depend on its query, keys and values alone, not on the batch, the heads or the lengths
   /// that it is computed with: what the schedule leaves open is the default of the spec, whatever was tuned.

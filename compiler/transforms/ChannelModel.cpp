@@ -31,7 +31,20 @@ struct Setting {
   int64_t queryBlock, queryBlocks;
   ArrayRef<int64_t> given; ///< of the i32 arguments that do not follow from sizes, in their order
   bool retries = false;    ///< not the first attempt; or, after a vote, all is computed a second time
+  /// Numbers that the kernel loads, on which loops may depend, such as lengths of a batch entry: of the first
+  /// array that it loads one of, and of others.
+  std::pair<int64_t, int64_t> loaded = {INT32_MAX, INT32_MAX};
 };
+
+/// Whether the operation loads such a number: other numbers follow from it, and it is no condition of a scan.
+bool loadsNumber(Operation *op) {
+  auto isNumber = [](Operation *user) {
+    return user->getNumResults() == 1 && user->getResult(0).getType().isIntOrIndex();
+  };
+  return isa<tile::LoadValueOp>(op) && op->getResult(0).getType().isInteger(32) &&
+         llvm::any_of(op->getUsers(), isNumber) && !op->getParentOfType<tile::CountBlocksOp>() &&
+         !op->getParentOfType<tile::LastBlockOp>();
+}
 
 /// Whether a launch gives this number, on which loops may depend: a window's bound.
 bool isGiven(const Argument &argument) {
@@ -257,6 +270,7 @@ private:
   static constexpr int64_t mostSteps = 100000;
   int64_t groups = 0, now = 0, lastBarrier = 0, steps = 0;
   int64_t votes = 0, draws = 0;                        ///< of the role that runs
+  Value firstLoaded;                                   ///< the array of the first number that was loaded
   std::map<std::pair<void *, int64_t>, int64_t> words; ///< numbers that were put
   std::vector<RoleTrace> roles;
 };
@@ -478,6 +492,13 @@ LogicalResult Run::visit(Operation *op) {
     tile->first->released = ++now;
     return mlir::success();
   }
+  if (loadsNumber(op)) {
+    Value array = op->getOperand(0);
+    if (!firstLoaded)
+      firstLoaded = array;
+    values[op->getResult(0)] = array == firstLoaded ? setting.loaded.first : setting.loaded.second;
+    return mlir::success();
+  }
   if (op->getNumResults() == 1 && op->getResult(0).getType().isIntOrIndex())
     set(op->getResult(0), evaluate(op));
   return mlir::success();
@@ -535,6 +556,13 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
             return isa<tile::VoteOp, tile::AttemptOp>(op) ? WalkResult::interrupt() : WalkResult::advance();
           })
           .wasInterrupted();
+  bool loads = kernel
+                   .walk([](Operation *op) {
+                     return loadsNumber(op) ? WalkResult::interrupt() : WalkResult::advance();
+                   })
+                   .wasInterrupted();
+  const std::pair<int64_t, int64_t> loaded[] = {
+      {0, INT32_MAX}, {longest, INT32_MAX}, {INT32_MAX, longest + 1}, {1, longest}, {INT32_MAX, 0}};
   auto addSettings = [&](int64_t lengthQ, int64_t lengthKv, bool lastOnly) {
     Sizes sizes;
     sizes.values.fill(1);
@@ -549,6 +577,10 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
       // A second time rings go on where they stand: some lengths of each kind are enough.
       if (retries && (settings.size() % 4 == 0 || lengthKv <= longest))
         settings.push_back({sizes, block, blocks, numbers, /*retries=*/true});
+      // What is loaded as a rule does not limit anything; of less, some beside each.
+      if (loads)
+        settings.push_back(
+            {sizes, block, blocks, numbers, /*retries=*/false, loaded[settings.size() % std::size(loaded)]});
     }
   };
   for (int64_t lengthKv : lengthsKv)

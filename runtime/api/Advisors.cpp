@@ -76,7 +76,7 @@ attune_status attune_advisor_create(attune_advise advise, void *user, void (*rel
                                         const DeviceInfo &device) -> std::optional<Advice> {
       std::string question = JsonObject()
                                  .raw("spec", toJson(spec))
-                                 .raw("shape", factsOf(shape))
+                                 .raw("shape", toJson(shape))
                                  .raw("device", factsOf(device))
                                  .str();
       const char *answer = advise(owned.get(), question.c_str());

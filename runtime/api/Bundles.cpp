@@ -24,13 +24,7 @@ std::string attune::api::factsOf(const Bundle &bundle) {
   for (const Bundle::Item &item : bundle.items())
     programs.push_back(programFacts(item));
   for (const BundlePlan &plan : bundle.plans())
-    plans.push_back(JsonObject()
-                        .raw("spec", toJson(plan.spec))
-                        .raw("shape", factsOf(plan.shape))
-                        .text("arch", plan.arch)
-                        .text("target", nameOf(plan.target))
-                        .text("why", plan.why)
-                        .str());
+    plans.push_back(toJson(plan));
   return JsonObject()
       .text("path", bundle.path())
       .text("made_by", bundle.madeBy())

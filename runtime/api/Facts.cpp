@@ -20,16 +20,6 @@ std::string factsOf(const DeviceInfo &device) {
       .str();
 }
 
-std::string factsOf(const ProblemShape &shape) {
-  return JsonObject()
-      .whole("batch", shape.batch)
-      .whole("heads_q", shape.headsQ)
-      .whole("heads_kv", shape.headsKv)
-      .whole("length_q", shape.lengthQ)
-      .whole("length_kv", shape.lengthKv)
-      .str();
-}
-
 std::string factsOf(const Schedule &schedule) {
   JsonObject object;
   object.text("family", schedule.family);

@@ -14,9 +14,9 @@
 namespace attune::api {
 
 std::string factsOf(const DeviceInfo &device);
-std::string factsOf(const ProblemShape &shape);
 std::string factsOf(const Schedule &schedule);
 std::string factsOf(const StageTimes &times);
+/// What a bundle has, as `attune bundle list --json` prints it too.
 std::string factsOf(const Bundle &bundle);
 /// `dense`: the plan's arrays in the spec's layout.
 std::string factsOf(const Plan &plan, const std::vector<ArrayArgument> &dense);

@@ -34,16 +34,15 @@ attune_status Given::addArray(const PlanState &state, const attune_array &array)
     return wrong(fmt::format("expected an attune_dtype for {}, got {}", array.name, array.dtype));
   std::string_view name = array.name;
   size_t place = placeOf(table, index, name);
-  bool isKnown = place < table.size();
-  ArrayArgument &inside = *new (&arrayRoom[sizeof(ArrayArgument) * arrayCount++]) ArrayArgument;
-  if (isKnown) {
-    inside = state.dense[place];
-  } else {
-    inside.name = name; // the launch says that there is none
-  }
+  void *room = &arrayRoom[sizeof(ArrayArgument) * arrayCount++];
+  // Of another name, the launch says that there is none.
+  ArrayArgument &inside =
+      *(place < table.size() ? new (room) ArrayArgument(state.dense[place]) : new (room) ArrayArgument{name});
   inside.address = addressOf(array.data);
+  inside.isChecked &= inside.type == dtypes[array.dtype];
   inside.type = dtypes[array.dtype];
   if (array.shape || array.strides) {
+    inside.isChecked = false;
     size_t rank = size_t(array.rank);
     inside.rank = array.rank;
     if (array.shape)

@@ -46,8 +46,10 @@ static void planInto(const ContextState &context, const Request &request, PlanSt
     state.error = plan.error();
     return;
   }
-  for (const BoundArgument &array : plan->program.arrays())
-    state.dense.push_back(denseArray(array, plan->spec.layout));
+  for (const BoundArgument &array : plan->program.arrays()) {
+    ArrayArgument &dense = state.dense.emplace_back(denseArray(array, plan->spec.layout));
+    dense.isChecked = plan->program.takes(array, dense);
+  }
   state.plan = std::move(*plan);
 }
 
@@ -72,8 +74,10 @@ using namespace attune::api;
 /// What became of a plan that is done.
 static attune_status outcomeOf(const PlanState &state) { return state.plan ? ATTUNE_OK : fail(state.error); }
 
-attune_status attune_plan_create(const attune_context *context, const attune_request *given,
-                                 attune_plan **plan) {
+/// Gives `plan` what `make(request, state)` makes, or has begun to make; its status says what came of it.
+template <typename Make>
+static attune_status planBy(const attune_context *context, const attune_request *given, attune_plan **plan,
+                            const Make &make) {
   if (attune_status status = checkPlace(plan, "plan"))
     return status;
   if (attune_status status = check(context))
@@ -83,28 +87,26 @@ attune_status attune_plan_create(const attune_context *context, const attune_req
     if (attune_status status = readRequest(given, request))
       return status;
     auto state = std::make_shared<PlanState>();
-    makePlan(*context->state, request, *state);
-    if (attune_status status = outcomeOf(*state))
+    if (attune_status status = make(std::move(request), state))
       return status;
     *plan = Shells<attune_plan>::make(std::move(state));
     return ATTUNE_OK;
   });
 }
 
+attune_status attune_plan_create(const attune_context *context, const attune_request *given,
+                                 attune_plan **plan) {
+  return planBy(context, given, plan, [&](Request request, const std::shared_ptr<PlanState> &state) {
+    makePlan(*context->state, request, *state);
+    return outcomeOf(*state);
+  });
+}
+
 attune_status attune_plan_start(const attune_context *context, const attune_request *given,
                                 attune_plan **plan) {
-  if (attune_status status = checkPlace(plan, "plan"))
-    return status;
-  if (attune_status status = check(context))
-    return status;
-  return guarded([&] {
-    Request request;
-    if (attune_status status = readRequest(given, request))
-      return status;
-    auto state = std::make_shared<PlanState>();
+  return planBy(context, given, plan, [&](Request request, const std::shared_ptr<PlanState> &state) {
     Workers::ofProcess().run(
         [in = context->state, request = std::move(request), state] { makePlan(*in, request, *state); });
-    *plan = Shells<attune_plan>::make(std::move(state));
     return ATTUNE_OK;
   });
 }

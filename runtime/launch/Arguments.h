@@ -30,6 +30,7 @@ struct ArrayArgument {
   /// Extents, and distances between neighbours in elements, in the order of the kernel's axes whatever the
   /// order in memory. A stride along an axis of one element is not looked at.
   std::array<int64_t, maxRank> shape{}, strides{};
+  bool isChecked = false; ///< type, shape and strides are what the program takes: a launch looks no further
 };
 
 /// A number that the program leaves to run time.

@@ -371,6 +371,10 @@ static bool isKnown(const BoundArgument &bound, const ArrayArgument &array) {
                      [&](const auto &strides) { return isEqual(array.strides, strides); });
 }
 
+bool BoundProgram::takes(const BoundArgument &bound, const ArrayArgument &array) {
+  return isTaken(bound, array);
+}
+
 /// Whether blocks that write `output` never write what others still read of `input`, both being one array:
 /// each block reads what it writes, and no more, where all axes but the last are the same.
 static bool mayShare(const Argument &input, const Argument &output) {
@@ -438,6 +442,8 @@ v1::Status BoundProgram::encode(const Map &map, const ArrayArgument &array, std:
 
 v1::Status BoundProgram::check(const LaunchArguments &arguments, Matched &matched) const {
   auto &[arrays, scalars] = matched;
+  std::fill_n(arrays.begin(), arrayTable.size(), nullptr);
+  std::fill_n(scalars.begin(), scalarTable.size(), nullptr);
   if (const ArrayArgument *unknown = match(arrayTable, arguments.arrays, arrays); unknown && unknown->address)
     return v1::Error{
         ErrorCode::InvalidArgument,
@@ -473,7 +479,8 @@ v1::Status BoundProgram::check(const LaunchArguments &arguments, Matched &matche
   std::string errors;
   ErrorCode code = ErrorCode::InvalidStrides;
   for (size_t i = 0; i < arrayTable.size(); ++i)
-    if (arrays[i] && (arrays[i]->address || arrayTable[i].empty) && !isKnown(arrayTable[i], *arrays[i]))
+    if (arrays[i] && !arrays[i]->isChecked && (arrays[i]->address || arrayTable[i].empty) &&
+        !isKnown(arrayTable[i], *arrays[i]))
       checkLayout(arrayTable[i], *arrays[i], code, errors);
   if (!errors.empty()) {
     errors.pop_back(); // the last line's end

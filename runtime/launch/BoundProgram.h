@@ -65,6 +65,8 @@ public:
   /// (NullPointer, Misaligned, InvalidStrides, InvalidArgument). Takes no memory and waits for nothing.
   /// Errors of the device: LaunchFailed, KernelFault.
   v1::Status launch(Stream stream, const LaunchArguments &arguments) const;
+  /// Whether launches take an array of this type, shape and strides.
+  static bool takes(const BoundArgument &bound, const ArrayArgument &array);
   /// Whether a launch would take them; nothing is launched.
   v1::Status check(const LaunchArguments &arguments) const {
     Matched matched;
@@ -74,8 +76,8 @@ public:
 private:
   /// The caller's arguments in the order of the tables; null: not given.
   struct Matched {
-    std::array<const ArrayArgument *, maxArguments> arrays{};
-    std::array<const ScalarArgument *, maxArguments> scalars{};
+    std::array<const ArrayArgument *, maxArguments> arrays; // as far as the tables go
+    std::array<const ScalarArgument *, maxArguments> scalars;
   };
   v1::Status check(const LaunchArguments &arguments, Matched &matched) const;
 

@@ -47,20 +47,6 @@ std::string keyWithoutSchedule(AttentionSpec spec) {
   return codeKey(spec);
 }
 
-std::string planJson(const BundlePlan &plan) {
-  const ProblemShape &shape = plan.shape;
-  JsonObject sizes;
-  sizes.whole("batch", shape.batch).whole("heads_q", shape.headsQ).whole("heads_kv", shape.headsKv);
-  sizes.whole("length_q", shape.lengthQ).whole("length_kv", shape.lengthKv);
-  return JsonObject()
-      .raw("spec", toJson(plan.spec))
-      .raw("shape", sizes.str())
-      .text("arch", plan.arch)
-      .text("target", nameOf(plan.target))
-      .text("why", plan.why)
-      .str();
-}
-
 const json::Value *member(const json::Value &object, std::string_view key, json::Value::Kind kind) {
   for (const json::Member &one : object.members)
     if (one.key == key && one.value.kind == kind)
@@ -98,6 +84,16 @@ Result<BundlePlan> readPlan(std::string_view text, const json::Value &value) {
 
 } // namespace
 
+std::string toJson(const BundlePlan &plan) {
+  return JsonObject()
+      .raw("spec", toJson(plan.spec))
+      .raw("shape", toJson(plan.shape))
+      .text("arch", plan.arch)
+      .text("target", nameOf(plan.target))
+      .text("why", plan.why)
+      .str();
+}
+
 std::string bundleName(const CacheKey &key) {
   return fmt::format("{}-{}.attune", key.requestHash(), key.hash());
 }
@@ -106,7 +102,7 @@ Status writeBundle(const std::string &path, BundleContent content) {
   std::sort(content.entries.begin(), content.entries.end());
   std::vector<std::string> planTexts;
   for (const BundlePlan &plan : content.plans)
-    planTexts.push_back(planJson(plan));
+    planTexts.push_back(toJson(plan));
   std::string plans = JsonObject().raw("plans", jsonList(planTexts)).str() + "\n";
   std::string list = fmt::format("made by {}\n{} {}\n", version, plansName, plans.size());
   size_t payload = plans.size();

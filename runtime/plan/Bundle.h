@@ -40,6 +40,9 @@ struct BundlePlan {
   bool operator==(const BundlePlan &) const = default;
 };
 
+/// {"spec": {...}, "shape": {...}, "arch": "sm_90", "target": "ptx", "why": "..."}
+std::string toJson(const BundlePlan &plan);
+
 /// A bundle in memory, to be written.
 struct BundleContent {
   std::vector<std::pair<std::string, std::string>> entries; ///< name in the bundle, bytes

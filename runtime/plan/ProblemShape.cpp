@@ -1,8 +1,9 @@
 //===- ProblemShape.cpp - the sizes of one problem ------------------------===//
 #include "runtime/plan/ProblemShape.h"
 
-#include <array>
+#include "runtime/io/JsonObject.h"
 
+#include <array>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -43,6 +44,16 @@ Status validateDense(const AttentionSpec &spec, const ProblemShape &shape) {
                                     shape.batch, heads, length, dim));
   }
   return success();
+}
+
+std::string toJson(const ProblemShape &shape) {
+  return JsonObject()
+      .whole("batch", shape.batch)
+      .whole("heads_q", shape.headsQ)
+      .whole("heads_kv", shape.headsKv)
+      .whole("length_q", shape.lengthQ)
+      .whole("length_kv", shape.lengthKv)
+      .str();
 }
 
 Sizes sizesOf(const ProblemShape &shape) {

@@ -7,6 +7,7 @@
 #include "compiler/support/Result.h"
 
 #include <cstdint>
+#include <string>
 
 namespace attune {
 
@@ -30,6 +31,9 @@ Status validateShape(const ProblemShape &shape);
 
 /// The same, and that 64 bits count the bytes of dense arrays of `spec`.
 Status validateDense(const AttentionSpec &spec, const ProblemShape &shape);
+
+/// {"batch": 1, "heads_q": 32, "heads_kv": 8, "length_q": 4096, "length_kv": 4096}
+std::string toJson(const ProblemShape &shape);
 
 /// How far apart two shapes are: the sum of their dimensions' ratios, in octaves. 0: equal. Dimensions are at
 /// least 1.

@@ -57,9 +57,9 @@ double ExpressionRows::leaf(const Node &node) const {
   case Variable::Q:
     return double(query);
   case Variable::LengthQ:
-    return problem.lengthQ;
+    return double(lengthsOf(spec, problem, inputs, batchIndex).q);
   case Variable::LengthKv:
-    return problem.lengthKv;
+    return double(lengthsOf(spec, problem, inputs, batchIndex).kv);
   default:
     assert(false && "varies by key");
     return 0;
@@ -259,13 +259,14 @@ const std::vector<double> &ExpressionRows::evaluate(int batch, int head, int64_t
 }
 
 KeptKeys::KeptKeys(const AttentionSpec &spec, const Problem &problem, const Inputs &inputs)
-    : spec(spec), problem(problem) {
+    : spec(spec), problem(problem), inputs(inputs) {
   for (const std::string &text : spec.maskExpressions)
     expressions.emplace_back(parsed(spec, text, true), spec, problem, inputs);
 }
 
 void KeptKeys::row(int batch, int head, int64_t q, std::vector<uint8_t> &keep) {
-  Interval named = keptKeys(spec, q, problem.lengthQ, problem.lengthKv);
+  EntryLengths lengths = lengthsOf(spec, problem, inputs, batch);
+  Interval named = keptKeys(spec, q, lengths.q, lengths.kv);
   std::fill(keep.begin(), keep.end(), uint8_t(0));
   int64_t end = std::min(named.end, int64_t(keep.size()));
   for (int64_t kv = std::max<int64_t>(named.begin, 0); kv < end; ++kv)

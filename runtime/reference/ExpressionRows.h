@@ -52,6 +52,7 @@ public:
 private:
   const AttentionSpec &spec;
   const Problem &problem;
+  const Inputs &inputs;
   std::vector<ExpressionRows> expressions;
 };
 

@@ -20,6 +20,9 @@ HostArray sampleArray(const BoundProgram &program, size_t place, Layout layout, 
     fillNormal(array.as<uint16_t>(), int64_t(array.count<uint16_t>()), type, seed, place);
   else if (type == DType::F32)
     fillNormal(array.as<float>(), int64_t(array.count<float>()), seed, place);
+  else if (argument.name == "lengths_q" || argument.name == "lengths_kv")
+    std::fill_n(array.as<int32_t>(), array.count<int32_t>(),
+                int32_t(program.findArray(argument.name == "lengths_q" ? "q" : "k")->shape[2]));
   else if (bits == 8)
     std::fill(array.bytes.begin(), array.bytes.end(), std::byte(1));
   return array;
@@ -44,6 +47,10 @@ Inputs inputsOf(const AttentionSpec &spec, const std::vector<HostArray> &arrays)
     data.elements = found->bytes.data();
     data.strides.assign(found->layout.strides.begin(), found->layout.strides.begin() + found->layout.rank);
   }
+  for (auto [name, lengths] :
+       {std::pair("lengths_q", &Inputs::lengthsQ), std::pair("lengths_kv", &Inputs::lengthsKv)})
+    if (const HostArray *array = findArray(arrays, name))
+      inputs.*lengths = array->as<int32_t>();
   return inputs;
 }
 

@@ -16,7 +16,7 @@
 namespace attune::reference {
 
 /// The `place`-th array of a program, dense in `layout`: an input of normal numbers by `seed` (of integers:
-/// 0, of bytes: 1), an output whose elements say that nobody wrote them.
+/// 0, of bytes: 1, of lengths: the problem's), an output whose elements say that nobody wrote them.
 HostArray sampleArray(const BoundProgram &program, size_t place, Layout layout, uint64_t seed);
 
 /// The array of this name, or null.

@@ -30,10 +30,20 @@ ElementCounts elementCounts(const AttentionSpec &spec, const Problem &problem) {
           rowsQ};
 }
 
+EntryLengths lengthsOf(const AttentionSpec &spec, const Problem &problem, const Inputs &inputs, int batch) {
+  auto length = [&](bool ofEntry, const int32_t *lengths, int64_t most) {
+    return ofEntry ? std::clamp<int64_t>(lengths[batch], 0, most) : most;
+  };
+  return {length(spec.lengthsQ, inputs.lengthsQ, problem.lengthQ),
+          length(spec.lengthsKv, inputs.lengthsKv, problem.lengthKv)};
+}
+
 Interval keptKeys(const AttentionSpec &spec, int64_t q, int64_t lengthQ, int64_t lengthKv) {
   // No length reaches this bound, so cutting a limit to it changes nothing and sums cannot overflow.
   constexpr int64_t farthest = int64_t(1) << 40;
   Interval kept{0, lengthKv};
+  if (spec.lengthsQ && q >= lengthQ)
+    return {0, 0};
   for (const MaskTerm &term : spec.mask) {
     int64_t position = q + (term.align == MaskAlign::BottomRight ? lengthKv - lengthQ : 0);
     if (term.left)

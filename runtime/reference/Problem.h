@@ -54,7 +54,15 @@ struct Inputs {
   const uint16_t *q, *k, *v;
   const float *sink = nullptr;
   std::vector<CapturedData> captured = {};
+  const int32_t *lengthsQ = nullptr, *lengthsKv = nullptr; ///< one a batch entry, where the spec has them
 };
+
+/// How many queries and keys a batch entry has: the problem's, or fewer where the spec has lengths of
+/// entries.
+struct EntryLengths {
+  int64_t q, kv;
+};
+EntryLengths lengthsOf(const AttentionSpec &spec, const Problem &problem, const Inputs &inputs, int batch);
 
 /// The keys that a row keeps: [begin, end), empty when begin >= end.
 struct Interval {
@@ -64,7 +72,8 @@ struct Interval {
   bool contains(int64_t kv) const { return kv >= begin && kv < end; }
 };
 
-/// What row `q` (which may lie beyond lengthQ, as a tile's padding does) keeps of lengthKv keys.
+/// What row `q` (which may lie beyond lengthQ, as a tile's padding does) keeps of lengthKv keys. With lengths
+/// of entries the lengths are an entry's, and a row beyond keeps none.
 Interval keptKeys(const AttentionSpec &spec, int64_t q, int64_t lengthQ, int64_t lengthKv);
 
 } // namespace attune::reference

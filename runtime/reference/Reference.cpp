@@ -53,11 +53,12 @@ public:
     if (spec.sink)
       sink = inputs.sink[head];
     rows = end - begin;
+    EntryLengths lengths = lengthsOf(spec, problem, inputs, batch);
     for (int64_t r = 0; r < rows; ++r) {
       const uint16_t *row = inputs.q + problem.q.at(batch, head, begin + r);
       for (int i = 0; i < spec.headDimQk; ++i)
         query[r * spec.headDimQk + i] = toFloat<dtype>(row[i]);
-      kept[r] = reference::keptKeys(spec, begin + r, problem.lengthQ, problem.lengthKv);
+      kept[r] = reference::keptKeys(spec, begin + r, lengths.q, lengths.kv);
       if (!keeps.empty())
         keptKeys.row(batch, head, begin + r, keeps[size_t(r)]);
     }

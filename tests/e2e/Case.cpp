@@ -11,6 +11,12 @@
 namespace attune::e2e {
 namespace {
 
+constexpr std::pair<const char *, bool AttentionSpec::*> switches[] = {
+    {"sink", &AttentionSpec::sink},
+    {"lengths_q", &AttentionSpec::lengthsQ},
+    {"lengths_kv", &AttentionSpec::lengthsKv},
+    {"lse", &AttentionSpec::lse}};
+
 constexpr std::pair<Placement, const char *> placements[] = {
     {Placement::BSHD, "bshd"},          {Placement::BHSD, "bhsd"},        {Placement::Padded, "padded"},
     {Placement::FarBatch, "far-batch"}, {Placement::FarHead, "far-head"}, {Placement::FarRow, "far-row"},
@@ -96,7 +102,7 @@ bool readField(const std::string &key, const std::string &value, Case &one, Shap
     return readOptional(value, spec.softcap);
   if (key == "scale")
     return readOptional(value, spec.scale);
-  for (auto [name, field] : {std::pair("lse", &AttentionSpec::lse), std::pair("sink", &AttentionSpec::sink)})
+  for (auto [name, field] : switches)
     if (key == name)
       return (spec.*field = value == "1") || value == "0";
   for (const ScheduleParameter *parameter : scheduleParameters())
@@ -141,6 +147,14 @@ bool readField(const std::string &key, const std::string &value, Case &one, Shap
 
 } // namespace
 
+std::vector<int32_t> entryLengths(const Shape &shape, int length) {
+  const int32_t choices[] = {65, length, 0, 1, length + 7, 63, -1};
+  std::vector<int32_t> lengths;
+  for (size_t b = 0; b < size_t(shape.batch); ++b)
+    lengths.push_back(choices[(b + shape.seed + size_t(length)) % std::size(choices)]);
+  return lengths;
+}
+
 std::string kernelText(const Kernel &kernel) {
   const AttentionSpec &spec = kernel.spec;
   std::string text = fmt::format("dtype={} dims={}/{}", spec.dtype == DType::F16 ? "fp16" : "bf16",
@@ -151,10 +165,9 @@ std::string kernelText(const Kernel &kernel) {
     text += fmt::format(" softcap={}", *spec.softcap);
   if (spec.scale)
     text += fmt::format(" scale={}", *spec.scale);
-  if (spec.sink)
-    text += " sink=1";
-  if (spec.lse)
-    text += " lse=1";
+  for (auto [name, field] : switches)
+    if (spec.*field)
+      text += fmt::format(" {}=1", name);
   if (!spec.schedule.values.empty())
     text += " " + ordered(spec.schedule).valuesText();
   return text + " arch=" + kernel.arch;

@@ -43,6 +43,10 @@ struct Shape {
   double deviationSink = 3; ///< of a spec with sinks; 0: they are -inf
 };
 
+/// The lengths of a shape's batch entries along an axis of this length, for specs that have them: none, one,
+/// those around a block's edge, all, and what is cut.
+std::vector<int32_t> entryLengths(const Shape &shape, int length);
+
 /// What is compiled.
 struct Kernel {
   AttentionSpec spec;

@@ -132,6 +132,20 @@ void addSpecialCases(std::vector<Case> &cases) {
       one.shapes.push_back({1, 2, 1, 0, 70, Placement::BSHD, 28});
       cases.push_back(one);
     }
+    // Each batch entry has its own lengths, of one axis and of both; what lies beyond them is NaN and
+    // infinite too.
+    for (const char *arch : {"sm_80", "sm_90"}) {
+      bool both = (dtype == DType::F16) == (arch[3] == '8');
+      Kernel lengths = kernel;
+      lengths.arch = arch;
+      lengths.spec.lengthsKv = true;
+      lengths.spec.lengthsQ = both;
+      lengths.spec.mask = {both ? window(40, 3, MaskAlign::BottomRight) : causal(MaskAlign::BottomRight)};
+      Case one{lengths, {{7, 2, 1, 80, 150, Placement::Padded, 31}, {7, 1, 1, 1, 200, Placement::BSHD, 32}}};
+      one.shapes.push_back({3, 1, 1, 70, 66, Placement::BSHD, 33, 1, 1, /*nanValues=*/true});
+      one.shapes.back().multiprocessors = 1;
+      cases.push_back(one);
+    }
     // One kernel for every window; a bound that is fixed may be the tighter one.
     for (const char *arch : {"sm_80", "sm_90"}) {
       Kernel windows = kernel;

@@ -78,6 +78,7 @@ struct Expected {
   Problem problem; ///< dense
   std::vector<uint16_t> q, k, v, o;
   std::vector<float> lse, sink;
+  std::vector<int32_t> lengthsQ, lengthsKv;
   std::string fault; ///< the oracle's error, or where its result is too far from fp64
 
   Expected(const AttentionSpec &spec, const Shape &shape, const CompiledProgram &source) {
@@ -93,6 +94,8 @@ struct Expected {
     reference::fillNormal(sink.data(), shape.headsQ, shape.seed, 3, shape.deviationSink);
     if (shape.deviationSink == 0)
       std::fill(sink.begin(), sink.end(), -std::numeric_limits<float>::infinity());
+    lengthsQ = entryLengths(shape, shape.lengthQ);
+    lengthsKv = entryLengths(shape, shape.lengthKv);
     o.assign(counts.o, reference::unwritten16);
     lse.assign(counts.lse, std::bit_cast<float>(reference::unwritten32));
     bool bf16 = spec.dtype == DType::BF16;
@@ -138,6 +141,8 @@ struct Expected {
     array("o", o.data(), problem.o, true);
     array("lse", lse.data(), problem.lse, false);
     inputs.arrays["sink"] = {sink.data(), {}};
+    inputs.arrays["lengths_q"] = {lengthsQ.data(), {}};
+    inputs.arrays["lengths_kv"] = {lengthsKv.data(), {}};
     for (const Argument &argument : program->arguments())
       if (std::optional<double> value = scalarOf(spec, argument.name))
         inputs.scalars[argument.name] = *value;
@@ -150,7 +155,9 @@ struct Expected {
       if (int64_t(i) / spec.headDimQk % shape.lengthKv >= shape.lengthKv / 2)
         k[i] = minusInfinity;
   }
-  reference::Inputs inputs() const { return {q.data(), k.data(), v.data(), sink.data()}; }
+  reference::Inputs inputs() const {
+    return {q.data(), k.data(), v.data(), sink.data(), {}, lengthsQ.data(), lengthsKv.data()};
+  }
   reference::Outputs outputs(const AttentionSpec &spec) const {
     return {o.data(), spec.lse ? lse.data() : nullptr};
   }
@@ -220,10 +227,14 @@ Result<RunResult> launch(const Loaded &loaded, const AttentionSpec &spec, const 
     void *values;
   };
   auto input = [](const auto &values) { return (void *)values.data(); };
-  const Source sources[] = {
-      {"q", &placed.q, &dense.q, input(expected.q)}, {"k", &placed.k, &dense.k, input(expected.k)},
-      {"v", &placed.v, &dense.v, input(expected.v)}, {"sink", nullptr, nullptr, input(expected.sink)},
-      {"o", &placed.o, &dense.o, result.o.data()},   {"lse", &placed.lse, &dense.lse, result.lse.data()}};
+  const Source sources[] = {{"q", &placed.q, &dense.q, input(expected.q)},
+                            {"k", &placed.k, &dense.k, input(expected.k)},
+                            {"v", &placed.v, &dense.v, input(expected.v)},
+                            {"sink", nullptr, nullptr, input(expected.sink)},
+                            {"lengths_q", nullptr, nullptr, input(expected.lengthsQ)},
+                            {"lengths_kv", nullptr, nullptr, input(expected.lengthsKv)},
+                            {"o", &placed.o, &dense.o, result.o.data()},
+                            {"lse", &placed.lse, &dense.lse, result.lse.data()}};
   std::vector<PlacedArray> arrays;
   std::vector<ArrayArgument> layouts;
   std::vector<const Source *> of;

@@ -1,9 +1,11 @@
 """attune.attention, Plan and Context on NumPy's arrays, by the simulated GPU."""
 import functools
+import json
 import os
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 import ml_dtypes
@@ -116,6 +118,28 @@ class Attention(Case):
         np.testing.assert_allclose(lse, whole, atol=1e-3)
         self.near(out, plain * np.exp(sums - whole).transpose(0, 2, 1)[..., None])
 
+    def test_lengths_of_entries(self):
+        q, k, v = problem(batch=6, queries=70, keys=130)
+        keys = np.array([0, 1, 63, 65, 130, 999], np.int32)
+        queries = np.array([70, 5, 0, 64, -3, 70], np.int64)  # other whole numbers are converted
+        for name in (k, v):
+            name[2, 63:] = np.nan  # what lies beyond does not matter
+
+        def inside(b, h, q, kv):
+            return (q < queries[b]) & (kv < keys[b]) & (kv <= q + np.minimum(keys, 130)[b] - np.maximum(queries, 0)[b])
+
+        clean = [np.nan_to_num(one.astype(np.float32)).astype(one.dtype) for one in (k, v)]
+        expected, sums = reference.attention(q, *clean, inside)
+        out, lse = attune.attention(q, k, v, "causal:bottom_right", lengths_kv=keys, lengths_q=queries, lse=True)
+        self.near(out, expected)
+        np.testing.assert_allclose(lse, sums, atol=1e-3)
+        # One kernel, one plan, other lengths.
+        plan = attune.Plan(q, *clean, None, lengths_kv=keys)
+        for step in (1, 64, 130):
+            lengths = np.full(6, step, np.int32)
+            self.near(plan(q, *clean, arrays={"lengths_kv": lengths}), reference.attention(q, *clean, lambda b, h, q, kv: kv < step)[0])
+        self.refused("InvalidArgument", "lengths_kv", lambda: plan(q, *clean, arrays={"lengths_kv": keys[:3]}))
+
     def test_nothing_to_compute(self):
         q, k, v = problem(queries=0)
         self.assertEqual(attune.attention(q, k, v).shape, (2, 0, 4, 16))
@@ -175,7 +199,46 @@ class Plans(Case):
         q, k, v = problem()
         plan, out = attune.Plan(q, k, v), np.empty_like(q)
         plan(q, k, v, out)
-        print(f"a call of a known plan on arrays of NumPy: {cost.cost(plan, lambda: plan(q, k, v, out)):.1f} us on the host")
+        took = cost.cost(plan, lambda: plan(q, k, v, out))
+        print(f"a call of a known plan on arrays of NumPy: {took:.1f} us on the host")
+        self.assertLess(took, cost.MOST_MICROSECONDS)
+
+    def test_kernels_that_are_made_ahead(self):
+        q, k, v = problem(batch=1)
+        context = attune.Context("sim", cache="")
+        spec = {"dtype": "bf16", "head_dim": 16, "mask": "window:9:0", "name": "ahead"}
+        warm = context.prewarm([spec, json.dumps({**spec, "lse": True})], [(1, 4, 2, 40, 40), (2, 4, 2, 7, 9)], threads=2)
+        self.assertEqual(warm.facts["requests"], 4)
+        warm.wait()
+        self.assertEqual((warm.facts["ready"], warm.facts["failed"]), (4, 0))
+        begin = time.perf_counter()
+        attune.Plan(q, k, v, "window:9:0", name="ahead", lse=True, context=context)
+        self.assertLess(time.perf_counter() - begin, 0.1)  # nothing is compiled
+        bad = context.prewarm([{"head_dim": 7}], [(1, 1, 1, 1, 1)])
+        self.refused("InvalidSpec", "multiple of 8", bad.wait)
+        self.refused("InvalidShape", "(1, 2)", lambda: context.prewarm([spec], [(1, 2)]))
+
+    def test_a_forked_child_goes_on(self):
+        q, k, v = problem(batch=1, queries=16, keys=16)
+        expected = attune.attention(q, k, v)
+        child = os.fork()
+        if child == 0:
+            good = False
+            try:
+                good = bool((attune.attention(q, k, v) == expected).all() and attune.attention(q, k, v, "window:3:0").shape == q.shape)
+            finally:
+                os._exit(0 if good else 1)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+
+    def test_another_interpreter_of_the_process(self):
+        try:
+            import _xxsubinterpreters as interpreters
+        except ImportError:
+            self.skipTest("this Python has no _xxsubinterpreters")
+        attune.attention(*problem(batch=1, queries=16, keys=16))
+        other = interpreters.create()
+        interpreters.run_string(other, "import attune\nassert attune.devices()['devices']\nassert attune.Context('sim').simulated")
+        interpreters.destroy(other)
 
     def test_many_threads(self):
         q, k, v = problem(batch=1, queries=16, keys=16, heads=1, heads_kv=1)

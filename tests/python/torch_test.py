@@ -146,6 +146,21 @@ class Gradients(Case):
         self.same_gradients(lambda q, k, v, sink: attune.torch.attention(q, k, v, lambda b, h, q, kv: kv <= q, softcap=3.0, sink=sink, layout="bhsd"),
                             reference, q, k, v, sink)
 
+    def test_lengths_of_entries(self):
+        q, k, v = problem(keys=48, grad=True)
+        keys, queries = torch.tensor([0, 33], dtype=torch.int32), torch.tensor([40, 21])
+        places = torch.arange(48)
+        keep = (places < keys[:, None, None, None]) & (places[:40, None] < queries[:, None, None, None])
+
+        def reference(q, k, v):
+            p = torch.nan_to_num((q @ k.transpose(-1, -2) / 4).masked_fill(~keep, -torch.inf).softmax(-1))
+            return p.masked_fill(~keep, 0) @ v
+
+        call = lambda q, k, v: attune.torch.attention(q, k, v, None, lengths_kv=keys, lengths_q=queries, layout="bhsd")  # noqa: E731
+        self.near(call(q, k, v), reference(q.double(), k.double(), v.double()))
+        self.same_gradients(call, lambda q, k, v: torch.where(keep.any(-1, keepdim=True), sdpa(
+            q, k, v, attn_mask=keep | ~keep.any(-1, keepdim=True)), 0.0), q, k, v)
+
     def test_of_lse(self):
         q, k, v = problem(grad=True)
         out, lse = attune.torch.attention(q, k, v, None, layout="bhsd", lse=True)
@@ -159,6 +174,36 @@ class Gradients(Case):
         q, k, v = problem(grad=True)
         with self.assertWarnsRegex(UserWarning, "gradients are computed by a formula in torch"):
             attune.torch.scaled_dot_product_attention(q, k, v).sum().backward()
+
+
+class Registry(Case):
+    def test_torchs_own_attention(self):
+        try:
+            from torch.nn.attention import activate_flash_attention_impl, restore_flash_attention_impl
+        except ImportError:
+            with self.assertRaisesRegex(attune.Error, "has a registry"):
+                attune.torch.register_flash_attention_impl()
+            self.skipTest("this torch has no registry of flash attentions")
+        attune.torch.register_flash_attention_impl()
+        tensors = problem(keys=48, grad=True)
+        plain = sdpa(*tensors, is_causal=True)
+        expected = torch.autograd.grad(plain.sum(), tensors)
+        attune.torch._plans.clear()
+        activate_flash_attention_impl("attune")
+        try:
+            out = sdpa(*tensors, is_causal=True)
+            got = torch.autograd.grad(out.sum(), tensors)
+            compiled = torch.compile(lambda q, k, v: sdpa(q, k, v, scale=0.3), fullgraph=True, backend="aot_eager")(*tensors)
+            with self.assertRaisesRegex(attune.Error, "float16 or bfloat16"):
+                sdpa(*[one.detach().float() for one in tensors])
+        finally:
+            restore_flash_attention_impl()
+        self.assertEqual(len(attune.torch._plans), 2)  # it was attune
+        self.near(out, plain)
+        for one, other in zip(got, expected):
+            self.near(one, other, 0.05)
+        self.near(compiled, sdpa(*tensors, scale=0.3))
+        self.assertEqual(len(attune.torch._plans), 2)  # and is no more
 
 
 class Compile(Case):

@@ -185,6 +185,26 @@ TEST_CASE("api: sinks are an array of their own") {
   CHECK(plan.launch(nullptr, arguments).error().code == ErrorCode::Misaligned);
 }
 
+TEST_CASE("api: lengths of batch entries are an array of their own") {
+  FakeCuda &state = fake();
+  Setup s;
+  s.options.device = "cuda:0";
+  v1::Context context = s.open();
+  v1::Plan without = s.plan(context);
+  v1::Arguments arguments = someArguments(without, false);
+  arguments.lengthsKv = static_cast<const int32_t *>(at(0x6004));
+  CHECK(has(without.launch(nullptr, arguments).error().message, "set the spec's lengthsKv"));
+  s.spec.lengthsKv = true;
+  CHECK(v1::Spec::fromJson(s.spec.toJson())->lengthsKv);
+  v1::Plan plan = s.plan(context);
+  REQUIRE(plan.launch(nullptr, arguments));
+  uint64_t address = 0;
+  std::memcpy(&address, state.launches.back().params.data() + 128, sizeof address);
+  CHECK(address == 0x6004);
+  arguments.lengthsKv = nullptr;
+  CHECK(plan.launch(nullptr, arguments).error().code == ErrorCode::NullPointer);
+}
+
 TEST_CASE("api: nothing to compute is no launch, nothing to attend to is one") {
   FakeCuda &state = fake();
   Setup s;

@@ -115,6 +115,7 @@ launch {0}: grid ceil_div(len_q, 64) x heads_q x batch, block 64, cluster 1 x 1 
 )",
                   spec.name, spec.headDimQk, spec.headDimV,
                   std::string(spec.sink ? "sink: array<heads_q x f32>\n  " : "") +
+                      (spec.lengthsKv ? "lengths_kv: array<batch x i32>\n  " : "") +
                       (spec.lse ? "lse: array<batch x heads_q x len_q x f32> output\n  " : "")));
   if (!program)
     return program.error();

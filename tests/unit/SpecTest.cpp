@@ -62,6 +62,8 @@ AttentionSpec randomSpec(std::mt19937 &random) {
     spec.softcap = 1.0 + random() % 60000 / 7.0;
   spec.runtimeSoftcap = spec.softcap && upTo(2);
   spec.sink = upTo(2);
+  spec.lengthsQ = upTo(2);
+  spec.lengthsKv = upTo(2);
   spec.lse = upTo(2);
   spec.batchInvariant = upTo(2);
   if (upTo(2))
@@ -210,7 +212,9 @@ TEST_CASE("each field that changes the code changes the key") {
            [](AttentionSpec &s) { s.mask = {{9, 0, MaskAlign::TopLeft, true}}; },
            [](AttentionSpec &s) { s.mask = {{9, 0, MaskAlign::TopLeft, false, true}}; },
            [](AttentionSpec &s) { s.softcap = 30; }, [](AttentionSpec &s) { s.lse = true; },
-           [](AttentionSpec &s) { s.sink = true; }, [](AttentionSpec &s) { s.schedule.set("stages", 2); }}) {
+           [](AttentionSpec &s) { s.sink = true; }, [](AttentionSpec &s) { s.lengthsQ = true; },
+           [](AttentionSpec &s) { s.lengthsKv = true; },
+           [](AttentionSpec &s) { s.schedule.set("stages", 2); }}) {
     AttentionSpec spec;
     change(spec);
     CHECK(codeKey(spec) != key);

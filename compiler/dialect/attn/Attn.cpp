@@ -62,7 +62,8 @@ ParseResult ForwardOp::parse(OpAsmParser &parser, OperationState &result) {
   result.addAttribute(getScaleAttrName(result.name), b.getF64FloatAttr(scale));
   while (succeeded(parser.parseOptionalComma())) {
     StringAttr flag;
-    for (StringAttr name : {getSinkAttrName(result.name), getLseAttrName(result.name)})
+    for (StringAttr name : {getSinkAttrName(result.name), getLengthsQAttrName(result.name),
+                            getLengthsKvAttrName(result.name), getLseAttrName(result.name)})
       if (succeeded(parser.parseOptionalKeyword(name)))
         flag = name;
     if (flag) {
@@ -70,7 +71,8 @@ ParseResult ForwardOp::parse(OpAsmParser &parser, OperationState &result) {
       continue;
     }
     DictionaryAttr schedule;
-    if (parser.parseKeyword("schedule", ": expected 'sink', 'lse' or 'schedule'") ||
+    if (parser.parseKeyword("schedule",
+                            ": expected 'sink', 'lengths_q', 'lengths_kv', 'lse' or 'schedule'") ||
         parser.parseAttribute(schedule))
       return failure();
     result.addAttribute(getScheduleAttrName(result.name), schedule);
@@ -87,6 +89,10 @@ void ForwardOp::print(OpAsmPrinter &p) {
   p.printFloat(getScale());
   if (getSink())
     p << ", sink";
+  if (getLengthsQ())
+    p << ", lengths_q";
+  if (getLengthsKv())
+    p << ", lengths_kv";
   if (getLse())
     p << ", lse";
   if (auto schedule = getScheduleAttr())
@@ -103,7 +109,8 @@ void ForwardOp::print(OpAsmPrinter &p) {
   p.printOptionalAttrDictWithKeyword((*this)->getAttrs(),
                                      {getSymNameAttrName(), getDtypeAttrName(), getHeadDimQkAttrName(),
                                       getHeadDimVAttrName(), getScaleAttrName(), getSinkAttrName(),
-                                      getLseAttrName(), getScheduleAttrName()});
+                                      getLengthsQAttrName(), getLengthsKvAttrName(), getLseAttrName(),
+                                      getScheduleAttrName()});
 }
 
 LogicalResult attn::ScalarOp::verify() {

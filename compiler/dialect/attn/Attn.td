@@ -23,6 +23,7 @@ def Attn_ForwardOp : Attn_Op<"forward", [Symbol, IsolatedFromAbove, SingleBlock]
     For every batch `b`, query head `h` and query row `q`: the softmax runs over the keys `kv` for which the
     mask region yields true, of what the score region makes of the scaled product. A row that keeps no key gives
     0 and LSE -inf. With `sink`, each query head has a number whose exp joins the denominator of its rows, and LSE.
+    With `lengths_q`, `lengths_kv`, each batch entry has its own number of queries, of keys, given at launch.
 
     Example:
     ```mlir
@@ -37,7 +38,8 @@ def Attn_ForwardOp : Attn_Op<"forward", [Symbol, IsolatedFromAbove, SingleBlock]
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttr:$dtype, I64Attr:$head_dim_qk, I64Attr:$head_dim_v,
-                   F64Attr:$scale, UnitAttr:$sink, UnitAttr:$lse, OptionalAttr<DictionaryAttr>:$schedule);
+                   F64Attr:$scale, UnitAttr:$sink, UnitAttr:$lengths_q, UnitAttr:$lengths_kv, UnitAttr:$lse,
+                   OptionalAttr<DictionaryAttr>:$schedule);
   let regions = (region SizedRegion<1>:$score, SizedRegion<1>:$mask);
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;
@@ -52,7 +54,7 @@ def Attn_Axis : I32EnumAttr<"Axis", "a sequence axis", [
 def Attn_AxisAttr : EnumAttr<Attn_Dialect, Attn_Axis, "axis">;
 
 def Attn_LengthOp : Attn_Op<"length", [Pure]> {
-  let summary = "The number of query rows, or of keys, known at run time";
+  let summary = "The number of query rows, or of keys, of the batch entry, known at run time";
   let description = [{
     Example: `%n = attn.length kv`
   }];

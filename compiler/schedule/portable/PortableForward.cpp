@@ -77,8 +77,8 @@ private:
 
 void ForwardBuilder::findBlocks() {
   qView = view(b, "Q", qArray, head, lengthQ);
-  kView = view(b, "K", kArray, kvHead, lengthKv);
-  vView = view(b, "V", vArray, kvHead, lengthKv);
+  kView = view(b, "K", kArray, kvHead, keysOfEntry);
+  vView = view(b, "V", vArray, kvHead, keysOfEntry);
   Scalars s(b);
   if (findsBlocks()) {
     // Iterations [0, maskedRight) are of blocks that are kept in part, [maskedRight, count) of whole ones.

@@ -262,15 +262,15 @@ ATTUNE_API attune_status attune_spec_read(const char *spec, const char *name, ch
 // Launches
 //===----------------------------------------------------------------------===//
 
-/// Of elements. Q, K, V and O are F16 or BF16, LSE and sinks F32; U8 is of captured arrays, which read it as
-/// bool.
+/// Of elements. Q, K, V and O are F16 or BF16, LSE and sinks F32, lengths I32; U8 is of captured arrays,
+/// which read it as bool.
 enum attune_dtype { ATTUNE_F16 = 0, ATTUNE_BF16 = 1, ATTUNE_F32 = 2, ATTUNE_I32 = 3, ATTUNE_U8 = 4 };
 
-/// An array, by the name of the kernel's argument: "q", "k", "v", "o", "lse", "sink", or a captured one of
-/// the spec. The order of its axes is the argument's, whatever the order in memory; of Q, K, V and O: batch,
-/// head, row, dim. Elements of the last axis are adjacent, strides of Q, K, V and O are multiples of 8, none
-/// is negative, and a row's is below 2^30; inputs may have 0 (one array for all), outputs may not overlap
-/// themselves. A stride along an axis of one element is not looked at.
+/// An array, by the name of the kernel's argument: "q", "k", "v", "o", "lse", "sink", "lengths_q",
+/// "lengths_kv", or a captured one of the spec. The order of its axes is the argument's, whatever the order
+/// in memory; of Q, K, V and O: batch, head, row, dim. Elements of the last axis are adjacent, strides of Q,
+/// K, V and O are multiples of 8, none is negative, and a row's is below 2^30; inputs may have 0 (one array
+/// for all), outputs may not overlap themselves. A stride along an axis of one element is not looked at.
 typedef struct attune_array {
   const char *name;
   void *data;           ///< element (0, 0, ...); may be null for an array of no elements

@@ -229,6 +229,8 @@ private:
   struct State;
   explicit Context(std::shared_ptr<const State> made) : state(std::move(made)) {}
   template <typename Call> Status call(const Call &what) const;
+  template <typename Function>
+  Result<Plan> planBy(const Function &function, const attune_request &request) const;
   std::shared_ptr<const State> state;
 };
 
@@ -279,6 +281,8 @@ struct Arguments {
   Output lse = {}; ///< f32; null unless the spec has LSE
   /// f32, one a query head, adjacent, in natural logarithms (-inf: none); null unless the spec has sinks.
   const float *sink = nullptr;
+  /// One a batch entry, adjacent; null unless the spec has them.
+  const std::int32_t *lengthsQ = nullptr, *lengthsKv = nullptr;
   void *workspace = nullptr; ///< Plan::info().workspaceBytes bytes at a multiple of 256; null if they are 0
   std::span<const Scalar> scalars = {};
   std::span<const Array> arrays = {}; ///< the spec's captured arrays
@@ -362,8 +366,9 @@ private:
   struct Known {
     PlanInfo info = {};
     /// Axes of the arrays of Arguments, 0 where the plan has none of that name, and their dense strides.
-    std::array<std::int32_t, 6> ranks = {};
-    std::array<Strides, 6> dense = {};
+    static constexpr std::size_t names = 8;
+    std::array<std::int32_t, names> ranks = {};
+    std::array<Strides, names> dense = {};
     DType dtype = DType::BF16; ///< of Q
   };
   struct State {

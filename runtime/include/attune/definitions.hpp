@@ -112,14 +112,17 @@ struct NativeRequest {
 /// The arrays of Arguments by the names that kernels have for them, and the spec's field that asks for them.
 struct NamedArray {
   const char *name, *field;
-  DType dtype; ///< BF16: the spec's
+  DType dtype;         ///< BF16: the spec's
+  bool isList = false; ///< of one axis
 };
-inline constexpr std::array<NamedArray, 6> namedArrays = {{{"q", nullptr, DType::BF16},
-                                                           {"k", nullptr, DType::BF16},
-                                                           {"v", nullptr, DType::BF16},
-                                                           {"o", nullptr, DType::BF16},
-                                                           {"lse", "lse", DType::F32},
-                                                           {"sink", "sink", DType::F32}}};
+inline constexpr NamedArray namedArrays[] = {{"q", nullptr, DType::BF16},
+                                             {"k", nullptr, DType::BF16},
+                                             {"v", nullptr, DType::BF16},
+                                             {"o", nullptr, DType::BF16},
+                                             {"lse", "lse", DType::F32},
+                                             {"sink", "sink", DType::F32, true},
+                                             {"lengths_q", "lengthsQ", DType::I32, true},
+                                             {"lengths_kv", "lengthsKv", DType::I32, true}};
 
 /// A launch's arrays and scalars in C's form; it takes no memory.
 class NativeArguments {
@@ -243,40 +246,31 @@ inline const std::string &Context::cacheFolder() const {
   return state ? state->cacheFolder : none;
 }
 
-inline Result<Plan> Context::plan(const Spec &spec, const Shape &shape) const {
+/// What a function of the library plans of `request`.
+template <typename Function>
+Result<Plan> Context::planBy(const Function &function, const attune_request &request) const {
   if (!state)
     return detail::movedFrom("context");
-  detail::NativeRequest native(spec, shape);
   attune_plan *made = nullptr;
-  if (attune_status status = attune_plan_create(state->handle.get(), &native.request, &made);
-      status != ATTUNE_OK)
+  if (attune_status status = function(state->handle.get(), &request, &made); status != ATTUNE_OK)
     return detail::lastError(status);
   return Plan(made);
 }
 
+inline Result<Plan> Context::plan(const Spec &spec, const Shape &shape) const {
+  return planBy(attune_plan_create, detail::NativeRequest(spec, shape).request);
+}
+
 inline Result<Plan> Context::plan(const StageText &stage, const Shape &shape, const Spec &spec) const {
-  if (!state)
-    return detail::movedFrom("context");
   detail::NativeRequest native(spec, shape);
   native.request.stage = stage.stage.c_str();
   native.request.stage_text = stage.text.c_str();
   native.request.stage_name = stage.file.c_str();
-  attune_plan *made = nullptr;
-  if (attune_status status = attune_plan_create(state->handle.get(), &native.request, &made);
-      status != ATTUNE_OK)
-    return detail::lastError(status);
-  return Plan(made);
+  return planBy(attune_plan_create, native.request);
 }
 
 inline Result<Plan> Context::start(const Spec &spec, const Shape &shape) const {
-  if (!state)
-    return detail::movedFrom("context");
-  detail::NativeRequest native(spec, shape);
-  attune_plan *made = nullptr;
-  if (attune_status status = attune_plan_start(state->handle.get(), &native.request, &made);
-      status != ATTUNE_OK)
-    return detail::lastError(status);
-  return Plan(made);
+  return planBy(attune_plan_start, detail::NativeRequest(spec, shape).request);
 }
 
 inline Result<Prewarm> Context::prewarm(std::span<const Request> requests, int threads) const {
@@ -353,6 +347,7 @@ inline Status Context::synchronize(Stream stream) const {
 
 inline Plan::Known Plan::read(const attune_plan *plan) {
   using detail::Json;
+  static_assert(std::size(detail::namedArrays) == Known::names);
   Json facts = Json::parse(attune_plan_facts(plan));
   Known known;
   PlanInfo &info = known.info;
@@ -392,9 +387,9 @@ inline Plan::Known Plan::read(const attune_plan *plan) {
     argument.optional = one["optional"].boolean();
     argument.scalar = one["kind"].text == "scalar";
     std::size_t rank = argument.shape.size();
-    for (std::size_t i = 0; i < detail::namedArrays.size(); ++i)
+    for (std::size_t i = 0; i < Known::names; ++i)
       if (argument.name == detail::namedArrays[i].name && !one["captured"].boolean() &&
-          (argument.name == "sink" ? rank == 1 : rank == 3 || rank == 4)) {
+          (detail::namedArrays[i].isList ? rank == 1 : rank == 3 || rank == 4)) {
         if (i == 0)
           known.dtype = argument.dtype;
         known.ranks[i] = static_cast<std::int32_t>(rank);
@@ -431,7 +426,7 @@ inline Arguments Plan::dense(const void *q, const void *k, const void *v, void *
   Arguments arguments;
   if (!state)
     return arguments;
-  const std::array<Strides, 6> &strides = known().dense;
+  const std::array<Strides, Known::names> &strides = known().dense;
   arguments.q = {q, strides[0]};
   arguments.k = {k, strides[1]};
   arguments.v = {v, strides[2]};
@@ -444,14 +439,15 @@ inline Status Plan::launch(Stream stream, const Arguments &given) const {
   if (!state)
     return detail::movedFrom("plan");
   const Known &facts = known();
-  const void *data[] = {given.q.data, given.k.data, given.v.data, given.o.data, given.lse.data, given.sink};
+  const void *data[] = {given.q.data,   given.k.data, given.v.data,   given.o.data,
+                        given.lse.data, given.sink,   given.lengthsQ, given.lengthsKv};
   constexpr Strides adjacent{1, 0, 0}; // of the one axis
-  const Strides *strides[] = {&given.q.strides, &given.k.strides,   &given.v.strides,
-                              &given.o.strides, &given.lse.strides, &adjacent};
+  const Strides *strides[] = {&given.q.strides,   &given.k.strides, &given.v.strides, &given.o.strides,
+                              &given.lse.strides, &adjacent,        &adjacent,        &adjacent};
   detail::NativeArguments native;
-  std::int64_t distances[6][4];
-  for (std::size_t i = 0; i < detail::namedArrays.size(); ++i) {
-    const auto &[name, field, dtype] = detail::namedArrays[i];
+  std::int64_t distances[Known::names][4];
+  for (std::size_t i = 0; i < Known::names; ++i) {
+    const auto &[name, field, dtype, isList] = detail::namedArrays[i];
     std::int32_t rank = facts.ranks[i];
     if (rank > 0) {
       const Strides &own = *strides[i];
@@ -461,7 +457,7 @@ inline Status Plan::launch(Stream stream, const Arguments &given) const {
       distances[i][3] = 1;
       native.arrays[native.arrayCount++] = {name,
                                             const_cast<void *>(data[i]),
-                                            static_cast<int>(dtype == DType::F32 ? dtype : facts.dtype),
+                                            static_cast<int>(dtype == DType::BF16 ? facts.dtype : dtype),
                                             rank,
                                             nullptr,
                                             distances[i]};

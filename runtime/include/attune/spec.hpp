@@ -106,6 +106,10 @@ struct Spec {
   /// Each query head has a sink (Arguments::sink), whose exp joins the denominator of its rows' softmax. A
   /// row that keeps no key still gives 0; LSE has the sink in it.
   bool sink = false;
+  /// Each batch entry has its own number of queries, of keys, which i32 arrays on the device say at launch
+  /// (Arguments::lengthsQ, lengthsKv): what is beyond Shape's is cut. Masks and scores see them as len_q and
+  /// len_kv. A query beyond them gives 0 (LSE -inf, or the head's sink).
+  bool lengthsQ = false, lengthsKv = false;
   bool lse = false; ///< also write each row's log-sum-exp (natural logarithm, f32; -inf if empty)
   /// The bits of a row depend on its query, keys and values alone, not on the batch, the heads or the lengths
   /// that it is computed with: the schedule is the spec's default, whatever an advisor knows.
@@ -265,6 +269,8 @@ inline Spec readSpec(const Json &json) {
     spec.scalars.push_back({name, type.text.starts_with("f32") ? DType::F32 : DType::I32});
   readValue(json.find("softcap"), spec.softcap, spec.runtimeSoftcap);
   spec.sink = json["sink"].boolean();
+  spec.lengthsQ = json["lengths_q"].boolean();
+  spec.lengthsKv = json["lengths_kv"].boolean();
   spec.lse = json["lse"].boolean();
   spec.batchInvariant = json["batch_invariant"].boolean();
   spec.schedule = readSchedule(json["schedule"]);
@@ -314,6 +320,10 @@ inline std::string Spec::toJson() const {
     put(object, "softcap", valueText(softcap, runtimeSoftcap));
   if (sink)
     put(object, "sink", "true");
+  if (lengthsQ)
+    put(object, "lengths_q", "true");
+  if (lengthsKv)
+    put(object, "lengths_kv", "true");
   put(object, "lse", lse ? "true" : "false");
   if (batchInvariant)
     put(object, "batch_invariant", "true");

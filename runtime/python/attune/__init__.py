@@ -8,7 +8,7 @@
 
 attention   computes it: arrays of NumPy on the simulated GPU, those of torch and of others on the GPU that they are on
 Plan        the same, decided and compiled ahead
-Context     a device, and how kernels are made for it
+Context     a device, and how kernels are made for it; Context.prewarm makes them in the background
 devices     what there is to run on
 Error, TraceError
 

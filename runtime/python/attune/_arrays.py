@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from ._errors import Error
 
@@ -104,6 +104,29 @@ def view_of(value: Any) -> View:
     if is_array(value):
         return _view_of_dlpack(value)
     raise Error(f"expected an array of NumPy or torch, or one that has __dlpack__, got {type(value).__name__}")
+
+
+# An array of NumPy begins, behind what every object has, with the address of its elements: NumPy's ABI, which extensions are
+# compiled against. Reading it takes a seventh of the time that __array_interface__ takes, four times a call.
+_HEAD = object.__basicsize__
+_pointer_at = ctypes.c_void_p.from_address
+
+
+def _addresses_by_head(arrays: Sequence[Any]) -> List[Any]:
+    return [_pointer_at(id(one) + _HEAD).value for one in arrays]
+
+
+def _addresses_by_interface(arrays: Sequence[Any]) -> List[Any]:
+    return [one.__array_interface__["data"][0] for one in arrays]
+
+
+def numpy_addresses(arrays: Sequence[Any]) -> List[Any]:
+    """Where the elements of NumPy's arrays begin. The first call finds out how they are read."""
+    global numpy_addresses
+    expected = _addresses_by_interface(arrays)
+    is_cpython = sys.implementation.name == "cpython"  # where id() is an address
+    numpy_addresses = _addresses_by_head if is_cpython and _addresses_by_head(arrays) == expected else _addresses_by_interface
+    return expected
 
 
 #===-- DLPack --===#

@@ -16,7 +16,7 @@ VARIABLES = ("b", "h", "hkv", "q", "kv", "len_q", "len_kv", "score")
 FUNCTIONS = ("min", "max", "abs", "exp", "exp2", "log", "log2", "sqrt", "rsqrt", "tanh", "sigmoid", "float", "int")
 # What arguments of every kernel are called, and words of the language: no array or scalar may be called so.
 TAKEN = frozenset(VARIABLES + FUNCTIONS + ("true", "false", "and", "or", "not", "i32", "f32", "bool", "q", "k", "v", "o",
-                                           "lse", "sink", "scale", "softcap", "window_left", "window_right"))
+                                           "lse", "sink", "lengths_q", "lengths_kv", "scale", "softcap", "window_left", "window_right"))
 
 # Of infix operators, as C has it: the larger binds tighter.
 PRECEDENCE = {"?": 1, "||": 2, "&&": 3, "|": 4, "^": 5, "&": 6, "==": 7, "!=": 7, "<": 8, "<=": 8, ">": 8, ">=": 8,

@@ -4,12 +4,13 @@ from __future__ import annotations
 import ctypes
 import json
 import threading
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
-from . import _native
+from . import _arrays, _native
 from ._arrays import View, converted, empty_like, stream_of, view_of
 from ._errors import Error
-from ._spec import Problem, Spec, make_spec, number_of, problem_of
+from ._prewarm import Prewarm
+from ._spec import OWN_ARRAYS, Problem, Spec, make_spec, number_of, problem_of
 
 Mask = Union[None, str, Mapping[str, Any], Callable[..., Any], Sequence[Any]]
 Score = Union[None, str, Callable[..., Any]]
@@ -56,6 +57,7 @@ class Context:
         self._handle = _native.Handle(made.value, native.attune_context_destroy)
         self.facts: Dict[str, Any] = json.loads(native.attune_context_facts(made.value))
         self._plans: Dict[Any, "Plan"] = {}
+        self._prewarms: List[Prewarm] = []
         self._lock = threading.Lock()
 
     @property
@@ -71,6 +73,18 @@ class Context:
              arrays: Optional[Mapping[str, Any]] = None, **spec: Any) -> "Plan":
         """Plan(q, k, v, ..., context=self)."""
         return Plan(q, k, v, mask, score, scale, arrays, context=self, **spec)
+
+    def prewarm(self, specs: Iterable[Union[str, Mapping[str, Any]]], shapes: Iterable[Sequence[int]], threads: int = 0) -> Prewarm:
+        """Makes the kernels of specs (as JSON has them) for shapes (batch, heads_q, heads_kv, len_q, len_kv), on `threads`
+        threads of the library (0: one a core, at most 8), so that later calls find them made. Returns at once:
+
+        >>> context.prewarm([{"head_dim": 64, "mask": "causal"}], [(1, 8, 2, 512, 512)]).wait()      # doctest: +SKIP
+
+        It goes on where nobody keeps the result."""
+        made = Prewarm(self, specs, shapes, threads)
+        with self._lock:
+            self._prewarms = [one for one in self._prewarms if not one.is_done()] + [made]
+        return made
 
     def known_plan(self, problem: Problem, spec: Spec) -> "Plan":
         """The plan of a spec that may have been asked for before. It keeps none of the spec's arrays: calls give them."""
@@ -225,8 +239,8 @@ class Plan:
                 self._refuse_gradients()
             addresses = [one.data_ptr() for one in given]
             key = tuple([(one.shape, one.stride(), one.dtype, one.get_device()) for one in given])
-        elif library == "numpy" and all([type(one) is type(q) for one in given]):
-            addresses = [one.__array_interface__["data"][0] for one in given]
+        elif library == "numpy" and type(q).__name__ == "ndarray" and all([type(one) is type(q) for one in given]):
+            addresses = _arrays.numpy_addresses(given)
             key = tuple([(one.shape, one.strides, one.dtype) for one in given])
         else:
             addresses, key = self._look(given)
@@ -335,8 +349,9 @@ def attention(q: Any, k: Any, v: Any, mask: Mask = "causal", score: Score = None
     scalars: numbers that expressions read, by name: another value is not another kernel.
     out: where O goes; None: a new array of q's dtype, in q's layout, of head dim head_dim_v.
     context: None: the simulated GPU for arrays of the host, the arrays' GPU otherwise.
-    spec: more of a spec's keys: lse=True, softcap=30.0, sink=array of heads_q float32, batch_invariant=True,
-        schedule={"block_q": 64}, name="mine".
+    spec: more of a spec's keys: lse=True, softcap=30.0, sink=array of heads_q float32, lengths_kv=array of batch int32 (how
+        many keys each batch entry has, at most len_kv) and lengths_q, batch_invariant=True, schedule={"block_q": 64},
+        name="mine".
 
     Returns O, or with lse=True (O, LSE): LSE float32 (batch, heads_q, len_q), natural logarithm, -inf where no key is seen.
 
@@ -347,7 +362,7 @@ def attention(q: Any, k: Any, v: Any, mask: Mask = "causal", score: Score = None
     of a function that cannot become an expression.
     """
     key = None
-    if not (arrays or callable(mask) or callable(score) or "sink" in spec):
+    if not (arrays or callable(mask) or callable(score) or (spec and not _OWN.isdisjoint(spec))):
         try:
             # Of k and v the kernel's own check says whether types fit.
             key = (q.dtype, q.shape, k.shape, v.shape, getattr(q, "device", None), mask, score, scale, layout, context,
@@ -370,6 +385,7 @@ def attention(q: Any, k: Any, v: Any, mask: Mask = "causal", score: Score = None
     return plan(q, k, v, out, arrays=made.arrays, scalars=made.scalars, stream=stream)
 
 
+_OWN = frozenset(OWN_ARRAYS)
 _MOST_CALLS = 256
 _calls: Dict[Any, Plan] = {}  # of attention, by all that makes a plan
 _remembering = threading.Lock()

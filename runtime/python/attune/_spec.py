@@ -103,9 +103,8 @@ def make_spec(problem: Problem, mask: Any, score: Any, scale: Any, arrays: Optio
         spec["score"] = score
     if scale is not None:
         spec["scale"] = scale
-    sink = others.get("sink")
-    if is_array(sink):
-        others["sink"] = True
+    own = {name: others[name] for name in OWN_ARRAYS if is_array(others.get(name))}
+    others.update(dict.fromkeys(own, True))
     launched = {name: converted(value, name) for name, value in given.items()}
     if launched:
         extents = problem.extents()
@@ -116,8 +115,7 @@ def make_spec(problem: Problem, mask: Any, score: Any, scale: Any, arrays: Optio
     if declared:
         spec["scalars"] = declared
     spec.update(others)
-    if is_array(sink):
-        launched["sink"] = sink
+    launched.update({name: value if name == "sink" else converted(value, name) for name, value in own.items()})
     try:
         text = json.dumps(spec, default=_plain)
     except (TypeError, ValueError) as error:
@@ -130,6 +128,9 @@ def _plain(value: Any) -> Any:
         return item_of(value)
     raise TypeError(f"{type(value).__name__} {value!r} is none of it")
 
+
+# Keys of a spec that ask for an array, of the same name.
+OWN_ARRAYS = ("sink", "lengths_q", "lengths_kv")
 
 # What "runtime" in a spec makes of its own fields.
 _OWN_SCALARS = ("scale", "softcap", "window_left", "window_right")

@@ -24,9 +24,9 @@ from ._arrays import captured_dtype, converted
 from ._errors import Error
 from ._expression import Tree, compute, parse, text_of
 from ._plan import Context, Plan, context_on
-from ._spec import make_spec, problem_of
+from ._spec import OWN_ARRAYS, make_spec, problem_of
 
-__all__ = ["attention", "scaled_dot_product_attention", "flex_attention"]
+__all__ = ["attention", "scaled_dot_product_attention", "flex_attention", "register_flash_attention_impl"]
 
 _library = torch.library.Library("attune", "DEF")
 # The arrays and scalars that expressions read come by name, scalars as "NAME:i32" or "NAME:f32". `options`: the rest of
@@ -44,10 +44,11 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Any = "causal", score: Unio
     float dtypes. They are computed by a formula in torch (a warning says so), from the saved LSE, in blocks of queries.
     """
     text = _texts(mask, score, arrays, scalars)
-    sink = spec.pop("sink", None)
     tensors, names = list(text.arrays.values()), list(text.arrays)
-    if isinstance(sink, Tensor):
-        tensors, names = tensors + [sink], names + ["sink"]
+    for name in OWN_ARRAYS:
+        if isinstance(spec.get(name), Tensor):
+            names.append(name)
+            tensors.append(spec.pop(name))
     needs = torch.is_grad_enabled() and any([one.requires_grad for one in (q, k, v, *tensors)])
     out, sums = torch.ops.attune.attention(q, k, v, tensors, names, [float(x) for x in text.scalars.values()],
                                            [_typed(name, value) for name, value in text.scalars.items()], text.masks, text.score,
@@ -136,12 +137,11 @@ def _plan(qkv: Sequence[Tensor], arrays: Mapping[str, Tensor], scalars: Mapping[
     names = {torch.float16: "fp16", torch.bfloat16: "bf16"}
     problem = problem_of([names.get(one.dtype, str(one.dtype)) for one in qkv], [tuple(one.shape) for one in qkv], layout)
     others: Dict[str, Any] = json.loads(options)
-    if "sink" in arrays:
-        others["sink"] = arrays["sink"]
+    others.update({name: arrays[name] for name in OWN_ARRAYS if name in arrays})
     if lse:
         others["lse"] = True
     spec = make_spec(problem, [_mask_of(one) for one in masks], score, scale,
-                     {name: one for name, one in arrays.items() if name != "sink"}, scalars, others)
+                     {name: one for name, one in arrays.items() if name not in OWN_ARRAYS}, scalars, others)
     return Plan.of_spec(problem, spec._replace(arrays=dict.fromkeys(arrays), scalars=dict.fromkeys(scalars)), context)
 
 
@@ -183,11 +183,22 @@ def _backward(ctx: Any, d_out: Optional[Tensor], d_lse: Optional[Tensor]) -> Tup
     if not has_lse:
         raise Error("expected lse for a backward pass, got a call of the operator without it (attune.torch.attention asks for it "
                     "where a gradient is needed)")
+    dq, dk, dv, d_arrays = _gradients(q, k, v, out, lse, d_out, d_lse, dict(zip(names, arrays)), dict(zip(scalar_names, scalars)),
+                                      masks, score, scale, layout, options)
+    grads_of_arrays = [d_arrays[name].to(one.dtype) if name in d_arrays and one.is_floating_point() else None
+                       for name, one in zip(names, arrays)]
+    none = [[] if one == [] else None for one in ctx.rest]  # an empty list could have been one of tensors
+    return (dq, dk, dv, grads_of_arrays, *none)
+
+
+def _gradients(q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, d_out: Optional[Tensor], d_lse: Optional[Tensor],
+               arrays: Dict[str, Tensor], scalars: Dict[str, float], masks: List[str], score: Optional[str],
+               scale: Optional[float], layout: str, options: str) -> Tuple[Tensor, Tensor, Tensor, Dict[str, Tensor]]:
     warnings.warn("attune: gradients are computed by a formula in torch, not by a kernel of attune", stacklevel=2)
     to_rows = (lambda one: one.transpose(1, 2)) if layout == "bshd" else (lambda one: one)
     qh, kh, vh, oh, doh = [to_rows(one).float() for one in (q, k, v, out, torch.zeros_like(out) if d_out is None else d_out)]
     group = qh.shape[1] // kh.shape[1]
-    formula = _Formula(masks, score, scale, options, dict(zip(names, arrays)), dict(zip(scalar_names, scalars)), qh, kh)
+    formula = _Formula(masks, score, scale, options, arrays, scalars, qh, kh)
     delta = (doh * oh).sum(-1) - (0 if d_lse is None else d_lse)
     sums = lse.unsqueeze(-1)
     dq, dk, dv = torch.empty_like(qh), torch.zeros_like(kh), torch.zeros_like(vh)
@@ -210,13 +221,10 @@ def _backward(ctx: Any, d_out: Optional[Tensor], d_lse: Optional[Tensor]) -> Tup
         for name, grad in zip(wanted, grads[2:]):
             if grad is not None:
                 d_arrays[name] = d_arrays.get(name, 0) + grad
-    if "sink" in names:
-        sink = arrays[names.index("sink")].float().view(1, -1, 1)
+    if "sink" in arrays:
+        sink = arrays["sink"].float().view(1, -1, 1)
         d_arrays["sink"] = (-torch.where(torch.isinf(lse), 0.0, torch.exp(sink - lse)) * delta).sum((0, 2))
-    grads_of_arrays = [d_arrays[name].to(one.dtype) if name in d_arrays and one.is_floating_point() else None
-                       for name, one in zip(names, arrays)]
-    none = [[] if one == [] else None for one in ctx.rest]  # an empty list could have been one of tensors
-    return (to_rows(dq).to(q.dtype), to_rows(dk).to(k.dtype), to_rows(dv).to(v.dtype), grads_of_arrays, *none)
+    return to_rows(dq).to(q.dtype), to_rows(dk).to(k.dtype), to_rows(dv).to(v.dtype), d_arrays
 
 
 def _per_kv_head(per_head: Tensor, group: int) -> Tensor:
@@ -236,8 +244,10 @@ class _Formula:
         self.score = None if score is None else parse(score, names)
         self.scale = values.get("scale", 1 / math.sqrt(q.shape[-1]) if scale is None else scale)
         self.softcap = values.get("softcap", spec.get("softcap"))
-        self.arrays, self.values = {name: one for name, one in arrays.items() if name != "sink"}, values
-        self.lengths = (q.shape[2], k.shape[2])
+        self.arrays, self.values = {name: one for name, one in arrays.items() if name not in OWN_ARRAYS}, values
+        self.keys = k.shape[2]
+        self.lengths = [arrays[name].clamp(0, most).view(-1, 1, 1, 1) if name in arrays else most
+                        for name, most in (("lengths_q", q.shape[2]), ("lengths_kv", self.keys))]
         self.batch, self.heads, self.heads_kv, self.device = q.shape[0], q.shape[1], k.shape[1], q.device
 
     def leaves(self) -> Dict[str, Tensor]:
@@ -255,14 +265,14 @@ class _Formula:
             [-1 if axis == at else 1 for at in range(4)])
         heads = count(self.heads, 1)
         values: Dict[str, Any] = {**self.values, "b": count(self.batch, 0), "h": heads, "hkv": heads // (self.heads // self.heads_kv),
-                                  "q": count(q.shape[2], 2, first), "kv": count(self.lengths[1], 3), "len_q": self.lengths[0],
+                                  "q": count(q.shape[2], 2, first), "kv": count(self.keys, 3), "len_q": self.lengths[0],
                                   "len_kv": self.lengths[1]}
         scores = q @ k.transpose(-1, -2) * self.scale
         if self.softcap is not None:
             scores = self.softcap * torch.tanh(scores / self.softcap)
         if self.score is not None:
             scores = compute(self.score, torch, {**values, "score": scores}, arrays) + torch.zeros_like(scores)
-        kept = torch.ones_like(scores, dtype=torch.bool)
+        kept = ((values["q"] < self.lengths[0]) & (values["kv"] < self.lengths[1])).expand_as(scores)
         for mask in self.masks:
             kept = kept & torch.as_tensor(compute(mask, torch, values, arrays), device=self.device)
         return scores, kept
@@ -369,3 +379,78 @@ def flex_attention(query: Tensor, key: Tensor, value: Tensor, score_mod: Optiona
 
         return (made[0], AuxOutput(lse=made[1])) if wants else (made, AuxOutput())
     return made
+
+
+#===-- torch's own scaled_dot_product_attention --===#
+
+
+def _flash(query: Tensor, key: Tensor, value: Tensor, dropout_p: float, is_causal: bool, scale: Optional[float]) -> Tuple[Tensor, Tensor]:
+    if dropout_p:
+        raise Error(f"expected dropout_p 0 (attune has no dropout), got {dropout_p}")
+    q, k, v = [one.transpose(1, 2) for one in (query, key, value)]  # so that O comes as torch's kernels have it
+    out, lse = _forward(q, k, v, [], [], [], [], ["causal"] if is_causal else [], None, scale, "bshd", "{}", True)
+    return out.transpose(1, 2), lse
+
+
+def _flash_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor, is_causal: bool,
+                    scale: Optional[float]) -> Tuple[Tensor, Tensor, Tensor]:
+    return _gradients(query, key, value, out, lse, grad, None, {}, {}, ["causal"] if is_causal else [], None, scale, "bhsd", "{}")[:3]
+
+
+def _flash_cuda(query: Tensor, key: Tensor, value: Tensor, dropout_p: float = 0.0, is_causal: bool = False,
+                return_debug_mask: bool = False, *, scale: Optional[float] = None) -> Tuple[Any, ...]:
+    out, lse = _flash(query, key, value, dropout_p, is_causal, scale)
+    state = torch.zeros(2, dtype=torch.uint64, device=query.device)  # of dropout
+    empty = [torch.empty(0, dtype=dtype, device=query.device) for dtype in (torch.uint64, query.dtype)]
+    return (out, lse, None, None, query.shape[2], key.shape[2], state, *empty)
+
+
+def _flash_cuda_backward(grad_out: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, logsumexp: Tensor, cum_seq_q: Any,
+                         cum_seq_k: Any, max_q: int, max_k: int, dropout_p: float, is_causal: bool, philox_seed: Any,
+                         philox_offset: Any, *, scale: Optional[float] = None) -> Tuple[Tensor, Tensor, Tensor]:
+    return _flash_backward(grad_out, query, key, value, out, logsumexp, is_causal, scale)
+
+
+def _flash_cpu(query: Tensor, key: Tensor, value: Tensor, dropout_p: float = 0.0, is_causal: bool = False, *,
+               attn_mask: Optional[Tensor] = None, scale: Optional[float] = None) -> Tuple[Tensor, Tensor]:
+    if attn_mask is not None:
+        raise Error("expected no attn_mask here (attune.torch.scaled_dot_product_attention takes one)")
+    return _flash(query, key, value, dropout_p, is_causal, scale)
+
+
+def _flash_cpu_backward(grad_out: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, logsumexp: Tensor, dropout_p: float,
+                        is_causal: bool, *, attn_mask: Optional[Tensor] = None, scale: Optional[float] = None) -> Tuple[Any, ...]:
+    return _flash_backward(grad_out, query, key, value, out, logsumexp, is_causal, scale)
+
+
+class _FlashImplementation:
+    """What torch keeps while attune is active as its flash attention."""
+
+    def __init__(self) -> None:
+        self._library: Any = torch.library.Library("aten", "IMPL")
+        for name, device, function in (
+                ("_scaled_dot_product_flash_attention", "CUDA", _flash_cuda),
+                ("_scaled_dot_product_flash_attention_backward", "CUDA", _flash_cuda_backward),
+                ("_scaled_dot_product_flash_attention_for_cpu", "CPU", _flash_cpu),
+                ("_scaled_dot_product_flash_attention_for_cpu_backward", "CPU", _flash_cpu_backward)):
+            self._library.impl(name, function, device)
+
+    def remove(self) -> None:
+        self._library = None
+
+
+def register_flash_attention_impl(name: str = "attune") -> None:
+    """Makes attune one of the flash attentions of torch (where it has a registry of them):
+
+    >>> attune.torch.register_flash_attention_impl()                       # doctest: +SKIP
+    >>> torch.nn.attention.activate_flash_attention_impl("attune")         # doctest: +SKIP
+
+    From then on torch.nn.functional.scaled_dot_product_attention computes by attune what it gives to its flash kernels: no
+    mask or is_causal, float16 or bfloat16, no dropout; torch.nn.attention.restore_flash_attention_impl() ends it.
+    """
+    try:
+        from torch.nn.attention import register_flash_attention_impl as register
+    except ImportError:
+        raise Error(f"expected a torch that has a registry of flash attentions, got {torch.__version__} "
+                    "(attune.torch.scaled_dot_product_attention works with it)", "ToolMissing") from None
+    register(name, register_fn=_FlashImplementation)

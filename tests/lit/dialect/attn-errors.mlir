@@ -44,7 +44,7 @@ attn.forward @operation : f16, qk = 128, v = 128, scale = 1.0
 
 // -----
 
-// expected-error@+1 {{expected 'sink', 'lse' or 'schedule'}}
+// expected-error@+1 {{expected 'sink', 'lengths_q', 'lengths_kv', 'lse' or 'schedule'}}
 attn.forward @keyword : f16, qk = 128, v = 128, scale = 1.0, sles
   score (%s: f32, %b: index, %h: index, %q: index, %kv: index) { attn.yield %s : f32 }
   mask (%b: index, %h: index, %q: index, %kv: index) { %t = arith.constant true

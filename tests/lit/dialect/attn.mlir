@@ -33,10 +33,10 @@ attn.forward @asked : f16, qk = 64, v = 80, scale = 1.0, lse, schedule {block_q 
     attn.yield %keep : i1
   }
 
-// CHECK-LABEL: attn.forward @given : bf16, qk = 64, v = 64, scale = 1.000000e+00, sink, lse
+// CHECK-LABEL: attn.forward @given : bf16, qk = 64, v = 64, scale = 1.000000e+00, sink, lengths_q, lengths_kv, lse
 // CHECK: attn.scalar "cap" : f32
 // CHECK: attn.scalar "left" in [0, 4096] : index
-attn.forward @given : bf16, qk = 64, v = 64, scale = 1.0, sink, lse
+attn.forward @given : bf16, qk = 64, v = 64, scale = 1.0, lengths_kv, sink, lengths_q, lse
   score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
     %c = attn.scalar "cap" : f32
     %t = arith.mulf %s, %c : f32
