@@ -577,10 +577,11 @@ FailureOr<ChannelPlan> planChannels(tile::KernelOp kernel) {
       // A second time rings go on where they stand: some lengths of each kind are enough.
       if (retries && (settings.size() % 4 == 0 || lengthKv <= longest))
         settings.push_back({sizes, block, blocks, numbers, /*retries=*/true});
-      // What is loaded as a rule does not limit anything; of less, some beside each.
-      if (loads)
-        settings.push_back(
-            {sizes, block, blocks, numbers, /*retries=*/false, loaded[settings.size() % std::size(loaded)]});
+      // What is loaded as a rule does not limit anything; that it does is as if lengths were others, which
+      // other settings have: some are enough.
+      if (loads && settings.size() % 4 == 0)
+        settings.push_back({sizes, block, blocks, numbers, /*retries=*/false,
+                            loaded[settings.size() / 4 % std::size(loaded)]});
     }
   };
   for (int64_t lengthKv : lengthsKv)

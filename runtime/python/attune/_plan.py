@@ -80,7 +80,7 @@ class Context:
 
         >>> context.prewarm([{"head_dim": 64, "mask": "causal"}], [(1, 8, 2, 512, 512)]).wait()      # doctest: +SKIP
 
-        It goes on where nobody keeps the result."""
+        It goes on where nobody keeps the result. Raises attune.Error where a spec or a shape is none."""
         made = Prewarm(self, specs, shapes, threads)
         with self._lock:
             self._prewarms = [one for one in self._prewarms if not one.is_done()] + [made]
