@@ -105,6 +105,26 @@ def pkg_config(prefix, scratch, compilers):
                 check(f"and it runs ({package})", text == "InvalidOptions\n", text)
 
 
+def debian(build, scratch):
+    """The package that ./dev deb makes, of this build: what is in it runs, and it says what it depends on."""
+    if not all(shutil.which(tool) for tool in ("cpack", "dpkg-deb", "dpkg-shlibdeps")):
+        totals["skipped"] += 1
+        return
+    status, text = run("cpack", "--config", build / "CPackConfig.cmake", "-B", scratch / "deb")
+    packages = list((scratch / "deb").glob("*.deb"))
+    check("cpack makes a package", status == 0 and len(packages) == 1, text)
+    if not packages:
+        return
+    _, fields = run("dpkg-deb", "--field", packages[0])
+    check("the package says what it depends on", "Package: attune\n" in fields and "libc6" in fields, fields)
+    run("dpkg-deb", "-x", packages[0], scratch / "unpacked")
+    status, text = run(scratch / "unpacked/usr/bin/attune", "--version")
+    check("the packaged command runs", status == 0 and text.startswith("attune "), text)
+    files = {str(path.relative_to(scratch / "unpacked/usr")) for path in (scratch / "unpacked/usr").rglob("*")}
+    for name in ("include/attune/attune.h", "lib/.*libattune.so.0", "lib/.*/attuneConfig.cmake", "share/man/man1/attune.1"):
+        check(f"the package has {name}", any(re.fullmatch(name, file) for file in files), "\n".join(sorted(files)))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=Path, required=True)
@@ -142,6 +162,7 @@ def main():
         compilers = [("clang-22", arguments.compiler, arguments.linker_flags)]
         compilers += [(cc, cxx, "") for cc, cxx in (("gcc", "g++"), ("clang", "clang++")) if shutil.which(cc) and shutil.which(cxx)]
         pkg_config(prefix, scratch, compilers)
+        debian(arguments.build, scratch)
 
         # The programs that the documents show.
         (scratch / "spec.json").write_text(SPEC)

@@ -206,14 +206,21 @@ def _gradients(q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, d_out:
     step = max(1, _BLOCK_ELEMENTS // max(1, qh.shape[0] * qh.shape[1] * kh.shape[2]))
     for first in range(0, qh.shape[2], step):
         rows = slice(first, first + step)
-        with torch.enable_grad():
+        # Of products that are only scaled the answer is known (where torch's own attention asks, autograd is off); of what
+        # else scores may be, autograd gives it.
+        with torch.set_grad_enabled(not formula.only_scales):
             leaves = formula.leaves()
-            qb, kb = qh[:, :, rows].detach().requires_grad_(), kh.detach().requires_grad_()
-            scores, kept = formula.scores(qb, kb.repeat_interleave(group, 1), first, leaves)
+            qb, kb = [one.detach().requires_grad_(not formula.only_scales) for one in (qh[:, :, rows], kh)]
+            keys = kb.repeat_interleave(group, 1)
+            scores, kept = formula.scores(qb, keys, first, leaves)
         p = torch.where(kept, torch.exp(scores.detach() - sums[:, :, rows]), 0.0)
         dob = doh[:, :, rows]
         dv += _per_kv_head(p.transpose(-1, -2) @ dob, group)
         ds = p * (dob @ vh.repeat_interleave(group, 1).transpose(-1, -2) - delta[:, :, rows].unsqueeze(-1))
+        if formula.only_scales:
+            dq[:, :, rows] = ds @ keys * formula.scale
+            dk += _per_kv_head(ds.transpose(-1, -2) @ qb * formula.scale, group)
+            continue
         wanted = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
         grads = torch.autograd.grad(scores, [qb, kb, *wanted.values()], ds, allow_unused=True)
         dq[:, :, rows] = grads[0]
@@ -244,6 +251,7 @@ class _Formula:
         self.score = None if score is None else parse(score, names)
         self.scale = values.get("scale", 1 / math.sqrt(q.shape[-1]) if scale is None else scale)
         self.softcap = values.get("softcap", spec.get("softcap"))
+        self.only_scales = self.score is None and self.softcap is None
         self.arrays, self.values = {name: one for name, one in arrays.items() if name not in OWN_ARRAYS}, values
         self.keys = k.shape[2]
         self.lengths = [arrays[name].clamp(0, most).view(-1, 1, 1, 1) if name in arrays else most
