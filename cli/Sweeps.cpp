@@ -14,6 +14,7 @@
 #include <cmath>
 #include <csignal>
 #include <map>
+#include <thread>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -224,18 +225,16 @@ Status checkMemory(const DeviceInfo &device, const TimerProblem &problem) {
 }
 } // namespace
 
-Result<std::unique_ptr<Timer>> startTimer(const SweepJob &job, const ProblemShape &shape) {
-  TimerProblem problem;
-  problem.spec = job.spec;
-  problem.shape = shape;
-  problem.verified = verificationShape(shape);
-  DeviceOptions options = job.device;
+namespace {
+/// A timer on the device of `options`, or of a virtual clock where that is simulated.
+Result<std::unique_ptr<Timer>> startTimerOn(const DeviceOptions &options, TimerProblem problem) {
   // A kernel that ends takes less than this, on any GPU that runs it: 10 TFLOP/s, for the warm-up too.
   WorkerLimits limits;
-  limits.timing += (1 + problem.warmups) * 4e-13 * double(shape.batch) * double(shape.headsQ) *
-                   double(shape.lengthQ) * double(shape.lengthKv) * job.spec.headDimQk;
+  limits.timing += (1 + problem.warmups) * 4e-13 * double(problem.shape.batch) *
+                   double(problem.shape.headsQ) * double(problem.shape.lengthQ) *
+                   double(problem.shape.lengthKv) * problem.spec.headDimQk;
   return startWorkerTimer(
-      [problem, options]() -> Result<std::unique_ptr<Timer>> {
+      [problem, options]() mutable -> Result<std::unique_ptr<Timer>> {
         DeviceOptions timed = options;
         auto clock = std::make_shared<sim::Timings>();
         timed.sim.timings = clock.get();
@@ -244,9 +243,43 @@ Result<std::unique_ptr<Timer>> startTimer(const SweepJob &job, const ProblemShap
           return device.error();
         if (Status fits = checkMemory((*device)->info(), problem); !fits)
           return fits.error();
+        if ((*device)->info().kind == DeviceKind::Sim)
+          problem.shape = clockShape(problem.shape);
         return makeDeviceTimer(std::move(*device), problem, clock);
       },
       limits);
+}
+
+TimerProblem problemOf(const SweepJob &job, const ProblemShape &shape) {
+  TimerProblem problem;
+  problem.spec = job.spec;
+  problem.shape = shape;
+  problem.verified = verificationShape(shape);
+  return problem;
+}
+} // namespace
+
+Result<std::unique_ptr<Timer>> startTimer(const SweepJob &job, const ProblemShape &shape) {
+  return startTimerOn(job.device, problemOf(job, shape));
+}
+
+Result<std::vector<std::unique_ptr<Timer>>> startClocks(const SweepJob &job, const ProblemShape &shape,
+                                                        const DeviceInfo &device) {
+  DeviceOptions simulated;
+  simulated.which = "sim";
+  simulated.arch = device.arch.name;
+  TimerProblem problem = problemOf(job, shape);
+  problem.gpu = device.name;
+  std::vector<std::unique_ptr<Timer>> clocks;
+  constexpr unsigned most = 8;
+  unsigned count = std::clamp(std::thread::hardware_concurrency(), 1u, most);
+  while (clocks.size() < count) {
+    Result<std::unique_ptr<Timer>> clock = startTimerOn(simulated, problem);
+    if (!clock)
+      return clock.error();
+    clocks.push_back(std::move(*clock));
+  }
+  return clocks;
 }
 
 //===----------------------------------------------------------------------===//
@@ -317,9 +350,12 @@ std::string rowText(const SweepResult &result, size_t place, size_t rank) {
         fmt::format("  {:>20} {:>4}", fmt::format("{:.1f}..{:.1f}", row.low, row.high), row.samples.size());
   else
     time += fmt::format("  {:<8}", isRefined(result.kind, row) ? "clock" : "counters");
-  return fmt::format("{:>4}  {:<46} {:<6} {}  {:>6.1f} %  {:>8}  {:>10}  {}{}\n", rank, row.schedule,
+  std::string model = fmt::format("{:>10}", timeText(row.modelUs));
+  if (result.clockPairs > 0)
+    model += fmt::format("  {:>10}", entry.clockUs > 0 ? timeText(entry.clockUs) : "-");
+  return fmt::format("{:>4}  {:<46} {:<6} {}  {:>6.1f} %  {:>8}  {}  {}{}\n", rank, row.schedule,
                      attune::nameOf(row.target), time, 100 * row.shareOfLimit,
-                     ratio > 0 ? fmt::format("{:.3f}", ratio) : "-", timeText(row.modelUs),
+                     ratio > 0 ? fmt::format("{:.3f}", ratio) : "-", model,
                      nameOf(entry.ranked.estimate.limit),
                      result.standard == place ? "  (the default)"
                      : entry.resumed          ? "  (from the store)"
@@ -359,8 +395,9 @@ std::string tableText(const SweepTask &task, const SweepResult &result, size_t m
     figure += fmt::format("  {:>20} {:>4}", "95 % (us)", "of");
   else
     figure += fmt::format("  {:<8}", "by");
-  std::string text = fmt::format("rank  {:<46} {:<6} {}  {:>8}  {:>8}  {:>10}  {}\n", "schedule", "target",
-                                 figure, "of limit", "/default", "model", "bound by (model)");
+  std::string text = fmt::format(
+      "rank  {:<46} {:<6} {}  {:>8}  {:>8}  {:>10}{}  {}\n", "schedule", "target", figure, "of limit",
+      "/default", "model", result.clockPairs > 0 ? fmt::format("  {:>10}", "clock") : "", "bound by (model)");
   for (size_t i = 0; i < places.size(); ++i)
     if (i < most || result.standard == places[i])
       text += rowText(result, places[i], i + 1);
@@ -385,10 +422,13 @@ std::string tableText(const SweepTask &task, const SweepResult &result, size_t m
                       : record.outcome == "interrupted" ? "interrupted"
                                                         : "the budget is spent");
   if (!result.clockFailure.empty())
-    text +=
-        fmt::format("{:<12} the virtual clock refined no more estimates: {}\n", "clock", result.clockFailure);
+    text += fmt::format("{:<12} the virtual clock refined no more of the best: {}\n", "clock",
+                        result.clockFailure);
   text += fmt::format("{:<12} Kendall's tau {:.2f} between its order and the figures' ({} candidates)\n",
                       "model", record.tau, record.tauPairs);
+  if (result.clockPairs > 0)
+    text += fmt::format("{:<12} Kendall's tau {:.2f} between its order and the figures' ({} candidates)\n",
+                        "clock", result.clockTau, result.clockPairs);
   return text;
 }
 
@@ -403,7 +443,10 @@ std::string entryJson(const SweepTask &task, const SweepResult &result, size_t p
   json.text("verdict", nameOf(row.verdict));
   if (!row.message.empty())
     json.text("message", row.message);
-  json.number("model_us", row.modelUs).text("bound_by", nameOf(entry.ranked.estimate.limit));
+  json.number("model_us", row.modelUs);
+  if (entry.clockUs > 0)
+    json.number("clock_us", entry.clockUs);
+  json.text("bound_by", nameOf(entry.ranked.estimate.limit));
   if (row.median > 0) {
     json.number(fmt::format("{}_us", nameOf(result.kind)), row.median);
     if (result.kind == Kind::Measured)
@@ -412,8 +455,6 @@ std::string entryJson(const SweepTask &task, const SweepResult &result, size_t p
           .whole("samples", int64_t(row.samples.size()));
     else
       json.number("counters_us", countersUs(row));
-    if (isRefined(result.kind, row))
-      json.number("clock_us", row.median);
     json.number("share_of_limit", row.shareOfLimit);
     if (double ratio = toStandard(result, row); ratio > 0)
       json.number("ratio_to_default", ratio);
@@ -439,6 +480,8 @@ std::string resultJson(const SweepTask &task, const SweepResult &result, const D
   json.whole("points", record.points).whole("feasible", record.feasible).whole("tried", record.tried);
   json.text("outcome", record.outcome).number("seconds", record.seconds);
   json.number("kendall_tau", record.tau).whole("kendall_pairs", record.tauPairs);
+  if (result.clockPairs > 0)
+    json.number("clock_kendall_tau", result.clockTau).whole("clock_kendall_pairs", result.clockPairs);
   JsonObject refusals;
   for (const auto &[reason, count] : record.refusals)
     refusals.whole(reason, count);

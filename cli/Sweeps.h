@@ -56,6 +56,11 @@ tuner::Build buildFor(const AttentionSpec &spec, const Arch &arch, const Toolcha
 /// A timer for one shape of the job, in a process of its own.
 Result<std::unique_ptr<tuner::Timer>> startTimer(const SweepJob &job, const ProblemShape &shape);
 
+/// Simulated devices of the architecture of `device`, a GPU, with its virtual clock, for `clockShape`: as
+/// many as can work beside each other, each in a process of its own.
+Result<std::vector<std::unique_ptr<tuner::Timer>>> startClocks(const SweepJob &job, const ProblemShape &shape,
+                                                               const DeviceInfo &device);
+
 /// Ctrl-C and SIGTERM set `stop` while this lives; the second one ends the process as it would have.
 class GracefulStop {
 public:

@@ -169,15 +169,22 @@ std::string progressText(const SweepTask &task, const Progress &progress) {
 }
 
 int tuneShape(const Job &job, const ShapeRun &run, std::vector<std::string> &sections) {
-  // The process that measures is forked first: no database connection should live on both sides of a fork.
+  // The processes that measure are forked first: no database connection should live on both sides of a fork.
   Result<std::unique_ptr<Timer>> timer = startTimer(job.sweep, run.shape);
   if (!timer)
     return report(timer.error());
+  const DeviceInfo &device = (*timer)->device();
+  std::vector<std::unique_ptr<Timer>> clocks;
+  if (device.kind == DeviceKind::Cuda) {
+    if (Result<std::vector<std::unique_ptr<Timer>>> started = startClocks(job.sweep, run.shape, device))
+      clocks = std::move(*started);
+    else
+      fmt::print(stderr, "note: the virtual clock is left out: {}\n", started.error().message);
+  }
   Result<std::optional<Store>> opened = openStore(job.store, true);
   if (!opened)
     return report(opened.error());
   Store *store = *opened ? &**opened : nullptr;
-  const DeviceInfo &device = (*timer)->device();
   const AttentionSpec &spec = job.sweep.spec;
   SweepTask task = makeTask(spec, run.shape, device, toolkitText(run.tools), run.target);
   takeShard(task, job.shard);
@@ -194,6 +201,8 @@ int tuneShape(const Job &job, const ShapeRun &run, std::vector<std::string> &sec
   options.budgetSeconds = run.secondsLeft();
   options.resume = job.resume;
   options.settle = !job.all;
+  for (const std::unique_ptr<Timer> &clock : clocks)
+    options.clocks.push_back(clock.get());
   options.stop = GracefulStop::flag();
   options.progress = [&](const Progress &progress) { line.show(progressText(task, progress)); };
   SweepResult result =

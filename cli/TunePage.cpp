@@ -31,7 +31,9 @@ std::string rowsTable(const SweepResult &result, const std::vector<const Entry *
   bool estimate = result.kind == Kind::Estimate;
   std::string text = fmt::format("<div class=wide><table><tr><th>{}<th>of best<th>model<th>family<th>schedule"
                                  "<th>target</tr>",
-                                 estimate ? "clock<th>counters" : "time");
+                                 estimate                ? "clock<th>counters"
+                                 : result.clockPairs > 0 ? "time<th>clock"
+                                                         : "time");
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row &row = rows[i]->row;
     bool standard = result.standard && rows[i] == &result.entries[*result.standard];
@@ -41,6 +43,8 @@ std::string rowsTable(const SweepResult &result, const std::vector<const Entry *
     std::string time = timeText(row.median);
     if (estimate)
       time = fmt::format("{}<td>{}", isRefined(result.kind, row) ? time : "-", timeText(countersUs(row)));
+    else if (result.clockPairs > 0)
+      time += "<td>" + (rows[i]->clockUs > 0 ? timeText(rows[i]->clockUs) : "-");
     text += fmt::format("<tr><td>{}<td>{}<td>{}<td>{}<td>{}{}<td>{}</tr>", time,
                         comparable ? fmt::format("{:.3f}", row.median / rows.front()->row.median) : "-",
                         timeText(row.modelUs), escaped(row.family), escaped(row.schedule),
@@ -181,6 +185,9 @@ std::string sweepSection(const SweepTask &task, const SweepResult &result, const
     text += "<h3>Tiles</h3>" + heatMap(result, rows);
     text += fmt::format("<h3>Time against the model</h3><p>Kendall's tau {:.2f} of {} schedules.</p>",
                         result.record.tau, result.record.tauPairs) +
+            (result.clockPairs > 0 ? fmt::format("<p>Of the virtual clock {:.2f} of {} schedules.</p>",
+                                                 result.clockTau, result.clockPairs)
+                                   : "") +
             scatter(result, rows);
     text += fmt::format("<h3>Pipes</h3><p>The share of the winner's time that each is busy, by the model; "
                         "the device's limit "
@@ -190,7 +197,7 @@ std::string sweepSection(const SweepTask &task, const SweepResult &result, const
     if (winner)
       text += "<h3>The winner's machine code</h3>" + machineCode(*winner);
     if (!result.clockFailure.empty())
-      text += fmt::format("<p>The virtual clock refined no more estimates: {}.</p>",
+      text += fmt::format("<p>The virtual clock refined no more of the best: {}.</p>",
                           escaped(result.clockFailure));
   }
   text += fmt::format("<h3>Refused</h3><p>{} of {} candidates were tried in {:.1f} s ({}).</p><table>",

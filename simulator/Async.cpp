@@ -187,6 +187,8 @@ void execCpAsync(Warp &w, const Inst &i) {
       reportSharedOutOfBounds(w, i, l, to, size, true);
       continue;
     }
+    if (launch.checks && !w.program->ranges[i.statement].contains(to, to + size)) [[unlikely]]
+      reportOutsideVariable(w, i, l, to, size, true);
     if (n) {
       auto inside = [&](int a) {
         if (a < 0)

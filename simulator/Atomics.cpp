@@ -91,6 +91,9 @@ template <class T, AtomOp Op> static void atomic(Warp &w, const Inst &i) {
         reportSharedOutOfBounds(w, i, l, address, size, true);
         continue;
       }
+      if (launch.checks && place.cta == w.cta &&
+          !w.program->ranges[i.statement].contains(address, address + size))
+        reportOutsideVariable(w, i, l, address, size, true);
       Cta &cta = *place.cta;
       uint32_t o = place.offset;
       for (uint32_t k = 0; k < size; ++k)

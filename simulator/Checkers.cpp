@@ -176,6 +176,32 @@ void reportSharedOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t add
                      w.cta->sharedBytes, kSharedBase, kSharedBase + w.cta->sharedBytes));
 }
 
+void reportOutsideVariable(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
+                           bool write) {
+  if (reportedBefore(w, i, FindingKind::OutOfBounds))
+    return;
+  const SharedRange &range = w.program->ranges[i.statement];
+  std::string own;
+  for (const Variable &v : w.program->sharedVariables)
+    if (v.offset == range.begin && v.size > 0)
+      own = v.name;
+  report(w, i, FindingKind::OutOfBounds, lane, address,
+         fmt::format("{} of {} bytes at {}; its address is computed from that of {}, which has {} bytes at "
+                     "0x{:x}...0x{:x}",
+                     write ? "write" : "read", bytes, describeShared(w, uint32_t(address)), own,
+                     range.end - range.begin, range.begin, range.end));
+}
+
+void checkInsideVariable(Warp &w, const Inst &i, const uint64_t *address, uint32_t mask, uint32_t bytes,
+                         bool write) {
+  const SharedRange &range = w.program->ranges[i.statement];
+  for (uint32_t m = mask; m; m &= m - 1) {
+    uint32_t lane = uint32_t(__builtin_ctz(m));
+    if (!range.contains(address[lane], address[lane] + bytes))
+      return reportOutsideVariable(w, i, lane, address[lane], bytes, write);
+  }
+}
+
 void reportLocalOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
                             bool write) {
   if (reportedBefore(w, i, FindingKind::OutOfBounds))

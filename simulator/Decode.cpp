@@ -512,6 +512,7 @@ bool Decoder::run() {
   layout();
   if (diagnostics.errors() != before)
     return false;
+  program.ranges = sharedRanges(ast, function);
   beginCalls();
   for (const Statement &s : function.body) {
     current = &s;
@@ -527,6 +528,7 @@ bool Decoder::run() {
   static const Statement end;
   guard = -1;
   program.statements.push_back({function.loc.line, 0, 0, "end of the function"});
+  program.ranges.emplace_back();
   program.code.emplace_back();
   program.code.back().fn = execExit;
   program.code.back().statement = uint32_t(program.statements.size() - 1);

@@ -12,6 +12,7 @@
 #include "simulator/Bulk.h"
 #include "simulator/Calls.h"
 #include "simulator/Handlers.h"
+#include "simulator/Origins.h"
 #include "simulator/Simulator.h"
 #include "simulator/Undefined.h"
 #include "simulator/Wgmma.h"
@@ -111,6 +112,7 @@ struct Program {
   std::vector<uint32_t> undefinedSlots; ///< offsets of registers that may be read before they are written
   std::vector<uint32_t> undefinedPredicates; ///< the same for predicates
   std::vector<Variable> sharedVariables;     ///< with their offsets, for messages
+  std::vector<SharedRange> ranges;           ///< by statement
   struct Line {
     uint32_t ptxLine, sourceFile, sourceLine;
     std::string_view text;

@@ -287,6 +287,13 @@ void suspect(Warp &w, const Inst &i, uint32_t readStatement, uint32_t lane, uint
              std::string message, OtherAccess other);
 void reportGlobalOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
                              bool write);
+/// An access that is inside the block's shared memory, but outside the variable that its statement's address
+/// is computed from (Program::ranges).
+void reportOutsideVariable(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
+                           bool write);
+/// The same for the first of these lanes whose access is, if any.
+void checkInsideVariable(Warp &w, const Inst &i, const uint64_t *address, uint32_t mask, uint32_t bytes,
+                         bool write);
 void reportSharedOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,
                              bool write);
 void reportLocalOutOfBounds(Warp &w, const Inst &i, uint32_t lane, uint64_t address, uint32_t bytes,

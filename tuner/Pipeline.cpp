@@ -2,7 +2,6 @@
 #include "tuner/Pipeline.h"
 
 #include <algorithm>
-#include <csignal>
 
 namespace attune::tuner {
 
@@ -11,13 +10,9 @@ Pipeline::Pipeline(const Build &build, std::vector<Candidate> list, unsigned cou
     : build(build), candidates(std::move(list)), ahead(ahead), deadline(deadline) {
   if (count == 0)
     count = std::max(1u, std::thread::hardware_concurrency());
-  // Signals are for the thread that waits for the results.
-  sigset_t all, before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  SignalsElsewhere quiet;
   for (unsigned i = 0; i < count && i < candidates.size(); ++i)
     threads.emplace_back([this] { work(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 Pipeline::~Pipeline() {

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -28,6 +29,22 @@ public:
 private:
   static constexpr double forgetting = 0.9;
   double value = 0;
+};
+
+/// Threads that are started while this lives get no signals: those are for who waits for their results.
+class SignalsElsewhere {
+public:
+  SignalsElsewhere() {
+    sigset_t all;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  }
+  ~SignalsElsewhere() { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+  SignalsElsewhere(const SignalsElsewhere &) = delete;
+  SignalsElsewhere &operator=(const SignalsElsewhere &) = delete;
+
+private:
+  sigset_t before;
 };
 
 class Pipeline {

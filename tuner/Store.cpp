@@ -83,15 +83,12 @@ int putRow(sqlite3 *db, int64_t subject, const Row &row, const std::string &when
   return add.run() ? SQLITE_OK : add.errorCode();
 }
 
-int putSweep(sqlite3 *db, int64_t subject, const SweepRecord &sweep, const std::string &when) {
+/// Binds all columns of a sweep, in the table's order.
+void bindSweep(Statement &statement, int64_t subject, const SweepRecord &sweep, const std::string &when) {
   std::string refusals;
   for (const auto &[reason, count] : sweep.refusals)
     refusals += fmt::format("{} {}\n", count, reason);
-  Statement add(db,
-                "INSERT INTO sweep(subject, batch, heads_q, heads_kv, length_q, length_kv, outcome, points, "
-                "feasible, tried, seconds, tau, tau_pairs, refusals, at) "
-                "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
-  add.bind(subject)
+  statement.bind(subject)
       .bind(sweep.shape)
       .bind(sweep.outcome)
       .bind(sweep.points)
@@ -102,12 +99,22 @@ int putSweep(sqlite3 *db, int64_t subject, const SweepRecord &sweep, const std::
       .bind(sweep.tauPairs)
       .bind(refusals)
       .bind(when);
+}
+
+int putSweep(sqlite3 *db, int64_t subject, const SweepRecord &sweep, const std::string &when) {
+  Statement add(db,
+                "INSERT INTO sweep(subject, batch, heads_q, heads_kv, length_q, length_kv, outcome, points, "
+                "feasible, tried, seconds, tau, tau_pairs, refusals, at) "
+                "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
+  bindSweep(add, subject, sweep, when);
   return add.run() ? SQLITE_OK : add.errorCode();
 }
 
-/// Which of two rows of one candidate stays: a total order, so that the order of merges does not matter.
+/// Which of two rows of one candidate stays: an order in which only equal rows are equal, so that the order
+/// of merges does not matter.
 auto standing(const Row &row, const std::string &when) {
-  return std::tuple(when, row.samples.size(), -row.median, std::string(nameOf(row.verdict)), row.message);
+  return std::tuple(when, row.samples.size(), -row.median, std::string(nameOf(row.verdict)), row.message,
+                    row.samples, row.low, row.high, row.modelUs, row.shareOfLimit);
 }
 
 } // namespace
@@ -166,8 +173,17 @@ Result<MergeCount> Store::merge(const Exchange &other) {
     impl->execute("ROLLBACK");
     return error;
   };
+  // Specs that differ in what tuning does not care for are one subject, which keeps the text that comes first
+  // in the alphabet: so it does not matter whose came first.
+  auto subjectOf = [&](const Subject &subject) -> Result<int64_t> {
+    Result<int64_t> id = impl->subjectId(file, subject);
+    Statement describe(impl->db, "UPDATE subject SET spec=?1 WHERE id=?2 AND spec>?1");
+    if (id && !describe.bind(subject.spec).bind(*id).run())
+      return impl->error(file, describe.errorCode());
+    return id;
+  };
   for (const StoredRow &stored : other.rows) {
-    Result<int64_t> id = impl->subjectId(file, stored.subject);
+    Result<int64_t> id = subjectOf(stored.subject);
     if (!id)
       return failed(id.error());
     const Row &row = stored.row;
@@ -195,25 +211,19 @@ Result<MergeCount> Store::merge(const Exchange &other) {
       return failed(impl->error(file, code));
   }
   for (const StoredSweep &stored : other.sweeps) {
-    Result<int64_t> id = impl->subjectId(file, stored.subject);
+    Result<int64_t> id = subjectOf(stored.subject);
     if (!id)
       return failed(id.error());
-    const SweepRecord &sweep = stored.sweep;
-    Statement find(impl->db,
-                   "SELECT 1 FROM sweep WHERE subject=? AND batch=? AND heads_q=? AND heads_kv=? AND "
-                   "length_q=? AND length_kv=? AND at=? AND outcome=? AND tried=? AND seconds=?");
-    find.bind(*id)
-        .bind(sweep.shape)
-        .bind(stored.when)
-        .bind(sweep.outcome)
-        .bind(sweep.tried)
-        .bind(sweep.seconds);
+    Statement find(impl->db, "SELECT 1 FROM sweep WHERE subject=? AND batch=? AND heads_q=? AND heads_kv=? "
+                             "AND length_q=? AND length_kv=? AND outcome=? AND points=? AND feasible=? AND "
+                             "tried=? AND seconds=? AND tau=? AND tau_pairs=? AND refusals=? AND at=?");
+    bindSweep(find, *id, stored.sweep, stored.when);
     if (find.step())
       continue;
     if (find.failed())
       return failed(impl->error(file, find.errorCode()));
     ++count.sweeps;
-    if (code = putSweep(impl->db, *id, sweep, stored.when); code != SQLITE_OK)
+    if (code = putSweep(impl->db, *id, stored.sweep, stored.when); code != SQLITE_OK)
       return failed(impl->error(file, code));
   }
   if (code = impl->execute("COMMIT"); code != SQLITE_OK)

@@ -65,7 +65,8 @@ public:
 
   /// Adds what `other` has. Of two rows of the same subject, shape, schedule and target the later one stays;
   /// of the same second that with more timings, then the faster; a sweep that is there already is not added
-  /// again. So merging twice, or in another order, gives the same. Nothing is kept if it is interrupted.
+  /// again; of two specs of one subject that which comes first in the alphabet stays. So merging twice, or in
+  /// another order, gives the same. Nothing is kept if it is interrupted.
   Result<MergeCount> merge(const Exchange &other);
 
   Result<std::vector<StoredRow>> allRows();

@@ -1,12 +1,14 @@
 //===- Sweep.cpp - the best schedule within a budget ----------------------===//
 #include "tuner/Sweep.h"
 
+#include "tuner/Foretell.h"
 #include "tuner/Pipeline.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,6 +18,8 @@ namespace {
 
 /// The share of a sweep's budget in which candidates are admitted; the rest settles the leader.
 constexpr double admitting = 0.7;
+/// The share in which virtual clocks follow the model's best before anything is timed.
+constexpr double foretelling = 0.2;
 /// Timings that a figure for people rests on.
 constexpr int leastShown = 20;
 /// Newcomers that are timed together with the leader.
@@ -39,10 +43,17 @@ public:
 private:
   using Clock = std::chrono::steady_clock;
   double elapsed() const { return std::chrono::duration<double>(Clock::now() - began).count(); }
+  /// The time at which `seconds` of the budget are spent.
+  Clock::time_point after(double seconds) const {
+    return began + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  }
   bool stopped() const { return options.stop && options.stop->load(); }
   bool ended() const { return stopped() || result.failure || elapsed() > options.budgetSeconds; }
 
   void takeOver();
+  void orderByClock();
+  Result<CompiledProgram> built(const Candidate &candidate) const;
+  double clockedShare(const Ranked &ranked) const;
   bool settled(const Ranked &next) const;
   bool tryNext(Pipeline &pipeline, size_t place);
   void judge(Entry &entry, const CompiledProgram &kernel, int id);
@@ -70,11 +81,13 @@ private:
   Halving halving; ///< its ids are places in `result.entries`
   SweepResult result;
   Clock::time_point began = Clock::now();
-  std::vector<size_t> order;              ///< of task.candidates: those that are to be tried
-  size_t inModelOrder = 0;                ///< from this place of `order` on
-  std::vector<int> newcomers;             ///< open, not timed yet
-  std::vector<int> open;                  ///< on the timer
-  std::map<int, CompiledProgram> kernels; ///< of those that may be opened again
+  std::vector<size_t> order;        ///< of task.candidates: those that are to be tried
+  size_t inModelOrder = 0;          ///< from this place of `order` on
+  std::map<size_t, double> clockUs; ///< of task.candidates, as clocks expect them
+  std::vector<std::pair<Candidate, Result<CompiledProgram>>> clocked; ///< what was built for the clocks
+  std::vector<int> newcomers;                                         ///< open, not timed yet
+  std::vector<int> open;                                              ///< on the timer
+  std::map<int, CompiledProgram> kernels;                             ///< of those that may be opened again
   int64_t tried = 0;
 };
 
@@ -120,11 +133,76 @@ void Sweeper::takeOver() {
       result.standard = result.entries.size();
     result.entries.push_back({ranked, *found, true});
     result.entries.back().row.modelUs = ranked.estimate.us;
+    if (isRefined(result.kind, *found))
+      result.entries.back().clockUs = found->median;
     ++tried;
   }
   inModelOrder = first.size();
   order = std::move(first);
   order.insert(order.end(), later.begin(), later.end());
+}
+
+/// What the clock says of `clockShape`, grown as the model grows.
+double Sweeper::clockedShare(const Ranked &ranked) const {
+  if (task.clocked == task.shape)
+    return 1;
+  auto modelled = [&](const ProblemShape &shape) {
+    Work work = familyOf(ranked.candidate).work(task.spec, timer.device().arch, shape, ranked.candidate);
+    return estimate(figures, work, ranked.cost).us;
+  };
+  return modelled(task.shape) / modelled(task.clocked);
+}
+
+/// Has virtual clocks follow the model's best and the compiler's own choice. Those that they did follow come
+/// in the clock's order, in the places that they had.
+void Sweeper::orderByClock() {
+  if (options.clocks.empty() || result.failure)
+    return;
+  report("refining");
+  std::vector<size_t> best = order;
+  std::sort(best.begin(), best.end(), [&](size_t a, size_t b) {
+    auto key = [&](size_t place) {
+      return std::tuple(task.standard != place, task.candidates[place].estimate.us, place);
+    };
+    return key(a) < key(b);
+  });
+  best.resize(std::min(best.size(), options.refined));
+  std::vector<Candidate> list;
+  for (size_t place : best)
+    list.push_back(task.candidates[place].candidate);
+  size_t followed = 0;
+  for (Foretold &one : foretell(options.clocks, build, list, after(options.budgetSeconds * foretelling),
+                                [&] { return stopped(); })) {
+    if (one.kernel)
+      clocked.emplace_back(list[one.place], std::move(*one.kernel));
+    if (one.timed && one.timed->verdict == Verdict::Passed)
+      clockUs[best[one.place]] = one.timed->us * clockedShare(task.candidates[best[one.place]]);
+    else if (one.timed)
+      result.clockFailure = one.timed->message;
+    followed += one.timed || (one.kernel && (!*one.kernel || !spillText(**one.kernel).empty()));
+  }
+  if (followed < list.size() && result.clockFailure.empty())
+    result.clockFailure = stopped() ? "interrupted" : "its share of the budget was spent";
+  std::vector<size_t> where, which;
+  for (size_t i = 0; i < order.size(); ++i)
+    if (clockUs.contains(order[i]) && task.standard != order[i]) {
+      where.push_back(i);
+      which.push_back(order[i]);
+    }
+  std::sort(which.begin(), which.end(),
+            [&](size_t a, size_t b) { return std::pair(clockUs.at(a), a) < std::pair(clockUs.at(b), b); });
+  for (size_t i = 0; i < where.size(); ++i)
+    order[where[i]] = which[i];
+  if (!where.empty())
+    inModelOrder = std::max(inModelOrder, where.back() + 1);
+}
+
+/// The candidate's kernel, which may be there already.
+Result<CompiledProgram> Sweeper::built(const Candidate &candidate) const {
+  for (const auto &[known, kernel] : clocked)
+    if (known == candidate)
+      return kernel;
+  return build(candidate);
 }
 
 /// Whether nothing from `next` on can win: each would have to beat the model by clearly more than any has so
@@ -174,11 +252,8 @@ void Sweeper::estimateFrom(Entry &entry, const CompiledProgram &kernel, const La
 
 /// Spills, then the verification; on the simulated device the figure as well.
 void Sweeper::judge(Entry &entry, const CompiledProgram &kernel, int id) {
-  if (const AssemblerReport *used = kernel.mainReport())
-    if (used->spillStores + used->spillLoads > 0)
-      return fail(entry, Verdict::Spilled,
-                  fmt::format("{} bytes are stored and {} loaded again a thread ({} registers)",
-                              used->spillStores, used->spillLoads, used->registers));
+  if (std::string spills = spillText(kernel); !spills.empty())
+    return fail(entry, Verdict::Spilled, spills);
   Opened opened = timer.open({id, kernel}, true);
   if (Status good = timer.state(); !good) {
     result.failure = good.error();
@@ -224,7 +299,9 @@ bool Sweeper::tryNext(Pipeline &pipeline, size_t place) {
   int id = int(result.entries.size());
   if (task.standard == place)
     result.standard = size_t(id);
-  result.entries.push_back({ranked, rowFor(task, ranked), false});
+  auto expected = clockUs.find(place);
+  result.entries.push_back(
+      {ranked, rowFor(task, ranked), false, expected == clockUs.end() ? 0 : expected->second});
   ++tried;
   if (!kernel)
     fail(result.entries.back(), Verdict::Rejected, kernel.error().message);
@@ -393,9 +470,10 @@ void Sweeper::refine() {
       result.clockFailure = timed.verdict == Verdict::TimedOut ? "the budget is spent" : timed.message;
       return;
     }
-    entry.row.samples = {countersUs(entry.row), timed.us};
-    entry.row.shareOfLimit *= entry.row.median / timed.us;
-    entry.row.median = entry.row.low = entry.row.high = timed.us;
+    entry.clockUs = timed.us * clockedShare(entry.ranked);
+    entry.row.samples = {countersUs(entry.row), entry.clockUs};
+    entry.row.shareOfLimit *= entry.row.median / entry.clockUs;
+    entry.row.median = entry.row.low = entry.row.high = entry.clockUs;
     keep(entry);
   }
 }
@@ -439,8 +517,11 @@ void Sweeper::conclude() {
   record.feasible = int64_t(task.space.feasible.size());
   record.tried = tried;
   record.refusals = task.space.refusals;
-  std::vector<std::pair<double, double>> pairs;
+  std::vector<std::pair<double, double>> pairs, clocks;
   for (const Entry &entry : result.entries) {
+    if (result.kind == Kind::Measured && entry.row.verdict == Verdict::Passed && entry.row.median > 0 &&
+        entry.clockUs > 0)
+      clocks.emplace_back(entry.clockUs, entry.row.median);
     if (entry.row.verdict != Verdict::Passed)
       ++record.refusals[nameOf(entry.row.verdict)];
     else if (entry.row.median > 0) // of estimates those of all, the counters'
@@ -449,6 +530,8 @@ void Sweeper::conclude() {
   }
   record.tau = kendallTau(pairs);
   record.tauPairs = int64_t(pairs.size());
+  result.clockTau = kendallTau(clocks);
+  result.clockPairs = int64_t(clocks.size());
   record.seconds = elapsed();
   result.winner = best();
   result.interrupted = stopped();
@@ -459,6 +542,7 @@ void Sweeper::conclude() {
 
 SweepResult Sweeper::run() {
   takeOver();
+  orderByClock();
   std::vector<Candidate> list;
   for (size_t place : order)
     list.push_back(task.candidates[place].candidate);
@@ -467,9 +551,8 @@ SweepResult Sweeper::run() {
   result.record.outcome = "complete";
   {
     double until = options.budgetSeconds * admitting;
-    Pipeline pipeline(build, list, threads, 2 * size_t(threads) + mostNewcomers,
-                      began +
-                          std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(until)));
+    Build known = [this](const Candidate &candidate) { return built(candidate); };
+    Pipeline pipeline(known, list, threads, 2 * size_t(threads) + mostNewcomers, after(until));
     Typical step;
     for (size_t i = 0; i < order.size() && !result.failure; ++i) {
       // The first candidate is the compiler's own choice: without it there is nothing to compare with.
@@ -510,57 +593,6 @@ SweepResult Sweeper::run() {
 SweepResult sweep(Timer &timer, const Build &build, Store *store, const SweepTask &task,
                   const SweepOptions &options) {
   return Sweeper(timer, build, store, task, options).run();
-}
-
-SweepTask makeTask(const AttentionSpec &spec, const ProblemShape &shape, const DeviceInfo &device,
-                   const std::string &toolkit, std::optional<Target> target) {
-  SweepTask task;
-  task.family = &familyFor(spec, device.arch);
-  task.spec = spec;
-  task.shape = shape;
-  task.verified = verificationShape(shape);
-  bool simulated = device.kind == DeviceKind::Sim;
-  task.subject.kind = simulated ? Kind::Estimate : Kind::Measured;
-  task.subject.device = device.name;
-  task.subject.arch = device.arch.name;
-  task.subject.driver =
-      simulated ? "simulator"
-                : fmt::format("CUDA {}.{}", device.driverVersion / 1000, device.driverVersion % 1000 / 10);
-  task.subject.toolkit = simulated ? fmt::format("{}, model {}", toolkit, modelVersion) : toolkit;
-  task.subject.specKey = tuningKey(spec);
-  AttentionSpec bare = spec;
-  bare.schedule = {};
-  task.subject.spec = toJson(bare);
-  for (const Family *family : familiesFor(spec, device.arch)) {
-    Enumeration space = enumerate(*family, spec, device.arch, target);
-    task.space.points += space.points;
-    task.space.feasible.insert(task.space.feasible.end(), space.feasible.begin(), space.feasible.end());
-    for (const auto &[reason, count] : space.refusals)
-      task.space.refusals[reason] += count;
-    task.families.push_back(family);
-  }
-  task.candidates = rank(spec, device, shape, task.space.feasible);
-  Candidate standard = task.family->standard(spec, device.arch, target.value_or(Target::PTX));
-  auto found = std::find_if(task.candidates.begin(), task.candidates.end(),
-                            [&](const Ranked &ranked) { return ranked.candidate == standard; });
-  if (found == task.candidates.end()) { // it need not be in the table
-    std::vector<Ranked> alone = rank(spec, device, shape, {standard});
-    if (alone.front().cost.limit.empty())
-      task.candidates.insert(task.candidates.begin(), alone.front());
-  } else {
-    std::rotate(task.candidates.begin(), found, found + 1);
-  }
-  if (!task.candidates.empty() && task.candidates.front().candidate == standard)
-    task.standard = 0;
-  return task;
-}
-
-void takeShard(SweepTask &task, const Shard &shard) {
-  std::vector<Ranked> taken;
-  for (size_t i = 0; i < task.candidates.size(); ++i)
-    if (task.standard == i || i % size_t(shard.count) == size_t(shard.number - 1))
-      taken.push_back(std::move(task.candidates[i]));
-  task.candidates = std::move(taken);
 }
 
 } // namespace attune::tuner

@@ -1,9 +1,10 @@
 //===- Sweep.h - the best schedule within a budget --------------*- C++ -*-===//
 //
 // Takes candidates in the model's order: compiles them ahead on all cores, refuses what spills, verifies the
-// rest, times it by successive halving (or, on the simulated device, turns its counters into an estimate and
-// has the best of these refined by the virtual clock), and puts every result into the store as it comes. It
-// ends when the leader is settled, the budget is spent, or it is asked to.
+// rest, times it by successive halving (or, on the simulated device, turns its counters into an estimate),
+// and puts every result into the store as it comes. It ends when the leader is settled, the budget is spent,
+// or it is asked to. The virtual clock refines the best: of the model's before they are timed, whose order
+// then is the clock's; of the estimates, whose place it takes.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_TUNER_SWEEP_H
@@ -29,6 +30,7 @@ struct Entry {
   Ranked ranked;
   Row row;
   bool resumed = false; ///< the row is from the store, not from this sweep
+  double clockUs = 0;   ///< by the virtual clock; 0: it did not follow it
 };
 
 /// Where a sweep stands, for a progress line.
@@ -47,7 +49,9 @@ struct SweepOptions {
   bool halve = true;           ///< let slower ones go; false: time all alike
   unsigned compileThreads = 0; ///< 0: one a core
   int firstSamples = 5, mostSamples = 160;
-  size_t refined = 32;                     ///< estimates that the virtual clock refines
+  size_t refined = 32; ///< of the best, that the virtual clock refines
+  /// Of a sweep that measures: timers of simulated devices of the same architecture, for `clockShape`.
+  std::vector<Timer *> clocks;
   const std::atomic<bool> *stop = nullptr; ///< set from elsewhere: finish the row and end
   std::function<void(const Progress &)> progress;
 };
@@ -58,7 +62,10 @@ struct SweepResult {
   std::vector<Entry> entries; ///< in the order in which they were tried
   /// In `entries`. The winner is ahead of all others (isAhead). The standard is the compiler's own choice.
   std::optional<size_t> winner, standard;
-  std::string clockFailure;     ///< why the virtual clock refined no more estimates
+  std::string clockFailure; ///< why the virtual clock refined no more of the best
+  /// Of a sweep that measures: Kendall's tau between the virtual clock's order and the figures'.
+  double clockTau = 0;
+  int64_t clockPairs = 0;
   std::optional<Error> failure; ///< what ended it early: the store or the device
   bool interrupted = false;
 };
@@ -68,7 +75,7 @@ struct SweepTask {
   const Family *family = nullptr;       ///< the compiler's own choice
   std::vector<const Family *> families; ///< those that are searched
   AttentionSpec spec;
-  ProblemShape shape, verified; ///< tuned for; verified with (see TimerProblem)
+  ProblemShape shape, verified, clocked; ///< tuned for; verified with; followed by the virtual clock
   Subject subject;
   Enumeration space;              ///< for the record
   std::vector<Ranked> candidates; ///< in the order to try; the first may be the compiler's own choice
@@ -94,7 +101,7 @@ void takeShard(SweepTask &task, const Shard &shard);
 
 /// Changes whenever the cost model or what is counted for it does: estimates of different models are not
 /// compared.
-inline constexpr int modelVersion = 3;
+inline constexpr int modelVersion = 4;
 
 } // namespace attune::tuner
 

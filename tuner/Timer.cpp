@@ -1,6 +1,7 @@
 //===- Timer.cpp - where candidates are run -------------------------------===//
 #include "tuner/Timer.h"
 
+#include "compiler/support/GpuFigures.h"
 #include "runtime/reference/HostProblem.h"
 #include "runtime/reference/RandomArray.h"
 #include "simulator/Time.h"
@@ -24,6 +25,21 @@ ProblemShape verificationShape(const ProblemShape &shape) {
   small.headsQ = std::min<int64_t>(group, 2);
   small.lengthQ = std::min(shape.lengthQ, length);
   small.lengthKv = std::min(shape.lengthKv, length);
+  return small;
+}
+
+ProblemShape clockShape(const ProblemShape &shape) {
+  constexpr int64_t longest = 2048, tokens = 1 << 16;
+  ProblemShape small = shape;
+  if (int64_t length = std::max(shape.lengthQ, shape.lengthKv); length > longest) {
+    small.lengthQ = std::max<int64_t>(1, shape.lengthQ * longest / length);
+    small.lengthKv = std::max<int64_t>(1, shape.lengthKv * longest / length);
+  }
+  int64_t group = shape.headsQ / std::max<int64_t>(shape.headsKv, 1);
+  int64_t ofHead = std::max({group * small.lengthQ, small.lengthKv, int64_t(1)});
+  small.headsKv = std::min(shape.headsKv, std::max<int64_t>(1, tokens / ofHead));
+  small.headsQ = small.headsKv * group;
+  small.batch = std::min(shape.batch, std::max<int64_t>(1, tokens / (ofHead * small.headsKv)));
   return small;
 }
 
@@ -267,6 +283,8 @@ Timed DeviceTimer::time(int id) {
 
 Result<double> DeviceTimer::clockOnce(const Candidate &candidate) {
   timings->config = {.on = true};
+  if (!about.gpu.empty())
+    timings->config.gpu = gpuFiguresFor(about.gpu, gpu->info().computeCapability).gpu;
   // What one launch leaves to the next has to be whole.
   timings->config.onlySample = candidate.program->program().launches.size() == 1;
   timings->config.registers = uint32_t(std::max(candidate.program->mainKernel().registers, 0));

@@ -56,8 +56,8 @@ public:
   /// One launch of an open candidate on the problem that is tuned for, behind a flush of L2. The first time
   /// it is warmed up.
   virtual Timed time(int id) = 0;
-  /// What the virtual clock says of one launch of an open candidate on the problem that is tuned for, if it
-  /// says so within `seconds`. Only some of the blocks run. On the simulated device only.
+  /// What the virtual clock says of one launch of an open candidate on the timer's problem, if it says so
+  /// within `seconds`. Only some of the blocks run. On the simulated device only.
   virtual Timed clock(int id, double seconds) = 0;
   virtual void close(int id) = 0;
   /// Whether it can go on: an error when no device can be opened any more.
@@ -72,11 +72,16 @@ struct TimerProblem {
   uint64_t seed = 0;
   size_t flushBytes = 256 << 20; ///< written before each timed launch: more than any GPU's L2
   int warmups = 3;
+  std::string gpu; ///< whose virtual clock, as a driver names it; empty: the architecture's reference GPU
 };
 
 /// The shape to verify with: `shape`, cut to what fp64 and the simulator do in some tens of milliseconds, and
 /// with a tail that divides by no block.
 ProblemShape verificationShape(const ProblemShape &shape);
+
+/// The shape to follow by the virtual clock: `shape` itself, or, where that would take longer than a second
+/// or two, shorter in both lengths and with fewer heads.
+ProblemShape clockShape(const ProblemShape &shape);
 
 /// A timer in this process. It makes its arrays when they are first needed. `clock` is what the SimOptions of
 /// a simulated device name; without one, candidates have no clock.

@@ -46,6 +46,17 @@ def main():
         check(plain["winner"]["measured_us"] == min(passed.values()), plain["winner"])
         check(plain["winner"]["samples"] >= 20 and (plain["default"]["verdict"] == "spilled" or plain["default"]["samples"] >= 20), plain["winner"])
 
+        # The virtual clock has followed the model's best, for the GPU that there is, and stands beside what was measured.
+        passed_rows = [row for row in plain["rows"] if row["verdict"] == "passed"]
+        clocked = [row for row in passed_rows if row.get("clock_us", 0) > 0]
+        check(len(clocked) == min(32, len(passed_rows)) == plain["clock_kendall_pairs"], plain.get("clock_failure", clocked))
+        others = [row["clock_us"] for row in clocked if not row["default"]]
+        check(others == sorted(others), f"tried in another order than the clock's: {others}")
+        page = os.path.join(folder, "page.html")
+        status, _, text = tune("paged", "--report", page, "--budget", "10m")
+        with open(page) as file:
+            check(status == 0 and "<th>time<th>clock<th>" in file.read(), f"the page has no column of the clock: {text}")
+
         # A launch that kills its process, and one after which the context is of no use: one candidate fails, the rest
         # has the same times.
         for what in ("CRASH", "FAULT"):

@@ -1,24 +1,46 @@
 #!/bin/sh
-# Sweeps head dims 64 and 128, causal and full, on this machine's device and exports the store as JSON: what a day
-# with a GPU should leave under tests/perf/results/.
-#   tests/tune/sweeps.sh [ATTUNE [BUDGET [FOLDER]]]     default: build/release/attune, 60s a sweep, tests/perf/results
+# Sweeps head dims 64, 128, 256, full and causal, at 2k and 16k on this machine's GPU, says how well the model and the
+# virtual clock foretold what was measured, and leaves the results where they are committed and shipped from.
+#   tests/tune/sweeps.sh [ATTUNE [SECONDS [FOLDER]]]     default: build/release/attune, 240 for all sweeps, tests/perf/results
+# ATTUNE_TUNE_DEVICE=sim and ATTUNE_TUNE_LENGTHS="256 512" try it without a GPU.
 set -eu
 here=$(cd "$(dirname "$0")/../.." && pwd)
 attune=${1:-$here/build/release/attune}
-budget=${2:-60s}
+seconds=${2:-240}
 folder=${3:-$here/tests/perf/results}
 device=${ATTUNE_TUNE_DEVICE:-cuda}
-length=${ATTUNE_TUNE_LENGTH:-16384}
+lengths=${ATTUNE_TUNE_LENGTHS:-2048 16384}
+dims="64 128 256"
+masks="none causal"
+commands=6
 mkdir -p "$folder"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# batch x length = 16k and 2048 columns of heads, as the published figures have it.
-for dim in 64 128; do
-  for mask in none causal; do
-    "$attune" tune --head-dim $dim --mask $mask --device "$device" --budget "$budget" --store "$work/store.sqlite" \
-      --shapes 1x$((2048 / dim))x$((2048 / dim))x$length
+echo "$(for n in $lengths; do echo $n; done | wc -l) lengths ($lengths) x head dims $dims x masks $masks: $seconds s in all, $((seconds / commands)) s a spec; Ctrl-C keeps what is measured"
+began=$(date +%s)
+left=$commands
+for dim in $dims; do
+  # 16k tokens and 2048 columns of heads, as the published figures have it.
+  heads=$((2048 / dim))
+  shapes=
+  for length in $lengths; do
+    batch=$((16384 / length))
+    [ "$device" = cuda ] || batch=1
+    shapes=$shapes${shapes:+,}${batch}x${heads}x${heads}x$length
+  done
+  for mask in $masks; do
+    # What one spec leaves of its time is for those after it.
+    share=$(((began + seconds - $(date +%s)) / left))
+    [ $share -gt 0 ] || share=1
+    left=$((left - 1))
+    "$attune" tune --head-dim "$dim" --mask "$mask" --device "$device" --budget "${share}s" --store "$work/store.sqlite" --shapes "$shapes" ||
+      [ $? = 1 ] # nothing passed: the others may fare better
   done
 done
-name=$("$attune" tune --export - --store "$work/store.sqlite" | sed -n 's/.*"device":"\([^"]*\)".*/\1/p' | head -1 | tr ' A-Z' '-a-z')
-"$attune" tune --export "$folder/tuning-$name.json" --store "$work/store.sqlite"
-echo "wrote $folder/tuning-$name.json"
+name=$("$attune" tune export - --store "$work/store.sqlite" | sed -n 's/.*"device":"\([^"]*\)".*/\1/p' | head -1 | tr ' A-Z' '-a-z')
+export=$folder/tuning-$name.json
+"$attune" tune export "$export" --store "$work/store.sqlite"
+echo "wrote $export, after $(($(date +%s) - began)) s"
+# The model's first choice against the best, and Kendall's tau, as every later change of the model will be judged.
+"$attune" model check "$export" || echo "no sweep to judge the model by"
+echo "To ship it: attune tune export --winners tuner/shipped/$name.json (and name it in tuner/Exchange.cpp)"

@@ -35,9 +35,9 @@ using Behaviours = std::map<std::pair<int, int>, Behaviour>;
 class FaultyDevice final : public Device {
 public:
   /// Launches on more than `timedLength` queries are timings and are not executed.
-  FaultyDevice(Behaviours behaviours, int timedLength)
+  FaultyDevice(Behaviours behaviours, int timedLength, const std::string &arch = "sm_80")
       : behaviours(std::move(behaviours)), timedLength(timedLength),
-        inner(std::move(*openSimDevice("sm_80", {}, "under test"))), random(uint64_t(::getpid()), 1) {
+        inner(std::move(*openSimDevice(arch, {}, "under test"))), random(uint64_t(::getpid()), 1) {
     about = inner->info();
     about.kind = DeviceKind::Cuda;
     about.name = "a faulty GPU";
@@ -104,6 +104,9 @@ public:
       break;
     }
     return timing ? success() : inner->launch(launch, stream);
+  }
+  Status encodeTensorMap(const TensorMapRequest &request, TensorMap &map) override {
+    return inner->encodeTensorMap(request, map);
   }
   Status synchronize(Stream stream) override { return inner->synchronize(stream); }
   Result<Stream> createStream() override { return inner->createStream(); }

@@ -9,10 +9,8 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <random>
 #include <thread>
 
 #include <fmt/format.h>
@@ -188,81 +186,6 @@ TEST_CASE("winners: the fastest that passed, by shape, of the newest toolkit, ki
   CHECK(winners(Kind::Measured, fixed).front().row.median == 600);
   CHECK(winners(Kind::Measured, {}, Target::CUDA).empty());
   CHECK(store.winners("NVIDIA H100", "sm_90", Kind::Measured, subjectOf().specKey, {Schedule()})->empty());
-}
-
-namespace {
-
-std::string contentOf(Store &store) {
-  Exchange all{*store.allSweeps(), *store.allRows()};
-  // The order in which rows came is no part of what a store says.
-  auto text = [](const StoredRow &row) { return exchangeText({{}, {row}}); };
-  std::sort(all.rows.begin(), all.rows.end(), [&](auto &a, auto &b) { return text(a) < text(b); });
-  auto sweepText = [](const StoredSweep &sweep) { return exchangeText({{sweep}, {}}); };
-  std::sort(all.sweeps.begin(), all.sweeps.end(),
-            [&](auto &a, auto &b) { return sweepText(a) < sweepText(b); });
-  return exchangeText(all);
-}
-
-/// Rows of few candidates, so that many are of the same one; of several devices, times and verdicts.
-Exchange randomExchange(std::mt19937 &random) {
-  Exchange exchange;
-  for (int i = 0; i < 40; ++i) {
-    StoredRow stored{subjectOf(random() % 2 ? Kind::Measured : Kind::Estimate),
-                     rowOf(16 * int(1 + random() % 3), 100), ""};
-    stored.subject.device = random() % 2 ? "NVIDIA H200" : "NVIDIA A100";
-    stored.row.median = double(random() % 3 + 100);
-    stored.row.samples.resize(random() % 3, 1.5);
-    stored.row.verdict = random() % 4 ? Verdict::Passed : Verdict::Wrong;
-    stored.when = fmt::format("2026-01-0{}T00:00:00Z", 1 + random() % 4);
-    exchange.rows.push_back(stored);
-    if (random() % 4 == 0) {
-      SweepRecord sweep;
-      sweep.shape = stored.row.shape;
-      sweep.outcome = "complete";
-      sweep.tried = int64_t(random() % 3);
-      exchange.sweeps.push_back({stored.subject, sweep, stored.when});
-    }
-  }
-  return exchange;
-}
-
-} // namespace
-
-TEST_CASE("merging: twice is once, in any order the same, the later row stays, devices and kinds apart") {
-  std::mt19937 random(7);
-  for (int round = 0; round < 8; ++round) {
-    Folder folder;
-    Exchange parts[] = {randomExchange(random), randomExchange(random), randomExchange(random)};
-    Store there = openOrFail(folder.file("a")), back = openOrFail(folder.file("b"));
-    for (const Exchange &part : parts)
-      REQUIRE(there.merge(part));
-    for (int i = 2; i >= 0; --i)
-      REQUIRE(back.merge(parts[i]));
-    std::string content = contentOf(there);
-    CHECK(content == contentOf(back));
-    for (const Exchange &part : parts) {
-      Result<MergeCount> again = there.merge(part);
-      REQUIRE(again);
-      CHECK(again->added + again->replaced + again->sweeps == 0);
-      CHECK(again->known == int64_t(part.rows.size()));
-    }
-    CHECK(contentOf(there) == content);
-    // Through JSON it is the same.
-    Result<Exchange> read = readExchange(content, "x");
-    if (!read)
-      FAIL(read.error().message);
-    Store imported = openOrFail(folder.file("c"));
-    REQUIRE(imported.merge(*read));
-    CHECK(contentOf(imported) == content);
-    // Nothing newer was lost.
-    std::vector<StoredRow> rows = *there.allRows();
-    for (const Exchange &part : parts)
-      for (const StoredRow &stored : part.rows)
-        CHECK(std::any_of(rows.begin(), rows.end(), [&](const StoredRow &kept) {
-          return kept.subject == stored.subject && kept.row.schedule == stored.row.schedule &&
-                 kept.when >= stored.when;
-        }));
-  }
 }
 
 TEST_CASE("what of a spec matters to tuning") {
