@@ -98,8 +98,11 @@ std::string CommandLine::text(const std::string &name, const std::string &otherw
   const std::vector<std::string> &given = *values.at(name);
   if (given.size() > 1)
     problem(name, fmt::format("expected it once, got it {} times", given.size()));
-  if (!given.empty() && given[0].empty())
+  else if (!given.empty() && given[0].empty())
     problem(name, "expected a value, got an empty one");
+  else
+    return given.empty() ? otherwise : given[0];
+  senseless.insert(name);
   return given.empty() ? otherwise : given[0];
 }
 
@@ -190,6 +193,8 @@ DumpSink CommandLine::dump(const std::string &name) {
 }
 
 void CommandLine::problem(const std::string &name, const std::string &message) {
+  if (senseless.contains(name)) // what follows from that is no mistake of its own
+    return;
   // A library's message may have several lines, each an error.
   for (std::string_view rest = message; !rest.empty();) {
     std::string_view one = rest.substr(0, rest.find('\n'));

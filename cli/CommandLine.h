@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -94,6 +95,7 @@ private:
   std::map<std::string, std::shared_ptr<std::vector<std::string>>> values;
   std::vector<FlagValue> specFlags; ///< in the order of their declaration
   std::vector<Error> errors, lacks;
+  std::set<std::string> senseless; ///< options whose value says nothing, which is a problem already
   std::vector<std::pair<std::string, std::string>> outputs; ///< the option, and what it stands for
 };
 

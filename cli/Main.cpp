@@ -58,6 +58,7 @@ int usageError(const CLI::App &app, const CLI::ParseError &error) {
 /// `attune help`, `attune help cache list`: what --help behind the command says.
 int help(CLI::App &root, const std::vector<std::string> &path) {
   CLI::App *app = &root;
+  std::string before; // what a user types in front of the last command's name
   for (const std::string &name : path) {
     std::vector<CLI::App *> below = app->get_subcommands({});
     auto command = std::find_if(below.begin(), below.end(),
@@ -68,9 +69,10 @@ int help(CLI::App &root, const std::vector<std::string> &path) {
                                          name, app->get_name())));
     if (command == below.end())
       return report(unknownCommand(*app, name));
+    before += (before.empty() ? "" : " ") + app->get_name();
     app = *command;
   }
-  std::fputs(app->help("attune").c_str(), stdout);
+  std::fputs(app->help(before).c_str(), stdout);
   return 0;
 }
 

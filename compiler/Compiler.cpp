@@ -132,7 +132,8 @@ Status Compilation::collectFacts() {
   if (!errors.text().empty())
     return badInput(errors.text());
   if (program.kernels.empty())
-    return badInput("error: expected a kernel in the module, got none");
+    return badInput(fmt::format("{}error: expected a kernel in the module, got none",
+                                writtenIn.empty() ? "" : writtenIn + ": "));
   const KernelInfo &main = program.main();
   result.name = main.name;
   result.threads = main.threads;

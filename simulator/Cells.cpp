@@ -16,7 +16,19 @@ static uint32_t wordsOf(uint32_t bytes) {
 bool touchWords(Warp &w, const Inst &i, uint32_t index, uint16_t bytes, bool write) {
   Cta &cta = *w.cta;
   ShadowCell &cell = cta.cells[index];
-  uint32_t me = 1u << w.index, touched = wordsOf(bytes);
+  uint32_t me = 1u << w.index;
+  // One word, as columns of a tile are read.
+  if (unsigned first = unsigned(__builtin_ctz(bytes));
+      cell.inWords && cell.clock == w.clocks[w.index] && first % 4 == 0 && bytes == 0xFu << first) {
+    CellWords &c = cta.cellWords[cell.number];
+    unsigned k = first / 4;
+    if ((c.writers[k] | (write ? c.readers[k] : 0)) & ~me)
+      return false;
+    (write ? c.writers : c.readers)[k] |= me;
+    (write ? c.writeSite : c.readSite)[k] = i.statement;
+    return true;
+  }
+  uint32_t touched = wordsOf(bytes);
   if (touched == 16 || (cell.detailed && !cell.inWords) || cell.clock != w.clocks[w.index])
     return false;
   if (!cell.inWords) {

@@ -146,7 +146,8 @@ void Decoder::loadStore(bool store) {
         operands[k].elements[0].kind == OperandKind::Variable &&
         ast.variables[operands[k].elements[0].index].isArgument)
       space = Space::Local;
-  bool nonCoherent = std::find(mods.begin(), mods.end(), "nc") != mods.end();
+  // ldu is for read-only data too.
+  bool nonCoherent = current->root == "ldu" || std::find(mods.begin(), mods.end(), "nc") != mods.end();
   uint8_t order = takeOrder(mods, false);
   unsigned count = take(mods, "v2") ? 2 : take(mods, "v4") ? 4 : 1;
   Type type = mods.size() == 1 ? parseType(mods[0]) : Type::None;

@@ -62,7 +62,7 @@ void Owners::keep(uint64_t number, const Allocation &in) {
   std::memcpy(p.data.get() + kPageBytes, in.init + offset / 8, kPageBytes / 8);
 }
 
-bool Owners::enter(uint64_t block, const GlobalShadow &shadow) {
+bool Owners::enter(uint64_t block, GlobalShadow &shadow) {
   uint32_t me = uint32_t(block % (kAnyBlock - 2)) + 1, conflict = 0;
   // Without branches, so that a run of words becomes vectors.
   auto take = [&](uint32_t &word, uint32_t plain) {
@@ -72,20 +72,28 @@ bool Owners::enter(uint64_t block, const GlobalShadow &shadow) {
     word = (others ? kAnyBlock : me) | both;
   };
   for (const ShadowPage *from : shadow.pages()) {
-    Page &p = page(from->number);
+    Known &known = shadow.known[from->number % shadow.known.size()];
+    if (known.number != from->number)
+      known = {from->number, &page(from->number)};
+    Page &p = *known.page;
     std::lock_guard guard(p.lock);
     for (size_t n = 0; n < from->touched.size(); ++n) {
-      uint64_t touched = from->touched[n], written = from->plainWritten[n];
+      uint64_t written = from->plainWritten[n];
       uint32_t *words = &p.words[n * 64];
-      if (touched == ~0ull && (written == 0 || written == ~0ull)) {
-        uint32_t plain = written ? kPlain : 0;
-        for (size_t k = 0; k < 64; ++k)
-          take(words[k], plain);
-        continue;
-      }
-      for (uint64_t m = touched; m; m &= m - 1) {
-        unsigned bit = unsigned(__builtin_ctzll(m));
-        take(words[bit], written >> bit & 1 ? kPlain : 0);
+      for (uint64_t rest = from->touched[n]; rest;) {
+        unsigned begin = unsigned(__builtin_ctzll(rest));
+        uint64_t above = ~(rest >> begin); // 0 behind the run's words
+        unsigned length = above ? unsigned(__builtin_ctzll(above)) : 64 - begin;
+        uint64_t run = (length == 64 ? ~0ull : (1ull << length) - 1) << begin;
+        rest &= ~run;
+        if (uint64_t in = written & run; in == 0 || in == run) {
+          uint32_t plain = in ? kPlain : 0;
+          for (unsigned k = begin; k < begin + length; ++k)
+            take(words[k], plain);
+        } else {
+          for (unsigned k = begin; k < begin + length; ++k)
+            take(words[k], written >> k & 1 ? kPlain : 0);
+        }
       }
     }
   }

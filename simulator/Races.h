@@ -113,37 +113,22 @@ struct ShadowPage {
   std::array<WordShadow, kPageWords> words{};
 };
 
-/// Shadow of the global memory that one block, or all blocks of an exact run, touched.
-class GlobalShadow {
-public:
-  /// The page with this number, made if need be.
-  ShadowPage &page(uint64_t number);
-  const std::vector<ShadowPage *> &pages() const { return used; }
-  /// Forgets all pages; their words stay as they are, and old segments tell that they are old.
-  void recycle();
-  BytePool bytes;
-
-private:
-  struct Entry {
-    uint64_t number = ~0ull;
-    ShadowPage *page = nullptr;
-  };
-  std::array<Entry, 64> cache{};
-  std::unordered_map<uint64_t, ShadowPage *> table;
-  std::vector<ShadowPage *> used, free;
-  struct Free {
-    void operator()(ShadowPage *page) const { std::free(page); }
-  };
-  std::vector<std::unique_ptr<ShadowPage, Free>> storage;
-};
+class GlobalShadow;
 
 /// Which block touched each word of global memory, for conflicts between blocks; and how memory was.
 class Owners {
+  struct Page;
+
 public:
+  /// Where the words of a page are, for who asked before: for as long as the launch.
+  struct Known {
+    uint64_t number = ~0ull;
+    Page *page = nullptr;
+  };
   /// Keeps the page as it is now, unless it was kept before. To be called before a block writes to it.
   void keep(uint64_t page, const Allocation &in);
   /// Enters what a block touched; true at a conflict with another block.
-  bool enter(uint64_t block, const GlobalShadow &shadow);
+  bool enter(uint64_t block, GlobalShadow &shadow);
   /// Makes all written pages as they were.
   void restore(GlobalMemoryImpl &memory);
 
@@ -158,6 +143,32 @@ private:
   Page &page(uint64_t number);
   std::array<std::mutex, 64> locks;
   std::array<std::unordered_map<uint64_t, std::unique_ptr<Page>>, 64> tables;
+};
+
+/// Shadow of the global memory that one block, or all blocks of an exact run, touched.
+class GlobalShadow {
+public:
+  /// The page with this number, made if need be.
+  ShadowPage &page(uint64_t number);
+  const std::vector<ShadowPage *> &pages() const { return used; }
+  /// Forgets all pages; their words stay as they are, and old segments tell that they are old.
+  void recycle();
+  BytePool bytes;
+  /// Of late: blocks of one worker touch the same pages again.
+  std::vector<Owners::Known> known = std::vector<Owners::Known>(1024);
+
+private:
+  struct Entry {
+    uint64_t number = ~0ull;
+    ShadowPage *page = nullptr;
+  };
+  std::array<Entry, 64> cache{};
+  std::unordered_map<uint64_t, ShadowPage *> table;
+  std::vector<ShadowPage *> used, free;
+  struct Free {
+    void operator()(ShadowPage *page) const { std::free(page); }
+  };
+  std::vector<std::unique_ptr<ShadowPage, Free>> storage;
 };
 
 /// What a store is about to write: `count` elements of `width` bytes a lane, element n of lane l at

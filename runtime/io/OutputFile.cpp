@@ -101,7 +101,8 @@ Result<Place> placeOf(const std::string &path) {
       return unwritable(path, errorText(errno));
     std::error_code ignored;
     fs::path target = followed(path);
-    fs::path canonical = fs::weakly_canonical(target, ignored);
+    // Absolute, so that x and ./x are one place though neither is there yet.
+    fs::path canonical = fs::weakly_canonical(fs::absolute(target, ignored), ignored);
     return Place{Place::File, ignored ? target.string() : canonical.string()};
   }
   for (int descriptor : {STDOUT_FILENO, STDERR_FILENO})

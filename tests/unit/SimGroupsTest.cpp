@@ -109,6 +109,12 @@ TEST_CASE("a grid barrier that misses a block is found by some order, and a righ
   CHECK(found >= 4);
 }
 
+TEST_CASE("ldu is for read-only data as ld.global.nc is") {
+  plain::expectFault("st.global.u32 [%q4], %r0; bar.sync 0; ldu.global.u32 %r8, [%q1];", Kind::Race,
+                     {"read-only path"});
+  plain::expectClean("ldu.global.u32 %r8, [%q0]; st.global.u32 [%q4], %r8;");
+}
+
 TEST_CASE("cooperative grids: all blocks at once, or a refusal") {
   std::vector<int32_t> in = input(), out = faults().run("grid_sync_ok", sim::Mode::Lazy, 2).out;
   for (uint32_t i = 0; i < n; ++i)
