@@ -146,6 +146,7 @@ AttentionSpec CommandLine::readSpec(const std::string &name) {
   Result<AttentionSpec> spec = loadSpec(text(name), specFlags);
   if (spec)
     return *spec;
+  specIsKnown = false;
   problem(spec.error());
   return {};
 }

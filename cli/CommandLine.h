@@ -68,6 +68,8 @@ public:
   Arch arch(const std::string &name, const std::string &otherwise);
   /// The spec in the file that the option `name` gives, and the flags.
   AttentionSpec readSpec(const std::string &name = "SPEC");
+  /// Whether it could be read: else what disagrees with it is no mistake.
+  bool knowsSpec() const { return specIsKnown; }
   enum class Dash { Refused, StandardOutput };
   /// The file that an option names to write to, checked before the work: it can be written, and no other
   /// output goes there.
@@ -95,6 +97,7 @@ private:
   std::map<std::string, std::shared_ptr<std::vector<std::string>>> values;
   std::vector<FlagValue> specFlags; ///< in the order of their declaration
   std::vector<Error> errors, lacks;
+  bool specIsKnown = true;
   std::set<std::string> senseless; ///< options whose value says nothing, which is a problem already
   std::vector<std::pair<std::string, std::string>> outputs; ///< the option, and what it stands for
 };

@@ -101,6 +101,10 @@ void readInput(CommandLine &line, Job &job, const Input &input) {
   Result<Array> array = readNpy(path);
   if (!array)
     return refuse(array.error().message);
+  if (!line.knowsSpec()) {
+    job.arraysTaken = false;
+    return;
+  }
   const AttentionSpec &spec = job.spec;
   ElementType wanted = elementOf(spec.dtype);
   if (array->type != wanted)

@@ -42,7 +42,7 @@ TEST_CASE(
          "%r11, 2; "
          "@%p0 bra L;");
   // An index out of memory is a number.
-  beyond("ld.shared.u32 %r10, [%r9]; mad.lo.u32 %r10, %r10, 4, %r6; ld.shared.u32 %r11, [%r10+4];");
+  beyond("ld.shared.u32 %r10, [%r9]; mad.lo.u32 %r12, %r10, 4, %r6; ld.shared.u32 %r11, [%r12+4];");
   beyond("red.shared.add.u32 [%r8+4], 1;");
   beyond("cp.async.ca.shared.global [%r8+4], [%q0], 4; cp.async.wait_all;");
   beyond("add.u32 %r10, %r6, %r4; ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r11}, [%r10+16];");
