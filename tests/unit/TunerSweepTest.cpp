@@ -114,7 +114,7 @@ TEST_CASE(
     Behaviours behaviours;
     for (const Ranked &one : list)
       behaviours[blocksOf(one)] = {150};
-    const Fault faults[2][2] = {{Fault::Crash, Fault::Wrong}, {Fault::LaunchError, Fault::Hang}};
+    const Fault faults[2][2] = {{Fault::Crash, Fault::Wrong}, {Fault::Wrong, Fault::LaunchError}};
     const Fault atTiming[2][2] = {{Fault::Hang, Fault::Crash}, {Fault::Crash, Fault::LaunchError}};
     for (int family : {0, 1}) {
       behaviours[blocksOf(*of[family][1])] = {50, 0.02, faults[winner][family]};
