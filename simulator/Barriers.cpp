@@ -105,7 +105,8 @@ void execBarrier(Warp &w, const Inst &i) {
                        b.expected ? fmt::format("{}", b.expected) : "all", id,
                        count ? fmt::format("{}", count) : "all"),
            b.site);
-  if (b.active && (b.arrivals >> w.index & 1))
+  // One that arrived and then waits counts twice: so a warpgroup gives itself the first turn.
+  if (arrive && b.active && (b.arrivals >> w.index & 1))
     misuse(fmt::format("warp {} arrives a second time at barrier {} before it completed", w.index, id),
            b.site);
   if (!b.active) {

@@ -75,6 +75,12 @@ void Decoder::mbarrierStatement() {
   size_t least = base + 1 + (action == Init || waits || action == Expect || action == Complete || expect);
   if (!operandCount(least, base + (action == Invalidate || async ? 1 : waits && (aux & kTry) ? 3 : 2)))
     return;
+  // A 32-bit register names shared memory without saying so: cuda::ptx::cp_async_mbarrier_arrive.
+  const Operand &place = ops[base];
+  if (async && space == Space::Generic && place.kind == OperandKind::Address && !place.elements.empty() &&
+      place.elements[0].kind == OperandKind::Register &&
+      typeBytes(registerType(place.elements[0].index)) == 4)
+    space = Space::Shared;
   Inst &inst = emit(execMbarrier, Class::Barrier);
   uint32_t at = last();
   bool counted = ops.size() > base + 1;

@@ -102,7 +102,7 @@ std::array<std::byte, 128> packTensorMap(const TensorMapDescription &m) {
   std::array<std::byte, 128> out{};
   auto put = [&](size_t at, auto value) { std::memcpy(out.data() + at, &value, sizeof(value)); };
   std::memcpy(out.data(), kMagic, 8);
-  put(8, m.address);
+  put(96, m.address);
   for (size_t k = 0; k < 5; ++k) {
     put(16 + 4 * k, uint32_t(m.dims[k] - 1));
     put(68 + 2 * k, uint16_t(m.box[k] - 1));
@@ -138,7 +138,7 @@ Result<TensorMapDescription> decodeTensorMap(const std::byte *bytes) {
   if (get(124, uint32_t()) != checksum(bytes))
     return badInput("expected a tensor map as it was encoded or replaced, got one whose bytes were changed");
   TensorMapDescription m;
-  m.address = get(8, uint64_t());
+  m.address = get(96, uint64_t());
   for (size_t k = 0; k < 5; ++k) {
     m.dims[k] = uint64_t(get(16 + 4 * k, uint32_t())) + 1;
     m.box[k] = uint32_t(get(68 + 2 * k, uint16_t())) + 1;

@@ -1,10 +1,11 @@
 //===- TensorMap.h - tensor maps as the simulator encodes them ----*- C++ -*-===//
 //
 // The 128 bytes of a tensor map are the device's own affair; here they are, little-endian:
-//   0  "SIMTMAP1"          8  address            16  dims - 1, 5 x u32       36  strides, 4 x u64 (bytes)
+//   0  "SIMTMAP1"          8  zero               16  dims - 1, 5 x u32       36  strides, 4 x u64 (bytes)
 //   68 box - 1, 5 x u16    78 element strides, 5 x u8                        83  rank
-//   84 element type        85 swizzle   86 interleave   87 L2 promotion   88 fill   89 ... 123 zero
-//   124 checksum: FNV-1a over bytes 0 ... 123
+//   84 element type        85 swizzle   86 interleave   87 L2 promotion   88 fill   96 address
+//   124 checksum: FNV-1a over bytes 0 ... 123; the others are zero
+// Bytes 8 ... 15 hold nothing because CUTLASS clears bit 21 of that word in what the driver gave it.
 //
 //===----------------------------------------------------------------------===//
 #ifndef ATTUNE_SIMULATOR_TENSORMAP_H

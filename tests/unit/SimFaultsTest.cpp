@@ -52,6 +52,24 @@ TEST_CASE("a ring of named barriers, many rounds, without any barrier of the who
   CHECK(runBody(with("bar.sync 2, 64;")).out[4 * 40] == 49 * 50 / 2);
 }
 
+TEST_CASE("a warp that arrives at a barrier and then waits there counts twice") {
+  // Warps take turns; warp 0 has given itself the first one.
+  std::string turns =
+      "shr.u32 %r6, %r0, 5; add.u32 %r7, %r6, 1; xor.b32 %r8, %r6, 1; add.u32 %r8, %r8, 1; setp.eq.u32 %p0, "
+      "%r6, 0; and.b32 %r9, %r2, 127; add.u32 %r9, %r1, %r9; mov.u32 %r10, 0;\n"
+      "@%p0 st.shared.u32 [%r9], %r10; FIRST\n"
+      "TURN: bar.sync %r7, 64; ld.shared.u32 %r11, [%r9]; add.u32 %r11, %r11, 1; st.shared.u32 [%r9], %r11; "
+      "setp.eq.u32 %p1, %r10, 9; and.pred %p2, %p1, %p3; @!%p2 bar.arrive %r8, 64; add.u32 %r10, %r10, 1; "
+      "setp.lt.u32 %p1, %r10, 10; @%p1 bra TURN;\n"
+      "st.global.u32 [%q4], %r11;";
+  turns =
+      with(turns, "mov.u32 %r10, 0;", "mov.u32 %r10, 0; setp.eq.u32 %p3, %r6, 1;"); // who has the last one
+  std::string good = with(turns, "FIRST", "@%p0 bar.arrive 1, 64;");
+  expectClean(good);
+  CHECK(runBody(good).out[4 * 40] == 20);
+  expectFault(with(turns, "FIRST", ""), Kind::Deadlock);
+}
+
 TEST_CASE("asynchronous copies: missing wait, missing commit, missing barrier, overwritten source slot") {
   std::string copy = "cp.async.cg.shared.global [%r5], [%q3], 16;\n", commit = "cp.async.commit_group;\n",
               wait = "cp.async.wait_group 0;\n", own = "ld.shared.u32 %r8, [%r5]; st.global.u32 [%q4], %r8;";
