@@ -69,6 +69,59 @@ __device__ __forceinline__ void load_tile(SmemTile<T, Rows, Cols> to, const Tens
   for (int p = 0; p < P::kCount; ++p)
     load_box(to.address + p * to.kPanelBytes, map, barrier, p * P::kCols, row, head, batch);
 }
+
+// Where a ring of Depth slots has a tile: in which slot, and in a phase of which parity.
+template <int Depth> struct Place {
+  int slot, parity;
+  static __device__ __forceinline__ Place of(int index) {
+    return {int(uint32(index) % Depth), int(uint32(index) / Depth & 1)};
+  }
+  // Of the tile after this one.
+  __device__ __forceinline__ Place next() const {
+    const bool wraps = slot + 1 == Depth;
+    return {wraps ? 0 : slot + 1, parity ^ int(wraps)};
+  }
+};
+
+// Slots that one warp has TMA fill and others read, in turn. A slot's barriers say that it is full, and,
+// behind those of all slots, that it is empty: an empty slot was never filled before its first tile, and that
+// phase counts as ended.
+template <typename T, int Rows, int Cols, int Depth> struct Ring {
+  using Tile = SmemTile<T, Rows, Cols>;
+  static constexpr int kBytes = Rows * Cols * int(sizeof(T));
+  uint32 tiles, barriers;
+
+  __device__ __forceinline__ uint32 full(Place<Depth> at) const { return barriers + at.slot * 8; }
+  __device__ __forceinline__ uint32 empty(Place<Depth> at) const { return full(at) + Depth * 8; }
+  // `releases` warps release each tile; 0: no slot is used twice.
+  __device__ __forceinline__ void init(int releases) const {
+    init_barriers<Depth>(barriers, 1);
+    if (releases)
+      init_barriers<Depth>(barriers + Depth * 8, releases);
+  }
+  // For who fills: announces a tile's bytes, in a slot that nobody reads any more.
+  __device__ __forceinline__ void expect(Place<Depth> at, bool leader) const {
+    if (leader)
+      expect_bytes(full(at), kBytes);
+  }
+  __device__ __forceinline__ void acquire(Place<Depth> at, bool leader) const {
+    wait_barrier(empty(at), at.parity ^ 1);
+    expect(at, leader);
+  }
+  __device__ __forceinline__ void load(Place<Depth> at, const TensorMap &map, int row, int head,
+                                       int batch) const {
+    load_tile(Tile{tiles + at.slot * kBytes}, map, full(at), row, head, batch);
+  }
+  // For who reads: the tile, once its bytes have landed; and that this warp reads it no more.
+  __device__ __forceinline__ Tile wait(Place<Depth> at) const {
+    wait_barrier(full(at), at.parity);
+    return {tiles + at.slot * kBytes};
+  }
+  __device__ __forceinline__ void release(Place<Depth> at, bool leader) const {
+    arrive_barrier(empty(at), leader);
+  }
+};
+
 // stmatrix.x4: four 8 x 8 matrices of 16-bit values.
 __device__ __forceinline__ void store_matrices(uint32 to, uint32 a, uint32 b, uint32 c, uint32 d) {
   asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to), "r"(a), "r"(b),

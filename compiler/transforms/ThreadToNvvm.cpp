@@ -449,8 +449,13 @@ LogicalResult ThreadToNvvm::lower(Operation *op) {
       .Case([&](tile::BarrierInitOp x) { return done([&] { lowerBarrierInit(x); }); })
       .Case([&](tile::BarrierWaitOp x) { return done([&] { lowerBarrierWait(x); }); })
       .Case([&](tile::BarrierArriveOp x) { return done([&] { lowerBarrierArrive(x); }); })
-      .Case([&](tile::BarrierExpectOp x) { return done([&] { lowerBarrierExpect(x); }); })
-      .Case([&](thread::TmaLoadOp x) { return done([&] { lowerTmaLoad(x); }); })
+      .Case([&](tile::RingOp) { return mlir::success(); }) // its slots are addressed where they are used
+      .Case([&](tile::PlaceOp x) { return done([&] { lowerPlace(x); }); })
+      .Case([&](tile::NextPlaceOp x) { return done([&] { lowerNextPlace(x); }); })
+      .Case([&](tile::SlotAcquireOp x) { return done([&] { lowerSlotAcquire(x); }); })
+      .Case([&](tile::SlotWaitOp x) { return done([&] { lowerSlotWait(x); }); })
+      .Case([&](tile::SlotReleaseOp x) { return done([&] { lowerSlotRelease(x); }); })
+      .Case([&](tile::TmaLoadOp x) { return done([&] { lowerTmaLoad(x); }); })
       .Case([&](thread::TmaStoreOp x) { return done([&] { lowerTmaStore(x); }); })
       .Case([&](tile::StoreWaitOp x) {
         Type none = LLVM::LLVMVoidType::get(b.getContext());

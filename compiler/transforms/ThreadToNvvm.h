@@ -79,8 +79,20 @@ private:
   void lowerBarrierInit(tile::BarrierInitOp op);
   void lowerBarrierWait(tile::BarrierWaitOp op);
   void lowerBarrierArrive(tile::BarrierArriveOp op);
-  void lowerBarrierExpect(tile::BarrierExpectOp op);
-  void lowerTmaLoad(thread::TmaLoadOp op);
+  /// Addresses of a slot's barriers, the parity of the phase in which it holds its tile, and the tile's
+  /// offset.
+  struct Slot {
+    mlir::Value full, empty, parity, tile;
+  };
+  Slot slotOf(mlir::TypedValue<tile::RingType> ring, mlir::Value place);
+  void waitAt(mlir::Value barrier, mlir::Value parity);
+  void arriveAt(mlir::Value barrier);
+  void lowerPlace(tile::PlaceOp op);
+  void lowerNextPlace(tile::NextPlaceOp op);
+  void lowerSlotAcquire(tile::SlotAcquireOp op);
+  void lowerSlotWait(tile::SlotWaitOp op);
+  void lowerSlotRelease(tile::SlotReleaseOp op);
+  void lowerTmaLoad(tile::TmaLoadOp op);
   void lowerTmaStore(thread::TmaStoreOp op);
   void lowerNamedBarrier(thread::NamedBarrierOp op);
   void lowerVote(thread::VoteOp op);

@@ -28,21 +28,79 @@ void ThreadToNvvm::lowerBarrierInit(tile::BarrierInitOp op) {
   barrier();
 }
 
-void ThreadToNvvm::lowerBarrierWait(tile::BarrierWaitOp op) {
+void ThreadToNvvm::waitAt(Value barrier, Value parity) {
   asmMemory(LLVM::LLVMVoidType::get(b.getContext()),
             "{ .reg .pred p; W: mbarrier.try_wait.parity.shared::cta.b64 p, [$0], $1; @!p bra W; }", "r,r",
-            {barrierAddress(op.getBarrier()), scalar(op.getParity())});
+            {barrier, parity});
 }
 
-void ThreadToNvvm::lowerBarrierArrive(tile::BarrierArriveOp op) {
+void ThreadToNvvm::arriveAt(Value barrier) {
   asmMemory(LLVM::LLVMVoidType::get(b.getContext()), "@$1 mbarrier.arrive.shared::cta.b64 _, [$0];", "r,b",
-            {barrierAddress(op.getBarrier()), elected});
+            {barrier, elected});
 }
 
-void ThreadToNvvm::lowerBarrierExpect(tile::BarrierExpectOp op) {
+void ThreadToNvvm::lowerBarrierWait(tile::BarrierWaitOp op) {
+  waitAt(barrierAddress(op.getBarrier()), scalar(op.getParity()));
+}
+
+void ThreadToNvvm::lowerBarrierArrive(tile::BarrierArriveOp op) { arriveAt(barrierAddress(op.getBarrier())); }
+
+/// Registers of a place: the slot, and the phase's parity.
+void ThreadToNvvm::lowerPlace(tile::PlaceOp op) {
+  int64_t depth = op.getType().getDepth();
+  Value index = scalar(op.getIndex());
+  if (depth == 1) {
+    values[op.getResult()] = {i32(0), band(index, 1)};
+    return;
+  }
+  Value slot = LLVM::URemOp::create(b, loc, index, i32(depth)),
+        phase = LLVM::UDivOp::create(b, loc, index, i32(depth));
+  values[op.getResult()] = {slot, band(phase, 1)};
+}
+
+void ThreadToNvvm::lowerNextPlace(tile::NextPlaceOp op) {
+  int64_t depth = op.getType().getDepth();
+  Registers place = registers(op.getPlace());
+  Value slot = i32(0), one = i32(1), wraps = one;
+  if (depth == 2) {
+    wraps = place[0];
+    slot = LLVM::XOrOp::create(b, loc, place[0], one);
+  } else if (depth > 2) {
+    Value next = add(place[0], 1),
+          ends = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, next, i32(depth));
+    slot = LLVM::SelectOp::create(b, loc, ends, slot, next);
+    wraps = LLVM::ZExtOp::create(b, loc, b.getI32Type(), ends);
+  }
+  values[op.getResult()] = {slot, LLVM::XOrOp::create(b, loc, place[1], wraps)};
+}
+
+ThreadToNvvm::Slot ThreadToNvvm::slotOf(TypedValue<tile::RingType> ring, Value place) {
+  auto made = ring.getDefiningOp<tile::RingOp>();
+  tile::RingType type = ring.getType();
+  Value slot = registers(place)[0];
+  Value full = add(sharedBase, add(mul(slot, 8), int64_t(*made.getBarriers())));
+  return {full, add(full, 8 * type.getDepth()), registers(place)[1],
+          add(mul(slot, tile::tileBytes(type.getSlot())), int64_t(*made.getOffset()))};
+}
+
+void ThreadToNvvm::lowerSlotAcquire(tile::SlotAcquireOp op) {
+  Slot slot = slotOf(op.getRing(), op.getPlace());
+  // A slot is empty once its last tile is released: in the phase before the one in which it holds this tile.
+  if (*op.getRing().getDefiningOp<tile::RingOp>().getReleases())
+    waitAt(slot.empty, LLVM::XOrOp::create(b, loc, slot.parity, i32(1)));
   asmMemory(LLVM::LLVMVoidType::get(b.getContext()),
             "@$2 mbarrier.arrive.expect_tx.shared::cta.b64 _, [$0], $1;", "r,r,b",
-            {barrierAddress(op.getBarrier()), i32(int64_t(op.getBytes())), issuer()});
+            {slot.full, i32(tile::tileBytes(op.getRing().getType().getSlot())), issuer()});
+}
+
+void ThreadToNvvm::lowerSlotWait(tile::SlotWaitOp op) {
+  Slot slot = slotOf(op.getRing(), op.getPlace());
+  waitAt(slot.full, slot.parity);
+  values[op.getTile()] = {slot.tile};
+}
+
+void ThreadToNvvm::lowerSlotRelease(tile::SlotReleaseOp op) {
+  arriveAt(slotOf(op.getRing(), op.getPlace()).empty);
 }
 
 Value ThreadToNvvm::issuer() {
@@ -59,10 +117,11 @@ Value ThreadToNvvm::tensorMap(Value argument) {
   return LLVM::PtrToIntOp::create(b, loc, b.getI64Type(), place);
 }
 
-void ThreadToNvvm::lowerTmaLoad(thread::TmaLoadOp op) {
-  SwizzledTile tile{int64_t(op.getRows()), int64_t(op.getCols())};
-  Value bar = barrierAddress(op.getBarrier()), to = add(sharedBase, scalar(op.getOffset())),
-        map = tensorMap(op.getMap());
+void ThreadToNvvm::lowerTmaLoad(tile::TmaLoadOp op) {
+  ArrayRef<int64_t> shape = op.getRing().getType().getSlot().getShape();
+  SwizzledTile tile{shape[0], shape[1]};
+  Slot slot = slotOf(op.getRing(), op.getPlace());
+  Value to = add(sharedBase, slot.tile), map = tensorMap(op.getMap());
   branch(issuer(), [&] {
     for (int64_t panel = 0; panel != tile.cols / tile.panelCols(); ++panel)
       asmMemory(LLVM::LLVMVoidType::get(b.getContext()),
@@ -70,7 +129,7 @@ void ThreadToNvvm::lowerTmaLoad(thread::TmaLoadOp op) {
                 "{$3, $4, "
                 "$5, $6}], [$2];",
                 "r,l,r,r,r,r,r",
-                {add(to, panel * tile.panelBytes()), map, bar, i32(panel * tile.panelCols()),
+                {add(to, panel * tile.panelBytes()), map, slot.full, i32(panel * tile.panelCols()),
                  scalar(op.getRow()), scalar(op.getHead()), scalar(op.getBatch())});
   });
 }

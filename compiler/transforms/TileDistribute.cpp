@@ -243,11 +243,8 @@ LogicalResult Distributor::visit(Operation *op) {
         mapping.map(reuse.getResult(), map(reuse.getTile()));
         return mlir::success();
       })
-      .Case([&](tile::TmaLoadOp load) {
-        ArrayRef<int64_t> tile = shape(load.getTile());
-        return replace<thread::TmaLoadOp>(op, map(load.getMap()), map(load.getRow()), map(load.getHead()),
-                                          map(load.getBatch()), map(load.getTile()), map(load.getBarrier()),
-                                          tile[0], tile[1]);
+      .Case([&](tile::SlotWaitOp wait) {
+        return replace<tile::SlotWaitOp>(op, resultType(), map(wait.getRing()), map(wait.getPlace()));
       })
       .Case([&](tile::TmaStoreOp store) {
         ArrayRef<int64_t> tile = shape(store.getValue());
@@ -349,15 +346,21 @@ LogicalResult Distributor::visit(Operation *op) {
           indices.push_back(map(index));
         return replace<tile::LoadValueOp>(op, resultType(), map(load.getArray()), indices);
       })
+      .Case([&](tile::RingOp ring) -> LogicalResult {
+        if (!ring.getReleases())
+          return ring.emitOpError("expected a ring whose ring operations are lowered by tile-lower-channels");
+        b.clone(*op, mapping);
+        return mlir::success();
+      })
       .Case<tile::AttemptOp, tile::UniformOp, tile::ViewOp, tile::CommitGroupOp, tile::WaitGroupOp,
             gpu::BarrierOp, gpu::BlockIdOp, gpu::GridDimOp, scf::YieldOp, scf::ConditionOp,
-            tile::BarrierInitOp, tile::BarrierWaitOp, tile::BarrierArriveOp, tile::BarrierExpectOp,
-            tile::StoreWaitOp, tile::DrawOp, tile::StoreWordOp, tile::LoadWordOp, tile::LoadEntryOp,
-            tile::StoreEntryOp, tile::CountBlocksOp, tile::LastBlockOp, tile::LeastOp, tile::LargestOp>(
-          [&](Operation *) {
-            b.clone(*op, mapping);
-            return mlir::success();
-          })
+            tile::BarrierInitOp, tile::BarrierWaitOp, tile::BarrierArriveOp, tile::PlaceOp, tile::NextPlaceOp,
+            tile::SlotAcquireOp, tile::SlotReleaseOp, tile::TmaLoadOp, tile::StoreWaitOp, tile::DrawOp,
+            tile::StoreWordOp, tile::LoadWordOp, tile::LoadEntryOp, tile::StoreEntryOp, tile::CountBlocksOp,
+            tile::LastBlockOp, tile::LeastOp, tile::LargestOp>([&](Operation *) {
+        b.clone(*op, mapping);
+        return mlir::success();
+      })
       .Default([&](Operation *) -> LogicalResult {
         StringRef dialect = op->getName().getDialectNamespace();
         if (dialect == "arith" || dialect == "math")

@@ -4,6 +4,8 @@
 #include "compiler/transforms/ChannelModel.h"
 #include "compiler/transforms/Passes.h"
 
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/PatternMatch.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -40,6 +42,9 @@ struct TileLowerChannelsPass : impl::TileLowerChannelsBase<TileLowerChannelsPass
     for (Operation *op : ops)
       if (failed(lower(op, *plan)))
         return signalPassFailure();
+    kernel.walk([](scf::ForOp loop) { carryPlaces(loop); });
+    // Rings that TMA fills stay, for their barriers.
+    llvm::erase_if(rings, [](tile::RingOp ring) { return ring.getType().getKind() == tile::RingKind::Tma; });
     nameRings(kernel, rings);
     for (tile::RingOp ring : rings)
       ring.erase();
@@ -50,6 +55,8 @@ struct TileLowerChannelsPass : impl::TileLowerChannelsBase<TileLowerChannelsPass
 private:
   /// Below this, tiles of shared memory are numbers; a table on the kernel says which ring each number means.
   void nameRings(tile::KernelOp kernel, ArrayRef<tile::RingOp> rings) {
+    if (rings.empty())
+      return;
     Builder b(&getContext());
     SmallVector<NamedAttribute> table;
     for (size_t i = 0; i != rings.size(); ++i) {
@@ -105,10 +112,9 @@ private:
         inSlot(b, type.getDepth(), index, start, tile::tileBytes(type.getSlot())));
   }
 
-  /// The barrier of slot `index` mod depth that says that it is full, or that it is empty.
-  static Value slotBarrier(NamingBuilder &b, tile::RingOp ring, Value index, bool empty) {
-    int64_t depth = ring.getType().getDepth();
-    return inSlot(b, depth, index, constant(b, int64_t(*ring.getBarriers()) + (empty ? 8 * depth : 0)), 8);
+  static Value placeOf(NamingBuilder &b, tile::RingOp ring, Value index) {
+    return b.make<tile::PlaceOp>("place", tile::PlaceType::get(b.getContext(), ring.getType().getDepth()),
+                                 index);
   }
 
   /// The parity of the phase in which slot `index` mod `depth` holds tile `index`.
@@ -119,7 +125,8 @@ private:
     return b.make<arith::AndIOp>("parity", round, constant(b, 1));
   }
 
-  /// The barriers of all rings of kind tma and of all words, before anything else happens.
+  /// The barriers of all rings of kind tma and of all words, before anything else happens. An empty slot was
+  /// never filled before its first tile: that phase counts as ended.
   static void initialiseBarriers(ArrayRef<tile::RingOp> rings, ArrayRef<tile::WordsOp> words,
                                  const ChannelPlan &plan) {
     SmallVector<int64_t> offsets, counts;
@@ -128,6 +135,7 @@ private:
       if (ring.getType().getKind() != tile::RingKind::Tma)
         continue;
       int64_t depth = ring.getType().getDepth(), releases = plan.releases.lookup(ring.getResult());
+      ring.setReleases(uint64_t(releases));
       for (int64_t i = 0; i != (releases ? 2 : 1) * depth; ++i) {
         offsets.push_back(int64_t(*ring.getBarriers()) + 8 * i);
         counts.push_back(i < depth ? 1 : releases);
@@ -149,21 +157,118 @@ private:
     tile::BarrierInitOp::create(b, last->getLoc(), offsets, counts);
   }
 
-  void lowerFill(tile::FillOp fill, tile::RingOp ring, const ChannelPlan &plan) {
+  static void lowerFill(tile::FillOp fill, tile::RingOp ring) {
     NamingBuilder b(OpBuilder(fill), fill.getLoc());
-    Value index = fill.getIndex(), full = slotBarrier(b, ring, index, false);
-    // An empty slot was never filled before its first tile: that phase counts as ended.
-    if (plan.releases.lookup(ring.getResult()))
-      b.make<tile::BarrierWaitOp>(
-          "", slotBarrier(b, ring, index, true),
-          b.make<arith::XOrIOp>("", slotParity(b, ring.getType().getDepth(), index), constant(b, 1)));
-    b.make<tile::BarrierExpectOp>("", full, tile::tileBytes(ring.getType().getSlot()));
-    b.make<tile::TmaLoadOp>("", fill.getMap(), fill.getRow(), fill.getHead(), fill.getBatch(),
-                            slotTile(b, ring, index), full);
+    Value place = placeOf(b, ring, fill.getIndex());
+    b.make<tile::SlotAcquireOp>("", ring, place);
+    b.make<tile::TmaLoadOp>("", fill.getMap(), fill.getRow(), fill.getHead(), fill.getBatch(), ring, place);
+  }
+
+  /// `index` of a loop's body as a number that the loop does not change (null: 0), the loop's counter, and a
+  /// constant.
+  struct Walk {
+    Value start;
+    int64_t ahead;
+  };
+  static std::optional<Walk> walkOf(Value index, scf::ForOp loop) {
+    if (index == loop.getInductionVar())
+      return Walk{Value(), 0};
+    Operation *op = index.getDefiningOp();
+    if (!isa_and_nonnull<arith::AddIOp, arith::SubIOp>(op))
+      return std::nullopt;
+    bool adds = isa<arith::AddIOp>(op);
+    for (unsigned i : {0u, 1u}) {
+      std::optional<Walk> walk = walkOf(op->getOperand(i), loop);
+      Value other = op->getOperand(1 - i);
+      APInt number;
+      if (!walk || (i == 1 && !adds))
+        continue;
+      if (matchPattern(other, m_ConstantInt(&number)))
+        walk->ahead += adds ? number.getSExtValue() : -number.getSExtValue();
+      else if (adds && !walk->start && loop.isDefinedOutsideOfLoop(other))
+        walk->start = other;
+      else
+        continue;
+      return walk;
+    }
+    return std::nullopt;
+  }
+
+  /// Where a loop goes through a ring tile by tile, it carries the place instead of dividing for it. Of
+  /// places one tile apart, that behind is what that ahead was an iteration before.
+  static void carryPlaces(scf::ForOp loop) {
+    APInt step;
+    if (!matchPattern(loop.getStep(), m_ConstantInt(&step)) || !step.isOne())
+      return;
+    struct Cursor {
+      Walk walk;
+      tile::PlaceType type;
+      SmallVector<tile::PlaceOp> ops;
+    };
+    SmallVector<Cursor> cursors;
+    for (auto place : loop.getBody()->getOps<tile::PlaceOp>()) {
+      std::optional<Walk> walk = walkOf(place.getIndex(), loop);
+      if (!walk)
+        continue;
+      auto same = llvm::find_if(cursors, [&](const Cursor &cursor) {
+        return cursor.walk.start == walk->start && cursor.walk.ahead == walk->ahead &&
+               cursor.type == place.getType();
+      });
+      if (same == cursors.end())
+        same = &cursors.emplace_back(Cursor{*walk, place.getType(), {}});
+      same->ops.push_back(place);
+    }
+    if (cursors.empty())
+      return;
+    Location where = loop.getLoc();
+    if (auto name = dyn_cast<NameLoc>(where))
+      where = name.getChildLoc();
+    NamingBuilder before(OpBuilder(loop), where);
+    SmallVector<Value> inits;
+    for (const Cursor &cursor : cursors) {
+      Value first = before.make<arith::AddIOp>("", loop.getLowerBound(), constant(before, cursor.walk.ahead));
+      if (cursor.walk.start)
+        first = before.make<arith::AddIOp>("", cursor.walk.start, first);
+      inits.push_back(before.make<tile::PlaceOp>("", cursor.type, first));
+    }
+    auto yields = [&](OpBuilder &builder, Location, ArrayRef<BlockArgument> arguments) {
+      NamingBuilder b(builder, where);
+      SmallVector<Value> next;
+      for (size_t i = 0; i != cursors.size(); ++i) {
+        const Cursor &cursor = cursors[i];
+        BlockArgument argument = arguments[i];
+        argument.setLoc(b.named("place"));
+        Value ahead;
+        for (auto [other, candidate] : llvm::zip(cursors, arguments))
+          if (other.walk.start == cursor.walk.start && other.walk.ahead == cursor.walk.ahead + 1 &&
+              other.type == cursor.type)
+            ahead = candidate;
+        next.push_back(ahead ? ahead : Value(b.make<tile::NextPlaceOp>("", cursor.type, argument)));
+        if (ahead)
+          argument.setLoc(b.named("place_before"));
+        for (tile::PlaceOp place : cursor.ops) {
+          place.getResult().replaceAllUsesWith(argument);
+          place.erase();
+        }
+      }
+      return next;
+    };
+    SmallVector<Location> names;
+    for (BlockArgument argument : loop.getBody()->getArguments())
+      names.push_back(argument.getLoc());
+    DictionaryAttr notes = loop->getDiscardableAttrDictionary();
+    IRRewriter rewriter(loop.getContext());
+    rewriter.setInsertionPoint(loop);
+    auto carrying =
+        loop.replaceWithAdditionalYields(rewriter, inits, /*replaceInitOperandUsesInLoop=*/false, yields);
+    auto made = cast<scf::ForOp>(carrying->getOperation());
+    made->setDiscardableAttrs(notes);
+    for (auto [argument, name] : llvm::zip(made.getBody()->getArguments(), names))
+      argument.setLoc(name);
   }
 
   /// The barrier of word `index`, and where it lies.
-  static std::pair<Value, Value> placeOf(NamingBuilder &b, tile::WordsOp words, Value index) {
+  static std::pair<Value, Value> wordAt(NamingBuilder &b, tile::WordsOp words, Value index) {
     int64_t depth = words.getType().getDepth();
     return {inSlot(b, depth, index, constant(b, int64_t(*words.getBarriers())), 8),
             inSlot(b, depth, index, constant(b, int64_t(*words.getOffset())), 4)};
@@ -191,13 +296,15 @@ private:
       if (!ring)
         return failure();
       if (ring.getType().getKind() == tile::RingKind::Tma) {
-        b.make<tile::BarrierWaitOp>("", slotBarrier(b, ring, wait.getIndex(), false),
-                                    slotParity(b, ring.getType().getDepth(), wait.getIndex()));
-      } else if (!shared.contains(op)) {
-        tile::WaitGroupOp::create(b, op->getLoc(), pendingOf(op, plan));
-        gpu::BarrierOp::create(b, op->getLoc());
+        wait.getTile().replaceAllUsesWith(Value(tile::SlotWaitOp::create(
+            b, op->getLoc(), wait.getTile().getType(), ring, placeOf(b, ring, wait.getIndex()))));
+      } else {
+        if (!shared.contains(op)) {
+          tile::WaitGroupOp::create(b, op->getLoc(), pendingOf(op, plan));
+          gpu::BarrierOp::create(b, op->getLoc());
+        }
+        wait.getTile().replaceAllUsesWith(slotTile(b, ring, wait.getIndex()));
       }
-      wait.getTile().replaceAllUsesWith(slotTile(b, ring, wait.getIndex()));
     } else if (isa<tile::CommitOp>(op)) {
       tile::CommitGroupOp::create(b, op->getLoc());
     } else if (auto reuse = dyn_cast<tile::ReuseSmemOp>(op)) {
@@ -209,20 +316,20 @@ private:
       tile::RingOp ring = ringOf(fill.getRing());
       if (!ring)
         return failure();
-      lowerFill(fill, ring, plan);
+      lowerFill(fill, ring);
     } else if (auto release = dyn_cast<tile::ReleaseOp>(op)) {
       tile::RingOp ring = ringOf(release.getRing());
       if (!ring)
         return failure();
       if (ring.getType().getKind() == tile::RingKind::Tma)
-        b.make<tile::BarrierArriveOp>("", slotBarrier(b, ring, release.getIndex(), true));
+        b.make<tile::SlotReleaseOp>("", ring, placeOf(b, ring, release.getIndex()));
     } else if (auto put = dyn_cast<tile::PutOp>(op)) {
-      auto [barrier, place] = placeOf(b, put.getWords().getDefiningOp<tile::WordsOp>(), put.getIndex());
+      auto [barrier, place] = wordAt(b, put.getWords().getDefiningOp<tile::WordsOp>(), put.getIndex());
       b.make<tile::StoreWordOp>("", put.getValue(), place);
       b.make<tile::BarrierArriveOp>("", barrier);
     } else if (auto get = dyn_cast<tile::GetOp>(op)) {
       auto words = get.getWords().getDefiningOp<tile::WordsOp>();
-      auto [barrier, place] = placeOf(b, words, get.getIndex());
+      auto [barrier, place] = wordAt(b, words, get.getIndex());
       b.make<tile::BarrierWaitOp>("", barrier, slotParity(b, words.getType().getDepth(), get.getIndex()));
       get.getResult().replaceAllUsesWith(
           Value(tile::LoadWordOp::create(b, get.getLoc(), b.getI32Type(), place)));

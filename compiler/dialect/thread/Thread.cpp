@@ -53,7 +53,8 @@ static bool isThreadType(Type type) {
   auto vector = dyn_cast<VectorType>(type);
   if (!vector)
     return type.isInteger(1) || type.isInteger(32) || type.isIndex() || type.isF32() ||
-           isa<tile::ViewType, tile::ArrayType, tile::WorkspaceType, tile::TensorMapType>(type);
+           isa<tile::ViewType, tile::ArrayType, tile::WorkspaceType, tile::TensorMapType, tile::RingType,
+               tile::PlaceType>(type);
   Type element = vector.getElementType();
   return vector.getRank() == 1 && !vector.isScalable() && vector.getNumElements() <= maxValues &&
          (element.isF32() || element.isInteger(32) || element.isInteger(1) ||
@@ -232,14 +233,6 @@ LogicalResult ToAOpOp::verify() {
       failed(verifyFragment(*this, "the value", getValue().getType(), valuesAt(*this, m, n), f32(*this))))
     return failure();
   return verifyFragment(*this, "the result", getResult().getType(), valuesAt(*this, m, n), element);
-}
-
-LogicalResult TmaLoadOp::verify() {
-  tile::TensorMapType map = getMap().getType();
-  if (int64_t(getRows()) != map.getRows() || int64_t(getCols()) != map.getCols())
-    return emitOpError("expected a tile of the boxes' ")
-           << map.getRows() << " x " << map.getCols() << ", got " << getRows() << " x " << getCols();
-  return mlir::success();
 }
 
 LogicalResult TmaStoreOp::verify() {

@@ -4,17 +4,6 @@
 
 include "compiler/dialect/tile/TileBase.td"
 
-def Thread_TmaLoadOp : Thread_Op<"tma_load", [Tile_Fills]> {
-  let summary = "TMA's copy of a rows x cols box into the tile at byte `offset`, panel by panel";
-  let arguments = (ins Tile_TensorMapType:$map, I32:$row, I32:$head, I32:$batch, I32:$offset, I32:$barrier, I64Attr:$rows,
-                   I64Attr:$cols);
-  let assemblyFormat = [{
-    $map `[` $row `,` $head `,` $batch `]` `to` $offset `barrier` `(` $barrier `)` `tile` `(` $rows `x` $cols `)`
-    attr-dict `:` type($map)
-  }];
-  let hasVerifier = 1;
-}
-
 def Thread_TmaStoreOp : Thread_Op<"tma_store", [Tile_StoresByTma]> {
   let summary = "This warp's 16 rows, rounded and staged at byte `staging` (stmatrix), stored by TMA panel by panel";
   let arguments = (ins AnyVectorOfNonZeroRank:$value, Tile_TensorMapType:$map, I32:$row, I32:$head, I32:$batch,

@@ -179,18 +179,22 @@ def Tile_RingOp : Tile_Op<"ring", [MemoryEffects<[MemAlloc<Tile_SharedMemory>]>]
   let description = [{
     `offset` (bytes from the start of dynamic shared memory) is there once tile-allocate-smem has run.
     Of a ring of kind tma, one role fills the slots and others wait and release: each slot has a barrier that says that
-    it is full and one that says that it is empty, at `barriers` (bytes) once tile-allocate-smem has run.
+    it is full and one that says that it is empty, at `barriers` (bytes) once tile-allocate-smem has run; `releases`
+    warps release each tile, 0 where no slot is used twice, once tile-lower-channels has.
     For each i: `acquire` waits until the slot is free, asynchronous copies fill it, `commit` says that all
     of them are issued, `wait` makes the tile visible to the CTA, `release` says that this warp is done with it.
 
     Example: `%ks = tile.ring : !tile.ring<2 x tensor<64x128xbf16, #tile.smem>>`
   }];
-  let arguments = (ins OptionalAttr<I64Attr>:$offset, OptionalAttr<I64Attr>:$barriers);
+  let arguments = (ins OptionalAttr<I64Attr>:$offset, OptionalAttr<I64Attr>:$barriers, OptionalAttr<I64Attr>:$releases);
   let results = (outs Tile_RingType:$result);
-  let builders = [OpBuilder<(ins "RingType":$result, "::mlir::IntegerAttr":$offset), [{
-    build($_builder, $_state, result, offset, ::mlir::IntegerAttr());
+  let builders = [OpBuilder<(ins "RingType":$result), [{
+    build($_builder, $_state, result, ::mlir::IntegerAttr(), ::mlir::IntegerAttr(), ::mlir::IntegerAttr());
   }]>];
-  let assemblyFormat = "(`offset` `(` $offset^ `)`)? (`barriers` `(` $barriers^ `)`)? attr-dict `:` type($result)";
+  let assemblyFormat = [{
+    (`offset` `(` $offset^ `)`)? (`barriers` `(` $barriers^ `)`)? (`releases` `(` $releases^ `)`)? attr-dict
+    `:` type($result)
+  }];
 }
 
 class Tile_RingTileOp<string mnemonic, Trait effects> : Tile_Op<mnemonic, [

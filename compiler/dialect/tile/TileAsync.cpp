@@ -27,15 +27,49 @@ static LogicalResult verifyBox(Operation *op, StringRef what, RankedTensorType t
          << what << "'s " << shapeText(tile.getShape()) << " " << tile.getElementType() << ", got " << map;
 }
 
+static LogicalResult verifyByTma(Operation *op, RingType ring) {
+  if (ring.getKind() != RingKind::Tma)
+    return op->emitOpError("expected a ring of kind tma, got ") << ring;
+  return mlir::success();
+}
+
 LogicalResult FillOp::verify() {
   RingType ring = getRing().getType();
-  if (ring.getKind() != RingKind::Tma)
-    return emitOpError("expected a ring of kind tma, got ") << ring;
+  if (failed(verifyByTma(*this, ring)))
+    return failure();
   return verifyBox(*this, "slot", ring.getSlot(), getMap().getType());
 }
 
+LogicalResult PlaceType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t depth) {
+  if (depth < 1)
+    return emitError() << "expected a place in a ring of at least one slot, got " << depth;
+  return mlir::success();
+}
+
+/// What waits at a ring's barriers, or fills a slot, needs to know where they are.
+static LogicalResult verifySlot(Operation *op, TypedValue<RingType> ring) {
+  if (failed(verifyByTma(op, ring.getType())))
+    return failure();
+  auto made = ring.getDefiningOp<RingOp>();
+  if (!made || !made.getOffset() || !made.getBarriers() || !made.getReleases())
+    return op->emitOpError("expected a ring with 'offset', 'barriers' and 'releases'");
+  return mlir::success();
+}
+LogicalResult SlotAcquireOp::verify() { return verifySlot(*this, getRing()); }
+LogicalResult SlotWaitOp::verify() {
+  if (failed(verifySlot(*this, getRing())))
+    return failure();
+  if (auto tile = dyn_cast<RankedTensorType>(getTile().getType());
+      tile && tile != getRing().getType().getSlot())
+    return emitOpError("expected a tile of the ring's slots, got ") << tile;
+  return mlir::success();
+}
+LogicalResult SlotReleaseOp::verify() { return verifySlot(*this, getRing()); }
+
 LogicalResult TmaLoadOp::verify() {
-  return verifyBox(*this, "tile", getTile().getType(), getMap().getType());
+  if (failed(verifySlot(*this, getRing())))
+    return failure();
+  return verifyBox(*this, "slot", getRing().getType().getSlot(), getMap().getType());
 }
 
 LogicalResult WordsType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t depth) {

@@ -23,11 +23,53 @@ def Tile_FillOp : Tile_Op<"fill", [Tile_Fills]> {
   let hasVerifier = 1;
 }
 
-def Tile_TmaLoadOp : Tile_Op<"tma_load", [Tile_Fills]> {
-  let summary = "Has TMA copy a box into `tile`; its bytes count at the barrier (what fill becomes)";
-  let arguments = (ins Tile_TensorMapType:$map, I32:$row, I32:$head, I32:$batch, Tile_Smem:$tile, I32:$barrier);
+// What fill, wait and release of such rings become, in the tile and in the thread dialect.
+
+def Tile_PlaceOp : Tile_Op<"place", [Pure]> {
+  let summary = "Where a ring has tile `index`: in slot index mod depth, in a phase of the parity of index / depth";
+  let description = [{
+    Example: `%at = tile.place %it : <3>`
+  }];
+  let arguments = (ins I32:$index);
+  let results = (outs Tile_PlaceType:$result);
+  let assemblyFormat = "$index attr-dict `:` type($result)";
+}
+def Tile_NextPlaceOp : Tile_Op<"next_place", [Pure, SameOperandsAndResultType]> {
+  let summary = "Where the tile after that at `place` is: what loops carry, since it takes no division";
+  let arguments = (ins Tile_PlaceType:$place);
+  let results = (outs Tile_PlaceType:$result);
+  let assemblyFormat = "$place attr-dict `:` type($result)";
+}
+
+class Tile_SlotOp<string mnemonic, Trait effects> : Tile_Op<mnemonic, [
+    effects, TypesMatchWith<"the place is one of the ring", "ring", "place",
+        "::attune::tile::PlaceType::get($_self.getContext(), ::llvm::cast<::attune::tile::RingType>($_self).getDepth())">]> {
+  let arguments = (ins Tile_RingType:$ring, Tile_PlaceType:$place);
+  let assemblyFormat = "$ring `[` $place `]` attr-dict `:` type($ring)";
+  let hasVerifier = 1;
+}
+def Tile_SlotAcquireOp : Tile_SlotOp<"slot_acquire", Tile_Synchronises> {
+  let summary = "Waits until the slot is empty, where a ring's slots are used twice, and announces the bytes of a tile";
+}
+def Tile_SlotWaitOp : Tile_SlotOp<"slot_wait", Tile_Synchronises> {
+  let summary = "The tile in the slot (in the thread dialect its byte offset), once all of its bytes have landed";
+  let results = (outs AnyTypeOf<[Tile_Smem, I32]>:$tile);
+  let assemblyFormat = "$ring `[` $place `]` attr-dict `:` type($ring) `->` type($tile)";
+}
+def Tile_SlotReleaseOp : Tile_SlotOp<"slot_release", Tile_Synchronises> {
+  let summary = "One thread of this warp says that the warp reads the slot no more (mbarrier.arrive)";
+}
+def Tile_TmaLoadOp : Tile_Op<"tma_load", [
+    Tile_Fills, TypesMatchWith<"the place is one of the ring", "ring", "place",
+        "::attune::tile::PlaceType::get($_self.getContext(), ::llvm::cast<::attune::tile::RingType>($_self).getDepth())">]> {
+  let summary = "Has TMA copy a box into a slot, panel by panel; its bytes count at the slot's barrier";
+  let description = [{
+    Example: `tile.tma_load %k_map[%row, %head, %batch] to %ks[%at] : <80 x 128, bf16>, <2 x tensor<80x128xbf16, #tile.smem>, tma>`
+  }];
+  let arguments = (ins Tile_TensorMapType:$map, I32:$row, I32:$head, I32:$batch, Tile_RingType:$ring,
+                   Tile_PlaceType:$place);
   let assemblyFormat = [{
-    $map `[` $row `,` $head `,` $batch `]` `to` $tile `barrier` `(` $barrier `)` attr-dict `:` type($map) `,` type($tile)
+    $map `[` $row `,` $head `,` $batch `]` `to` $ring `[` $place `]` attr-dict `:` type($map) `,` type($ring)
   }];
   let hasVerifier = 1;
 }
@@ -166,12 +208,6 @@ def Tile_BarrierArriveOp : Tile_Op<"barrier_arrive", [Tile_Synchronises]> {
   let summary = "One thread of each warp arrives (mbarrier.arrive)";
   let arguments = (ins I32:$barrier);
   let assemblyFormat = "$barrier attr-dict";
-}
-
-def Tile_BarrierExpectOp : Tile_Op<"barrier_expect", [Tile_Synchronises]> {
-  let summary = "Arrives, and lets the phase wait for so many bytes too (mbarrier.arrive.expect_tx)";
-  let arguments = (ins I32:$barrier, I64Attr:$bytes);
-  let assemblyFormat = "$barrier `bytes` `(` $bytes `)` attr-dict";
 }
 
 //===----------------------------------------------------------------------===//

@@ -55,6 +55,14 @@ def Tile_RingType : TypeDef<Tile_Dialect, "Ring"> {
   }]>];
 }
 
+def Tile_PlaceType : TypeDef<Tile_Dialect, "Place"> {
+  let mnemonic = "place";
+  let summary = "Where a ring of `depth` slots has a tile: in which slot, and in a phase of which parity";
+  let parameters = (ins "int64_t":$depth);
+  let assemblyFormat = "`<` $depth `>`";
+  let genVerifyDecl = 1;
+}
+
 def Tile_WordsType : TypeDef<Tile_Dialect, "Words"> {
   let mnemonic = "words";
   let summary = "Numbers (i32) in shared memory that one role hands to the others";

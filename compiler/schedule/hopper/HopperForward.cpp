@@ -34,8 +34,7 @@ void ForwardBuilder::declareMaps() {
 void ForwardBuilder::openRings() {
   auto ring = [&](StringRef name, int64_t depth, int64_t rows, int64_t headDim) -> Value {
     RankedTensorType slot = tensor({rows, paddedHeadDim(int(headDim))}, dtype, smem());
-    return b.make<tile::RingOp>(name, tile::RingType::get(context, depth, slot, tile::RingKind::Tma),
-                                IntegerAttr(), IntegerAttr());
+    return b.make<tile::RingOp>(name, tile::RingType::get(context, depth, slot, tile::RingKind::Tma));
   };
   qRing = ring("q_ring", tiles.qSlots * tiles.groups(), rowsOfGroup, headDimQk);
   kRing = ring("k_ring", tiles.stages, tiles.blockKv, headDimQk);

@@ -104,7 +104,7 @@ void ForwardBuilder::findBlocks() {
 void ForwardBuilder::openRings() {
   auto ring = [&](StringRef name, int64_t depth, int64_t rows, int64_t cols) -> Value {
     RankedTensorType slot = tensor({rows, cols}, dtype, smem());
-    return b.make<tile::RingOp>(name, tile::RingType::get(context, depth, slot), IntegerAttr());
+    return b.make<tile::RingOp>(name, tile::RingType::get(context, depth, slot));
   };
   int64_t qk = padded(headDimQk), v = padded(headDimV);
   qRing = ring("q_ring", 1, tiles.blockQ, qk);

@@ -106,7 +106,11 @@ LogicalResult CudaPrinter::ifElse(scf::IfOp branch) {
     if (result.use_empty()) {
       variable = -1;
     } else if (variable < 0 || llvm::is_contained(into, variable) || !mayOverwrite(variable, branch)) {
-      std::string name = nameFrom(result.getLoc());
+      std::string name = nameOfValue(then);
+      if (name.empty())
+        name = nameOfValue(otherwise);
+      if (name.empty())
+        name = nameFrom(result.getLoc());
       variable = newVariable(name.empty() ? "chosen" : name);
       line(typeText(result.getType()) + " " + variables[size_t(variable)].name + ";");
     }

@@ -43,6 +43,8 @@ int64_t CudaPrinter::columnsOf(VectorType type) { return type.getNumElements() *
 static std::string elementText(Type type) { return type.isInteger(1) ? "bool" : infoOf(type).cudaName; }
 
 std::string CudaPrinter::typeText(Type type) {
+  if (auto place = dyn_cast<tile::PlaceType>(type))
+    return fmt::format("Place<{}>", place.getDepth());
   auto vector = dyn_cast<VectorType>(type);
   if (!vector)
     return elementText(type);
@@ -412,6 +414,14 @@ FailureOr<Expression> CudaPrinter::compute(Operation *op) {
       })
       .Case([&](thread::WarpAnyOp any) { return of("any_in_warp", full(any.getCondition())); })
       .Case([&](tile::AttemptOp) { return Expression{"attempt"}; })
+      .Case(
+          [&](tile::PlaceOp place) { return of(typeText(place.getType()) + "::of", text(place.getIndex())); })
+      .Case([&](tile::NextPlaceOp next) -> FailureOr<Expression> {
+        FailureOr<std::string> place = text(next.getPlace(), Primary);
+        if (failed(place))
+          return failure();
+        return Expression{*place + ".next()", Primary, Form::Scalar};
+      })
       .Case([&](tile::UniformOp same) { return of("uniform", text(same.getValue())); })
       .Case([&](thread::TakeNonfiniteOp take) {
         auto tile = smemTile(take.getOffset(), take.getRows(), take.getCols(), take.getType());

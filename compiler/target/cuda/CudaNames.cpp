@@ -17,9 +17,9 @@ namespace attune {
 bool isNameOfCuda(StringRef name) {
   // Types and constants that a kernel's text uses; functions of the templates may share its name.
   static const llvm::StringSet<> used = {
-      "AOperandOf", "Acc",      "AccOf",    "Array", "TensorMap",    "From",   "FromDiagonal",
-      "Row",        "RowOf",    "SmemTile", "UpTo",  "UpToDiagonal", "View",   "bf16",
-      "f16",        "kThreads", "kWarps",   "smem",  "uint32",       "uint64", "int64"};
+      "AOperandOf", "Acc",      "AccOf",  "Array",    "TensorMap", "From",         "FromDiagonal", "Place",
+      "Ring",       "Row",      "RowOf",  "SmemTile", "UpTo",      "UpToDiagonal", "View",         "bf16",
+      "f16",        "kThreads", "kWarps", "smem",     "uint32",    "uint64",       "int64"};
   // Functions that CUDA declares with C linkage, as kernels have it; most exist with a trailing f, too.
   static const llvm::StringSet<> functions = [] {
     SmallVector<StringRef> names;
@@ -88,9 +88,27 @@ std::string CudaPrinter::nameOf(Operation *op) {
       })
       .Case([](thread::RowCombineOp) { return "whole_row"; })
       .Case([](thread::WarpAnyOp) { return "any"; })
+      .Case([](tile::SlotWaitOp) { return "tile"; })
+      .Case([](tile::RingOp) { return "ring"; })
       .Case([](math::Exp2Op) { return "power"; })
       .Case<arith::CmpFOp, arith::CmpIOp>([](auto) { return "is"; })
       .Default([](Operation *op) { return isa<VectorType>(op->getResult(0).getType()) ? "x" : "n"; });
+}
+
+/// The name of a value: of a loop's or a branch's result, that of what it was inside; empty for constants.
+std::string CudaPrinter::nameOfValue(Value value) {
+  auto result = dyn_cast<OpResult>(value);
+  if (!result)
+    return nameFrom(value.getLoc());
+  Operation *op = result.getOwner();
+  unsigned number = result.getResultNumber();
+  if (auto loop = dyn_cast<scf::ForOp>(op))
+    return nameFrom(loop.getRegionIterArg(number).getLoc());
+  if (auto loop = dyn_cast<scf::WhileOp>(op))
+    return nameOfValue(loop.getConditionOp().getArgs()[number]);
+  if (auto branch = dyn_cast<scf::IfOp>(op))
+    return nameOfValue(branch.thenYield().getOperand(number));
+  return isa<arith::ConstantOp>(op) ? std::string() : nameFrom(op->getLoc());
 }
 
 int CudaPrinter::newVariable(std::string name) {
@@ -137,6 +155,8 @@ static std::optional<int64_t> constantOffset(Value offset) {
 
 void CudaPrinter::nameTile(Value offset, int64_t tileRows, int64_t cols, Type element, StringRef name) {
   SmemTile tile{constantOffset(offset).value_or(-1), tileRows, cols, element, ""};
+  if (offset.getDefiningOp<tile::SlotWaitOp>())
+    return; // its ring knows what it is
   if (tile.offset < 0) {
     // An offset that is only ever one kind of tile is declared as that tile.
     auto [entry, isNew] = tileAt.try_emplace(offset, tile);
@@ -160,9 +180,6 @@ void CudaPrinter::findTiles() {
     StringRef name = view ? argumentName(view.getArray()) : "copied";
     nameTile(op.getOffset(), op.getRows(), op.getCols(), elementOf(op.getView().getType()),
              (name + "_tile").str());
-  });
-  kernel->walk([&](thread::TmaLoadOp op) {
-    nameTile(op.getOffset(), op.getRows(), op.getCols(), op.getMap().getType().getElementType(), "tile");
   });
   kernel->walk([&](Operation *op) {
     if (auto dot = dyn_cast<thread::DotIssueOp>(op)) {
@@ -194,7 +211,7 @@ void CudaPrinter::findTiles() {
   for (auto &[value, tile] : tileAt) {
     bool onlyTile = llvm::all_of(value.getUsers(), [&](Operation *user) {
       return isa<thread::AsyncCopyOp, thread::DotOp, thread::LoadOperandOp, thread::StoreOp,
-                 thread::DotIssueOp, thread::TmaLoadOp, thread::TmaStoreOp, thread::TakeNonfiniteOp>(user);
+                 thread::DotIssueOp, thread::TmaStoreOp, thread::TakeNonfiniteOp>(user);
     });
     if (tile.rows && onlyTile && value.getDefiningOp() && !uses.isInlined(value.getDefiningOp()))
       kept[value] = tile;
@@ -210,6 +227,12 @@ FailureOr<std::string> CudaPrinter::smemTile(Value offset, int64_t tileRows, int
   FailureOr<std::string> place = text(offset);
   if (failed(place) || tileAt.contains(offset))
     return place;
+  if (auto wait = offset.getDefiningOp<tile::SlotWaitOp>()) {
+    RankedTensorType slot = wait.getRing().getType().getSlot();
+    if (slot.getDimSize(0) == tileRows && slot.getDimSize(1) == cols && slot.getElementType() == element)
+      return place;
+    return fmt::format("{}{{{}.address}}", tileType(tileRows, cols, element), *place);
+  }
   return fmt::format("{}{{shared + {}}}", tileType(tileRows, cols, element), *place);
 }
 

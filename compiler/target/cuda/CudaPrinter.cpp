@@ -158,14 +158,11 @@ LogicalResult CudaPrinter::statement(Operation *op) {
       .Case([&](tile::BarrierArriveOp x) {
         return line(fmt::format("arrive_barrier({}, {});", barrier(x.getBarrier()), leader)), mlir::success();
       })
-      .Case([&](tile::BarrierExpectOp x) {
-        line(fmt::format("if ({})", leader));
-        ++depth;
-        line(fmt::format("expect_bytes({}, {});", barrier(x.getBarrier()), x.getBytes()));
-        --depth;
-        return mlir::success();
-      })
-      .Case([&](thread::TmaLoadOp x) { return tmaLoad(x); })
+      .Case([&](tile::RingOp x) { return ring(x), mlir::success(); })
+      .Case([&](tile::SlotAcquireOp x) { return acquire(x); })
+      .Case([&](tile::SlotWaitOp x) { return waitForSlot(x); })
+      .Case([&](tile::SlotReleaseOp x) { return release(x); })
+      .Case([&](tile::TmaLoadOp x) { return tmaLoad(x); })
       .Case([&](thread::TmaStoreOp x) { return tmaStore(x); })
       .Case([&](tile::StoreWaitOp x) {
         return line(x.getWritten() ? "store_done();" : "store_wait();"), mlir::success();
@@ -387,8 +384,9 @@ FailureOr<std::string> CudaPrinter::print() {
   for (Operation &op : kernel.getBody().front()) {
     if (uses.isInlined(&op))
       continue;
-    if (current < Part::Memory && isa<thread::AsyncCopyOp, thread::LoadOperandOp, thread::DotOp,
-                                      thread::StoreOp, scf::ForOp, scf::IfOp, tile::BarrierInitOp>(op)) {
+    if (current < Part::Memory &&
+        isa<thread::AsyncCopyOp, thread::LoadOperandOp, thread::DotOp, thread::StoreOp, scf::ForOp, scf::IfOp,
+            tile::BarrierInitOp, tile::RingOp>(op)) {
       section(Part::Memory);
       line("const uint32 shared = shared_address();");
       for (const SmemTile &tile : tiles)

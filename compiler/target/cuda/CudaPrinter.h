@@ -66,7 +66,13 @@ private:
   llvm::LogicalResult roles(thread::SpecializeOp specialize);
   std::string barrier(mlir::Value offset);
   void initialiseBarriers(tile::BarrierInitOp op);
-  llvm::LogicalResult tmaLoad(thread::TmaLoadOp op);
+  void ring(tile::RingOp op);
+  /// A ring's function for a slot: "k_ring.wait(place".
+  llvm::FailureOr<std::string> slotCall(mlir::Value ring, llvm::StringRef function, mlir::Value place);
+  llvm::LogicalResult acquire(tile::SlotAcquireOp op);
+  llvm::LogicalResult waitForSlot(tile::SlotWaitOp op);
+  llvm::LogicalResult release(tile::SlotReleaseOp op);
+  llvm::LogicalResult tmaLoad(tile::TmaLoadOp op);
   llvm::LogicalResult tmaStore(thread::TmaStoreOp op);
   llvm::LogicalResult namedBarrier(thread::NamedBarrierOp op);
   llvm::LogicalResult storeWord(tile::StoreWordOp op);
@@ -103,6 +109,7 @@ private:
   void findTiles();
   std::string unique(std::string name);
   std::string nameOf(mlir::Operation *op);
+  std::string nameOfValue(mlir::Value value);
   int newVariable(std::string name);
   void bind(mlir::Value value, int variable);
   bool mayOverwrite(int variable, mlir::Operation *point);

@@ -5,7 +5,7 @@
 
 #include "llvm/ADT/TypeSwitch.h"
 
-#include <set>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -62,20 +62,46 @@ std::string CudaPrinter::barrier(Value offset) {
   return "shared + " + (failed(place) ? std::string() : *place);
 }
 
+void CudaPrinter::ring(tile::RingOp op) {
+  RankedTensorType slot = op.getType().getSlot();
+  std::string name = unique(nameOf(op));
+  line(fmt::format("const Ring<{}, {}, {}, {}> {}{{shared + {}, shared + {}}};",
+                   infoOf(slot.getElementType()).cudaName, slot.getDimSize(0), slot.getDimSize(1),
+                   op.getType().getDepth(), name, op.getOffset().value_or(0), op.getBarriers().value_or(0)));
+  known[op.getResult()] = {name, 20, Form::Scalar};
+}
+
 void CudaPrinter::initialiseBarriers(tile::BarrierInitOp op) {
   line("");
-  line("// Barriers of the rings' slots: how many arrivals end a phase.");
+  line("// Barriers: how many arrivals end a phase.");
   line("if (threadIdx.x == 0) {");
   ++depth;
-  ArrayRef<int64_t> offsets = op.getOffsets(), counts = op.getCounts();
-  for (size_t from = 0; from != offsets.size();) {
-    size_t to = from + 1;
-    while (to != offsets.size() && counts[to] == counts[from] && offsets[to] == offsets[to - 1] + 8)
-      ++to;
-    line(to - from == 1
-             ? fmt::format("init_barrier(shared + {}, {});", offsets[from], counts[from])
-             : fmt::format("init_barriers<{}>(shared + {}, {});", to - from, offsets[from], counts[from]));
-    from = to;
+  // Those of rings by their names, others by where they lie.
+  std::map<int64_t, int64_t> counts;
+  for (auto [offset, count] : llvm::zip(op.getOffsets(), op.getCounts()))
+    counts[offset] = count;
+  for (auto made : kernel.getBody().getOps<tile::RingOp>()) {
+    int64_t first = int64_t(made.getBarriers().value_or(0)), slots = made.getType().getDepth(),
+            releases = int64_t(made.getReleases().value_or(0));
+    auto has = [&](int64_t i) {
+      auto found = counts.find(first + 8 * i);
+      return found != counts.end() && found->second == (i < slots ? 1 : releases);
+    };
+    int64_t number = (releases ? 2 : 1) * slots;
+    auto name = known.find(made.getResult());
+    if (name == known.end() || !llvm::all_of(llvm::seq<int64_t>(0, number), has))
+      continue;
+    for (int64_t i = 0; i != number; ++i)
+      counts.erase(first + 8 * i);
+    line(fmt::format("{}.init({});", name->second.text, releases));
+  }
+  for (auto at = counts.begin(); at != counts.end();) {
+    auto [first, count] = *at;
+    int64_t number = 0;
+    for (; at != counts.end() && at->first == first + 8 * number && at->second == count; ++at)
+      ++number;
+    line(number == 1 ? fmt::format("init_barrier(shared + {}, {});", first, count)
+                     : fmt::format("init_barriers<{}>(shared + {}, {});", number, first, count));
   }
   line("fence_barriers();");
   --depth;
@@ -83,17 +109,51 @@ void CudaPrinter::initialiseBarriers(tile::BarrierInitOp op) {
   line("block_barrier();");
 }
 
-LogicalResult CudaPrinter::tmaLoad(thread::TmaLoadOp op) {
-  FailureOr<std::string> tile =
-      smemTile(op.getOffset(), op.getRows(), op.getCols(), op.getMap().getType().getElementType());
+FailureOr<std::string> CudaPrinter::slotCall(Value ring, StringRef function, Value place) {
+  FailureOr<std::string> name = text(ring), at = text(place);
+  if (failed(name) || failed(at))
+    return failure();
+  return fmt::format("{}.{}({}", *name, function.str(), *at);
+}
+
+LogicalResult CudaPrinter::acquire(tile::SlotAcquireOp op) {
+  bool reused = *op.getRing().getDefiningOp<tile::RingOp>().getReleases() != 0;
+  FailureOr<std::string> call = slotCall(op.getRing(), reused ? "acquire" : "expect", op.getPlace());
+  if (failed(call))
+    return failure();
+  line(*call + fmt::format(", {});", leader));
+  return mlir::success();
+}
+
+LogicalResult CudaPrinter::waitForSlot(tile::SlotWaitOp op) {
+  FailureOr<std::string> call = slotCall(op.getRing(), "wait", op.getPlace());
+  if (failed(call))
+    return failure();
+  if (op.getTile().use_empty())
+    return line(*call + ");"), mlir::success();
+  std::string name = unique(nameOf(op));
+  line(fmt::format("const auto {} = {});", name, *call));
+  known[op.getTile()] = {name, 20, Form::Scalar};
+  return mlir::success();
+}
+
+LogicalResult CudaPrinter::release(tile::SlotReleaseOp op) {
+  FailureOr<std::string> call = slotCall(op.getRing(), "release", op.getPlace());
+  if (failed(call))
+    return failure();
+  line(*call + fmt::format(", {});", leader));
+  return mlir::success();
+}
+
+LogicalResult CudaPrinter::tmaLoad(tile::TmaLoadOp op) {
+  FailureOr<std::string> call = slotCall(op.getRing(), "load", op.getPlace());
   FailureOr<std::string> map = text(op.getMap()), row = text(op.getRow()), head = text(op.getHead()),
                          batch = text(op.getBatch());
-  if (failed(tile) || failed(map) || failed(row) || failed(head) || failed(batch))
+  if (failed(call) || failed(map) || failed(row) || failed(head) || failed(batch))
     return failure();
   line(fmt::format("if ({})", leader));
   ++depth;
-  line(fmt::format("load_tile({}, {}, {}, {}, {}, {});", *tile, *map, barrier(op.getBarrier()), *row, *head,
-                   *batch));
+  line(fmt::format("{}, {}, {}, {}, {});", *call, *map, *row, *head, *batch));
   --depth;
   return mlir::success();
 }

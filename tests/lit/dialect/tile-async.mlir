@@ -10,6 +10,8 @@ tile.kernel @ops(%length: i32 {value = "len_kv"}, %k: !tile.array<batch x heads_
   %ks = tile.ring : <2 x tensor<80x128xbf16, #tile.smem>, tma>
   // CHECK: tile.barrier_init [65536, 65544] counts [1, 4]
   tile.barrier_init [65536, 65544] counts [1, 4]
+  // CHECK: %[[SLOTS:.*]] = tile.ring offset(1024) barriers(65536) releases(4) : <2 x tensor<80x128xbf16, #smem>, tma>
+  %slots = tile.ring offset(1024) barriers(65536) releases(4) : <2 x tensor<80x128xbf16, #tile.smem>, tma>
   %q = tile.smem_tile %c0 : tensor<64x128xbf16, #tile.smem>
   // CHECK: tile.specialize
   tile.specialize {
@@ -17,11 +19,14 @@ tile.kernel @ops(%length: i32 {value = "len_kv"}, %k: !tile.array<batch x heads_
     tile.role @producer warps(4) registers(24) first_warp_only {
       // CHECK: tile.fill %[[KS]][%{{.*}}] from %k_map[%{{.*}}, %{{.*}}, %{{.*}}] : <2 x tensor<80x128xbf16, #smem>, tma>, <80 x 128, bf16>
       tile.fill %ks[%c0] from %k_map[%c0, %c0, %c0] : <2 x tensor<80x128xbf16, #tile.smem>, tma>, <80 x 128, bf16>
-      %slot = tile.smem_tile %c0 : tensor<80x128xbf16, #tile.smem>
-      // CHECK: tile.barrier_expect %{{.*}} bytes(20480)
-      tile.barrier_expect %c0 bytes(20480)
-      // CHECK: tile.tma_load %k_map[%{{.*}}, %{{.*}}, %{{.*}}] to %{{.*}} barrier(%{{.*}}) : <80 x 128, bf16>, tensor<80x128xbf16, #smem>
-      tile.tma_load %k_map[%c0, %c0, %c0] to %slot barrier(%c0) : <80 x 128, bf16>, tensor<80x128xbf16, #tile.smem>
+      // CHECK: %[[AT:.*]] = tile.place %{{.*}} : <2>
+      %at = tile.place %c0 : <2>
+      // CHECK: tile.slot_acquire %[[SLOTS]][%[[AT]]] : <2 x tensor<80x128xbf16, #smem>, tma>
+      tile.slot_acquire %slots[%at] : <2 x tensor<80x128xbf16, #tile.smem>, tma>
+      // CHECK: tile.tma_load %k_map[%{{.*}}, %{{.*}}, %{{.*}}] to %[[SLOTS]][%[[AT]]] : <80 x 128, bf16>, <2 x tensor<80x128xbf16, #smem>, tma>
+      tile.tma_load %k_map[%c0, %c0, %c0] to %slots[%at] : <80 x 128, bf16>, <2 x tensor<80x128xbf16, #tile.smem>, tma>
+      // CHECK: tile.next_place %[[AT]] : <2>
+      %next = tile.next_place %at : <2>
     }
     // CHECK: tile.role @consumer warps(4) replicas(2) registers(240)
     tile.role @consumer warps(4) replicas(2) registers(240) {
@@ -33,6 +38,12 @@ tile.kernel @ops(%length: i32 {value = "len_kv"}, %k: !tile.array<batch x heads_
       %s = tile.dot_issue %q, %kt transposed : tensor<64x128xbf16, #tile.smem>, tensor<80x128xbf16, #tile.smem> -> tensor<64x80xf32, #tile.acc>
       // CHECK: tile.dot_wait %[[S]] pending(0) : tensor<64x80xf32, #acc>
       %s1 = tile.dot_wait %s pending(0) : tensor<64x80xf32, #tile.acc>
+      // CHECK: %[[HERE:.*]] = tile.place %{{.*}} : <2>
+      %here = tile.place %c1 : <2>
+      // CHECK: tile.slot_wait %[[SLOTS]][%[[HERE]]] : <2 x tensor<80x128xbf16, #smem>, tma> -> tensor<80x128xbf16, #smem>
+      %full = tile.slot_wait %slots[%here] : <2 x tensor<80x128xbf16, #tile.smem>, tma> -> tensor<80x128xbf16, #tile.smem>
+      // CHECK: tile.slot_release %[[SLOTS]][%[[HERE]]] : <2 x tensor<80x128xbf16, #smem>, tma>
+      tile.slot_release %slots[%here] : <2 x tensor<80x128xbf16, #tile.smem>, tma>
       // CHECK: tile.barrier_wait %{{.*}}, %{{.*}}
       tile.barrier_wait %c0, %c1
       // CHECK: tile.barrier_arrive %{{.*}}

@@ -5,21 +5,25 @@
 // empty; nobody waits for a slot of Q to be empty, for none is filled twice.
 // CHECK-LABEL: tile.kernel @roles
 // CHECK-SAME: smem(57408)
+// Loops carry the place in the ring from tile to tile.
+// CHECK: %[[QS:.*]] = tile.ring offset(0) barriers(57344) releases(0)
+// CHECK: %[[KS:.*]] = tile.ring offset(16384) barriers(57376) releases(8)
 // CHECK: tile.barrier_init [57344, 57352, 57376, 57384, 57392, 57400] counts [1, 1, 1, 1, 8, 8]
 // CHECK: tile.role @producer
-// CHECK: tile.barrier_expect %{{.*}} bytes(8192)
-// CHECK: tile.tma_load
-// CHECK: scf.for %[[I:.*]] =
-// CHECK: %[[PARITY:.*]] = arith.andi
-// CHECK: %[[BEFORE:.*]] = arith.xori
-// CHECK: tile.barrier_wait %{{.*}}, %[[BEFORE]]
-// CHECK: tile.barrier_expect %{{.*}} bytes(20480)
-// CHECK: tile.tma_load
+// CHECK: %[[FIRST:.*]] = tile.place
+// CHECK: tile.slot_acquire %[[QS]][%[[FIRST]]]
+// CHECK: tile.tma_load %q_map{{.*}} to %[[QS]][%[[FIRST]]]
+// CHECK: scf.for {{.*}} iter_args(%[[AT:.*]] = %{{.*}}) -> (!tile.place<2>)
+// CHECK: tile.slot_acquire %[[KS]][%[[AT]]]
+// CHECK: tile.tma_load %k_map{{.*}} to %[[KS]][%[[AT]]]
+// CHECK: %[[NEXT:.*]] = tile.next_place %[[AT]]
+// CHECK: scf.yield %[[NEXT]]
 // CHECK: tile.role @consumer
-// CHECK: tile.barrier_wait
-// CHECK: scf.for
-// CHECK: tile.barrier_wait
-// CHECK: tile.barrier_arrive
+// CHECK: tile.slot_wait %[[QS]]
+// CHECK: scf.for {{.*}} iter_args(%[[AT:.*]] = %{{.*}}) -> (!tile.place<2>)
+// CHECK: tile.slot_wait %[[KS]][%[[AT]]]
+// CHECK: tile.slot_release %[[KS]][%[[AT]]]
+// CHECK: tile.next_place %[[AT]]
 tile.kernel @roles(%length: i32 {value = "len_kv"}, %q: !tile.array<batch x heads_q x len_q x 64 x bf16> {align = 16 : i64}, %k: !tile.array<batch x heads_kv x len_kv x 64 x bf16> {align = 16 : i64}, %q_map: !tile.tensor_map<64 x 64, bf16> {array = "q"}, %k_map: !tile.tensor_map<160 x 64, bf16> {array = "k"}) arch("sm_90a") min_blocks(1) grid("ceil_div(len_q, 128)", "heads_q", "batch") {
   %c0 = arith.constant 0 : i32
   %c1 = arith.constant 1 : i32
