@@ -2,13 +2,16 @@
 # Sweeps head dims 64, 128, 256, full and causal, at 2k and 16k on this machine's GPU, says how well the model and the
 # virtual clock foretold what was measured, and leaves the results where they are committed and shipped from.
 #   tests/tune/sweeps.sh [ATTUNE [SECONDS [FOLDER]]]     default: build/release/attune, 240 for all sweeps, tests/perf/results
-# ATTUNE_TUNE_DEVICE=sim and ATTUNE_TUNE_LENGTHS="256 512" try it without a GPU.
+# ATTUNE_TUNE_LENGTHS="128 256" ATTUNE_TUNE_TOKENS=1 ATTUNE_TUNE_COLUMNS=1 ATTUNE_TUNE_TARGET=ptx try it on a problem that a
+# simulated driver bears (NVRTC asks the driver for what that one has not).
 set -eu
 here=$(cd "$(dirname "$0")/../.." && pwd)
 attune=${1:-$here/build/release/attune}
 seconds=${2:-240}
 folder=${3:-$here/tests/perf/results}
-device=${ATTUNE_TUNE_DEVICE:-cuda}
+# Tokens and columns of heads: as the published figures have them.
+tokens=${ATTUNE_TUNE_TOKENS:-16384}
+columns=${ATTUNE_TUNE_COLUMNS:-2048}
 lengths=${ATTUNE_TUNE_LENGTHS:-2048 16384}
 dims="64 128 256"
 masks="none causal"
@@ -20,12 +23,10 @@ echo "$(for n in $lengths; do echo $n; done | wc -l) lengths ($lengths) x head d
 began=$(date +%s)
 left=$commands
 for dim in $dims; do
-  # 16k tokens and 2048 columns of heads, as the published figures have it.
-  heads=$((2048 / dim))
+  heads=$((columns < dim ? 1 : columns / dim))
   shapes=
   for length in $lengths; do
-    batch=$((16384 / length))
-    [ "$device" = cuda ] || batch=1
+    batch=$((tokens < length ? 1 : tokens / length))
     shapes=$shapes${shapes:+,}${batch}x${heads}x${heads}x$length
   done
   for mask in $masks; do
@@ -33,7 +34,7 @@ for dim in $dims; do
     share=$(((began + seconds - $(date +%s)) / left))
     [ $share -gt 0 ] || share=1
     left=$((left - 1))
-    "$attune" tune --head-dim "$dim" --mask "$mask" --device "$device" --budget "${share}s" --store "$work/store.sqlite" --shapes "$shapes" ||
+    "$attune" tune --head-dim "$dim" --mask "$mask" --device cuda ${ATTUNE_TUNE_TARGET:+--target "$ATTUNE_TUNE_TARGET"} --budget "${share}s" --store "$work/store.sqlite" --shapes "$shapes" ||
       [ $? = 1 ] # nothing passed: the others may fare better
   done
 done
