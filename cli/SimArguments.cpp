@@ -5,6 +5,7 @@
 #include "runtime/io/File.h"
 #include "runtime/reference/Float16.h"
 
+#include <cctype>
 #include <charconv>
 #include <cstring>
 #include <limits>
@@ -27,7 +28,7 @@ Arguments, one --arg a parameter, in their order
                            f32:0f3F800000 (its bits); bool:0 or bool:1
   tensormap:BUFFER:box=...  a tensor map (TMA) of a buffer, which is given as above: see below
   bytes:0x01020304         a value of 4 bytes, in the order of memory; bytes:@file takes them from a file
-  {in:x.npy,u32:4,f32:1}   a struct by value: its fields, each aligned to its size
+  {in:x.npy,u32:4,f32:1}   a struct by value: its fields, each aligned to its size, tensor maps to 64
 Element types are those of the numbers; bf16 travels in a .npy as uint16.
 
 A tensor map is the 128 bytes that cuTensorMapEncodeTiled makes for a parameter of .align 64 .b8[128]:
@@ -317,7 +318,13 @@ Result<sim::Argument> SimArguments::fields(std::string_view rest) {
   size_t align = 1;
   for (bool more = true; more;) {
     size_t depth = 0, end = 0;
-    for (; end < rest.size() && (rest[end] != ',' || depth); ++end)
+    // No field begins with a digit: what does belongs to a list, such as a tensor map's box=64,32.
+    auto ends = [&](size_t at) {
+      size_t next = rest.find_first_not_of(' ', at + 1);
+      return rest[at] == ',' && !depth &&
+             (next == rest.npos || !std::isdigit(static_cast<unsigned char>(rest[next])));
+    };
+    for (; end < rest.size() && !ends(end); ++end)
       depth += rest[end] == '{' || rest[end] == '['   ? 1
                : rest[end] == '}' || rest[end] == ']' ? size_t(-1)
                                                       : 0;
@@ -330,7 +337,11 @@ Result<sim::Argument> SimArguments::fields(std::string_view rest) {
     if (!field)
       return field.error();
     // Structs and bytes inside a struct are taken as they are, at a multiple of 8 if they are that large.
-    size_t size = field->bytes.size(), own = size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
+    size_t size = field->bytes.size(), own = one.starts_with("tensormap:") ? 64
+                                             : size >= 8                   ? 8
+                                             : size >= 4                   ? 4
+                                             : size >= 2                   ? 2
+                                                                           : 1;
     align = std::max(align, own);
     all.bytes.resize((all.bytes.size() + own - 1) / own * own);
     all.bytes.insert(all.bytes.end(), field->bytes.begin(), field->bytes.end());
