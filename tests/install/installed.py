@@ -1,6 +1,6 @@
 """Installs attune, and builds and runs programs against what is installed.
 
-usage: installed.py --build BUILD_FOLDER --compiler CXX --linker-flags FLAGS --driver LIBRARY
+usage: installed.py --build BUILD_FOLDER --compiler CXX --linker-flags FLAGS --driver LIBRARY [--debian]
 
 Prints the size of a program that only loads cached kernels, which may be 3 MB at most, and ends with a line of totals.
 """
@@ -131,9 +131,14 @@ def main():
     parser.add_argument("--compiler", required=True)
     parser.add_argument("--linker-flags", default="")
     parser.add_argument("--driver", required=True, help="the made-up driver library of the tests")
+    parser.add_argument("--debian", action="store_true", help="only the package for Debian")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
+        if arguments.debian:
+            run("cmake", "--build", arguments.build, "--target", "attune_package")
+            debian(arguments.build, scratch)
+            return finish()
         prefix, cache = scratch / "prefix", scratch / "cache"
         env = {**os.environ, "ATTUNE_CACHE_DIR": str(cache)}
         if arguments.build == ROOT / "build/dev":  # as the guide says, whatever was built before
@@ -162,7 +167,6 @@ def main():
         compilers = [("clang-22", arguments.compiler, arguments.linker_flags)]
         compilers += [(cc, cxx, "") for cc, cxx in (("gcc", "g++"), ("clang", "clang++")) if shutil.which(cc) and shutil.which(cxx)]
         pkg_config(prefix, scratch, compilers)
-        debian(arguments.build, scratch)
 
         # The programs that the documents show.
         (scratch / "spec.json").write_text(SPEC)
@@ -208,6 +212,10 @@ def main():
             check(f"{program}: needs no LLVM", "LLVM" not in text and "MLIR" not in text and "libc.so" in text, text)
         print("programs that load cached kernels, bytes:", sizes)
         check(f"load_only: at most {MOST_BYTES} bytes", sizes.get("load_only", MOST_BYTES + 1) <= MOST_BYTES, sizes)
+    return finish()
+
+
+def finish():
     print("{passed} passed, {failed} failed, {skipped} skipped".format(**totals))
     return 1 if totals["failed"] else 0
 
