@@ -253,4 +253,25 @@ template <int M, int N, int W> __device__ __forceinline__ AccOf<M, N, W, int> co
   return columns;
 }
 
+// Of each row, the first column that the thread holds.
+template <int M, int W> __device__ __forceinline__ RowOf<M, W, int> first_column() {
+  RowOf<M, W, int> columns;
+#pragma unroll
+  for (int i = 0; i < M / (8 * W); ++i)
+    columns[i] = int(lane() % 4) * 2;
+  return columns;
+}
+// That column is its row's value, and each column beyond it a step more.
+template <int N, int R, int M, int W>
+__device__ __forceinline__ AccOf<M, N, W> ramp(const Vec<float, R, RowShape<M, W>> &row, float step) {
+  AccOf<M, N, W> x;
+#pragma unroll
+  for (int i = 0; i < AccShape<M, N, W>::kRegisters; ++i) {
+    const float value = row[i / (N / 2) * 2 + i / 2 % 2];
+    const int column = i / 4 % (N / 8) * 8 + i % 2;
+    x[i] = column == 0 ? value : __fmaf_rn(step, float(column), value);
+  }
+  return x;
+}
+
 } // namespace attune

@@ -67,17 +67,30 @@ template <int Cols> __device__ constexpr int step_along_rows(int step) { return 
 // B's rows are steps along k.
 template <typename T, int N, bool Across> struct Wgmma;
 
-// a b^T: Q and K as they lie in memory.
-template <typename T, int K, int N>
-__device__ __forceinline__ void issue_transposed(AccOf<64, N, 4> &d, SmemTile<T, 64, K> a,
-                                                 SmemTile<T, N, K> b) {
+template <bool Fresh, typename T, int K, int N>
+__device__ __forceinline__ void issue_transposed_steps(AccOf<64, N, 4> &d, SmemTile<T, 64, K> a,
+                                                       SmemTile<T, N, K> b) {
   const uint64 first_a = describe(a, false), first_b = describe_moving(b, false);
+  if (!Fresh)
+    fence_registers(d);
   fence_products();
 #pragma unroll
   for (int i = 0; i < K / 16; ++i)
     Wgmma<T, N, false>::shared(d.at, first_a + step_along_columns<64, K>(i),
-                               first_b + step_along_columns<N, K>(i), i == 0);
+                               first_b + step_along_columns<N, K>(i), Fresh && i == 0);
   commit_products();
+}
+// d = a b^T: Q and K as they lie in memory.
+template <typename T, int K, int N>
+__device__ __forceinline__ void issue_transposed(AccOf<64, N, 4> &d, SmemTile<T, 64, K> a,
+                                                 SmemTile<T, N, K> b) {
+  issue_transposed_steps<true>(d, a, b);
+}
+// d += a b^T.
+template <typename T, int K, int N>
+__device__ __forceinline__ void issue_transposed_onto(AccOf<64, N, 4> &d, SmemTile<T, 64, K> a,
+                                                      SmemTile<T, N, K> b) {
+  issue_transposed_steps<false>(d, a, b);
 }
 // d += a b: P in registers, V as it lies in memory.
 template <typename T, int K, int N>

@@ -82,25 +82,101 @@ bool reads(const expr::Expression &tree, std::initializer_list<expr::Variable> v
   return false;
 }
 
-/// Slots of what depends on the key: conversions, functions and loads take several.
-double slotsOf(const expr::Expression &tree) {
-  double slots = 0;
-  std::vector<bool> varies;
-  for (expr::Ref ref = 0; ref < tree.size(); ++ref) {
-    const expr::Node &node = tree[ref];
-    bool byKey = node.op == expr::Op::Variable && (expr::Variable(node.symbol) == expr::Variable::Kv ||
-                                                   expr::Variable(node.symbol) == expr::Variable::Score);
-    for (expr::Ref operand : node.operands)
-      byKey = byKey || varies[operand];
-    varies.push_back(byKey);
-    if (byKey && !node.operands.empty())
-      slots += node.op == expr::Op::Element ? 4
-               : node.op >= expr::Op::Exp && node.op <= expr::Op::Sigmoid
-                   ? 2
-                   : double(std::max<size_t>(node.operands.size(), 2) - 1);
+/// Issue slots of an expression for each score.
+class SlotCount {
+public:
+  explicit SlotCount(const expr::Expression &tree)
+      : tree(tree), byKey(tree.size()), byRow(tree.size()), counted(tree.size()) {
+    using expr::Variable;
+    for (expr::Ref ref = 0; ref < tree.size(); ++ref) {
+      const expr::Node &node = tree[ref];
+      bool isVariable = node.op == expr::Op::Variable;
+      byKey[ref] =
+          isVariable && (Variable(node.symbol) == Variable::Kv || Variable(node.symbol) == Variable::Score);
+      byRow[ref] = isVariable && Variable(node.symbol) == Variable::Q;
+      for (expr::Ref operand : node.operands) {
+        byKey[ref] = byKey[ref] || byKey[operand];
+        byRow[ref] = byRow[ref] || byRow[operand];
+      }
+    }
   }
-  return slots;
-}
+
+  double ofMask() { return of(tree.root); }
+  /// Terms of a sum that are linear in the key are one ramp, which products are summed onto where they are
+  /// scores otherwise.
+  double ofScore() {
+    takeTerms(tree.root);
+    if (rest.empty() || !linear)
+      return of(tree.root);
+    double slots = 1 + double(rest.size() - 1);
+    for (expr::Ref term : rest)
+      slots += of(term);
+    const expr::Node &first = tree[rest.front()];
+    bool isProduct = rest.size() == 1 && first.op == expr::Op::Variable;
+    return slots + (isProduct ? 0 : 1);
+  }
+
+private:
+  /// Of what depends on the key: conversions, functions and loads take several.
+  double of(expr::Ref ref) {
+    const expr::Node &node = tree[ref];
+    if (!byKey[ref] || node.operands.empty() || counted[ref])
+      return 0;
+    counted[ref] = true;
+    double slots = node.op == expr::Op::Element ? 4
+                   : node.op >= expr::Op::Exp && node.op <= expr::Op::Sigmoid
+                       ? 2
+                       : double(std::max<size_t>(node.operands.size(), 2) - 1);
+    for (expr::Ref operand : node.operands)
+      slots += of(operand);
+    return slots;
+  }
+
+  void takeTerms(expr::Ref ref) {
+    const expr::Node &node = tree[ref];
+    if (node.type == expr::Type::F32 && (node.op == expr::Op::Add || node.op == expr::Op::Subtract)) {
+      for (expr::Ref operand : node.operands)
+        takeTerms(operand);
+    } else if (isLinear(ref)) {
+      linear = true;
+    } else {
+      rest.push_back(ref);
+    }
+  }
+
+  /// Whether it is a whole number that grows with the key, times what is the same for a tile.
+  bool isLinear(expr::Ref ref) const {
+    const expr::Node &node = tree[ref];
+    auto isUniform = [&](expr::Ref part) { return !byKey[part] && !byRow[part]; };
+    switch (node.op) {
+    case expr::Op::Negate:
+      return node.type == expr::Type::F32 && isLinear(node.operands[0]);
+    case expr::Op::Multiply:
+      return node.operands.size() == 2 && ((isUniform(node.operands[0]) && isLinear(node.operands[1])) ||
+                                           (isUniform(node.operands[1]) && isLinear(node.operands[0])));
+    case expr::Op::Divide:
+      return tree[node.operands[1]].op == expr::Op::Constant && isLinear(node.operands[0]);
+    case expr::Op::ToFloat:
+      return byKey[ref] && isSumOfPlaces(node.operands[0]);
+    default:
+      return false;
+    }
+  }
+  bool isSumOfPlaces(expr::Ref ref) const {
+    const expr::Node &node = tree[ref];
+    if (node.op == expr::Op::Variable)
+      return expr::Variable(node.symbol) != expr::Variable::Score;
+    if (node.op == expr::Op::Add || node.op == expr::Op::Subtract)
+      return std::all_of(node.operands.begin(), node.operands.end(),
+                         [&](expr::Ref operand) { return isSumOfPlaces(operand); });
+    return node.op == expr::Op::Constant || node.op == expr::Op::Scalar;
+  }
+
+  const expr::Expression &tree;
+  std::vector<bool> byKey, byRow, counted;
+  std::vector<expr::Ref> rest;
+  bool linear = false;
+};
 
 Steps count(const AttentionSpec &spec, const ProblemShape &shape, int blockQ, int blockKv) {
   KernelForms forms = kernelForms(spec);
@@ -120,8 +196,9 @@ Steps count(const AttentionSpec &spec, const ProblemShape &shape, int blockQ, in
   }
   Steps steps;
   constexpr double softcapSlots = 4;
-  steps.scoreSlots = (forms.softcap ? softcapSlots : 0) + (forms.score ? slotsOf(*forms.score) : 0);
-  steps.maskSlots = forms.mask ? slotsOf(*forms.mask) : 0;
+  steps.scoreSlots =
+      (forms.softcap ? softcapSlots : 0) + (forms.score ? SlotCount(*forms.score).ofScore() : 0);
+  steps.maskSlots = forms.mask ? SlotCount(*forms.mask).ofMask() : 0;
   int64_t firstKey = shape.lengthKv, endKey = 0;
   for (int64_t i = 0; i < sampled; ++i) {
     int64_t block = sampled == blocks ? i : i * (blocks - 1) / (sampled - 1);

@@ -5,11 +5,10 @@ using namespace mlir;
 
 namespace attune {
 
-/// What `bound` adds to its multiple of the row.
-static Value offsetOf(NamingBuilder &b, const LinearIndex &bound, Value lengthQ, Value lengthKv,
-                      const llvm::StringMap<Value> &scalars) {
+Value offsetOf(NamingBuilder &b, const LinearIndex &index, Value lengthQ, Value lengthKv,
+               const llvm::StringMap<Value> &scalars) {
   Scalars s(b);
-  Value offset = s.constant(bound.constant);
+  Value offset = s.constant(index.constant);
   auto accumulate = [&](int64_t factor, Value value) {
     if (factor == 1)
       offset = s.add(offset, value);
@@ -18,9 +17,9 @@ static Value offsetOf(NamingBuilder &b, const LinearIndex &bound, Value lengthQ,
     else if (factor != 0)
       offset = s.add(offset, s.mul(value, factor));
   };
-  accumulate(bound.lengthKv, lengthKv);
-  accumulate(bound.lengthQ, lengthQ);
-  for (auto [name, factor] : bound.scalars)
+  accumulate(index.lengthKv, lengthKv);
+  accumulate(index.lengthQ, lengthQ);
+  for (auto [name, factor] : index.scalars)
     accumulate(factor, scalars.lookup(name));
   return offset;
 }

@@ -16,13 +16,17 @@
 
 namespace attune {
 
+/// What a linear form adds to its multiples of the row and of the key, an i32. Lengths are i32, as are
+/// `scalars`, which are given at launch by name.
+mlir::Value offsetOf(NamingBuilder &b, const LinearIndex &index, mlir::Value lengthQ, mlir::Value lengthKv,
+                     const llvm::StringMap<mlir::Value> &scalars);
+
 /// The keys that row r sees: from `first` to `last`, and from r + firstShift to r + lastShift, all inclusive
 /// i32 values; null: no such limit. `last` is always there, for there is a last key.
 struct MaskLimits {
   mlir::Value first, last, firstShift, lastShift;
 
-  /// The tightest of the limits of each kind. Lengths are i32, as are `scalars`, which are given at launch by
-  /// name.
+  /// The tightest of the limits of each kind. Lengths and scalars are those of offsetOf.
   static MaskLimits of(NamingBuilder &b, const MaskBounds &bounds, mlir::Value lengthQ, mlir::Value lengthKv,
                        const llvm::StringMap<mlir::Value> &scalars = {});
 

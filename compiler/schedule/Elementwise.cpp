@@ -104,8 +104,4 @@ FailureOr<SmallVector<Value>> applyElementwise(NamingBuilder &b, RankedTensorTyp
   return tiles;
 }
 
-bool isIdentityScore(Region &score) {
-  return cast<attn::YieldOp>(score.front().getTerminator()).getValue() == score.getArgument(0);
-}
-
 } // namespace attune

@@ -27,9 +27,6 @@ mlir::FailureOr<llvm::SmallVector<mlir::Value>> applyElementwise(NamingBuilder &
                                                                  llvm::ArrayRef<mlir::Value> results,
                                                                  const RegionLeaves &leaves);
 
-/// True iff the region's yielded value is its score argument.
-bool isIdentityScore(mlir::Region &score);
-
 } // namespace attune
 
 #endif // ATTUNE_COMPILER_SCHEDULE_ELEMENTWISE_H

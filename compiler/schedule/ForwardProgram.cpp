@@ -20,8 +20,9 @@ namespace attune {
 ForwardProgram::ForwardProgram(OpBuilder &builder, attn::ForwardOp forward, const DecidedSchedule &decided)
     : forward(forward), decided(decided), context(builder.getContext()), headDimQk(forward.getHeadDimQk()),
       headDimV(forward.getHeadDimV()), dtype(forward.getDtype()), bounds(analyseMask(forward.getMask())),
-      identityScore(isIdentityScore(forward.getScore())), scale(forward.getScale().convertToDouble()),
-      b(builder, forward.getLoc()) {}
+      scale(forward.getScale().convertToDouble()), b(builder, forward.getLoc()) {
+  scoreSum = analyseScore(forward.getScore(), [&](Value value) { return reachOf(value) == Reach::Block; });
+}
 
 DType ForwardProgram::element() const { return *elementOf(dtype); }
 
@@ -447,7 +448,13 @@ Value ForwardProgram::readIfKeys(NamingBuilder &at, RankedTensorType shape, Type
   return branch.getResult(0);
 }
 
-LogicalResult ForwardProgram::hoistLoads(NamingBuilder &at, Value firstRow, int64_t rows) {
+LogicalResult ForwardProgram::hoist(NamingBuilder &at, Value firstRow, int64_t rows) {
+  if (failed(hoistElements(at, firstRow, rows)))
+    return failure();
+  return scoreSum.linear.empty() ? mlir::success() : hoistRamp(at, firstRow, rows);
+}
+
+LogicalResult ForwardProgram::hoistElements(NamingBuilder &at, Value firstRow, int64_t rows) {
   for (Region *region : {&forward.getScore(), &forward.getMask()})
     for (auto element : region->getOps<attn::ElementOp>()) {
       Reach reach = reachOf(element.getResult());
@@ -470,17 +477,79 @@ LogicalResult ForwardProgram::hoistLoads(NamingBuilder &at, Value firstRow, int6
   return mlir::success();
 }
 
+LogicalResult ForwardProgram::hoistRamp(NamingBuilder &at, Value firstRow, int64_t rows) {
+  auto rowType = tensor({rows}, at.getF32Type(), row()), indexType = tensor({rows}, at.getI32Type(), row());
+  Scalars s(at);
+  auto number = [&](double value) -> Value {
+    return at.make<arith::ConstantOp>("", at.getF32FloatAttr(float(value)));
+  };
+  auto multiply = [&](Value x, Value y) -> Value { return at.make<arith::MulFOp>("", x, y); };
+  auto times = [&](Value index, int64_t factor) -> Value {
+    if (factor == 1)
+      return index;
+    return at.make<arith::MulIOp>("", index, at.make<tensor::SplatOp>("", s.constant(factor), indexType));
+  };
+  ramp = {};
+  for (const LinearTerm &term : scoreSum.linear) {
+    // Products are scaled later, with what they are summed onto.
+    Value factor = number(startsFromRamp() ? term.constant / scale : term.constant);
+    auto factors = applyRegion(at, RankedTensorType(), term.factors, Value(), firstRow, Value());
+    if (failed(factors))
+      return failure();
+    for (Value one : *factors)
+      factor = multiply(one, factor);
+    Value index = times(at.make<tile::FirstColumnOp>("", indexType), term.index.kv);
+    if (term.index.q)
+      index =
+          at.make<arith::AddIOp>("", index, times(at.make<tile::RowIndexOp>("", indexType), term.index.q));
+    Value values = at.make<arith::SIToFPOp>("", rowType, index);
+    Value splat = at.make<tensor::SplatOp>("", factor, rowType);
+    ramp.rows = ramp.rows ? Value(at.make<math::FmaOp>("bias_of_rows", values, splat, ramp.rows))
+                          : Value(at.make<arith::MulFOp>("bias_of_rows", values, splat));
+    Value step = multiply(factor, number(double(term.index.kv)));
+    ramp.step = ramp.step ? Value(at.make<arith::AddFOp>("step", ramp.step, step)) : step;
+    Value ofRow = offsetOf(at, term.index, lengthQ, lengthKv, scalars);
+    if (term.index.q)
+      ofRow = s.add(ofRow, s.mul(firstRow, term.index.q));
+    ramp.places.push_back({term.index.kv, ofRow, factor});
+  }
+  return mlir::success();
+}
+
+Value ForwardProgram::rampOf(NamingBuilder &at, RankedTensorType type, Value firstKey) {
+  Scalars s(at);
+  auto rowType = cast<RankedTensorType>(ramp.rows.getType());
+  auto splat = [&](Value value) -> Value { return at.make<tensor::SplatOp>("", value, rowType); };
+  Value rows = ramp.rows;
+  // A place that is rounded last: near the diagonal it is small, however far out both are.
+  for (const Ramp::Place &place : ramp.places) {
+    Value index = s.add(s.mul(firstKey, place.perKey), place.ofRow);
+    Value value = at.make<arith::SIToFPOp>("", at.getF32Type(), index);
+    rows = at.make<math::FmaOp>("bias_of_rows", splat(value), splat(place.factor), rows);
+  }
+  return at.make<tile::RampOp>("bias", type, rows, ramp.step);
+}
+
 FailureOr<Value> ForwardProgram::applyScore(NamingBuilder &at, Value products, Value firstRow,
                                             Value firstKey) {
   if (scaleFolds())
     return products;
   auto type = cast<RankedTensorType>(products.getType());
   Value scaled = at.make<arith::MulFOp>("scaled", products, splatConstant(at, type, float(scale)));
-  Value result = cast<attn::YieldOp>(forward.getScore().front().getTerminator()).getValue();
-  auto scores = applyRegion(at, type, result, scaled, firstRow, firstKey);
-  if (failed(scores))
+  SmallVector<Value> parts;
+  for (const ScoreSum::Part &part : scoreSum.rest)
+    parts.push_back(part.value);
+  auto rest = applyRegion(at, type, parts, scaled, firstRow, firstKey);
+  if (failed(rest))
     return failure();
-  return scores->front();
+  Value sum =
+      scoreSum.rest.front().isSubtracted ? Value(at.make<arith::NegFOp>("", rest->front())) : rest->front();
+  for (size_t i = 1; i != rest->size(); ++i)
+    sum = scoreSum.rest[i].isSubtracted ? Value(at.make<arith::SubFOp>("", sum, (*rest)[i]))
+                                        : Value(at.make<arith::AddFOp>("", sum, (*rest)[i]));
+  if (scoreSum.linear.empty())
+    return sum;
+  return Value(at.make<arith::AddFOp>("biased", sum, rampOf(at, type, firstKey)));
 }
 
 FailureOr<Value> ForwardProgram::scoresOf(NamingBuilder &at, const BlockKind &kind, Value products,

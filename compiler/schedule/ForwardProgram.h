@@ -14,6 +14,7 @@
 #include "compiler/schedule/BlockRange.h"
 #include "compiler/schedule/Family.h"
 #include "compiler/schedule/OnlineSoftmax.h"
+#include "compiler/schedule/ScoreSum.h"
 
 #include "llvm/ADT/StringMap.h"
 
@@ -96,7 +97,12 @@ protected:
     return !score.getArgument(score.getNumArguments() - 1).use_empty();
   }
   /// Whether the scale can be multiplied inside the exponential.
-  bool scaleFolds() { return identityScore && OnlineSoftmax::takesScale(scale, forward.getSink()); }
+  bool scaleFolds() {
+    return scoreSum.restIsProduct() &&
+           OnlineSoftmax::takesScale(scale, forward.getSink() || !scoreSum.linear.empty());
+  }
+  /// Whether products are summed onto what the score adds to them: then they are the scores.
+  bool startsFromRamp() { return scaleFolds() && !scoreSum.linear.empty(); }
   OnlineSoftmax softmax(mlir::RankedTensorType outType) {
     return OnlineSoftmax(outType, scaleFolds() ? scale : 1.0);
   }
@@ -104,9 +110,13 @@ protected:
   /// any.
   FinishedRows finishRows(NamingBuilder &at, SoftmaxState state, mlir::RankedTensorType outType,
                           mlir::Value small = {});
-  /// Reads what elements of captured arrays do not depend on the key, once, before the loops over keys: for
-  /// the `rows` rows from `firstRow` on.
-  mlir::LogicalResult hoistLoads(NamingBuilder &at, mlir::Value firstRow, int64_t rows);
+  /// Computes what of masks and scores does not depend on the key, once, before the loops over keys: for the
+  /// `rows` rows from `firstRow` on. Fails, with an error at the op, on what tiles cannot do.
+  mlir::LogicalResult hoist(NamingBuilder &at, mlir::Value firstRow, int64_t rows);
+  /// What the products of a tile of this type are summed onto, whose first key this is; null: nothing.
+  mlir::Value startOfProducts(NamingBuilder &at, mlir::RankedTensorType type, mlir::Value firstKey) {
+    return startsFromRamp() ? rampOf(at, type, firstKey) : mlir::Value();
+  }
   /// The scores of a tile of products whose first row and key these are: scaled and changed as the spec says,
   /// -inf where a row does not see a key. Fails, with an error at the op, on what tiles cannot do.
   mlir::FailureOr<mlir::Value> scoresOf(NamingBuilder &at, const BlockKind &kind, mlir::Value products,
@@ -130,7 +140,7 @@ protected:
   MaskBounds bounds;
   BlockMask blockMask;
   bool findsWhole = false; ///< a builder's: blocks of kind kWhole are kept as a whole
-  bool identityScore;
+  ScoreSum scoreSum;
   double scale;
   NamingBuilder b;
 
@@ -173,6 +183,10 @@ private:
                 llvm::function_ref<llvm::SmallVector<mlir::Value>(NamingBuilder &, mlir::Value mixed,
                                                                   mlir::Value whole)>
                     make);
+  mlir::LogicalResult hoistElements(NamingBuilder &at, mlir::Value firstRow, int64_t rows);
+  mlir::LogicalResult hoistRamp(NamingBuilder &at, mlir::Value firstRow, int64_t rows);
+  /// The linear terms of the scores of a tile whose first key this is.
+  mlir::Value rampOf(NamingBuilder &at, mlir::RankedTensorType type, mlir::Value firstKey);
   mlir::FailureOr<mlir::Value> applyScore(NamingBuilder &at, mlir::Value products, mlir::Value firstRow,
                                           mlir::Value firstKey);
 
@@ -181,6 +195,18 @@ private:
   llvm::StringMap<mlir::Value> extents;             ///< sizes that indices are cut to, by their text
   llvm::DenseMap<mlir::Value, mlir::Value> hoisted; ///< elements that were read before the loops
   llvm::DenseMap<mlir::Value, Reach> reaches;
+  /// The linear terms of the score, where the row and the key of a tile are 0: what they are in each row's
+  /// first column, and what each column adds to it. Then of each term what the tile's place adds, an i32, and
+  /// what that is multiplied by.
+  struct Ramp {
+    struct Place {
+      int64_t perKey;
+      mlir::Value ofRow, factor;
+    };
+    mlir::Value rows, step;
+    llvm::SmallVector<Place, 1> places;
+  };
+  Ramp ramp;
   /// The tables that the mask's blocks are known by: each, and of each axis how many blocks or indices it
   /// has.
   struct Bounds {

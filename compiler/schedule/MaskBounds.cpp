@@ -27,12 +27,13 @@ static LinearIndex combine(const LinearIndex &a, const LinearIndex &b, int64_t s
   return sum;
 }
 
-/// `value` as a linear form, if it is one.
-static std::optional<LinearIndex> linear(Value value) {
+std::optional<LinearIndex> linearIndex(Value value) {
   if (auto argument = dyn_cast<BlockArgument>(value)) {
-    if (argument.getArgNumber() == 2)
+    // Of a region's arguments, q and kv are the last.
+    unsigned fromEnd = argument.getOwner()->getNumArguments() - argument.getArgNumber();
+    if (fromEnd == 2)
       return LinearIndex{.q = 1};
-    if (argument.getArgNumber() == 3)
+    if (fromEnd == 1)
       return LinearIndex{.kv = 1};
     return std::nullopt;
   }
@@ -45,10 +46,10 @@ static std::optional<LinearIndex> linear(Value value) {
   if (auto scalar = dyn_cast<attn::ScalarOp>(op))
     return LinearIndex{.scalars = {{scalar.getName(), 1}}};
   if (isa<arith::IndexCastOp>(op))
-    return linear(op->getOperand(0));
+    return linearIndex(op->getOperand(0));
   if (!isa<arith::AddIOp, arith::SubIOp>(op))
     return std::nullopt;
-  auto left = linear(op->getOperand(0)), right = linear(op->getOperand(1));
+  auto left = linearIndex(op->getOperand(0)), right = linearIndex(op->getOperand(1));
   if (!left || !right)
     return std::nullopt;
   return combine(*left, *right, isa<arith::AddIOp>(op) ? 1 : -1);
@@ -82,8 +83,8 @@ static void read(Value keep, MaskBounds &bounds) {
   auto compare = keep.getDefiningOp<arith::CmpIOp>();
   std::optional<LinearIndex> left, right;
   if (compare) {
-    left = linear(compare.getLhs());
-    right = linear(compare.getRhs());
+    left = linearIndex(compare.getLhs());
+    right = linearIndex(compare.getRhs());
   }
   if (!left || !right || std::abs(left->kv - right->kv) != 1)
     return bounds.residual.push_back(keep);

@@ -11,14 +11,19 @@
 #include "mlir/IR/Value.h"
 #include "llvm/ADT/SmallVector.h"
 
+#include <optional>
+
 namespace attune {
 
-/// q * (query row) + lengthQ * length_q + lengthKv * length_kv + constant + a factor times each scalar that
-/// is given at launch.
+/// q * (query row) + kv * (key) + lengthQ * length_q + lengthKv * length_kv + constant + a factor times each
+/// scalar that is given at launch.
 struct LinearIndex {
   int64_t q = 0, kv = 0, lengthQ = 0, lengthKv = 0, constant = 0;
   llvm::SmallVector<std::pair<llvm::StringRef, int64_t>, 2> scalars = {}; ///< each name once
 };
+
+/// The i32 or index value of a score or mask region as such a form, if it is one.
+std::optional<LinearIndex> linearIndex(mlir::Value value);
 
 /// A mask as the conjunction of: kv >= every `first`, kv <= every `last`, and every `residual` (i1 values of
 /// the region). In `first` and `last` the factor of q is 0 or 1 and that of kv is 0.

@@ -24,9 +24,9 @@ Value splatConstant(NamingBuilder &b, RankedTensorType type, float value) {
   return b.make<arith::ConstantOp>("", DenseElementsAttr::get(type, value));
 }
 
-bool OnlineSoftmax::takesScale(double scale, bool sinks) {
+bool OnlineSoftmax::takesScale(double scale, bool isDivisor) {
   float factor = float(scale / std::numbers::ln2);
-  return factor > (sinks ? 0x1p-32f : 0) && std::isnormal(factor);
+  return factor > (isDivisor ? 0x1p-32f : 0) && std::isnormal(factor);
 }
 
 OnlineSoftmax::OnlineSoftmax(RankedTensorType outType, double scale)

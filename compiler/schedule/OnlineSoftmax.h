@@ -54,8 +54,8 @@ public:
   OnlineSoftmax(mlir::RankedTensorType outType, double scale);
 
   /// Whether `scale` can be multiplied inside the exponential: it is positive and a normal f32 in base 2,
-  /// and, where sinks are divided by it, not so small that one would leave f32.
-  static bool takesScale(double scale, bool sinks);
+  /// and, where sinks or biases are divided by it, not so small that one would leave f32.
+  static bool takesScale(double scale, bool isDivisor);
 
   SoftmaxState start(NamingBuilder &b) const;
 

@@ -486,6 +486,8 @@ LogicalResult ThreadToNvvm::lower(Operation *op) {
       .Case([&](thread::RowCombineOp x) { return done([&] { lowerRowCombine(x); }); })
       .Case([&](thread::RowIndexOp x) { return done([&] { lowerRowIndex(x); }); })
       .Case([&](thread::ColumnIndexOp x) { return done([&] { lowerColumnIndex(x); }); })
+      .Case([&](thread::FirstColumnOp x) { return done([&] { lowerFirstColumn(x); }); })
+      .Case([&](thread::RampOp x) { return done([&] { lowerRamp(x); }); })
       .Case([&](thread::KeepColumnsOp x) { return done([&] { lowerKeepColumns(x); }); })
       .Case([&](thread::RowBroadcastOp x) {
         Registers &rows = registers(x.getValue());

@@ -124,6 +124,8 @@ private:
   void lowerRowCombine(thread::RowCombineOp op);
   void lowerRowIndex(thread::RowIndexOp op);
   void lowerColumnIndex(thread::ColumnIndexOp op);
+  void lowerFirstColumn(thread::FirstColumnOp op);
+  void lowerRamp(thread::RampOp op);
   void lowerKeepColumns(thread::KeepColumnsOp op);
 
   /// An address of shared memory: a register, and a constant that becomes an immediate. What only depends on

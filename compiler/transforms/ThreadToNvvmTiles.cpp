@@ -324,6 +324,23 @@ void ThreadToNvvm::lowerColumnIndex(thread::ColumnIndexOp op) {
   values[op.getResult()] = std::move(columns);
 }
 
+void ThreadToNvvm::lowerFirstColumn(thread::FirstColumnOp op) {
+  values[op.getResult()] = Registers(cast<VectorType>(op.getType()).getNumElements(), laneColumn);
+}
+
+void ThreadToNvvm::lowerRamp(thread::RampOp op) {
+  const Registers &rows = registers(op.getValue());
+  Value step = scalar(op.getStep());
+  Registers ramp;
+  for (int64_t i = 0; i != accValues(op.getM(), op.getN(), warps); ++i) {
+    Value row = rows[size_t(rowOfAccValue(i, op.getN()))];
+    // A factor that is a constant is part of the instruction, and takes no register.
+    int64_t column = columnOfAccValue(i, op.getN());
+    ramp.push_back(column == 0 ? row : Value(LLVM::FMAOp::create(b, loc, step, f32(float(column)), row)));
+  }
+  values[op.getResult()] = std::move(ramp);
+}
+
 void ThreadToNvvm::lowerKeepColumns(thread::KeepColumnsOp op) {
   // A thread owns two of every eight columns, so a limit becomes a number of owned columns, and a row's
   // dropped columns become a bit mask. ptxas turns tests of single bits into predicates seven at a time

@@ -305,6 +305,12 @@ LogicalResult Distributor::visit(Operation *op) {
         ArrayRef<int64_t> tile = shape(index.getResult());
         return replace<thread::ColumnIndexOp>(op, resultType(), tile[0], tile[1]);
       })
+      .Case([&](tile::FirstColumnOp) { return replace<thread::FirstColumnOp>(op, resultType()); })
+      .Case([&](tile::RampOp ramp) {
+        ArrayRef<int64_t> tile = shape(ramp.getResult());
+        return replace<thread::RampOp>(op, resultType(), map(ramp.getValue()), map(ramp.getStep()), tile[0],
+                                       tile[1]);
+      })
       .Case([&](tile::KeepColumnsOp keep) {
         ArrayRef<int64_t> tile = shape(keep.getValue());
         return replace<thread::KeepColumnsOp>(op, resultType(), map(keep.getValue()), map(keep.getRow()),

@@ -90,6 +90,26 @@ Strand::Next Strand::compute(Operation *op) {
           tile[i] = uint32_t(i % size_t(shape[1]));
         return give(result, Words(Words::Tile, std::move(tile)));
       })
+      .Case([&](tile::FirstColumnOp) {
+        std::vector<uint32_t> columns(
+            size_t(cast<RankedTensorType>(result.getType()).getDimSize(0) * partsOfRow));
+        for (size_t i = 0; i != columns.size(); ++i)
+          columns[i] = uint32_t(i % partsOfRow * 2);
+        return give(result, Words(Words::Rows, std::move(columns)));
+      })
+      .Case([&](tile::RampOp ramp) {
+        const Words &rows = words(ramp.getValue());
+        float step = words(ramp.getStep()).f32(0);
+        auto shape = cast<RankedTensorType>(result.getType()).getShape();
+        std::vector<uint32_t> tile(size_t(shape[0] * shape[1]));
+        for (int64_t i = 0; i != shape[0] * shape[1]; ++i) {
+          int64_t column = i % shape[1], part = partOfColumn(column), beyond = column - part * 2;
+          size_t row = size_t(i / shape[1] * partsOfRow + part);
+          tile[size_t(i)] =
+              beyond == 0 ? rows[row] : wordOf(canonical(std::fma(step, float(beyond), rows.f32(row))));
+        }
+        return give(result, Words(Words::Tile, std::move(tile)));
+      })
       .Case([&](tile::KeepColumnsOp keep) { return give(result, kept(keep)); })
       .Case([&](tile::TakeNonfiniteOp take) { return give(result, nonfinite(take)); })
       .Case([&](tile::WarpAnyOp any) {

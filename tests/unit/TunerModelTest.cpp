@@ -269,6 +269,23 @@ TEST_CASE("what is shipped can be read, and is of measured winners that are sche
   CHECK(winnersOnly(shipped).rows.size() == shipped.rows.size());
 }
 
+TEST_CASE("slots of scores that are expressions") {
+  auto slots = [&](const std::string &score) {
+    AttentionSpec spec = specOf(128);
+    spec.scoreExpression = score;
+    spec.captures.arrays = {{"slope", DType::F32, {{expr::Variable::H, 0}}, ""},
+                            {"bias", DType::F32, {{expr::Variable::Kv, 0}}, ""}};
+    return countSteps(spec, {1, 8, 8, 1024, 1024}, 128, 64).scoreSlots;
+  };
+  // What is linear in the key is where products begin.
+  for (const char *score : {"score + slope[h] * (kv - q)", "score - 0.25 * (q - kv)", "kv / 4.0 + score",
+                            "slope[h] * slope[h] * float(kv) + score - 0.5 * (kv - len_kv)"})
+    CHECK_MESSAGE(slots(score) == 1, std::string(score));
+  CHECK(slots("tanh(score) + slope[h] * (kv - q)") == 4);
+  CHECK(slots("score + slope[h] * abs(kv - q)") > 3);
+  CHECK(slots("score + bias[kv]") == 5);
+}
+
 TEST_CASE("steps of masks that are expressions: what they visit and what they evaluate") {
   ProblemShape shape{1, 8, 8, 16384, 16384};
   auto steps = [&](const std::string &mask) {

@@ -204,6 +204,7 @@ LogicalResult RowBroadcastOp::verify() {
   return verifyMatrixOfRows(*this, getResult().getType(), getValue().getType());
 }
 LogicalResult RowIndexOp::verify() { return verifyRow(*this, getResult().getType(), i32(*this)); }
+LogicalResult FirstColumnOp::verify() { return verifyRow(*this, getResult().getType(), i32(*this)); }
 LogicalResult WarpAnyOp::verify() {
   if (cast<VectorType>(getCondition().getType()).getElementType().isInteger(1))
     return mlir::success();
@@ -215,6 +216,14 @@ LogicalResult ColumnIndexOp::verify() {
   if (failed(verifyShape(*this, m, n, true)))
     return failure();
   return verifyFragment(*this, "the result", getResult().getType(), valuesAt(*this, m, n), i32(*this));
+}
+
+LogicalResult RampOp::verify() {
+  int64_t m = int64_t(getM()), n = int64_t(getN());
+  if (failed(verifyShape(*this, m, n, true)) ||
+      failed(verifyFragment(*this, "the result", getResult().getType(), valuesAt(*this, m, n), f32(*this))))
+    return failure();
+  return verifyMatrixOfRows(*this, getResult().getType(), getValue().getType());
 }
 
 LogicalResult KeepColumnsOp::verify() {

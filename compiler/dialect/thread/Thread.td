@@ -133,6 +133,21 @@ def Thread_ColumnIndexOp : Thread_Op<"column_index", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Thread_FirstColumnOp : Thread_Op<"first_column", [Pure]> {
+  let summary = "The first column of a tile that this thread holds, for each of its rows";
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = "attr-dict `:` type($result)";
+  let hasVerifier = 1;
+}
+
+def Thread_RampOp : Thread_Op<"ramp", [Pure]> {
+  let summary = "This thread's part of an m x n tile that grows by `step` with each column, as tile.ramp";
+  let arguments = (ins AnyVectorOfNonZeroRank:$value, F32:$step, I64Attr:$m, I64Attr:$n);
+  let results = (outs AnyVectorOfNonZeroRank:$result);
+  let assemblyFormat = "$value `by` $step `tile` `(` $m `x` $n `)` attr-dict `:` type($value) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Thread_KeepColumnsOp : Thread_Op<"keep_columns", [Pure, AttrSizedOperandSegments,
                                                    AllTypesMatch<["value", "result"]>]> {
   let summary = "-inf in this thread's part of an m x n tile where a row does not see a column; limits as tile.keep_columns";

@@ -422,6 +422,11 @@ LogicalResult ColumnIndexOp::verify() {
     return emitOpError("expected a tile of i32, got ") << getResult().getType().getElementType();
   return mlir::success();
 }
+LogicalResult FirstColumnOp::verify() {
+  if (!getResult().getType().getElementType().isInteger(32))
+    return emitOpError("expected rows of i32, got ") << getResult().getType().getElementType();
+  return mlir::success();
+}
 LogicalResult WarpAnyOp::verify() {
   if (!getCondition().getType().getElementType().isInteger(1))
     return emitOpError("expected rows of i1, got ") << getCondition().getType().getElementType();
@@ -516,6 +521,12 @@ LogicalResult RowReduceOp::verify() {
 }
 
 LogicalResult RowBroadcastOp::verify() {
+  return verifyRows(*this, getResult().getType(), getValue().getType());
+}
+
+LogicalResult RampOp::verify() {
+  if (!getResult().getType().getElementType().isF32())
+    return emitOpError("expected a tile of f32, got ") << getResult().getType().getElementType();
   return verifyRows(*this, getResult().getType(), getValue().getType());
 }
 

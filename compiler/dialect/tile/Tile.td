@@ -355,6 +355,26 @@ def Tile_ColumnIndexOp : Tile_Op<"column_index", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Tile_FirstColumnOp : Tile_Op<"first_column", [Pure]> {
+  let summary = "Of each row, the first column of an accumulator that a thread holds: a part of the row for each thread";
+  let results = (outs Tile_Row:$result);
+  let assemblyFormat = "attr-dict `:` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tile_RampOp : Tile_Op<"ramp", [Pure]> {
+  let summary = "What grows by `step` with each column, from the first one that a thread holds";
+  let description = [{
+    The first column that a thread holds of a row is its `value`, and column c of it is fma(step, c - first, value).
+
+    Example: `%bias = tile.ramp %base by %slope : tensor<128xf32, #tile.row> -> tensor<128x64xf32, #tile.acc>`
+  }];
+  let arguments = (ins Tile_Row:$value, F32:$step);
+  let results = (outs Tile_Acc:$result);
+  let assemblyFormat = "$value `by` $step attr-dict `:` type($value) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Tile_KeepColumnsOp : Tile_Op<"keep_columns", [Pure, AttrSizedOperandSegments,
                                                AllTypesMatch<["value", "result"]>]> {
   let summary = "-inf where a row does not see a column: limits that hold for all rows, and limits that move with the row";

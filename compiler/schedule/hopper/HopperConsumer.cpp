@@ -64,11 +64,18 @@ Value ForwardBuilder::product(NamingBuilder &at, Value p, Value it, Value out) {
 
 FailureOr<Carried> ForwardBuilder::first(NamingBuilder &at, const BlockKind &kind) {
   Value zero = Scalars(at).constant(0);
+  Value block, start;
+  auto findBlock = [&] { block = blockOf(at, zero, found.range.end); };
+  if (startsFromRamp()) {
+    findBlock();
+    start = startOfProducts(at, scoresType(), firstKeyOf(at, block));
+  }
   takeTurn(at, Turns::Products);
   Value k = wait(at, "k_tile", kRing, base);
-  Value issued = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
+  Value issued = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, start);
   passTurn(at, Turns::Products);
-  Value block = blockOf(at, zero, found.range.end);
+  if (!block)
+    findBlock();
   Value scores = at.make<tile::DotWaitOp>("scores", scoresType(), issued, 0);
   at.make<tile::ReleaseOp>("", kRing, base);
   SoftmaxState state = softmax(outType()).start(at);
@@ -84,29 +91,42 @@ FailureOr<Carried> ForwardBuilder::step(NamingBuilder &at, const BlockKind &kind
   Scalars s(at);
   Value before = s.sub(it, s.constant(1), "before");
   auto wait0 = [&](Value issued) -> Value { return at.make<tile::DotWaitOp>("out", outType(), issued, 0); };
-  Value k, scores, outIssued, block = carried.block;
+  Value k, scores, outIssued, start, block = carried.block;
   SoftmaxState state = carried.state;
-  // Looked for while products are under way.
   auto findBlock = [&] {
     if (!findsBlocks() || needsBlock(kind))
       block = blockOf(at, it, carried.block);
   };
+  auto startScores = [&] {
+    if (!startsFromRamp())
+      return;
+    findBlock();
+    start = startOfProducts(at, scoresType(), firstKeyOf(at, block));
+  };
+  // Looked for while products are under way, unless these start from where the block lies.
+  auto findBlockMeanwhile = [&] {
+    if (!startsFromRamp())
+      findBlock();
+  };
+  if (tiles.overlap)
+    startScores();
   takeTurn(at, Turns::Products);
   if (tiles.overlap) {
     // Both products are under way; the scores come first, and their softmax runs beside the other.
     k = wait(at, "k_tile", kRing, index(at, it));
-    scores = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
+    scores = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, start);
     outIssued = product(at, carried.p, before, state.out);
     passTurn(at, Turns::Products);
-    findBlock();
+    findBlockMeanwhile();
     scores = at.make<tile::DotWaitOp>("scores", scoresType(), scores, 1);
   } else {
     state.out = wait0(product(at, carried.p, before, state.out));
     at.make<tile::ReleaseOp>("", vRing, index(at, before));
+    startScores();
     k = wait(at, "k_tile", kRing, index(at, it));
-    scores = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
+    scores = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, start);
     passTurn(at, Turns::Products);
-    findBlock();
+    findBlockMeanwhile();
     scores = at.make<tile::DotWaitOp>("scores", scoresType(), scores, 0);
   }
   at.make<tile::ReleaseOp>("", kRing, index(at, it));
@@ -180,8 +200,9 @@ FailureOr<SoftmaxState> ForwardBuilder::usually(NamingBuilder &at) {
 FailureOr<SoftmaxState> ForwardBuilder::carefulStep(NamingBuilder &at, Value it, Value keys,
                                                     SoftmaxState state, Value small) {
   Scalars s(at);
+  Value start = startOfProducts(at, scoresType(), firstKeyOf(at, keys));
   Value k = wait(at, "k_tile", kRing, index(at, it));
-  Value issued = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
+  Value issued = at.make<tile::DotIssueOp>("scores", scoresType(), q, k, /*transposed=*/true, start);
   Value scores = at.make<tile::DotWaitOp>("scores", scoresType(), issued, 0);
   at.make<tile::ReleaseOp>("", kRing, index(at, it));
   FailureOr<Value> kept = scoresOf(at, maskedKind(), scores, firstRow, firstKeyOf(at, keys));
@@ -257,7 +278,7 @@ FailureOr<Value> ForwardBuilder::consume(NamingBuilder &at, Value attempt, const
   Scalars s(at);
   base = progress.blocks;
   firstRow = s.add(firstQuery, s.mul(group, rowsOfGroup), "first_row");
-  if (failed(hoistLoads(at, firstRow, rowsOfGroup)))
+  if (failed(hoist(at, firstRow, rowsOfGroup)))
     return failure();
   Value place = queryIndex(at, progress, group);
   q = wait(at, "q_tile", qRing, place);

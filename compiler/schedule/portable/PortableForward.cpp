@@ -179,6 +179,10 @@ FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind 
     blocks.erase(blocks.begin());
     blocks.push_back(blockAhead);
   }
+  auto firstKey = [&] { return s.mul(findsBlocks() ? block : blockOf(at, it), tiles.blockKv, "first_key"); };
+  Value start;
+  if (startsFromRamp())
+    start = startOfProducts(at, scoresType(), firstKey());
   // Where blocks are found one by one, any that is kept in part may reach past the last key.
   bool bounded = findsBlocks() && kind.last;
   Value k, v;
@@ -197,7 +201,7 @@ FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind 
     at.make<tile::CommitOp>("", vRing, ahead);
   }
 
-  Value scores = at.make<tile::DotOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
+  Value scores = at.make<tile::DotOp>("scores", scoresType(), q, k, /*transposed=*/true, start);
   at.make<tile::ReleaseOp>("", kRing, it);
   if (tiles.stages == 1) {
     v = wait(at, "v_tile", vRing, it);
@@ -205,10 +209,7 @@ FailureOr<SoftmaxState> ForwardBuilder::step(NamingBuilder &at, const BlockKind 
     at.make<tile::CommitOp>("", kRing, ahead);
   }
 
-  if (!block)
-    block = blockOf(at, it);
-  Value firstKey = s.mul(block, tiles.blockKv, "first_key");
-  FailureOr<Value> kept = scoresOf(at, kind, scores, firstQuery, firstKey);
+  FailureOr<Value> kept = scoresOf(at, kind, scores, firstQuery, firstKey());
   if (failed(kept))
     return failure();
   ScoreBlock scoreBlock{*kept, Value()};
@@ -278,11 +279,13 @@ FailureOr<SoftmaxState> ForwardBuilder::carefulStep(NamingBuilder &at, Value it,
   copyKv(at, "v", vRing, vView, it, block, /*bounded=*/true, Value());
   at.make<tile::CommitOp>("", vRing, it);
   Value k = wait(at, "k_tile", kRing, it);
-  Value scores = at.make<tile::DotOp>("scores", scoresType(), q, k, /*transposed=*/true, Value());
+  Value firstKey = s.mul(block, tiles.blockKv, "first_key");
+  Value scores = at.make<tile::DotOp>("scores", scoresType(), q, k, /*transposed=*/true,
+                                      startOfProducts(at, scoresType(), firstKey));
   at.make<tile::ReleaseOp>("", kRing, it);
   // What hides no key of a block changes nothing in it.
   const BlockKind &any = findsBlocks() ? kMixed : limits.hasFirst() ? kRightAndLeft : kRight;
-  FailureOr<Value> kept = scoresOf(at, any, scores, firstQuery, s.mul(block, tiles.blockKv, "first_key"));
+  FailureOr<Value> kept = scoresOf(at, any, scores, firstQuery, firstKey);
   if (failed(kept))
     return failure();
   ScoreBlock scoreBlock{*kept, Value()};
@@ -390,7 +393,7 @@ LogicalResult ForwardBuilder::build() {
   attempt = b.make<tile::AttemptOp>("attempt", b.getI32Type());
   locate(b, tiles.blockQ, blockNumber(b, "tile"));
   locateKeys(b);
-  if (failed(hoistLoads(b, firstQuery, tiles.blockQ))) {
+  if (failed(hoist(b, firstQuery, tiles.blockQ))) {
     kernel.erase();
     return failure();
   }

@@ -404,6 +404,10 @@ FailureOr<Expression> CudaPrinter::compute(Operation *op) {
       .Case([&](thread::ColumnIndexOp index) {
         return of(fmt::format("column_index<{}, {}, kWarps>", index.getM(), index.getN()));
       })
+      .Case([&](thread::FirstColumnOp) { return of(fmt::format("first_column<{}, kWarps>", rows)); })
+      .Case([&](thread::RampOp ramp) {
+        return of(fmt::format("ramp<{}>", ramp.getN()), full(ramp.getValue()), text(ramp.getStep()));
+      })
       .Case([&](thread::RowReduceOp reduce) {
         return of(reduce.getKind() == tile::Reduction::Max ? "row_max" : "row_sum", full(reduce.getValue()),
                   full(reduce.getInit()));

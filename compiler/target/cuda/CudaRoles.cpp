@@ -194,7 +194,7 @@ LogicalResult CudaPrinter::issue(thread::DotIssueOp op) {
                                                 : smemTile(op.getB(), op.getK(), op.getN(), op.getType());
   if (failed(a) || failed(b))
     return failure();
-  if (fromShared != op.getTransposed() || fromShared != !op.getC())
+  if (fromShared != op.getTransposed() || (!fromShared && !op.getC()))
     return op.emitOpError(
         "expected a b^T of tiles in shared memory, or a b + c with a in registers: target cuda has no "
         "others");
@@ -208,7 +208,10 @@ LogicalResult CudaPrinter::issue(thread::DotIssueOp op) {
     line(fmt::format("{} {}{};", typeText(op.getResult().getType()), variables[size_t(variable)].name,
                      start->empty() ? "" : " = " + *start));
   }
-  line(fmt::format("{}({}, {}, {});", op.getTransposed() ? "issue_transposed" : "issue",
+  line(fmt::format("{}({}, {}, {});",
+                   !op.getTransposed() ? "issue"
+                   : op.getC()         ? "issue_transposed_onto"
+                                       : "issue_transposed",
                    variables[size_t(variable)].name, *a, *b));
   bind(op.getResult(), variable);
   return mlir::success();

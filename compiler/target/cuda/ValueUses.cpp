@@ -28,8 +28,8 @@ static bool isExpression(Operation *op) {
   return isa_and_nonnull<arith::ArithDialect, math::MathDialect>(op->getDialect()) ||
          isa<vector::BroadcastOp, gpu::BlockIdOp, gpu::GridDimOp, tile::AttemptOp, thread::RowReduceOp,
              thread::RowCombineOp, thread::RowBroadcastOp, thread::RowIndexOp, thread::ColumnIndexOp,
-             thread::KeepColumnsOp, thread::ToAOpOp, thread::WarpAnyOp, thread::ReplicaOp, tile::PlaceOp,
-             tile::NextPlaceOp>(op);
+             thread::FirstColumnOp, thread::RampOp, thread::KeepColumnsOp, thread::ToAOpOp, thread::WarpAnyOp,
+             thread::ReplicaOp, tile::PlaceOp, tile::NextPlaceOp>(op);
 }
 
 bool ValueUses::decide(Operation *op) {

@@ -114,6 +114,22 @@ thread.kernel @column_index arch("sm_80") warps(4) min_blocks(1) smem(32768) {
 
 // -----
 
+thread.kernel @first_column arch("sm_80") warps(4) min_blocks(1) smem(32768) {
+  // expected-error@+1 {{expected two values of 'i32' for each slab of rows, got 'vector<2xf32>'}}
+  %y = thread.first_column : vector<2xf32>
+}
+
+// -----
+
+thread.kernel @ramp arch("sm_80") warps(4) min_blocks(1) smem(32768) {
+  %r = arith.constant dense<0.0> : vector<2xf32>
+  %step = arith.constant 1.0 : f32
+  // expected-error@+1 {{expected the result to be 'vector<32xf32>', got 'vector<16xf32>'}}
+  %y = thread.ramp %r by %step tile(64 x 64) : vector<2xf32> -> vector<16xf32>
+}
+
+// -----
+
 thread.kernel @limits arch("sm_80") warps(4) min_blocks(1) smem(32768) {
   %c0 = arith.constant 0 : i32
   %x = arith.constant dense<0.0> : vector<32xf32>

@@ -371,6 +371,34 @@ tile.kernel @column_index arch("sm_80") warps(4) min_blocks(1) {
 
 // -----
 
+tile.kernel @first_column arch("sm_80") warps(4) min_blocks(1) {
+  // expected-error@+1 {{expected rows of i32, got 'f32'}}
+  %y = tile.first_column : tensor<64xf32, #tile.row>
+}
+
+
+// -----
+
+tile.kernel @ramp arch("sm_80") warps(4) min_blocks(1) {
+  %r = arith.constant dense<0.0> : tensor<32xf32, #tile.row>
+  %step = arith.constant 1.0 : f32
+  // expected-error@+1 {{expected one value for each of 64 rows, got 32}}
+  %y = tile.ramp %r by %step : tensor<32xf32, #tile.row> -> tensor<64x64xf32, #tile.acc>
+}
+
+
+// -----
+
+tile.kernel @ramp_of_integers arch("sm_80") warps(4) min_blocks(1) {
+  %r = arith.constant dense<0> : tensor<64xi32, #tile.row>
+  %step = arith.constant 1.0 : f32
+  // expected-error@+1 {{expected a tile of f32, got 'i32'}}
+  %y = tile.ramp %r by %step : tensor<64xi32, #tile.row> -> tensor<64x64xi32, #tile.acc>
+}
+
+
+// -----
+
 tile.kernel @any arch("sm_80") warps(4) min_blocks(1) {
   %x = arith.constant dense<0> : tensor<64xi32, #tile.row>
   // expected-error@+1 {{expected rows of i1, got 'i32'}}

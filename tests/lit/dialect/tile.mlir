@@ -63,6 +63,11 @@ tile.kernel @ops(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads
   %row = tile.row_index : tensor<128xi32, #tile.row>
   // CHECK: tile.column_index : tensor<128x64xi32, #acc>
   %column = tile.column_index : tensor<128x64xi32, #tile.acc>
+  // CHECK: tile.first_column : tensor<128xi32, #row>
+  %first = tile.first_column : tensor<128xi32, #tile.row>
+  // CHECK: tile.ramp %{{.*}} by %{{.*}} : tensor<128xf32, #row> -> tensor<128x64xf32, #acc>
+  %step = arith.constant 2.0 : f32
+  %ramp = tile.ramp %sum by %step : tensor<128xf32, #tile.row> -> tensor<128x64xf32, #tile.acc>
   %flags = arith.cmpf ogt, %max, %sum : tensor<128xf32, #tile.row>
   // CHECK: tile.warp_any %{{.*}} : tensor<128xi1, #row>
   %any = tile.warp_any %flags : tensor<128xi1, #tile.row>

@@ -14,9 +14,12 @@
 // CHECK: kept[4]: -inf -inf 66 67 68 69 -inf -inf
 // CHECK: kept[12]: -inf -inf -inf -inf -inf -inf -inf -inf -inf -inf 202 203 204 -inf -inf -inf
 // CHECK: kept[15]: -inf -inf -inf -inf -inf -inf -inf -inf -inf -inf -inf -inf -inf -inf -inf -inf
+// Row r grows by a half from 16 r + the first column of each thread.
+// CHECK: ramp[0]: 0 0.5 2 2.5 4 4.5 6 6.5 4 4.5 6 6.5 8 8.5 10 10.5
+// CHECK: ramp[15]: 240 240.5 242 242.5 244 244.5 246 246.5 244 244.5 246 246.5 248 248.5 250 250.5
 tile.kernel @rows(%sum: !tile.array<16 x f32> {output}, %whole: !tile.array<16 x f32> {output},
                   %largest: !tile.array<16 x f32> {output}, %parts: !tile.array<16 x 16 x f16> {output},
-                  %kept: !tile.array<16 x 16 x f16> {output}) arch("sm_80") warps(1) min_blocks(1) {
+                  %kept: !tile.array<16 x 16 x f16> {output}, %ramp: !tile.array<16 x 16 x f16> {output}) arch("sm_80") warps(1) min_blocks(1) {
   %c0 = arith.constant 0 : i32
   %c1 = arith.constant 1 : i32
   %c12 = arith.constant 12 : i32
@@ -50,4 +53,14 @@ tile.kernel @rows(%sum: !tile.array<16 x f32> {output}, %whole: !tile.array<16 x
   %k = tile.keep_columns %x at [%c0, %c0] first(%c1) last(%c12) first_shift(%minus2) last_shift(%c1) : tensor<16x16xf32, #tile.acc>
   %into = tile.view %kept[] rows(%c16) : <16 x 16 x f16> -> <16, f16>
   tile.store %k to %into[%c0] through %staging : tensor<16x16xf32, #tile.acc>, <16, f16>, tensor<16x16xf16, #tile.smem>
+
+  %begin = tile.first_column : tensor<16xi32, #tile.row>
+  %sixteens = arith.constant dense<16> : tensor<16xi32, #tile.row>
+  %of_row = arith.muli %row, %sixteens : tensor<16xi32, #tile.row>
+  %value = arith.addi %of_row, %begin : tensor<16xi32, #tile.row>
+  %base = arith.sitofp %value : tensor<16xi32, #tile.row> to tensor<16xf32, #tile.row>
+  %half = arith.constant 0.5 : f32
+  %grows = tile.ramp %base by %half : tensor<16xf32, #tile.row> -> tensor<16x16xf32, #tile.acc>
+  %ramps = tile.view %ramp[] rows(%c16) : <16 x 16 x f16> -> <16, f16>
+  tile.store %grows to %ramps[%c0] through %staging : tensor<16x16xf32, #tile.acc>, <16, f16>, tensor<16x16xf16, #tile.smem>
 }

@@ -56,6 +56,50 @@ attn.forward @window : f16, qk = 64, v = 64, scale = 0.125, schedule {block_q = 
     attn.yield %keep : i1
   }
 
+// What a score adds that is linear in the key is where the products of a tile begin; their scale is folded still.
+// CHECK-LABEL: tile.kernel @alibi
+// CHECK: %[[COLUMN:.*]] = tile.first_column
+// CHECK: %[[STEP:.*]] = arith.mulf
+// CHECK: note = "blocks that
+// CHECK-NOT: column_index
+// CHECK: %[[BIAS:.*]] = tile.ramp %{{.*}} by %{{.*}} : tensor<32xf32, #row> -> tensor<32x32xf32, #acc>
+// CHECK: tile.dot %{{.*}} transposed plus %[[BIAS]]
+// CHECK-NOT: arith.addf %scores
+attn.forward @alibi : f16, qk = 64, v = 64, scale = 0.125, schedule {block_q = 32, block_kv = 32, stages = 2, warps = 2}
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
+    %slope = attn.element "slope"[%h] of ["heads_q"] x f32 : f32
+    %back = arith.subi %q, %kv : index
+    %whole = arith.index_cast %back : index to i32
+    %far = arith.sitofp %whole : i32 to f32
+    %bias = arith.mulf %far, %slope : f32
+    %biased = arith.subf %s, %bias : f32
+    attn.yield %biased : f32
+  }
+  mask (%b: index, %h: index, %q: index, %kv: index) {
+    %keep = arith.cmpi sle, %kv, %q : index
+    attn.yield %keep : i1
+  }
+
+// Beside another score it is one more term.
+// CHECK-LABEL: tile.kernel @capped
+// CHECK: %scores = tile.dot %{{.*}} transposed :
+// CHECK: %[[RAMP:.*]] = tile.ramp
+// CHECK: arith.addf %{{.*}}, %[[RAMP]]
+attn.forward @capped : f16, qk = 64, v = 64, scale = 0.125, schedule {block_q = 32, block_kv = 32, stages = 2, warps = 2}
+  score (%s: f32, %b: index, %h: index, %q: index, %kv: index) {
+    %whole = arith.index_cast %kv : index to i32
+    %far = arith.sitofp %whole : i32 to f32
+    %half = arith.constant 0.5 : f32
+    %bias = arith.mulf %far, %half : f32
+    %capped = math.tanh %s : f32
+    %biased = arith.addf %capped, %bias : f32
+    attn.yield %biased : f32
+  }
+  mask (%b: index, %h: index, %q: index, %kv: index) {
+    %all = arith.constant true
+    attn.yield %all : i1
+  }
+
 // A mask that is no interval is evaluated where it keeps a part of a block; a score function works on whole tiles.
 // CHECK-LABEL: tile.kernel @any
 // CHECK: tile.count_blocks

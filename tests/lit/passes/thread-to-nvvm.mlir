@@ -47,6 +47,10 @@ thread.kernel @one(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x hea
     %e = math.exp2 %x fastmath<afn> : vector<2xf32>
     scf.yield %e : vector<2xf32>
   }
+  // The first of a thread's columns is the row's value; the others are constant numbers of steps away.
+  // CHECK-COUNT-6: llvm.intr.fma
+  %step = arith.sitofp %n : i32 to f32
+  %ramp = thread.ramp %max by %step tile(16 x 16) : vector<2xf32> -> vector<8xf32>
   // 64 bits of a mask word; each test is one instruction for the assembler to turn into a predicate.
   // CHECK: shl.b32 $0, -1, $1;
   // CHECK: and.b32 t, $1, 1; setp.ne.b32 p, t, 0; selp.f32 $0, 0fFF800000, $2, p;

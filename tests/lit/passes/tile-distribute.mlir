@@ -30,6 +30,11 @@ tile.kernel @one(%n: i32 {value = "len_kv"}, %k_array: !tile.array<batch x heads
   %wide = tile.row_broadcast %max : tensor<128xf32, #tile.row> -> tensor<128x64xf32, #tile.acc>
   // CHECK: arith.subf %{{.*}}, %{{.*}} : vector<64xf32>
   %d = arith.subf %s, %wide : tensor<128x64xf32, #tile.acc>
+  // CHECK: thread.first_column : vector<4xi32>
+  %first = tile.first_column : tensor<128xi32, #tile.row>
+  %step = arith.constant 1.0 : f32
+  // CHECK: thread.ramp %{{.*}} by %{{.*}} tile(128 x 64) : vector<4xf32> -> vector<64xf32>
+  %ramp = tile.ramp %max by %step : tensor<128xf32, #tile.row> -> tensor<128x64xf32, #tile.acc>
   // CHECK: vector.broadcast %{{.*}} : i32 to vector<4xi32>
   %rows = tensor.splat %n : tensor<128xi32, #tile.row>
   // CHECK: thread.keep_columns %{{.*}} at [%{{.*}}, %{{.*}}] last(%{{.*}}) tile(128 x 64) : vector<64xf32>
