@@ -380,10 +380,10 @@ tile.kernel @first_column arch("sm_80") warps(4) min_blocks(1) {
 // -----
 
 tile.kernel @ramp arch("sm_80") warps(4) min_blocks(1) {
-  %r = arith.constant dense<0.0> : tensor<32xf32, #tile.row>
+  %r = arith.constant dense<0.0> : tensor<128xf32, #tile.row>
   %step = arith.constant 1.0 : f32
-  // expected-error@+1 {{expected one value for each of 64 rows, got 32}}
-  %y = tile.ramp %r by %step : tensor<32xf32, #tile.row> -> tensor<64x64xf32, #tile.acc>
+  // expected-error@+1 {{expected one value for each of 64 rows, got 128}}
+  %y = tile.ramp %r by %step : tensor<128xf32, #tile.row> -> tensor<64x64xf32, #tile.acc>
 }
 
 
