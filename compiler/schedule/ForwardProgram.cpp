@@ -508,7 +508,7 @@ LogicalResult ForwardProgram::hoistRamp(NamingBuilder &at, Value firstRow, int64
                           : Value(at.make<arith::MulFOp>("bias_of_rows", values, splat));
     Value step = multiply(factor, number(double(term.index.kv)));
     ramp.step = ramp.step ? Value(at.make<arith::AddFOp>("step", ramp.step, step)) : step;
-    Value ofRow = offsetOf(at, term.index, lengthQ, lengthKv, scalars);
+    Value ofRow = offsetOf(at, term.index, queriesOfEntry, keysOfEntry, scalars);
     if (term.index.q)
       ofRow = s.add(ofRow, s.mul(firstRow, term.index.q));
     ramp.places.push_back({term.index.kv, ofRow, factor});
