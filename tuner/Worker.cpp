@@ -314,7 +314,9 @@ public:
     return opened;
   }
 
-  Timed time(int id) override { return timeBy(Word::Time, id, limits.timing); }
+  Timed time(int id) override {
+    return timeBy(Word::Time, id, timings.limit(limits.timing, limits), &timings);
+  }
   Timed clock(int id, double seconds) override { return timeBy(Word::Clock, id, seconds); }
 
   void close(int id) override {
@@ -346,7 +348,15 @@ private:
     bool isOpen = false; ///< in the child that lives now
   };
 
-  Timed timeBy(Word word, int id, double seconds) {
+  /// How long answers of one kind took.
+  struct Answers {
+    double longest = 0;
+    double limit(double most, const WorkerLimits &limits) const {
+      return longest > 0 ? std::min(most, std::max(limits.least, limits.slower * longest)) : most;
+    }
+  };
+
+  Timed timeBy(Word word, int id, double seconds, Answers *answers = nullptr) {
     Timed timed;
     auto found = images.find(id);
     if (found == images.end()) {
@@ -369,7 +379,7 @@ private:
     }
     Message request;
     request.put(word).put(++sequence).put(id).put(seconds);
-    std::optional<Message> answer = ask(request, seconds, timed.verdict, timed.message);
+    std::optional<Message> answer = ask(request, seconds, timed.verdict, timed.message, answers);
     if (!answer)
       return timed;
     timed.verdict = answer->take<Verdict>();
@@ -394,7 +404,7 @@ private:
   std::optional<Message> openAgain(const std::string &body, bool verify, Verdict &verdict, std::string &how) {
     Message request;
     request.put(Word::Open).put(++sequence).put(verify);
-    return ask(Message(request.all() + body), limits.open, verdict, how);
+    return ask(Message(request.all() + body), openings.limit(limits.open, limits), verdict, how, &openings);
   }
 
   static Opened takeOpened(Message &answer) {
@@ -417,21 +427,24 @@ private:
   }
 
   /// Sends and waits for the answer; nothing if the child died or had to be ended, which `verdict` and `how`
-  /// then say. Another child is there afterwards.
-  std::optional<Message> ask(const Message &request, double seconds, Verdict &verdict, std::string &how) {
+  /// then say. Another child is there afterwards. How long the answer took is noted in `answers`.
+  std::optional<Message> ask(const Message &request, double seconds, Verdict &verdict, std::string &how,
+                             Answers *answers = nullptr) {
     if (child <= 0) {
       verdict = Verdict::Crashed;
       how = "no process could be started to measure it";
       return std::nullopt;
     }
-    auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+    auto begin = std::chrono::steady_clock::now(), end = begin;
+    end += std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+        std::chrono::duration<double>(seconds));
     bool sent = send(socket, request);
     while (sent) {
       double left = std::chrono::duration<double>(end - std::chrono::steady_clock::now()).count();
       std::optional<Message> answer = receive(socket, std::max(left, 0.0));
       if (!answer) {
         verdict = Verdict::TimedOut;
-        how = fmt::format("no answer in {} s", seconds);
+        how = fmt::format("no answer in {:.3g} s", seconds);
         restart();
         return std::nullopt;
       }
@@ -442,8 +455,12 @@ private:
         replaced();
         return std::nullopt;
       }
-      if (word == Word::Answer && answer->take<uint64_t>() == sequence)
+      if (word == Word::Answer && answer->take<uint64_t>() == sequence) {
+        double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+        if (answers)
+          answers->longest = std::max(answers->longest, took);
         return answer;
+      }
     }
     verdict = Verdict::Crashed;
     how = fmt::format("its process could not be reached: {}", errorText(errno));
@@ -473,6 +490,7 @@ private:
   pid_t helper, child = -1;
   TempDir folder;
   WorkerLimits limits;
+  Answers openings, timings;
   DeviceInfo about;
   uint64_t sequence = 0;
   std::map<int, Known> images;

@@ -19,11 +19,14 @@ namespace attune::tuner {
 /// Makes the timer inside the child, again each time that a child is replaced.
 using TimerFactory = std::function<Result<std::unique_ptr<Timer>>()>;
 
-/// How long an answer may take, in seconds.
+/// How long an answer may take, in seconds. Once a candidate has answered, those after it may take `slower`
+/// times as long as the slowest so far, if that is less, lest one that hangs takes a short budget with it.
 struct WorkerLimits {
   double start = 60;  ///< of a child: opening a device
   double open = 30;   ///< loading and verifying a candidate, drawing the arrays the first time
   double timing = 20; ///< one timed launch with its warm-up, allocating the arrays the first time
+  double slower = 20;
+  double least = 3; ///< of a limit that follows from other candidates
 };
 
 /// Starts the helper and the first child; an error is the factory's. Call it while this process has one

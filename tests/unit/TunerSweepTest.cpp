@@ -74,6 +74,25 @@ TEST_CASE("candidates that crash, hang or err cost only themselves") {
   CHECK(result.record.tauPairs == 3);
 }
 
+TEST_CASE("a candidate that hangs is ended once others have shown how long one takes") {
+  const std::vector<Candidate> list = {candidateOf(16, 16), candidateOf(16, 32), candidateOf(16, 48)};
+  Behaviours behaviours;
+  behaviours[{16, 16}] = {120};
+  behaviours[{16, 32}] = {50, 0.02, Fault::Hang};
+  behaviours[{16, 48}] = {50, 0.02, Fault::None, Fault::Hang, 1};
+  WorkerLimits limits;
+  limits.least = 1;
+  std::unique_ptr<Timer> timer = faultyTimer(behaviours, limits);
+  SweepTask task = taskOf(timer->device(), list);
+  auto begin = std::chrono::steady_clock::now();
+  SweepResult result = sweep(*timer, namedBuild(), nullptr, task, {});
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(15));
+  REQUIRE(result.entries.size() == 3);
+  CHECK(result.entries[0].row.verdict == Verdict::Passed);
+  CHECK(result.entries[1].row.verdict == Verdict::TimedOut);
+  CHECK(result.entries[2].row.verdict == Verdict::TimedOut);
+}
+
 TEST_CASE(
     "a sweep over two families: faults in either cost only themselves, either can win, and a shard or a "
     "resumed sweep has both") {
