@@ -41,7 +41,7 @@ ARROWS = {
     "runtime/api": CORE,
     "tuner": CORE + ["compiler/schedule", "runtime/jit", "runtime/reference", "simulator/Time.h"],
     "library": CORE + ["runtime/api", "runtime/jit", "tuner"],
-    "cli": CORE + ["compiler/schedule", "runtime/jit", "runtime/reference", "simulator", "tuner"],
+    "cli": CORE + ["compiler/schedule", "runtime/jit", "runtime/api/Facts.h", "runtime/reference", "simulator", "tuner"],
 }
 
 
