@@ -222,4 +222,10 @@ TEST_CASE("sim: PTX runs, faults name the PTX line, cubins are refused") {
   CHECK(launched.error().kind == ErrorKind::Verification);
   CHECK(has(launched.error().message, "copy.ptx:15"));
   CHECK(!device->launch({*kernel, {1, 1, 1}, {32, 1, 1}, 16, std::as_bytes(std::span(params))}));
+
+  // An unloaded module takes its kernels along, or a program that makes many would keep them all.
+  REQUIRE(device->unloadModule(*module));
+  launched = device->launch({*kernel, {1, 1, 1}, {32, 1, 1}, 0, std::as_bytes(std::span(params))});
+  REQUIRE(!launched);
+  CHECK(has(launched.error().message, "expected a kernel of a loaded module"));
 }

@@ -117,8 +117,11 @@ public:
   }
   Status unloadModule(Module module) override {
     std::lock_guard guard(lock);
-    if (!modules.erase(module.handle))
+    auto loaded = modules.find(module.handle);
+    if (loaded == modules.end())
       return badInput("expected a module that is loaded");
+    std::erase_if(kernels, [&](const auto &one) { return one.second.owner == loaded->second; });
+    modules.erase(loaded);
     return success();
   }
 
