@@ -9,8 +9,8 @@
   tests/ptx/gate.py --compare       only the table of slots.json beside slots-first.json, the defaults of version 0.1;
                                     compiles nothing
 
-Each kernel must assemble without a message C75xx (which `attune compile` makes an error), spill nothing (see
-SPILLS_ALLOWED), fit the occupancy that its plan states, and take no more issue slots per score element than slots.json
+Each kernel must assemble without a message C75xx (which `attune compile` makes an error), spill nothing (but
+for SPILLS_ALLOWED), fit the occupancy that its plan states, and take no more issue slots per score element than slots.json
 says of it, nor than FlashAttention. Needs ptxas, NVRTC for target cuda, and nvdisasm for the slots; what is not found is skipped and counted.
 """
 import argparse
@@ -69,10 +69,9 @@ def kernel(attune, arch, family, dims, mask, target, dtype):
     return json.loads(done.stdout), ""
 
 
-# Bytes that a family may spill. Of the portable family's 32 kernels sm_80 256 and sm_89 32 of target cuda keep a word in
-# memory that no usual loop reads (4 bytes); sm_89 192 of target ptx (20 bytes) reads two in each turn of its loops, and
-# with 48 keys a step, where it spills 12, takes a tenth more issue slots.
-SPILLS_ALLOWED = {"portable": 20}
+# Bytes that a kernel may spill. Two loads in each turn of its loops; with 32 keys a step it spills nothing and takes 6 %
+# more issue slots.
+SPILLS_ALLOWED = {"sm_89 192/192 portable ptx": 20}
 
 
 def slots(report):
@@ -88,7 +87,7 @@ def name_of(report, arch, dims, target):
 def faults(report, arch, family, dims, mask, target, dtype, record):
     """What is wrong with one kernel, as texts."""
     found = []
-    if report["spill_store_bytes"] > SPILLS_ALLOWED.get(report["schedule"]["family"], 0):
+    if report["spill_store_bytes"] > SPILLS_ALLOWED.get(name_of(report, arch, dims, target), 0):
         found.append(f"spills {report['spill_store_bytes']} bytes")
     if report["blocks_per_sm"] < report["planned_blocks_per_sm"]:
         found.append(f"{report['blocks_per_sm']} blocks an SM, planned {report['planned_blocks_per_sm']}")
