@@ -306,8 +306,10 @@ public:
       return opened;
     }
     opened = takeOpened(*answer);
-    if (opened.verdict == Verdict::Passed)
+    if (opened.verdict == Verdict::Passed) {
       images[image.id] = {*request, true};
+      openings.note(took);
+    }
     if (opened.deviceLost)
       restart();
     opened.deviceLost = false;
@@ -315,7 +317,10 @@ public:
   }
 
   Timed time(int id) override {
-    return timeBy(Word::Time, id, timings.limit(limits.timing, limits), &timings);
+    Timed timed = timeBy(Word::Time, id, timings.limit(limits.timing, limits));
+    if (timed.verdict == Verdict::Passed)
+      timings.note(took);
+    return timed;
   }
   Timed clock(int id, double seconds) override { return timeBy(Word::Clock, id, seconds); }
 
@@ -348,15 +353,16 @@ private:
     bool isOpen = false; ///< in the child that lives now
   };
 
-  /// How long answers of one kind took.
+  /// How long answers of one kind took, of candidates that passed: a refusal comes at once.
   struct Answers {
     double longest = 0;
+    void note(double seconds) { longest = std::max(longest, seconds); }
     double limit(double most, const WorkerLimits &limits) const {
       return longest > 0 ? std::min(most, std::max(limits.least, limits.slower * longest)) : most;
     }
   };
 
-  Timed timeBy(Word word, int id, double seconds, Answers *answers = nullptr) {
+  Timed timeBy(Word word, int id, double seconds) {
     Timed timed;
     auto found = images.find(id);
     if (found == images.end()) {
@@ -379,7 +385,7 @@ private:
     }
     Message request;
     request.put(word).put(++sequence).put(id).put(seconds);
-    std::optional<Message> answer = ask(request, seconds, timed.verdict, timed.message, answers);
+    std::optional<Message> answer = ask(request, seconds, timed.verdict, timed.message);
     if (!answer)
       return timed;
     timed.verdict = answer->take<Verdict>();
@@ -404,7 +410,7 @@ private:
   std::optional<Message> openAgain(const std::string &body, bool verify, Verdict &verdict, std::string &how) {
     Message request;
     request.put(Word::Open).put(++sequence).put(verify);
-    return ask(Message(request.all() + body), openings.limit(limits.open, limits), verdict, how, &openings);
+    return ask(Message(request.all() + body), openings.limit(limits.open, limits), verdict, how);
   }
 
   static Opened takeOpened(Message &answer) {
@@ -427,9 +433,8 @@ private:
   }
 
   /// Sends and waits for the answer; nothing if the child died or had to be ended, which `verdict` and `how`
-  /// then say. Another child is there afterwards. How long the answer took is noted in `answers`.
-  std::optional<Message> ask(const Message &request, double seconds, Verdict &verdict, std::string &how,
-                             Answers *answers = nullptr) {
+  /// then say. Another child is there afterwards. `took` says how long the answer took.
+  std::optional<Message> ask(const Message &request, double seconds, Verdict &verdict, std::string &how) {
     if (child <= 0) {
       verdict = Verdict::Crashed;
       how = "no process could be started to measure it";
@@ -456,9 +461,7 @@ private:
         return std::nullopt;
       }
       if (word == Word::Answer && answer->take<uint64_t>() == sequence) {
-        double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-        if (answers)
-          answers->longest = std::max(answers->longest, took);
+        took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
         return answer;
       }
     }
@@ -491,6 +494,7 @@ private:
   TempDir folder;
   WorkerLimits limits;
   Answers openings, timings;
+  double took = 0; ///< the last answer
   DeviceInfo about;
   uint64_t sequence = 0;
   std::map<int, Known> images;

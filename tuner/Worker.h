@@ -19,7 +19,7 @@ namespace attune::tuner {
 /// Makes the timer inside the child, again each time that a child is replaced.
 using TimerFactory = std::function<Result<std::unique_ptr<Timer>>()>;
 
-/// How long an answer may take, in seconds. Once a candidate has answered, those after it may take `slower`
+/// How long an answer may take, in seconds. Once a candidate has passed, those after it may take `slower`
 /// times as long as the slowest so far, if that is less, lest one that hangs takes a short budget with it.
 struct WorkerLimits {
   double start = 60;  ///< of a child: opening a device
